@@ -1,0 +1,77 @@
+"""Keeps JSON data files safe: atomic, durable, locked and coherently cached.
+
+Everything public lives in two modules, and is importable from here too:
+
+* `oasis_data.file_operations`: saving, loading, the cache, the settings;
+* `oasis_data.error_handling`: the exceptions and the error handler.
+
+Importing the package opens no file, configures no logging and writes nothing.
+"""
+
+from oasis_data.error_handling import (
+    CorruptFileError,
+    DataFileNotFoundError,
+    DataOperationError,
+    ErrorHandler,
+    FolderNotFoundError,
+    JSONReadError,
+    JSONWriteError,
+    LockTimeoutError,
+    NotDurableError,
+    OperationType,
+    ReadPermissionError,
+    StorageReadError,
+    StorageWriteError,
+    UnserializableError,
+    VersionConflictError,
+    WritePermissionError,
+    error_handler,
+)
+from oasis_data.file_operations import (
+    MISSING,
+    AtomicJSONWriter,
+    atomic_writer,
+    clear_all_cache,
+    configure,
+    delete_json_atomic,
+    get_file_mtime,
+    invalidate_cache,
+    is_cache_valid,
+    load_data_file,
+    load_with_version,
+    save_json_atomic,
+    stats,
+)
+
+__all__ = [
+    "MISSING",
+    "AtomicJSONWriter",
+    "CorruptFileError",
+    "DataFileNotFoundError",
+    "DataOperationError",
+    "ErrorHandler",
+    "FolderNotFoundError",
+    "JSONReadError",
+    "JSONWriteError",
+    "LockTimeoutError",
+    "NotDurableError",
+    "OperationType",
+    "ReadPermissionError",
+    "StorageReadError",
+    "StorageWriteError",
+    "UnserializableError",
+    "VersionConflictError",
+    "WritePermissionError",
+    "atomic_writer",
+    "clear_all_cache",
+    "configure",
+    "delete_json_atomic",
+    "error_handler",
+    "get_file_mtime",
+    "invalidate_cache",
+    "is_cache_valid",
+    "load_data_file",
+    "load_with_version",
+    "save_json_atomic",
+    "stats",
+]

@@ -1,0 +1,46 @@
+"""The native core. Private: use `oasis_data.file_operations`."""
+
+from collections.abc import Callable
+from typing import Any
+
+from oasis_data.file_operations import FilePath, Settings, Statistics
+
+__all__ = [
+    "MISSING",
+    "clear",
+    "configure",
+    "delete",
+    "invalidate",
+    "is_cached",
+    "load",
+    "load_with_version",
+    "save",
+    "stats",
+]
+
+MISSING: str
+
+def save(
+    path: FilePath,
+    data: Any,
+    *,
+    indent: int | str | None,
+    ensure_ascii: bool,
+    sort_keys: bool,
+    allow_nan: bool,
+    default: Callable[[Any], Any] | None,
+    backup: bool | None,
+    if_version: str | None,
+    timeout: float | None,
+    make_parents: bool,
+) -> list[str]: ...
+def delete(
+    path: FilePath, *, backup: bool | None, if_version: str | None, timeout: float | None
+) -> list[str]: ...
+def load(path: FilePath, copy: bool) -> Any: ...
+def load_with_version(path: FilePath) -> tuple[Any, str]: ...
+def is_cached(path: FilePath) -> bool: ...
+def invalidate(path: FilePath) -> None: ...
+def clear() -> None: ...
+def configure(changes: dict[str, Any]) -> Settings: ...
+def stats() -> Statistics: ...

@@ -1,0 +1,370 @@
+"""The exceptions of the package, and the handler that answers clients.
+
+Every exception is a `DataOperationError`. Its text names the file without its
+folder, since call sites hand that text to clients; `.file_path` and the log
+have the whole path.
+"""
+
+import copyreg
+import json
+import logging
+import os
+import pickle
+import traceback
+import uuid
+from datetime import datetime
+from enum import Enum
+from typing import Any
+
+__all__ = [
+    "CorruptFileError",
+    "DataFileNotFoundError",
+    "DataOperationError",
+    "ErrorHandler",
+    "FolderNotFoundError",
+    "JSONReadError",
+    "JSONWriteError",
+    "LockTimeoutError",
+    "NotDurableError",
+    "OperationType",
+    "ReadPermissionError",
+    "StorageReadError",
+    "StorageWriteError",
+    "UnserializableError",
+    "VersionConflictError",
+    "WritePermissionError",
+    "error_handler",
+]
+
+
+class OperationType(Enum):
+    """What was being done to a file (guide, fix 3)."""
+
+    READ = "read"
+    WRITE = "write"
+    DELETE = "delete"
+    CACHE = "cache"
+
+
+class DataOperationError(Exception):
+    """Base of every error of this package (guide, fix 3).
+
+    Attributes:
+        operation: What was being done.
+        file_path: The file, as the caller spelt it.
+        message: What happened and what to do; also `str(error)`.
+        original_error: What was raised underneath, or None.
+        timestamp: When this error was made, local time.
+    """
+
+    def __init__(
+        self,
+        operation: OperationType,
+        file_path: str,
+        message: str,
+        original_error: BaseException | None = None,
+    ) -> None:
+        """Takes the guide's four arguments, by position or by name."""
+        # Not super(): the builtins mixed in below take other arguments.
+        Exception.__init__(self, message)
+        self.operation = operation
+        self.file_path = file_path
+        self.message = message
+        self.original_error = original_error
+        self.timestamp = datetime.now()
+
+    def __str__(self) -> str:
+        """The message, whatever else the class derives from."""
+        return self.message
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickles by attributes: the constructors take different arguments."""
+        state = dict(self.__dict__)
+        original = self.original_error
+        if original is not None and not _survives_pickling(original):
+            state["original_error"] = RuntimeError(f"{type(original).__name__}: {original}")
+        return (copyreg.__newobj__, (type(self), *self.args), state)  # type: ignore[attr-defined]
+
+
+def _survives_pickling(error: BaseException) -> bool:
+    try:
+        pickle.loads(pickle.dumps(error))  # noqa: S301 -- our own bytes
+    except Exception:  # whatever a foreign __reduce__ may raise
+        return False
+    return True
+
+
+class _OperatingSystemError(DataOperationError, OSError):
+    """An error that callers may also catch as an `OSError`, with its errno."""
+
+    def __init__(
+        self,
+        operation: OperationType,
+        file_path: str,
+        message: str,
+        original_error: BaseException | None = None,
+    ) -> None:
+        super().__init__(operation, file_path, message, original_error)
+        if isinstance(original_error, OSError):
+            self.errno = original_error.errno
+            self.strerror = original_error.strerror
+        self.filename = file_path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        rebuild, arguments, state = super().__reduce__()
+        # OSError keeps these outside of __dict__.
+        fields = {"errno": self.errno, "strerror": self.strerror, "filename": self.filename}
+        return rebuild, arguments, state | fields
+
+
+class JSONWriteError(DataOperationError):
+    """A save that did not happen; the file is as it was (guide, fix 1).
+
+    As in the guide it may also be made from a message alone.
+    """
+
+    def __init__(
+        self,
+        operation: OperationType | str,
+        file_path: str = "",
+        message: str | None = None,
+        original_error: BaseException | None = None,
+    ) -> None:
+        """Takes `DataOperationError`'s arguments, or only a message."""
+        if message is None:
+            operation, message = OperationType.WRITE, str(operation)
+        super().__init__(OperationType(operation), file_path, message, original_error)
+
+
+class UnserializableError(JSONWriteError, TypeError, ValueError):
+    """The data has no JSON text: `json` raises `TypeError` or `ValueError`.
+
+    Attributes:
+        place: The value at fault, as a path: `$.vessels[3].cost`.
+    """
+
+    def __init__(
+        self,
+        operation: OperationType,
+        file_path: str,
+        message: str,
+        original_error: BaseException | None = None,
+        *,
+        place: str = "$",
+    ) -> None:
+        """Takes `DataOperationError`'s arguments and the place."""
+        super().__init__(operation, file_path, message, original_error)
+        self.place = place
+
+
+class StorageWriteError(JSONWriteError, _OperatingSystemError):
+    """A syscall failed, or the path cannot hold a document; see `.errno`."""
+
+
+class FolderNotFoundError(StorageWriteError, FileNotFoundError):
+    """The folder to save into does not exist."""
+
+
+class WritePermissionError(StorageWriteError, PermissionError):
+    """The folder may not be written: permissions, or a read-only file system."""
+
+
+class LockTimeoutError(JSONWriteError, _OperatingSystemError, TimeoutError):
+    """Another writer kept the lock for longer than the timeout.
+
+    Attributes:
+        holder: The pid of the process that holds the lock, None if unknown.
+    """
+
+    def __init__(
+        self,
+        operation: OperationType,
+        file_path: str,
+        message: str,
+        original_error: BaseException | None = None,
+        *,
+        holder: int | None = None,
+    ) -> None:
+        """Takes `DataOperationError`'s arguments and the holder's pid."""
+        super().__init__(operation, file_path, message, original_error)
+        self.holder = holder
+
+
+class VersionConflictError(JSONWriteError):
+    """The file is not the version that the change was based on.
+
+    Attributes:
+        expected: The version asked for by `if_version=`.
+        found: The version of the file as it is, or `MISSING`.
+    """
+
+    def __init__(
+        self,
+        operation: OperationType,
+        file_path: str,
+        message: str,
+        original_error: BaseException | None = None,
+        *,
+        expected: str = "",
+        found: str = "",
+    ) -> None:
+        """Takes `DataOperationError`'s arguments and both versions."""
+        super().__init__(operation, file_path, message, original_error)
+        self.expected = expected
+        self.found = found
+
+
+class NotDurableError(JSONWriteError, _OperatingSystemError):
+    """The change is in place, but its folder could not be synced.
+
+    Unlike after any other `JSONWriteError` the file has the new content; it may
+    go back to the old one if the power fails now.
+    """
+
+
+class JSONReadError(DataOperationError):
+    """A load that did not happen."""
+
+
+class StorageReadError(JSONReadError, _OperatingSystemError):
+    """A syscall failed, or the path is no regular file; see `.errno`."""
+
+
+class ReadPermissionError(StorageReadError, PermissionError):
+    """The file may not be read."""
+
+
+class DataFileNotFoundError(JSONReadError, _OperatingSystemError, FileNotFoundError):
+    """There is no such file."""
+
+
+class CorruptFileError(JSONReadError, json.JSONDecodeError):
+    """The file is not a JSON document that `json.load` can read.
+
+    Attributes:
+        msg: What is wrong, in the words of `json`.
+        pos: Characters before the place at fault.
+        lineno: Its line, from 1.
+        colno: Its column, from 1.
+    """
+
+    def __init__(
+        self,
+        operation: OperationType,
+        file_path: str,
+        message: str,
+        original_error: BaseException | None = None,
+        *,
+        reason: str = "",
+        pos: int = 0,
+        lineno: int = 1,
+        colno: int = 1,
+    ) -> None:
+        """Takes `DataOperationError`'s arguments and the place in the file."""
+        DataOperationError.__init__(self, operation, file_path, message, original_error)
+        self.msg = reason or message
+        # The text itself can be large and secret: not kept.
+        self.doc = ""
+        self.pos = pos
+        self.lineno = lineno
+        self.colno = colno
+
+
+class ErrorHandler:
+    """Logs an error whole, and answers with what a client may see (guide, fix 3).
+
+    Attributes:
+        logger: The logger "DataOperations", as the application configured it.
+    """
+
+    def __init__(self) -> None:
+        """Finds the logger; configures nothing."""
+        self.logger = logging.getLogger("DataOperations")
+
+    def handle_error(
+        self, operation: OperationType, file_path: object, error: BaseException
+    ) -> dict[str, Any]:
+        """Logs `error` with its path, message and traceback, and makes an answer.
+
+        Args:
+            operation: What was being done.
+            file_path: The file, whole; any path or even none.
+            error: What was raised; anything.
+
+        Returns:
+            The guide's keys `success` (False), `error` (a sentence), `operation`
+            and `details`. No folder and no raw message is in it;
+            `details["error_id"]` finds the log line that has both.
+        """
+        error_id = uuid.uuid4().hex[:12]
+        path = _spelt(file_path)
+        doing = operation.value if isinstance(operation, OperationType) else str(operation)
+        kind = type(error).__name__
+        message = _text(error)
+        self.logger.error(
+            "Data operation failed: %s on %r [error_id=%s]: %s: %s",
+            doing,
+            path,
+            error_id,
+            kind,
+            message,
+            exc_info=(type(error), error, error.__traceback__),
+            extra={
+                "operation": doing,
+                "file_path": path,
+                "error_type": kind,
+                "error_message": message,
+                "error_id": error_id,
+                "traceback": "".join(traceback.format_tb(error.__traceback__)),
+            },
+        )
+        sentence = _sentence(error)
+        return {
+            "success": False,
+            "error": sentence,
+            "operation": doing,
+            "details": {
+                "operation": doing,
+                "file_path": _name(path),
+                "error_type": kind,
+                "message": sentence,
+                "timestamp": datetime.now().isoformat(),
+                "error_id": error_id,
+            },
+        }
+
+
+def _sentence(error: BaseException) -> str:
+    causes = (error, getattr(error, "original_error", None))
+    for kind, sentence in (
+        (FileNotFoundError, "Data file not found"),
+        (json.JSONDecodeError, "Invalid data format detected"),
+        (PermissionError, "Insufficient permissions for data operation"),
+    ):
+        if any(isinstance(cause, kind) for cause in causes):
+            return sentence
+    return "An unexpected error occurred during data operation"
+
+
+def _spelt(file_path: object) -> str:
+    try:
+        spelt = os.fsdecode(file_path)  # type: ignore[arg-type]  # any object: see below
+    except TypeError:
+        spelt = ""
+    # A name that is not UTF-8 must not break the answer or the log.
+    return spelt.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _name(path: str) -> str:
+    # Either separator: a path from a client may be a Windows one.
+    return path.replace("\\", "/").rsplit("/", 1)[-1]
+
+
+def _text(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception as failure:  # whatever a foreign __str__ may raise
+        return f"<{type(failure).__name__} while reading the message>"
+
+
+error_handler = ErrorHandler()

@@ -1,0 +1,313 @@
+"""Saving and loading JSON files: the guide's names over the native core.
+
+Every path is a `str`, `bytes` or `os.PathLike`; a symlink stands for the file
+it leads to. Times are in seconds, sizes in bytes. Options are keyword-only.
+"""
+
+import copy as _copy
+import logging
+import os
+from collections.abc import Callable
+from typing import Any, Literal, TypeAlias, TypedDict
+
+from oasis_data import _native
+from oasis_data.error_handling import CorruptFileError, DataFileNotFoundError
+
+__all__ = [
+    "MISSING",
+    "AtomicJSONWriter",
+    "atomic_writer",
+    "clear_all_cache",
+    "configure",
+    "delete_json_atomic",
+    "get_file_mtime",
+    "invalidate_cache",
+    "is_cache_valid",
+    "load_data_file",
+    "load_with_version",
+    "save_json_atomic",
+    "stats",
+]
+
+FilePath: TypeAlias = str | bytes | os.PathLike[str] | os.PathLike[bytes]
+
+MISSING = _native.MISSING
+"""The version of a file that does not exist."""
+
+_logger = logging.getLogger("DataOperations")
+
+
+class Settings(TypedDict):
+    """What `configure` sets and returns."""
+
+    cache_bytes: int
+    cache_entries: int
+    backups_kept: int
+    lock_timeout: float
+    durability: Literal["full", "process"]
+
+
+class Statistics(TypedDict):
+    """What `stats` returns: counts since the process started, and two sizes."""
+
+    hits: int
+    misses: int
+    racy_rereads: int
+    evictions: int
+    saves: int
+    deletes: int
+    write_failures: int
+    read_failures: int
+    bytes_written: int
+    bytes_read: int
+    lock_waits: int
+    encode_fallbacks: int
+    leftovers_swept: int
+    cache_entries: int
+    cache_bytes: int
+
+
+def save_json_atomic(
+    file_path: FilePath,
+    data: Any,
+    *,
+    indent: int | str | None = 2,
+    ensure_ascii: bool = False,
+    sort_keys: bool = False,
+    allow_nan: bool = False,
+    default: Callable[[Any], Any] | None = None,
+    backup: bool | None = None,
+    if_version: str | None = None,
+    timeout: float | None = None,
+    make_parents: bool = False,
+) -> bool:
+    """Replaces the file's content with `data` as JSON, or creates the file.
+
+    Readers see the old content or the new, whole. When this returns, the new
+    content survives a power cut. The file's mode, owner and extended attributes
+    stay; a new file obeys the umask.
+
+    Args:
+        file_path: The file.
+        data: The document. It is encoded before anything is touched.
+        indent: As for `json.dump`, as are the next four; the bytes are the same.
+        ensure_ascii: Write all but ASCII as escapes.
+        sort_keys: Write dictionaries in the order of their keys.
+        allow_nan: Write NaN and infinities, which are not JSON.
+        default: Called with what `json` cannot write, for what to write instead.
+        backup: Whether to keep the content that is replaced, as
+            `<name>.backup.<YYYYmmdd_HHMMSS>_<microseconds>`. None: as configured.
+        if_version: The version (of `load_with_version`) that the file must
+            still have; `MISSING` if there must be no file.
+        timeout: Seconds to wait for another writer. None: as configured.
+        make_parents: Create missing folders on the way.
+
+    Returns:
+        True; anything else is an exception.
+
+    Raises:
+        UnserializableError: `json` cannot write the data; names the value.
+        LockTimeoutError: Another writer took too long.
+        VersionConflictError: The file is not `if_version` any more.
+        NotDurableError: The new content is in place, but not yet safe.
+        JSONWriteError: Any other failure, and the base of the ones above. After
+            all of them but `NotDurableError` the file is as it was.
+    """
+    remarks = _native.save(
+        file_path,
+        data,
+        indent=indent,
+        ensure_ascii=ensure_ascii,
+        sort_keys=sort_keys,
+        allow_nan=allow_nan,
+        default=default,
+        backup=backup,
+        if_version=if_version,
+        timeout=timeout,
+        make_parents=make_parents,
+    )
+    _log_remarks(file_path, remarks)
+    return True
+
+
+def delete_json_atomic(
+    file_path: FilePath,
+    *,
+    backup: bool | None = None,
+    if_version: str | None = None,
+    timeout: float | None = None,
+) -> bool:
+    """Deletes the file, for good even across a power cut; its content becomes a backup.
+
+    Args:
+        file_path: The file; a symlink to it stays.
+        backup: Whether to keep the content as a backup. None: as configured.
+        if_version: The version that the file must still have.
+        timeout: Seconds to wait for another writer. None: as configured.
+
+    Returns:
+        True; anything else is an exception.
+
+    Raises:
+        DataFileNotFoundError: There is no such file.
+        JSONWriteError: As for `save_json_atomic`.
+    """
+    remarks = _native.delete(file_path, backup=backup, if_version=if_version, timeout=timeout)
+    _log_remarks(file_path, remarks)
+    return True
+
+
+def load_data_file(
+    file_path: FilePath,
+    *,
+    default: Any = {},  # noqa: B006 -- never handed out: every use copies it
+    strict: bool = False,
+    copy: bool = True,
+) -> Any:
+    """Loads the document in a file, from the cache when the file has not changed.
+
+    Needs no lock and no write permission. Reads what `json.load` reads, to
+    equal values.
+
+    Args:
+        file_path: The file.
+        default: What to answer when the file is missing or corrupt; copied, so
+            that no two calls share it.
+        strict: Raise instead of answering with the default.
+        copy: True for an object of the caller's own. False lends the cached
+            one: faster, and only to be read.
+
+    Returns:
+        The document: whatever JSON value is at the top.
+
+    Raises:
+        DataFileNotFoundError: There is no such file, and `strict`.
+        CorruptFileError: The file is not JSON, and `strict`.
+        JSONReadError: The file could not be read, strict or not.
+    """
+    try:
+        return _native.load(file_path, copy)
+    except (DataFileNotFoundError, CorruptFileError) as error:
+        if strict:
+            raise
+        _logger.warning("Using the default for %r: %s", _whole(file_path), error)
+        return _copy.deepcopy(default)
+
+
+def load_with_version(file_path: FilePath) -> tuple[Any, str]:
+    """Loads a document together with its version, for a later `if_version=`.
+
+    Args:
+        file_path: The file.
+
+    Returns:
+        The document and its version: a string made from the file's bytes, fit
+        for an HTTP ETag. For no file: `(None, MISSING)`.
+
+    Raises:
+        CorruptFileError: The file is not JSON.
+        JSONReadError: The file could not be read.
+    """
+    try:
+        return _native.load_with_version(file_path)
+    except DataFileNotFoundError:
+        return None, MISSING
+
+
+def invalidate_cache(file_path: FilePath) -> None:
+    """Lets the cached document of a file go (guide, fix 2).
+
+    Never needed for correctness: a load notices by itself that the file has
+    changed. It frees the memory and the file descriptor.
+    """
+    _native.invalidate(file_path)
+
+
+def clear_all_cache() -> None:
+    """Lets every cached document go, with its memory and file descriptor."""
+    _native.clear()
+
+
+def is_cache_valid(file_path: FilePath) -> bool:
+    """Whether the next load of a file would be answered from the cache."""
+    return _native.is_cached(file_path)
+
+
+def get_file_mtime(file_path: FilePath) -> float:
+    """When the file was last modified, in seconds since 1970; 0.0 if there is none."""
+    try:
+        return os.path.getmtime(file_path)
+    except (OSError, ValueError):  # ValueError: a null byte in the path
+        return 0.0
+
+
+class AtomicJSONWriter:
+    """The guide's writer class, over the same core, with settings of its own.
+
+    Attributes:
+        backup_enabled: Whether its saves keep backups.
+        options: The other keyword options of `save_json_atomic` for its saves.
+    """
+
+    def __init__(self, backup_enabled: bool = True, **options: Any) -> None:
+        """Takes the keyword options of `save_json_atomic`, but `backup`.
+
+        Raises:
+            TypeError: There is no such option.
+        """
+        known = (save_json_atomic.__kwdefaults__ or {}).keys() - {"backup", "if_version"}
+        if unknown := options.keys() - known:
+            raise TypeError(f"AtomicJSONWriter has no option {', '.join(sorted(unknown))}")
+        self.backup_enabled = backup_enabled
+        self.options = options
+
+    def write(self, file_path: FilePath, data: Any) -> bool:
+        """Saves `data` as `save_json_atomic` does, and returns and raises the same."""
+        backup = None if self.backup_enabled else False
+        return save_json_atomic(file_path, data, backup=backup, **self.options)
+
+
+atomic_writer = AtomicJSONWriter()
+
+
+def configure(**changes: Any) -> Settings:
+    """Changes process-wide settings; without arguments only tells them.
+
+    Args:
+        **changes: Any of
+
+            * `cache_bytes` (134217728): bytes of JSON text whose documents the
+              cache holds. The objects take a few times that.
+            * `cache_entries` (256): documents it holds, each with one file
+              descriptor.
+            * `backups_kept` (10): backups of each file; 0 makes none.
+            * `lock_timeout` (10.0): seconds to wait for another writer.
+            * `durability` ("full"): "process" skips every sync: files then
+              survive a crash of the program, but not a power cut.
+
+    Returns:
+        All settings, as they are now.
+
+    Raises:
+        ValueError: There is no such setting, or not with that value.
+    """
+    return _native.configure(changes)
+
+
+def stats() -> Statistics:
+    """What this process has done since it started.
+
+    Returns:
+        Counts by name; `cache_entries` and `cache_bytes` are what the cache
+        holds now.
+    """
+    return _native.stats()
+
+
+def _whole(file_path: FilePath) -> str:
+    return os.path.abspath(os.fsdecode(file_path))
+
+
+def _log_remarks(file_path: FilePath, remarks: list[str]) -> None:
+    for remark in remarks:
+        _logger.warning("Beside the change of %r, which stands: %s", _whole(file_path), remark)

@@ -1,0 +1,141 @@
+//! Documents by the file they were read from. Bounded by entries and by the
+//! bytes of JSON text behind them, generic over what it holds.
+//!
+//! It never answers by itself whether an entry is fresh: the caller compares
+//! identities. An entry holds the descriptor it was read from, so that its key
+//! (device and inode) cannot come to mean another file.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use lru::LruCache;
+
+use crate::statistics::COUNTERS;
+use crate::storage::identity::{FileKey, Identity};
+
+/// One document.
+#[derive(Debug)]
+pub struct Entry<T> {
+    /// What the file was when it was read.
+    pub identity: Identity,
+    /// What it holds.
+    pub document: T,
+    /// The file's text, while its stamps cannot yet be trusted alone: a hit
+    /// then compares this with the file.
+    pub unsettled: Option<Box<[u8]>>,
+    /// Bytes of JSON text that the document stands for.
+    pub size: u64,
+    /// Keeps the inode, and with it the key, from being used again.
+    pub descriptor: File,
+}
+
+/// Entries that left the cache. To be dropped where it is safe to run what
+/// their documents run when they die: not under the cache's lock.
+pub type Evicted<T> = Vec<Arc<Entry<T>>>;
+
+/// The cache.
+#[derive(Debug)]
+pub struct Cache<T> {
+    entries: LruCache<FileKey, (Arc<Entry<T>>, PathBuf)>,
+    /// The file that each path led to when it was last loaded: finds the entry
+    /// of a file that has since been replaced or removed.
+    paths: HashMap<PathBuf, FileKey>,
+    bytes: u64,
+}
+
+impl<T> Default for Cache<T> {
+    fn default() -> Self {
+        Self { entries: LruCache::unbounded(), paths: HashMap::new(), bytes: 0 }
+    }
+}
+
+impl<T> Cache<T> {
+    /// The entry of a file, which becomes the most recently used.
+    pub fn get(&mut self, key: FileKey) -> Option<Arc<Entry<T>>> {
+        self.entries.get(&key).map(|(entry, _)| Arc::clone(entry))
+    }
+
+    /// Adds an entry, loaded through `path`, and keeps within the limits. What
+    /// `path` led to before is let go.
+    pub fn insert(
+        &mut self,
+        path: &Path,
+        entry: Arc<Entry<T>>,
+        max_entries: usize,
+        max_bytes: u64,
+    ) -> Evicted<T> {
+        let key = entry.identity.key();
+        let mut evicted = self.remove_path(path);
+        evicted.extend(self.remove(key));
+        if entry.size > max_bytes {
+            return evicted;
+        }
+        self.bytes += entry.size;
+        self.paths.insert(path.to_path_buf(), key);
+        self.entries.put(key, (entry, path.to_path_buf()));
+        evicted.extend(self.shrink(max_entries, max_bytes));
+        evicted
+    }
+
+    /// Lets least recently used entries go until the limits hold.
+    pub fn shrink(&mut self, max_entries: usize, max_bytes: u64) -> Evicted<T> {
+        let mut evicted = Vec::new();
+        while self.entries.len() > max_entries || self.bytes > max_bytes {
+            let Some((_, (entry, path))) = self.entries.pop_lru() else { break };
+            self.forget(&entry, &path);
+            COUNTERS.evictions.count();
+            evicted.push(entry);
+        }
+        evicted
+    }
+
+    /// Lets a file's entry go.
+    pub fn remove(&mut self, key: FileKey) -> Option<Arc<Entry<T>>> {
+        let (entry, path) = self.entries.pop(&key)?;
+        self.forget(&entry, &path);
+        Some(entry)
+    }
+
+    /// Lets the entry go that was last loaded through `path`.
+    pub fn remove_path(&mut self, path: &Path) -> Evicted<T> {
+        let key = self.paths.get(path).copied();
+        key.and_then(|key| self.remove(key)).into_iter().collect()
+    }
+
+    /// Lets everything go.
+    pub fn clear(&mut self) -> Evicted<T> {
+        let mut evicted = Vec::with_capacity(self.entries.len());
+        while let Some((_, (entry, _))) = self.entries.pop_lru() {
+            evicted.push(entry);
+        }
+        *self = Self::default();
+        evicted
+    }
+
+    /// How many documents it holds.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether it holds none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Bytes of JSON text of the documents it holds.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    fn forget(&mut self, entry: &Entry<T>, path: &Path) {
+        self.bytes -= entry.size;
+        if self.paths.get(path) == Some(&entry.identity.key()) {
+            self.paths.remove(path);
+        }
+    }
+}

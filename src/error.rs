@@ -1,0 +1,186 @@
+//! The one error of the storage core. Each variant carries the caller's path;
+//! the text of each names the file without its folder, because callers hand
+//! that text to clients.
+
+use std::ffi::OsStr;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rustix::io::Errno;
+
+/// What a storage operation returns.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// Why a storage operation did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A syscall failed before anything was published: the file is as it was.
+    #[error("{}: {call} failed: {source}{hint}", name(path))]
+    Syscall {
+        /// The file, as the caller spelt it.
+        path: PathBuf,
+        /// What failed, in words that name the syscall.
+        call: &'static str,
+        /// The errno.
+        source: io::Error,
+        /// What to do about it, or nothing.
+        hint: String,
+    },
+    /// There is no such file.
+    #[error("{}: no such file", name(path))]
+    NotFound {
+        /// The file, as the caller spelt it.
+        path: PathBuf,
+    },
+    /// The path leads to something that cannot hold a document.
+    #[error("{}: is {kind}, not a regular file; name the JSON file itself", name(path))]
+    NotAFile {
+        /// The path, as the caller spelt it.
+        path: PathBuf,
+        /// What it is, with its article.
+        kind: &'static str,
+    },
+    /// Another writer kept the lock until the deadline.
+    #[error(
+        "{}: still locked {} after {:.3} s; try again, or look at what that process is doing",
+        name(path), holder_text(*holder), waited.as_secs_f64()
+    )]
+    LockTimeout {
+        /// The file, as the caller spelt it.
+        path: PathBuf,
+        /// How long the caller was willing to wait.
+        waited: Duration,
+        /// The process that holds the lock, where the kernel tells.
+        holder: Option<u32>,
+    },
+    /// A signal arrived while waiting for the lock.
+    #[error("{}: interrupted while waiting for its lock", name(path))]
+    Interrupted {
+        /// The file, as the caller spelt it.
+        path: PathBuf,
+    },
+    /// The file is not the version that the caller based its change on.
+    #[error(
+        "{}: changed since it was read (expected version {}, found {}); load it again and repeat the change",
+        name(path), version_text(expected.as_deref()), version_text(found.as_deref())
+    )]
+    VersionConflict {
+        /// The file, as the caller spelt it.
+        path: PathBuf,
+        /// The version asked for; `None` asks that there be no file.
+        expected: Option<String>,
+        /// The version there is; `None` is no file.
+        found: Option<String>,
+    },
+    /// The new content is in place, but its directory entry was not synced.
+    #[error(
+        "{}: the change is in place, but syncing its folder failed: {source}; it may not survive a power cut, so check the disk and save again",
+        name(path)
+    )]
+    NotDurable {
+        /// The file, as the caller spelt it.
+        path: PathBuf,
+        /// The errno.
+        source: io::Error,
+    },
+}
+
+impl Error {
+    /// A failed syscall on `path`, with a hint where the errno has one.
+    pub fn syscall(path: &Path, call: &'static str, source: impl Into<io::Error>) -> Self {
+        let source = source.into();
+        let hint = hint(path, call, &source);
+        Self::Syscall { path: path.to_path_buf(), call, source, hint }
+    }
+
+    /// The file, as the caller spelt it.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        match self {
+            Self::Syscall { path, .. }
+            | Self::NotFound { path }
+            | Self::NotAFile { path, .. }
+            | Self::LockTimeout { path, .. }
+            | Self::Interrupted { path }
+            | Self::VersionConflict { path, .. }
+            | Self::NotDurable { path, .. } => path,
+        }
+    }
+
+    /// The errno behind the error, where there is one.
+    #[must_use]
+    pub fn errno(&self) -> Option<i32> {
+        match self {
+            Self::Syscall { source, .. } | Self::NotDurable { source, .. } => source.raw_os_error(),
+            Self::NotFound { .. } => Some(Errno::NOENT.raw_os_error()),
+            Self::NotAFile { kind, .. } if *kind == A_DIRECTORY => {
+                Some(Errno::ISDIR.raw_os_error())
+            }
+            Self::NotAFile { .. } => Some(Errno::INVAL.raw_os_error()),
+            Self::LockTimeout { .. } => Some(Errno::TIMEDOUT.raw_os_error()),
+            Self::Interrupted { .. } | Self::VersionConflict { .. } => None,
+        }
+    }
+}
+
+/// The `call` of opening the folder that a file is in.
+pub const OPEN_FOLDER: &str = "open of its folder";
+
+/// The `kind` of [`Error::NotAFile`] that has an errno of its own.
+pub const A_DIRECTORY: &str = "a directory";
+
+/// The file's name without its folder, fit for a message.
+#[must_use]
+pub fn name(path: &Path) -> String {
+    let name = path.file_name().unwrap_or_else(|| OsStr::new("''")).to_string_lossy();
+    // A name with control characters must not act on terminals and logs.
+    name.chars()
+        .flat_map(|letter| {
+            let escaped = letter.is_control().then(|| letter.escape_default());
+            let plain = escaped.is_none().then_some(letter);
+            escaped.into_iter().flatten().chain(plain)
+        })
+        .collect()
+}
+
+fn holder_text(holder: Option<u32>) -> String {
+    holder.map_or_else(|| "by another writer".to_owned(), |pid| format!("by process {pid}"))
+}
+
+fn version_text(version: Option<&str>) -> &str {
+    version.unwrap_or("none: no such file")
+}
+
+fn hint(path: &Path, call: &str, source: &io::Error) -> String {
+    let advice = match source.raw_os_error().map(Errno::from_raw_os_error) {
+        Some(Errno::NOSPC | Errno::DQUOT) => {
+            let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+            let free = fs2::available_space(folder.unwrap_or_else(|| Path::new(".")));
+            return match free {
+                Ok(bytes) => format!(
+                    "; {bytes} bytes are free on its file system: free some, then save again"
+                ),
+                Err(_) => "; free some space on its file system, then save again".to_owned(),
+            };
+        }
+        Some(Errno::ACCESS | Errno::PERM) => {
+            "; check the owner and the mode of its folder and of the .oasis_data in it"
+        }
+        Some(Errno::ROFS) => "; its file system is mounted read-only",
+        Some(Errno::NOENT) if call == OPEN_FOLDER => {
+            "; create the folder first, or pass make_parents=True"
+        }
+        Some(Errno::NOTDIR) => "; a part of the path is a file, not a folder",
+        Some(Errno::MFILE | Errno::NFILE) => {
+            "; too many files are open: raise the limit (ulimit -n) or lower cache_entries"
+        }
+        Some(Errno::NAMETOOLONG) => "; shorten the name (backups add 30 bytes to it)",
+        Some(Errno::IO) => "; the disk reported an error: look at the kernel's log",
+        Some(Errno::INVAL) if path.as_os_str().as_encoded_bytes().contains(&0) => {
+            "; the path contains a null byte"
+        }
+        _ => "",
+    };
+    advice.to_owned()
+}

@@ -1,0 +1,23 @@
+//! Keeps JSON data files safe.
+//!
+//! Three layers, and data flows through them one way:
+//!
+//! * [`storage`] knows bytes, paths and errors: locks, temporary files, syncs,
+//!   renames, backups. No Python.
+//! * `codec` knows Python objects and JSON text. No files.
+//! * `python` joins the two: convert, release the interpreter, call, convert
+//!   back.
+//!
+//! [`cache`] holds what a load decoded, for as long as [`storage::identity`]
+//! says that the file is still the one that was read.
+
+pub mod cache;
+pub mod error;
+pub mod settings;
+pub mod statistics;
+pub mod storage;
+
+#[cfg(feature = "python")]
+mod codec;
+#[cfg(feature = "python")]
+mod python;

@@ -1,0 +1,41 @@
+//! Python arguments in Rust's terms.
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyBytes, PyString};
+
+/// A path given as `str`, `bytes` or `os.PathLike`.
+pub(super) struct FilePath(pub(super) PathBuf);
+
+impl<'py> FromPyObject<'_, 'py> for FilePath {
+    type Error = PyErr;
+
+    fn extract(path: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
+        static FSPATH: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+        let spelt = if path.is_instance_of::<PyString>() || path.is_instance_of::<PyBytes>() {
+            path.to_owned()
+        } else {
+            FSPATH.import(path.py(), "os", "fspath")?.call1((path,))?
+        };
+        if let Ok(bytes) = spelt.cast::<PyBytes>() {
+            return Ok(Self(OsStr::from_bytes(bytes.as_bytes()).into()));
+        }
+        Ok(Self(spelt.extract::<OsString>()?.into()))
+    }
+}
+
+/// Seconds to wait; `None` stands for the setting.
+pub(super) fn timeout(seconds: Option<f64>, setting: f64) -> PyResult<Duration> {
+    let seconds = seconds.unwrap_or(setting);
+    if seconds.is_nan() || seconds < 0.0 {
+        return Err(PyValueError::new_err("timeout must be a number of seconds, 0 or more"));
+    }
+    // Infinity, and whatever is too long for a clock, waits as long as can be.
+    Ok(Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX))
+}

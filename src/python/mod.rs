@@ -1,0 +1,31 @@
+//! The face: converts arguments, releases the interpreter, calls the core,
+//! converts back. `python/oasis_data/` gives names, defaults and docs to what
+//! stands here.
+
+mod arguments;
+mod documents;
+mod loading;
+mod process;
+mod raise;
+mod saving;
+
+use pyo3::prelude::*;
+
+/// The private native module, `oasis_data._native`.
+#[pymodule]
+mod _native {
+    use pyo3::prelude::*;
+
+    #[pymodule_export]
+    use super::loading::{clear, invalidate, is_cached, load, load_with_version};
+    #[pymodule_export]
+    use super::process::{configure, stats};
+    #[pymodule_export]
+    use super::saving::{delete, save};
+
+    #[pymodule_init]
+    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        module.add("MISSING", crate::storage::store::MISSING)?;
+        super::process::register_fork_handlers(module.py())
+    }
+}

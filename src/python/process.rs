@@ -1,0 +1,63 @@
+//! What concerns the whole process: settings, counters, forks.
+
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use pyo3::types::{IntoPyDict, PyDict};
+use pythonize::{depythonize, pythonize};
+
+use super::documents::{self, with_cache};
+use crate::settings::{self, Settings};
+use crate::statistics::COUNTERS;
+use crate::storage::fork;
+
+/// Changes the settings named in `changes`; returns all of them.
+#[pyfunction]
+pub(super) fn configure<'py>(
+    py: Python<'py>,
+    changes: &Bound<'py, PyDict>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let merged = pythonize(py, &*settings::current())?.cast_into::<PyDict>()?;
+    merged.update(changes.as_mapping())?;
+    let settings: Settings = depythonize(&merged)
+        .map_err(|error| PyValueError::new_err(format!("configure: {error}")))?;
+    super::arguments::timeout(Some(settings.lock_timeout), 0.0)?;
+    let evicted = with_cache(|cache| cache.shrink(settings.cache_entries, settings.cache_bytes));
+    settings::replace(settings);
+    drop(evicted);
+    Ok(pythonize(py, &*settings::current())?)
+}
+
+/// The counters of this process.
+#[pyfunction]
+pub(super) fn stats(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+    let (entries, bytes) = with_cache(|cache| (cache.len(), cache.bytes()));
+    Ok(pythonize(py, &COUNTERS.snapshot(entries, bytes))?)
+}
+
+#[pyfunction]
+fn before_fork(py: Python<'_>) {
+    py.detach(fork::before);
+}
+
+#[pyfunction]
+fn after_fork_in_parent() {
+    fork::after_in_parent();
+}
+
+#[pyfunction]
+fn after_fork_in_child() {
+    fork::after_in_child();
+    documents::after_fork_in_child();
+}
+
+/// Has Python call the handlers around `os.fork`.
+pub(super) fn register_fork_handlers(py: Python<'_>) -> PyResult<()> {
+    documents::prepare();
+    let handlers = [
+        ("before", wrap_pyfunction!(before_fork, py)?),
+        ("after_in_parent", wrap_pyfunction!(after_fork_in_parent, py)?),
+        ("after_in_child", wrap_pyfunction!(after_fork_in_child, py)?),
+    ];
+    py.import("os")?.call_method("register_at_fork", (), Some(&handlers.into_py_dict(py)?))?;
+    Ok(())
+}

@@ -1,0 +1,210 @@
+//! The one place where an error becomes a Python exception.
+
+use std::path::Path;
+
+use pyo3::exceptions::{PyException, PyOSError, PyRuntimeError};
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+use rustix::io::Errno;
+
+use crate::codec::{DecodeError, EncodeError};
+use crate::error::{Error, name};
+use crate::statistics::COUNTERS;
+use crate::storage::store::MISSING;
+
+/// What was being done, as in `OperationType`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Operation {
+    Read,
+    Write,
+    Delete,
+}
+
+impl Operation {
+    fn member(self) -> &'static str {
+        match self {
+            Self::Read => "READ",
+            Self::Write => "WRITE",
+            Self::Delete => "DELETE",
+        }
+    }
+
+    fn count_failure(self) {
+        match self {
+            Self::Read => COUNTERS.read_failures.count(),
+            Self::Write | Self::Delete => COUNTERS.write_failures.count(),
+        }
+    }
+}
+
+/// The exception for a failure of the storage core.
+pub(super) fn storage_error(py: Python<'_>, operation: Operation, error: &Error) -> PyErr {
+    operation.count_failure();
+    let extra = PyDict::new(py);
+    let reads = operation == Operation::Read;
+    let denied = matches!(
+        error.errno().map(Errno::from_raw_os_error),
+        Some(Errno::ACCESS | Errno::PERM | Errno::ROFS)
+    );
+    let class = match error {
+        Error::NotFound { .. } => "DataFileNotFoundError",
+        Error::LockTimeout { .. } => "LockTimeoutError",
+        Error::VersionConflict { .. } => "VersionConflictError",
+        Error::NotDurable { .. } => "NotDurableError",
+        Error::Interrupted { .. } => "JSONWriteError",
+        Error::Syscall { .. } | Error::NotAFile { .. } => match (reads, denied) {
+            (true, true) => "ReadPermissionError",
+            (true, false) => "StorageReadError",
+            (false, true) => "WritePermissionError",
+            (false, false) if error.errno() == Some(Errno::NOENT.raw_os_error()) => {
+                "FolderNotFoundError"
+            }
+            (false, false) => "StorageWriteError",
+        },
+    };
+    let filled = match error {
+        Error::LockTimeout { holder, .. } => extra.set_item("holder", holder),
+        Error::VersionConflict { expected, found, .. } => extra
+            .set_item("expected", expected.as_deref().unwrap_or(MISSING))
+            .and_then(|()| extra.set_item("found", found.as_deref().unwrap_or(MISSING))),
+        _ => Ok(()),
+    };
+    let cause = error.errno().map(|errno| os_error(py, errno, error.path()));
+    match filled {
+        Ok(()) => build(py, class, operation, error.path(), &error.to_string(), cause, &extra),
+        Err(failure) => failure,
+    }
+}
+
+/// The exception for a document that cannot be encoded.
+pub(super) fn encode_error(
+    py: Python<'_>,
+    path: &Path,
+    error: EncodeError,
+    has_default: bool,
+) -> PyErr {
+    let name = name(path);
+    match error {
+        EncodeError::Unserializable { place, cause } => {
+            // With default= the text may be the caller's own, and say anything.
+            let reason = if has_default {
+                cause
+                    .get_type(py)
+                    .name()
+                    .map_or_else(|_| "an exception".to_owned(), |name| name.to_string())
+            } else {
+                cause.value(py).to_string()
+            };
+            let message = format!(
+                "{name}: cannot be written as JSON at {place}: {reason}; nothing was saved"
+            );
+            COUNTERS.write_failures.count();
+            let extra = PyDict::new(py);
+            match extra.set_item("place", place) {
+                Ok(()) => build(
+                    py,
+                    "UnserializableError",
+                    Operation::Write,
+                    path,
+                    &message,
+                    Some(cause),
+                    &extra,
+                ),
+                Err(failure) => failure,
+            }
+        }
+        EncodeError::Other(cause) => other(py, Operation::Write, path, "encoding it", cause),
+    }
+}
+
+/// The exception for a file that is not a document.
+pub(super) fn decode_error(py: Python<'_>, path: &Path, error: DecodeError) -> PyErr {
+    match error {
+        DecodeError::Corrupt { reason, place, cause } => {
+            let message = format!(
+                "{}: not a JSON document: {reason}: line {} column {} (char {}); mend that place or restore a backup",
+                name(path),
+                place.lineno,
+                place.colno,
+                place.pos
+            );
+            COUNTERS.read_failures.count();
+            let extra = PyDict::new(py);
+            let filled = extra
+                .set_item("reason", reason)
+                .and_then(|()| extra.set_item("pos", place.pos))
+                .and_then(|()| extra.set_item("lineno", place.lineno))
+                .and_then(|()| extra.set_item("colno", place.colno));
+            match filled {
+                Ok(()) => build(
+                    py,
+                    "CorruptFileError",
+                    Operation::Read,
+                    path,
+                    &message,
+                    Some(cause),
+                    &extra,
+                ),
+                Err(failure) => failure,
+            }
+        }
+        DecodeError::Other(cause) => other(py, Operation::Read, path, "decoding it", cause),
+    }
+}
+
+/// A failure that is not about the document, out of memory say; a signal's
+/// exception is passed on as it is.
+fn other(py: Python<'_>, operation: Operation, path: &Path, doing: &str, cause: PyErr) -> PyErr {
+    if !cause.is_instance_of::<PyException>(py) {
+        return cause;
+    }
+    operation.count_failure();
+    let class = if operation == Operation::Read { "JSONReadError" } else { "JSONWriteError" };
+    let kind = cause
+        .get_type(py)
+        .name()
+        .map_or_else(|_| "an exception".to_owned(), |name| name.to_string());
+    let message = format!("{}: {doing} failed: {kind}; the file is as it was", name(path));
+    build(py, class, operation, path, &message, Some(cause), &PyDict::new(py))
+}
+
+fn os_error(py: Python<'_>, errno: i32, path: &Path) -> PyErr {
+    let text = py
+        .import("os")
+        .and_then(|os| os.call_method1("strerror", (errno,)))
+        .and_then(|text| text.extract::<String>())
+        .unwrap_or_default();
+    PyOSError::new_err((errno, text, path.as_os_str().to_os_string()))
+}
+
+/// Calls the exception's class in `oasis_data.error_handling`.
+fn build(
+    py: Python<'_>,
+    class: &str,
+    operation: Operation,
+    path: &Path,
+    message: &str,
+    cause: Option<PyErr>,
+    extra: &Bound<'_, PyDict>,
+) -> PyErr {
+    let built = || -> PyResult<PyErr> {
+        let module = py.import("oasis_data.error_handling")?;
+        let operation = module.getattr("OperationType")?.getattr(operation.member())?;
+        let original = cause.as_ref().map(|cause| cause.value(py).clone());
+        let arguments = (operation, path.as_os_str(), message, original);
+        Ok(PyErr::from_value(module.getattr(class)?.call(arguments, Some(extra))?))
+    };
+    match built() {
+        Ok(error) => {
+            error.set_cause(py, cause);
+            error
+        }
+        Err(failure) => {
+            // Only a package that is not whole comes here; say so, and keep
+            // what was to be said.
+            let error = PyRuntimeError::new_err(message.to_owned());
+            error.set_cause(py, Some(failure));
+            error
+        }
+    }
+}

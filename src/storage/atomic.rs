@@ -1,0 +1,28 @@
+//! The last steps of a save: the rename that readers see, and the sync that
+//! makes it last.
+
+use rustix::fs;
+
+use super::target::Target;
+use super::temporary::Temporary;
+use crate::error::{Error, Result};
+
+/// Puts `temporary` in the place of `target`: readers see the old content or
+/// the new, nothing else.
+///
+/// # Errors
+///
+/// When the rename fails; the old content is then untouched.
+pub fn replace(target: &Target, temporary: Temporary) -> Result<()> {
+    temporary.rename(target, &target.name)
+}
+
+/// Syncs the folder, so that a rename or unlink in it survives power loss.
+///
+/// # Errors
+///
+/// [`Error::NotDurable`]: the change itself has already happened.
+pub fn sync_folder(target: &Target) -> Result<()> {
+    fs::fsync(&target.folder)
+        .map_err(|errno| Error::NotDurable { path: target.spelt.clone(), source: errno.into() })
+}

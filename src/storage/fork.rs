@@ -1,0 +1,96 @@
+//! What a forked child must not inherit.
+//!
+//! A `flock` belongs to the open file description, which a forked child
+//! shares: a child that keeps the descriptor keeps the lock, even when its
+//! parent dies. So each lock's descriptor is registered here, and the child
+//! closes them all. A gate makes "open and register" indivisible for a fork:
+//! without it a descriptor opened by another thread at that moment would slip
+//! through.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+type Slot = Arc<Mutex<Option<File>>>;
+
+static GATE: RwLock<()> = RwLock::new(());
+static REGISTER: Mutex<BTreeMap<u64, Slot>> = Mutex::new(BTreeMap::new());
+static NEXT: AtomicU64 = AtomicU64::new(0);
+
+thread_local! {
+    /// The gate, shut, in the thread that is forking.
+    static FORKING: RefCell<Option<RwLockWriteGuard<'static, ()>>> = const { RefCell::new(None) };
+}
+
+/// An open file that a forked child closes at once.
+#[derive(Debug)]
+pub struct Uninherited {
+    id: u64,
+    slot: Slot,
+}
+
+impl Uninherited {
+    /// Opens a file and registers it, in one step as seen from a fork.
+    ///
+    /// # Errors
+    ///
+    /// Whatever `open` answers with.
+    pub fn open<E>(open: impl FnOnce() -> Result<File, E>) -> Result<Self, E> {
+        let _gate = enter();
+        let slot = Arc::new(Mutex::new(Some(open()?)));
+        let id = NEXT.fetch_add(1, Ordering::Relaxed);
+        locked(&REGISTER).insert(id, Arc::clone(&slot));
+        Ok(Self { id, slot })
+    }
+
+    /// Uses the file, briefly: a fork waits for it. `None` in a child that was
+    /// forked since: the file is not its own.
+    pub fn with<R>(&self, f: impl FnOnce(&File) -> R) -> Option<R> {
+        let _gate = enter();
+        locked(&self.slot).as_ref().map(f)
+    }
+}
+
+impl Drop for Uninherited {
+    fn drop(&mut self) {
+        let _gate = enter();
+        locked(&REGISTER).remove(&self.id);
+    }
+}
+
+/// To be called before `fork`, in the forking thread, with no Python lock held.
+pub fn before() {
+    let guard = GATE.write().unwrap_or_else(PoisonError::into_inner);
+    FORKING.with(|forking| *forking.borrow_mut() = Some(guard));
+}
+
+/// To be called after `fork` in the parent.
+pub fn after_in_parent() {
+    FORKING.with(|forking| forking.borrow_mut().take());
+}
+
+/// To be called after `fork` in the child.
+pub fn after_in_child() {
+    // The gate kept every other thread out of these locks at the moment of the
+    // fork, so none of them is held by a thread that the child does not have.
+    for slot in std::mem::take(&mut *locked(&REGISTER)).values() {
+        locked(slot).take();
+    }
+    FORKING.with(|forking| forking.borrow_mut().take());
+}
+
+/// Holds off forks, unless this very thread is forking: then a handler that
+/// runs between `before` and `after` must not wait for itself.
+fn enter() -> Option<RwLockReadGuard<'static, ()>> {
+    if FORKING.with(|forking| forking.borrow().is_some()) {
+        None
+    } else {
+        Some(GATE.read().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,12 @@
+//! Files, without Python: what makes a save atomic and durable, and a load
+//! trustworthy.
+
+pub mod atomic;
+pub mod backup;
+pub mod fork;
+pub mod identity;
+pub mod lock;
+pub mod sidecar;
+pub mod store;
+pub mod target;
+pub mod temporary;

@@ -1,0 +1,233 @@
+//! Saves, deletions and reads of whole files, composed of the other rooms.
+
+use std::fs::File;
+use std::path::Path;
+use std::time::Duration;
+
+use rustix::fs::{self, AtFlags, CWD, Mode, OFlags, Stat};
+use rustix::io::Errno;
+
+use super::atomic;
+use super::backup::{self, Backup, read_whole};
+use super::identity::{FileKey, Identity, Instant};
+use super::lock::{Lock, Signals};
+use super::target::{Target, require_regular};
+use super::temporary::{self, Temporary};
+use crate::error::{Error, Result};
+use crate::settings::Durability;
+
+/// The version that stands for "there is no file".
+pub const MISSING: &str = "missing";
+
+/// How often a read starts over because the file changed under it.
+const READ_ATTEMPTS: usize = 8;
+
+/// How a write is to be done.
+#[derive(Clone, Debug)]
+pub struct WriteOptions {
+    /// How long to wait for another writer.
+    pub timeout: Duration,
+    /// Backups kept; 0 makes none.
+    pub backups_kept: usize,
+    /// What the file's version must be, if that matters.
+    pub if_version: Option<String>,
+    /// Whether missing folders on the way are made.
+    pub make_parents: bool,
+    /// What happens before the write returns.
+    pub durability: Durability,
+}
+
+/// A write that happened.
+#[derive(Debug, Default)]
+#[must_use]
+pub struct Written {
+    /// The file that was replaced or removed.
+    pub replaced: Option<FileKey>,
+    /// What went wrong beside it (a backup that could not be pruned): for the
+    /// log, since the write itself stands.
+    pub remarks: Vec<Error>,
+}
+
+/// Replaces the content of `path` with `bytes`, or creates it.
+///
+/// # Errors
+///
+/// Any [`Error`]; but for [`Error::NotDurable`] the file is as it was.
+pub fn save(
+    path: &Path,
+    bytes: &[u8],
+    options: &WriteOptions,
+    signals: &dyn Signals,
+) -> Result<Written> {
+    let target = Target::resolve(path, options.make_parents)?;
+    let _lock = Lock::acquire(&target, options.timeout, signals)?;
+    let live = target.stat()?;
+    check_version(&target, live.as_ref(), options)?;
+    let mut remarks = temporary::sweep(&target);
+    let mut temporary = Temporary::create(&target, live.as_ref())?;
+    temporary.fill(&target, bytes, options.durability == Durability::Full)?;
+    let backups = match &live {
+        Some(live) if options.backups_kept > 0 => Some(back_up(&target, live)?),
+        _ => None,
+    };
+    if let Err(error) = atomic::replace(&target, temporary) {
+        return Err(match backups.as_ref().and_then(|backups| backups.last()) {
+            Some(taken) => discard_after(error, &target, taken),
+            None => error,
+        });
+    }
+    finish(&target, options, backups.as_deref().unwrap_or_default(), &mut remarks)?;
+    Ok(Written { replaced: live.map(|live| Identity::of(&live).key()), remarks })
+}
+
+/// Removes the file, keeping its content as the newest backup.
+///
+/// # Errors
+///
+/// Any [`Error`]; but for [`Error::NotDurable`] the file is as it was.
+pub fn delete(path: &Path, options: &WriteOptions, signals: &dyn Signals) -> Result<Written> {
+    let target = Target::resolve(path, false)?;
+    let missing = || Error::NotFound { path: path.to_path_buf() };
+    // Looked at first without the lock: asking for a missing file's deletion
+    // leaves no sidecar behind.
+    target.stat()?.ok_or_else(missing)?;
+    let _lock = Lock::acquire(&target, options.timeout, signals)?;
+    let live = target.stat()?.ok_or_else(missing)?;
+    check_version(&target, Some(&live), options)?;
+    let mut remarks = temporary::sweep(&target);
+    let mut backups = Vec::new();
+    if options.backups_kept > 0 {
+        backups = backup::list(&target)?;
+        backups.push(backup::retire(&target, &backups)?);
+    } else {
+        fs::unlinkat(&target.folder, &target.name, AtFlags::empty())
+            .map_err(|errno| target.failed("unlink", errno))?;
+    }
+    finish(&target, options, &backups, &mut remarks)?;
+    Ok(Written { replaced: Some(Identity::of(&live).key()), remarks })
+}
+
+/// A file's content, and what identified it while it was read.
+#[derive(Debug)]
+pub struct Snapshot {
+    /// All of it.
+    pub bytes: Vec<u8>,
+    /// The identity before and after the read, taken from `descriptor`.
+    pub identity: Identity,
+    /// Whether the identity was the same before and after: a writer in place
+    /// may have been at work otherwise.
+    pub stable: bool,
+    /// Whether every later change must show in the identity.
+    pub settled: bool,
+    /// The file that was read. Held open, its inode number cannot be given to
+    /// another file.
+    pub descriptor: File,
+}
+
+/// Reads the whole file.
+///
+/// # Errors
+///
+/// [`Error::NotFound`], [`Error::NotAFile`], or a failing syscall.
+pub fn read(path: &Path) -> Result<Snapshot> {
+    let failed = |call, errno: Errno| Error::syscall(path, call, errno);
+    // NONBLOCK: opening a pipe without a writer would wait for ever.
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let descriptor = match fs::openat(CWD, path, flags, Mode::empty()) {
+        Ok(descriptor) => File::from(descriptor),
+        Err(Errno::NOENT) => return Err(Error::NotFound { path: path.to_path_buf() }),
+        Err(errno) => return Err(failed("open", errno)),
+    };
+    let stat = || fs::fstat(&descriptor).map_err(|errno| failed("fstat", errno));
+    let mut attempt = 1;
+    loop {
+        // In this order: a change made after these two lines shows in the
+        // second stat, or in the clock.
+        let read_at = Instant::now();
+        let before = stat()?;
+        require_regular(path, &before)?;
+        let bytes = read_whole(&descriptor).map_err(|error| Error::syscall(path, "read", error))?;
+        let identity = Identity::of(&before);
+        let stable = Identity::of(&stat()?) == identity;
+        if stable || attempt == READ_ATTEMPTS {
+            return Ok(Snapshot {
+                bytes,
+                identity,
+                stable,
+                settled: identity.settled(read_at),
+                descriptor,
+            });
+        }
+        attempt += 1;
+        fs::seek(&descriptor, fs::SeekFrom::Start(0)).map_err(|errno| failed("lseek", errno))?;
+    }
+}
+
+/// What `path` leads to now, by its `stat`.
+///
+/// # Errors
+///
+/// [`Error::NotFound`], or a failing syscall.
+pub fn identify(path: &Path) -> Result<Identity> {
+    match fs::stat(path) {
+        Ok(stat) => Ok(Identity::of(&stat)),
+        Err(Errno::NOENT) => Err(Error::NotFound { path: path.to_path_buf() }),
+        Err(errno) => Err(Error::syscall(path, "stat", errno)),
+    }
+}
+
+/// The version of some content: the same for the same bytes, fit for an `ETag`.
+#[must_use]
+pub fn version_of(bytes: &[u8]) -> String {
+    let mut version = blake3::hash(bytes).to_hex().to_string();
+    // 128 bits are enough for a digest that guards against accidents.
+    version.truncate(32);
+    version
+}
+
+/// Lists the backups and takes one more, which becomes the last.
+fn back_up(target: &Target, live: &Stat) -> Result<Vec<Backup>> {
+    let mut backups = backup::list(target)?;
+    backups.push(backup::take(target, live, &backups)?);
+    Ok(backups)
+}
+
+/// Takes a backup back after `error` kept its save from happening; `error`
+/// then says if that failed too.
+fn discard_after(mut error: Error, target: &Target, taken: &Backup) -> Error {
+    if let (Err(also), Error::Syscall { hint, .. }) = (backup::discard(target, taken), &mut error) {
+        *hint = format!("{hint}; then {also}: remove {} by hand", taken.name.display());
+    }
+    error
+}
+
+fn check_version(target: &Target, live: Option<&Stat>, options: &WriteOptions) -> Result<()> {
+    let Some(expected) = &options.if_version else { return Ok(()) };
+    let found = match live {
+        Some(_) => version_of(&read(&target.path())?.bytes),
+        None => MISSING.to_owned(),
+    };
+    if found == *expected {
+        return Ok(());
+    }
+    let some_file = |version: String| (version != MISSING).then_some(version);
+    Err(Error::VersionConflict {
+        path: target.spelt.clone(),
+        expected: some_file(expected.clone()),
+        found: some_file(found),
+    })
+}
+
+/// Syncs the folder, and only then lets old backups go.
+fn finish(
+    target: &Target,
+    options: &WriteOptions,
+    backups: &[Backup],
+    remarks: &mut Vec<Error>,
+) -> Result<()> {
+    if options.durability == Durability::Full {
+        atomic::sync_folder(target)?;
+    }
+    remarks.extend(backup::prune(target, backups, options.backups_kept));
+    Ok(())
+}

@@ -1,0 +1,151 @@
+//! Where a path leads: the folder, opened once, and the name in it.
+//!
+//! Everything a save does happens relative to that one descriptor, so that a
+//! folder renamed or swapped meanwhile cannot split the save over two folders,
+//! and the directory sync goes to the directory that was written.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{self, AtFlags, CWD, FileType, Mode, OFlags, Stat};
+use rustix::io::Errno;
+
+use crate::error::{A_DIRECTORY, Error, OPEN_FOLDER, Result};
+
+/// As many symlinks as the kernel follows (`path_resolution(7)`).
+const MAX_SYMLINKS: usize = 40;
+
+/// A data file, by an open folder and a name.
+#[derive(Debug)]
+pub struct Target {
+    /// The folder, open.
+    pub folder: File,
+    /// Where the folder was found, for what only takes paths.
+    pub folder_path: PathBuf,
+    /// The file's name in it.
+    pub name: OsString,
+    /// The path as the caller spelt it, for errors.
+    pub spelt: PathBuf,
+}
+
+impl Target {
+    /// Follows `path` to the file that a write through it must replace: a
+    /// symlink's target, not the link. With `make_parents`, creates the missing
+    /// folders on the way.
+    ///
+    /// # Errors
+    ///
+    /// When the folder cannot be opened, or the path names a directory.
+    pub fn resolve(path: &Path, make_parents: bool) -> Result<Self> {
+        let mut current = path.to_path_buf();
+        for _ in 0..=MAX_SYMLINKS {
+            let (parent, name) = split(path, &current)?;
+            let folder = match open_folder(parent) {
+                Err(Errno::NOENT) if make_parents => {
+                    create_folders(path, parent)?;
+                    open_folder(parent)
+                }
+                opened => opened,
+            }
+            .map_err(|errno| Error::syscall(path, OPEN_FOLDER, errno))?;
+            match fs::readlinkat(&folder, name, Vec::new()) {
+                Ok(link) => current = parent.join(OsString::from_vec(link.into_bytes())),
+                Err(Errno::INVAL | Errno::NOENT) => {
+                    return Ok(Self {
+                        folder: File::from(folder),
+                        folder_path: parent.to_path_buf(),
+                        name: name.to_os_string(),
+                        spelt: path.to_path_buf(),
+                    });
+                }
+                Err(errno) => return Err(Error::syscall(path, "readlinkat", errno)),
+            }
+        }
+        Err(Error::syscall(path, "readlinkat", Errno::LOOP))
+    }
+
+    /// The file's `stat`, or `None` where there is no file.
+    ///
+    /// # Errors
+    ///
+    /// When there is something that is not a regular file: renaming onto a
+    /// device or a pipe would destroy it.
+    pub fn stat(&self) -> Result<Option<Stat>> {
+        match fs::statat(&self.folder, &self.name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) => require_regular(&self.spelt, &stat).map(|()| Some(stat)),
+            Err(Errno::NOENT) => Ok(None),
+            Err(errno) => Err(self.failed("fstatat", errno)),
+        }
+    }
+
+    /// The path of the file itself, for what only takes paths.
+    #[must_use]
+    pub fn path(&self) -> PathBuf {
+        self.folder_path.join(&self.name)
+    }
+
+    /// A failed syscall on this file.
+    pub fn failed(&self, call: &'static str, source: impl Into<std::io::Error>) -> Error {
+        Error::syscall(&self.spelt, call, source)
+    }
+}
+
+/// Refuses everything but a regular file.
+///
+/// # Errors
+///
+/// [`Error::NotAFile`], naming what `stat` shows instead.
+pub fn require_regular(path: &Path, stat: &Stat) -> Result<()> {
+    let kind = match FileType::from_raw_mode(stat.st_mode) {
+        FileType::RegularFile => return Ok(()),
+        FileType::Directory => A_DIRECTORY,
+        FileType::Fifo => "a pipe",
+        FileType::Socket => "a socket",
+        FileType::CharacterDevice | FileType::BlockDevice => "a device",
+        _ => "something else",
+    };
+    Err(Error::NotAFile { path: path.to_path_buf(), kind })
+}
+
+fn split<'a>(spelt: &Path, path: &'a Path) -> Result<(&'a Path, &'a OsStr)> {
+    let bytes = path.as_os_str().as_bytes();
+    if bytes.is_empty() {
+        return Err(Error::syscall(spelt, "open", Errno::NOENT));
+    }
+    let (parent, name) = match bytes.iter().rposition(|&byte| byte == b'/') {
+        None => (&b"."[..], bytes),
+        Some(0) => (&b"/"[..], &bytes[1..]),
+        Some(slash) => (&bytes[..slash], &bytes[slash + 1..]),
+    };
+    if matches!(name, b"" | b"." | b"..") {
+        return Err(Error::NotAFile { path: spelt.to_path_buf(), kind: A_DIRECTORY });
+    }
+    Ok((Path::new(OsStr::from_bytes(parent)), OsStr::from_bytes(name)))
+}
+
+fn open_folder(path: &Path) -> rustix::io::Result<std::os::fd::OwnedFd> {
+    fs::openat(CWD, path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+}
+
+/// `mkdir -p`, each new folder's entry synced into the one above it: a save
+/// that survives a power cut is no use in a folder that does not.
+fn create_folders(spelt: &Path, folder: &Path) -> Result<()> {
+    let failed = |call, errno| Error::syscall(spelt, call, errno);
+    let missing: Vec<&Path> = folder
+        .ancestors()
+        .take_while(|path| !path.as_os_str().is_empty() && !path.exists())
+        .collect();
+    for path in missing.into_iter().rev() {
+        match fs::mkdirat(CWD, path, Mode::from_raw_mode(0o777)) {
+            Ok(()) | Err(Errno::EXIST) => {}
+            Err(errno) => return Err(failed("mkdir", errno)),
+        }
+        let above = path.parent().filter(|above| !above.as_os_str().is_empty());
+        let above = open_folder(above.unwrap_or_else(|| Path::new(".")))
+            .map_err(|errno| failed(OPEN_FOLDER, errno))?;
+        fs::fsync(above).map_err(|errno| failed("fsync of its folder", errno))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,198 @@
+//! Content on its way: written under a name of its own, published by a rename.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{self, AtFlags, Dir, Gid, Mode, OFlags, Stat, Uid};
+use rustix::io::Errno;
+use tempfile::{Builder, TempPath};
+
+use super::sidecar;
+use super::target::Target;
+use crate::error::{Error, Result};
+use crate::statistics::COUNTERS;
+
+/// Letters that make a temporary file's name unique.
+const RANDOM_LETTERS: usize = 12;
+
+/// Written anew by the kernel or bound to the old content: a copy would be
+/// refused, or wrong.
+const XATTRS_OF_THE_CONTENT: [&str; 2] = ["security.ima", "security.evm"];
+
+/// A temporary file, removed when dropped unpublished.
+#[derive(Debug)]
+pub struct Temporary {
+    file: File,
+    path: TempPath,
+    name: PathBuf,
+}
+
+impl Temporary {
+    /// Creates one for `target`; with `like`, the owner, mode and extended
+    /// attributes are those of the file it is to replace, else they follow the
+    /// umask.
+    ///
+    /// # Errors
+    ///
+    /// When a syscall fails, one that keeps an attribute included.
+    pub fn create(target: &Target, like: Option<&Stat>) -> Result<Self> {
+        let flags =
+            OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        // Closed to others until the old file's own mode is known to be on it.
+        let mode = Mode::from_raw_mode(if like.is_some() { 0o600 } else { 0o666 });
+        let mut prefix = sidecar::stem(&target.name).into_os_string();
+        prefix.push(".");
+        let (file, path) = Builder::new()
+            .prefix(&prefix)
+            .rand_bytes(RANDOM_LETTERS)
+            .make_in(target.folder_path.join(sidecar::TEMP), |path| {
+                let name = name_in_temp(path);
+                let file = match fs::openat(&target.folder, &name, flags, mode) {
+                    Err(Errno::NOENT) => {
+                        sidecar::create(target).map_err(io::Error::other)?;
+                        fs::openat(&target.folder, &name, flags, mode)?
+                    }
+                    opened => opened?,
+                };
+                Ok(File::from(file))
+            })
+            .map_err(|error| {
+                // make_in adds a path to its errors and wraps them.
+                let source = error.raw_os_error().map_or(error, io::Error::from_raw_os_error);
+                target.failed("open of a temporary file", source)
+            })?
+            .into_parts();
+        let temporary = Self { name: name_in_temp(&path), file, path };
+        // While this is held, the file is a live writer's and not swept.
+        fs2::FileExt::try_lock_exclusive(&temporary.file)
+            .map_err(|error| target.failed("flock of a temporary file", error))?;
+        if let Some(like) = like {
+            temporary.adopt(target, like)?;
+        }
+        Ok(temporary)
+    }
+
+    /// Writes `bytes` and, when `sync`, waits until they are on the disk.
+    ///
+    /// # Errors
+    ///
+    /// When a syscall fails. A failed sync is not tried again: the kernel may
+    /// have dropped the pages that it could not write, and a second sync of
+    /// this descriptor would then succeed over lost data.
+    pub fn fill(&mut self, target: &Target, bytes: &[u8], sync: bool) -> Result<()> {
+        self.file.write_all(bytes).map_err(|error| target.failed("write", error))?;
+        if sync {
+            fs::fsync(&self.file).map_err(|errno| target.failed("fsync", errno))?;
+        }
+        Ok(())
+    }
+
+    /// Renames the file to `name` in the target's folder.
+    ///
+    /// # Errors
+    ///
+    /// When the rename fails; the temporary file is then removed.
+    pub fn rename(mut self, target: &Target, name: &OsStr) -> Result<()> {
+        fs::renameat(&target.folder, &self.name, &target.folder, name)
+            .map_err(|errno| target.failed("rename", errno))?;
+        self.path.disable_cleanup(true);
+        Ok(())
+    }
+
+    fn adopt(&self, target: &Target, like: &Stat) -> Result<()> {
+        let made = fs::fstat(&self.file).map_err(|errno| target.failed("fstat", errno))?;
+        let owner = (made.st_uid != like.st_uid).then(|| Uid::from_raw(like.st_uid));
+        let group = (made.st_gid != like.st_gid).then(|| Gid::from_raw(like.st_gid));
+        if owner.is_some() || group.is_some() {
+            fs::fchown(&self.file, owner, group)
+                .map_err(|errno| target.failed("fchown (to keep the file's owner)", errno))?;
+        }
+        self.adopt_xattrs(target)?;
+        // Last: a change of owner clears set-id bits, an ACL sets group bits.
+        fs::fchmod(&self.file, Mode::from_raw_mode(like.st_mode & 0o7777))
+            .map_err(|errno| target.failed("fchmod (to keep the file's mode)", errno))
+    }
+
+    fn adopt_xattrs(&self, target: &Target) -> Result<()> {
+        let failed = |error| target.failed("setxattr (to keep the file's attributes)", error);
+        let path = target.path();
+        let names = match xattr::list(&path) {
+            Err(error) if unsupported(&error) => return Ok(()),
+            listed => listed.map_err(|error| target.failed("listxattr", error))?,
+        };
+        for name in names {
+            if XATTRS_OF_THE_CONTENT.iter().any(|of_content| name == *of_content) {
+                continue;
+            }
+            let Some(value) = xattr::get(&path, &name).map_err(failed)? else { continue };
+            let inherited = xattr::FileExt::get_xattr(&self.file, &name).map_err(failed)?;
+            if inherited.as_ref() != Some(&value) {
+                xattr::FileExt::set_xattr(&self.file, &name, &value).map_err(failed)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Removes what dead writers of `target` left. Called under the target's lock.
+/// What cannot be removed is returned, for the log: it does not stop a save.
+#[must_use]
+pub fn sweep(target: &Target) -> Vec<Error> {
+    let stem = sidecar::stem(&target.name);
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let listing =
+        fs::openat(&target.folder, sidecar::TEMP, flags, Mode::empty()).and_then(Dir::new);
+    let entries = match listing {
+        Ok(entries) => entries,
+        Err(Errno::NOENT) => return Vec::new(),
+        Err(errno) => return vec![target.failed("open of .oasis_data/temp", errno)],
+    };
+    let mut failures = Vec::new();
+    for entry in entries {
+        match entry {
+            Ok(entry) => {
+                let name = OsStr::from_bytes(entry.file_name().to_bytes());
+                if is_temporary_of(name, stem.as_os_str()) {
+                    failures
+                        .extend(remove_if_dead(target, &Path::new(sidecar::TEMP).join(name)).err());
+                }
+            }
+            Err(errno) => failures.push(target.failed("getdents of .oasis_data/temp", errno)),
+        }
+    }
+    failures
+}
+
+fn is_temporary_of(name: &OsStr, stem: &OsStr) -> bool {
+    let Some(suffix) = name.as_bytes().strip_prefix(stem.as_bytes()) else { return false };
+    suffix.len() == RANDOM_LETTERS + 1
+        && suffix[0] == b'.'
+        && suffix[1..].iter().all(u8::is_ascii_alphanumeric)
+}
+
+fn remove_if_dead(target: &Target, name: &Path) -> Result<()> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = match fs::openat(&target.folder, name, flags, Mode::empty()) {
+        Ok(file) => File::from(file),
+        Err(Errno::NOENT) => return Ok(()),
+        Err(errno) => return Err(target.failed("open of a leftover", errno)),
+    };
+    if fs2::FileExt::try_lock_exclusive(&file).is_err() {
+        return Ok(());
+    }
+    fs::unlinkat(&target.folder, name, AtFlags::empty())
+        .map_err(|errno| target.failed("unlink of a leftover", errno))?;
+    COUNTERS.leftovers_swept.count();
+    Ok(())
+}
+
+fn name_in_temp(path: &Path) -> PathBuf {
+    Path::new(sidecar::TEMP).join(path.file_name().unwrap_or_default())
+}
+
+fn unsupported(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(Errno::OPNOTSUPP.raw_os_error())
+}

@@ -1,0 +1,74 @@
+"""Fixtures for all tests."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import oasis_data
+
+
+def require(available: object, reason: str) -> None:
+    """Skips the test, saying why; in CI, where everything is there, fails it."""
+    if available:
+        return
+    if os.environ.get("CI"):
+        pytest.fail(f"{reason}, and CI may not skip")
+    pytest.skip(reason)
+
+
+@pytest.fixture
+def strace() -> str:
+    """Path of a strace that may trace."""
+    found = shutil.which("strace")
+    require(found, "needs strace")
+    assert found
+    probe = subprocess.run([found, "-o", os.devnull, "true"], capture_output=True, check=False)
+    require(probe.returncode == 0, "needs the right to trace processes")
+    return found
+
+
+@pytest.fixture(autouse=True)
+def settings() -> Iterator[None]:
+    """Puts the settings back and empties the cache after each test."""
+    before = oasis_data.configure()
+    yield
+    oasis_data.configure(**before)
+    oasis_data.clear_all_cache()
+
+
+def python(code: str, *arguments: object, timeout: float = 120) -> str:
+    """Runs code in an interpreter of its own; returns what it printed."""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def visible(folder: Path) -> list[str]:
+    """The names in a folder, without the sidecar."""
+    return sorted(path.name for path in folder.iterdir() if path.name != ".oasis_data")
+
+
+def backups(path: Path) -> list[Path]:
+    """The backups of a file, oldest first."""
+    return sorted(
+        other for other in path.parent.iterdir() if other.name.startswith(f"{path.name}.backup.")
+    )
+
+
+def temporaries(folder: Path) -> list[str]:
+    """The temporary files in a folder's sidecar."""
+    temp = folder / ".oasis_data" / "temp"
+    return sorted(path.name for path in temp.iterdir()) if temp.exists() else []

@@ -1,0 +1,95 @@
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use oasis_data::cache::{Cache, Entry};
+use oasis_data::storage::store;
+
+use crate::save;
+
+struct Files {
+    folder: tempfile::TempDir,
+}
+
+impl Files {
+    fn new() -> Self {
+        Self { folder: tempfile::tempdir().unwrap() }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn entry(&self, name: &str, size: u64) -> Arc<Entry<String>> {
+        let path = self.path(name);
+        save(&path, "1").unwrap();
+        entry_of(&path, size)
+    }
+}
+
+fn entry_of(path: &Path, size: u64) -> Arc<Entry<String>> {
+    let snapshot = store::read(path).unwrap();
+    let document = path.display().to_string();
+    let (identity, descriptor) = (snapshot.identity, snapshot.descriptor);
+    Arc::new(Entry { identity, document, unsettled: None, size, descriptor })
+}
+
+#[test]
+fn the_least_recently_used_goes_first() {
+    let files = Files::new();
+    let mut cache = Cache::default();
+    let entries: Vec<_> =
+        ["a", "b", "c"].map(|name| (files.path(name), files.entry(name, 1))).into();
+    for (path, entry) in &entries[..2] {
+        assert!(cache.insert(path, Arc::clone(entry), 2, 100).is_empty());
+    }
+    assert!(cache.get(entries[0].1.identity.key()).is_some());
+    let evicted = cache.insert(&entries[2].0, Arc::clone(&entries[2].1), 2, 100);
+    assert_eq!(evicted.len(), 1);
+    assert_eq!(evicted[0].document, entries[1].1.document);
+    assert!(cache.get(entries[1].1.identity.key()).is_none());
+    assert_eq!((cache.len(), cache.bytes()), (2, 2));
+}
+
+#[test]
+fn bytes_are_bounded_and_what_is_larger_than_the_bound_is_not_kept() {
+    let files = Files::new();
+    let mut cache = Cache::default();
+    for name in ["a", "b", "c"] {
+        let _ = cache.insert(&files.path(name), files.entry(name, 40), 100, 100);
+    }
+    assert_eq!((cache.len(), cache.bytes()), (2, 80));
+    let _ = cache.insert(&files.path("d"), files.entry("d", 101), 100, 100);
+    assert_eq!((cache.len(), cache.bytes()), (2, 80));
+    assert_eq!(cache.shrink(1, 100).len(), 1);
+    assert_eq!(cache.clear().len(), 1);
+    assert!(cache.is_empty());
+    assert_eq!(cache.bytes(), 0);
+}
+
+#[test]
+fn a_replaced_files_entry_leaves_when_its_path_is_loaded_again() {
+    let files = Files::new();
+    let mut cache = Cache::default();
+    let path = files.path("a");
+    let old = files.entry("a", 1);
+    let _ = cache.insert(&path, Arc::clone(&old), 10, 100);
+    let new = files.entry("a", 1);
+    assert_ne!(old.identity.key(), new.identity.key());
+    let evicted = cache.insert(&path, new, 10, 100);
+    assert_eq!(evicted.len(), 1);
+    assert!(cache.get(old.identity.key()).is_none());
+    assert_eq!(cache.remove_path(&path).len(), 1);
+    assert!(cache.is_empty());
+}
+
+#[test]
+fn a_descriptor_is_held_until_the_entry_goes() {
+    let files = Files::new();
+    let mut cache = Cache::default();
+    let path = files.path("a");
+    let _ = cache.insert(&path, files.entry("a", 1), 10, 100);
+    std::fs::remove_file(&path).unwrap();
+    let evicted = cache.remove_path(&path);
+    let stat = rustix::fs::fstat(&evicted[0].descriptor).unwrap();
+    assert_eq!(stat.st_nlink, 0);
+}

@@ -1,0 +1,30 @@
+//! The fork handlers, in a process of their own: they act on every lock of
+//! the process they run in.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::fs::File;
+
+use oasis_data::storage::fork::{self, Uninherited};
+
+/// The child's side of a fork, played in one process: what was registered is
+/// closed, and its owner finds nothing.
+#[test]
+fn a_child_lets_go_and_the_forking_thread_does_not_wait_for_itself() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("lock");
+    let kept = Uninherited::open(|| File::create(&path)).unwrap();
+    kept.with(File::lock).unwrap().unwrap();
+    let other = File::open(&path).unwrap();
+    fork::before();
+    // A handler that saves a file between `before` and `after`.
+    let during = Uninherited::open(|| File::create(folder.path().join("other"))).unwrap();
+    drop(during);
+    assert!(other.try_lock().is_err());
+    fork::after_in_parent();
+    assert!(kept.with(|_| ()).is_some());
+    fork::before();
+    fork::after_in_child();
+    assert!(kept.with(|_| ()).is_none());
+    other.try_lock().unwrap();
+}

@@ -1,0 +1,141 @@
+use std::fs::File;
+use std::path::Path;
+use std::sync::Barrier;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use oasis_data::error::Error;
+use oasis_data::storage::lock::{Lock, Signals};
+use oasis_data::storage::store;
+use oasis_data::storage::target::Target;
+
+use crate::{Quiet, content, options, save};
+
+fn target(path: &Path) -> Target {
+    Target::resolve(path, false).unwrap()
+}
+
+#[test]
+fn excludes_threads_of_one_process() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tanks.json");
+    let inside = AtomicU64::new(0);
+    let rounds = AtomicU64::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                for _ in 0..50 {
+                    let _lock =
+                        Lock::acquire(&target(&path), Duration::from_secs(60), &Quiet).unwrap();
+                    assert_eq!(inside.fetch_add(1, Ordering::SeqCst), 0);
+                    std::thread::yield_now();
+                    inside.fetch_sub(1, Ordering::SeqCst);
+                    rounds.fetch_add(1, Ordering::SeqCst);
+                }
+            });
+        }
+    });
+    assert_eq!(rounds.into_inner(), 400);
+}
+
+#[test]
+fn gives_up_at_the_deadline_and_names_the_holder() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tanks.json");
+    save(&path, "1").unwrap();
+    let held = Lock::acquire(&target(&path), Duration::ZERO, &Quiet).unwrap();
+    let hurried = store::WriteOptions { timeout: Duration::from_millis(20), ..options() };
+    let error = store::save(&path, b"2", &hurried, &Quiet).unwrap_err();
+    let me = std::process::id();
+    assert!(matches!(error, Error::LockTimeout { holder: Some(pid), .. } if pid == me), "{error}");
+    assert!(error.to_string().contains(&format!("by process {me}")), "{error}");
+    assert_eq!(content(&path), "1");
+    drop(held);
+    store::save(&path, b"2", &hurried, &Quiet).unwrap();
+}
+
+#[test]
+fn ends_a_wait_for_a_signal() {
+    struct Pressed(AtomicBool);
+    impl Signals for Pressed {
+        fn pending(&self) -> bool {
+            self.0.store(true, Ordering::SeqCst);
+            true
+        }
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tanks.json");
+    let _held = Lock::acquire(&target(&path), Duration::ZERO, &Quiet).unwrap();
+    let pressed = Pressed(AtomicBool::new(false));
+    let forever = store::WriteOptions { timeout: Duration::MAX, ..options() };
+    let error = store::save(&path, b"2", &forever, &pressed).unwrap_err();
+    assert!(matches!(error, Error::Interrupted { .. }));
+    assert!(pressed.0.into_inner());
+}
+
+#[test]
+fn a_lock_file_is_never_replaced_or_written() {
+    use std::os::unix::fs::MetadataExt;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tanks.json");
+    save(&path, "1").unwrap();
+    let lock = folder.path().join(".oasis_data/locks/tanks.json.lock");
+    let before = lock.metadata().unwrap();
+    for _ in 0..3 {
+        save(&path, "2").unwrap();
+    }
+    store::delete(&path, &options(), &Quiet).unwrap();
+    let after = lock.metadata().unwrap();
+    assert_eq!((before.ino(), before.mtime_nsec()), (after.ino(), after.mtime_nsec()));
+}
+
+#[test]
+fn a_symlink_in_the_lock_files_place_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tanks.json");
+    save(&path, "1").unwrap();
+    let lock = folder.path().join(".oasis_data/locks/tanks.json.lock");
+    std::fs::remove_file(&lock).unwrap();
+    std::os::unix::fs::symlink("/etc/hostname", &lock).unwrap();
+    assert!(matches!(save(&path, "2"), Err(Error::Syscall { call: "open of its lock", .. })));
+    assert_eq!(content(&path), "1");
+}
+
+/// An operator removes `.oasis_data` while a writer waits: the waiter must not
+/// go on with a lock that nobody else can see.
+#[test]
+fn a_lock_whose_file_was_removed_is_taken_anew() {
+    struct RemoveOnce<'a> {
+        folder: &'a Path,
+        waiting: &'a Barrier,
+        done: AtomicBool,
+    }
+    impl Signals for RemoveOnce<'_> {
+        fn pending(&self) -> bool {
+            if !self.done.swap(true, Ordering::SeqCst) {
+                std::fs::remove_dir_all(self.folder.join(".oasis_data")).unwrap();
+                self.waiting.wait();
+            }
+            false
+        }
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tanks.json");
+    let held = Lock::acquire(&target(&path), Duration::ZERO, &Quiet).unwrap();
+    let waiting = Barrier::new(2);
+    std::thread::scope(|scope| {
+        let waiter = scope.spawn(|| {
+            let signals = RemoveOnce {
+                folder: folder.path(),
+                waiting: &waiting,
+                done: AtomicBool::new(false),
+            };
+            Lock::acquire(&target(&path), Duration::from_secs(60), &signals).unwrap()
+        });
+        waiting.wait();
+        drop(held);
+        let _taken = waiter.join().unwrap();
+        let seen = File::open(folder.path().join(".oasis_data/locks/tanks.json.lock")).unwrap();
+        assert!(seen.try_lock().is_err(), "the lock in the folder is free");
+    });
+}

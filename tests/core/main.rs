@@ -1,0 +1,66 @@
+//! Tests of the storage core, without Python.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
+mod backups;
+mod cache;
+mod identity;
+mod locks;
+mod saves;
+mod sweep;
+
+use std::path::Path;
+use std::time::Duration;
+
+use oasis_data::error::Result;
+use oasis_data::settings::Durability;
+use oasis_data::storage::lock::Signals;
+use oasis_data::storage::store::{self, WriteOptions, Written};
+
+/// Nobody presses Ctrl-C in here.
+struct Quiet;
+
+impl Signals for Quiet {
+    fn pending(&self) -> bool {
+        false
+    }
+}
+
+fn options() -> WriteOptions {
+    WriteOptions {
+        timeout: Duration::from_secs(10),
+        backups_kept: 10,
+        if_version: None,
+        make_parents: false,
+        durability: Durability::Process,
+    }
+}
+
+fn save(path: &Path, text: &str) -> Result<Written> {
+    store::save(path, text.as_bytes(), &options(), &Quiet)
+}
+
+fn content(path: &Path) -> String {
+    std::fs::read_to_string(path).unwrap()
+}
+
+/// The names in a folder, sorted, without the sidecar.
+fn names(folder: &Path) -> Vec<String> {
+    let mut names: Vec<String> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name != ".oasis_data")
+        .collect();
+    names.sort();
+    names
+}
+
+/// The names of the temporary files beside the data files in `folder`.
+fn temporaries(folder: &Path) -> Vec<String> {
+    names(&folder.join(".oasis_data/temp"))
+}

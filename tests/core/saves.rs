@@ -1,0 +1,130 @@
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+
+use oasis_data::error::Error;
+use oasis_data::storage::store::{self, MISSING, version_of};
+
+use crate::{Quiet, content, names, options, save, temporaries};
+
+#[test]
+fn creates_replaces_and_leaves_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tanks.json");
+    save(&path, "1").unwrap();
+    assert_eq!(content(&path), "1");
+    let written =
+        store::save(&path, b"22", &store::WriteOptions { backups_kept: 0, ..options() }, &Quiet)
+            .unwrap();
+    assert_eq!(content(&path), "22");
+    assert!(written.remarks.is_empty());
+    assert_eq!(names(folder.path()), ["tanks.json"]);
+    assert!(temporaries(folder.path()).is_empty());
+    assert_eq!(content(&folder.path().join(".oasis_data/.gitignore")), "*\n");
+}
+
+#[test]
+fn keeps_mode_and_attributes_of_the_replaced_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tanks.json");
+    save(&path, "1").unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).unwrap();
+    xattr::set(&path, "user.origin", b"refinery").unwrap();
+    let before = std::fs::metadata(&path).unwrap();
+    save(&path, "2").unwrap();
+    let after = std::fs::metadata(&path).unwrap();
+    assert_ne!(before.ino(), after.ino());
+    assert_eq!(after.mode() & 0o7777, 0o640);
+    assert_eq!(xattr::get(&path, "user.origin").unwrap().unwrap(), b"refinery");
+}
+
+#[test]
+fn writes_through_links_even_dangling_ones() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("real")).unwrap();
+    let link = folder.path().join("link.json");
+    symlink("real/tanks.json", &link).unwrap();
+    save(&link, "1").unwrap();
+    assert!(link.is_symlink());
+    assert_eq!(content(&folder.path().join("real/tanks.json")), "1");
+    // The sidecar stands beside the file, so that every way to it meets one lock.
+    assert!(folder.path().join("real/.oasis_data/locks/tanks.json.lock").exists());
+    assert!(!folder.path().join(".oasis_data").exists());
+}
+
+#[test]
+fn refuses_what_is_not_a_regular_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let loops = folder.path().join("loop.json");
+    symlink("loop.json", &loops).unwrap();
+    assert!(matches!(save(folder.path(), "1"), Err(Error::NotAFile { .. })));
+    assert!(matches!(save(&folder.path().join("."), "1"), Err(Error::NotAFile { .. })));
+    assert!(matches!(save("/dev/null".as_ref(), "1"), Err(Error::NotAFile { .. })));
+    assert!(matches!(save(&loops, "1"), Err(Error::Syscall { .. })));
+    assert!(matches!(save("".as_ref(), "1"), Err(Error::Syscall { .. })));
+}
+
+#[test]
+fn creates_folders_only_when_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a/b/tanks.json");
+    let refused = save(&path, "1").unwrap_err();
+    assert_eq!(refused.errno(), Some(2));
+    assert!(refused.to_string().contains("make_parents"), "{refused}");
+    assert!(!refused.to_string().contains("a/b"), "{refused}");
+    let told = store::WriteOptions { make_parents: true, ..options() };
+    store::save(&path, b"1", &told, &Quiet).unwrap();
+    assert_eq!(content(&path), "1");
+}
+
+#[test]
+fn compares_versions_under_the_lock() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tanks.json");
+    let at =
+        |version: &str| store::WriteOptions { if_version: Some(version.to_owned()), ..options() };
+    store::save(&path, b"1", &at(MISSING), &Quiet).unwrap();
+    let conflict = store::save(&path, b"2", &at(MISSING), &Quiet).unwrap_err();
+    assert!(matches!(&conflict, Error::VersionConflict { expected: None, found: Some(found), .. }
+        if *found == version_of(b"1")));
+    store::save(&path, b"2", &at(&version_of(b"1")), &Quiet).unwrap();
+    assert!(store::save(&path, b"3", &at(&version_of(b"1")), &Quiet).is_err());
+    assert!(store::delete(&path, &at(&version_of(b"1")), &Quiet).is_err());
+    assert_eq!(content(&path), "2");
+    store::delete(&path, &at(&version_of(b"2")), &Quiet).unwrap();
+    assert!(matches!(
+        store::save(&path, b"3", &at(&version_of(b"2")), &Quiet),
+        Err(Error::VersionConflict { found: None, .. })
+    ));
+}
+
+#[test]
+fn deletes_into_a_backup() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tanks.json");
+    assert!(matches!(store::delete(&path, &options(), &Quiet), Err(Error::NotFound { .. })));
+    assert!(names(folder.path()).is_empty());
+    assert!(!folder.path().join(".oasis_data").exists());
+    save(&path, "1").unwrap();
+    store::delete(&path, &options(), &Quiet).unwrap();
+    let left = names(folder.path());
+    assert_eq!(left.len(), 1);
+    assert!(left[0].starts_with("tanks.json.backup."));
+    assert_eq!(content(&folder.path().join(&left[0])), "1");
+    save(&path, "2").unwrap();
+    let without = store::WriteOptions { backups_kept: 0, ..options() };
+    store::delete(&path, &without, &Quiet).unwrap();
+    assert_eq!(names(folder.path()), left);
+}
+
+#[test]
+fn saves_names_of_every_length_the_file_system_takes() {
+    let folder = tempfile::tempdir().unwrap();
+    for length in [1, 199, 200, 201, 225, 255] {
+        let path = folder.path().join("n".repeat(length));
+        save(&path, "1").unwrap();
+        let second = save(&path, "2");
+        // A backup's name is 30 bytes longer; without room for it nothing changes.
+        assert_eq!(second.is_ok(), length <= 225, "{length}");
+        assert_eq!(content(&path), if length <= 225 { "2" } else { "1" });
+    }
+    assert!(temporaries(folder.path()).is_empty());
+}

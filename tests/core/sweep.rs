@@ -1,0 +1,57 @@
+use std::fs::File;
+
+use crate::{content, save, temporaries};
+
+#[test]
+fn a_save_removes_what_dead_writers_of_its_file_left_and_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tanks.json");
+    save(&path, "1").unwrap();
+    let temp = folder.path().join(".oasis_data/temp");
+    let others = [
+        "tanks.json.short",
+        "tanks.json.abcdefghijk!",
+        "tanks.json",
+        "tanks.json.abcdefghijkl.json",
+        "vessels.json.abcdefghijkl",
+        "xtanks.json.abcdefghijkl",
+    ];
+    for name in others {
+        std::fs::write(temp.join(name), "theirs").unwrap();
+    }
+    std::fs::write(temp.join("tanks.json.AAAABBBBCCCC"), "torn").unwrap();
+    std::fs::write(temp.join("tanks.json.aaaabbbb1234"), "torn").unwrap();
+    save(&path, "2").unwrap();
+    let mut expected = others.map(str::to_owned);
+    expected.sort();
+    assert_eq!(temporaries(folder.path()), expected);
+    assert_eq!(content(&path), "2");
+}
+
+#[test]
+fn a_live_writers_file_is_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tanks.json");
+    save(&path, "1").unwrap();
+    let name = "tanks.json.abcdefghijkl";
+    let live = File::create(folder.path().join(".oasis_data/temp").join(name)).unwrap();
+    live.lock().unwrap();
+    save(&path, "2").unwrap();
+    assert_eq!(temporaries(folder.path()), [name]);
+    drop(live);
+    save(&path, "3").unwrap();
+    assert!(temporaries(folder.path()).is_empty());
+}
+
+#[test]
+fn what_cannot_be_removed_is_told_and_stops_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tanks.json");
+    save(&path, "1").unwrap();
+    // A folder opens for reading, and locks, but does not unlink as a file.
+    std::fs::create_dir(folder.path().join(".oasis_data/temp/tanks.json.abcdefghijkl")).unwrap();
+    let written = save(&path, "2").unwrap();
+    assert_eq!(written.remarks.len(), 1);
+    assert!(written.remarks[0].to_string().contains("unlink of a leftover"));
+    assert_eq!(content(&path), "2");
+}

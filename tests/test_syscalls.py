@@ -1,0 +1,205 @@
+"""The order of a save's syscalls, and a writer killed or failed at each of them."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from oasis_data import load_data_file, save_json_atomic
+from tests.conftest import backups, temporaries, visible
+
+SAVE = (
+    "import os, sys, oasis_data\n"
+    "if len(sys.argv) > 3: oasis_data.configure(durability=sys.argv[3])\n"
+    "oasis_data.load_data_file(sys.argv[1])\n"
+    "os.write(1, b'begin')\n"
+    "try: oasis_data.save_json_atomic(sys.argv[1], sys.argv[2])\n"
+    "except oasis_data.NotDurableError: os.write(1, b'unsure')\n"
+    "except oasis_data.JSONWriteError as error: os.write(1, b'failed: ' + str(error).encode())\n"
+    "else: os.write(1, b'returned')\n"
+)
+DELETE = SAVE.replace(
+    "save_json_atomic(sys.argv[1], sys.argv[2])", "delete_json_atomic(sys.argv[1])"
+)
+
+
+@dataclass
+class Call:
+    """One line of strace."""
+
+    name: str
+    text: str
+
+
+def trace(strace: str, log: Path, code: str, *arguments: object) -> list[Call]:
+    """The syscalls between `begin` and the last answer."""
+    subprocess.run(
+        [
+            strace,
+            "-f",
+            "-y",
+            "-s",
+            "16",
+            "-o",
+            log,
+            sys.executable,
+            "-c",
+            code,
+            *map(str, arguments),
+        ],
+        check=True,
+        capture_output=True,
+        timeout=120,
+    )
+    calls = [
+        Call(match[1], match[0])
+        for match in re.finditer(r"^\d+ +(\w+)\(.*$", log.read_text(), re.MULTILINE)
+    ]
+    begin = next(i for i, call in enumerate(calls) if '"begin"' in call.text)
+    end = next(i for i, call in enumerate(calls) if '"returned"' in call.text)
+    return calls[begin + 1 : end + 1]
+
+
+def unsafe_steps(calls: list[Call], folder: Path, name: str) -> list[str]:
+    """What is missing, or out of order, in a durable replacement of a file."""
+
+    def position(pattern: str) -> int | None:
+        return next((i for i, call in enumerate(calls) if re.search(pattern, call.text)), None)
+
+    where = re.escape(str(folder))
+    temp = rf"<{where}/\.oasis_data/temp/{re.escape(name)}\.\w+>"
+    steps = {
+        "open the folder": rf'openat\(AT_FDCWD[^,]*, "{where}", [^)]*O_DIRECTORY',
+        "create a new temporary file": r'openat\(.*"\.oasis_data/temp/[^"]*", .*O_CREAT\|O_EXCL',
+        "write the data": rf"write\(\d+{temp}",
+        "sync the data": rf"f(data)?sync\(\d+{temp}\) += 0",
+        "back up": rf'linkat\(.*"{re.escape(name)}", .*"{re.escape(name)}\.backup\.',
+        "rename": rf'renameat2?\(.*"\.oasis_data/temp/.*"{re.escape(name)}"',
+        "sync the folder": rf"fsync\(\d+<{where}>\) += 0",
+        "return": r'write\(1.*"returned"',
+    }
+    found = {step: position(pattern) for step, pattern in steps.items()}
+    order = [at for at in found.values() if at is not None]
+    problems = [f"does not {step}" for step, at in found.items() if at is None]
+    if order != sorted(order):
+        problems.append(f"wrong order: {found}")
+    return problems
+
+
+def test_syncs_the_data_before_the_rename_and_the_folder_after_it(
+    strace: str, tmp_path: Path
+) -> None:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    path = folder / "tanks.json"
+    save_json_atomic(path, 1)
+    calls = trace(strace, tmp_path / "log", SAVE, path, "new")
+    assert unsafe_steps(calls, folder, path.name) == []
+    # The live file is never opened for writing.
+    assert not [call for call in calls if re.search(r'"tanks\.json".*O_(WRONLY|RDWR)', call.text)]
+
+
+def test_the_check_above_misses_syncs_that_are_left_out(strace: str, tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    path = folder / "tanks.json"
+    save_json_atomic(path, 1)
+    calls = trace(strace, tmp_path / "log", SAVE, path, "new", "process")
+    assert unsafe_steps(calls, folder, path.name) == [
+        "does not sync the data",
+        "does not sync the folder",
+    ]
+
+
+def test_a_deletion_syncs_its_folder(strace: str, tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    path = folder / "tanks.json"
+    save_json_atomic(path, 1)
+    names = [call.text for call in trace(strace, tmp_path / "log", DELETE, path, "")]
+    gone = next(i for i, text in enumerate(names) if re.search(r'renameat2\(.*"tanks\.json"', text))
+    assert any(re.search(rf"fsync\(\d+<{folder}>\) += 0", text) for text in names[gone:])
+
+
+# The calls that a save changes something by, or could fail at.
+STEPS = ["openat", "flock", "write", "fsync", "linkat", "renameat"]
+
+
+def command(path: Path, content: str) -> list[str]:
+    return [sys.executable, "-c", SAVE, str(path), content]
+
+
+def faults_of(strace: str, path: Path, log: Path, kind: str) -> list[str]:
+    """A fault for each syscall of one save that changes something."""
+    # Inside the library only these calls happen in a save; counting them in a
+    # run without faults tells which `when` is which.
+    subprocess.run(
+        [strace, "-f", "-o", log, "-e", f"trace={','.join(STEPS)}", *command(path, "probe")],
+        check=True,
+        capture_output=True,
+        timeout=120,
+    )
+    counts: dict[str, int] = {}
+    faults: list[str] = []
+    inside = False
+    for match in re.finditer(r"^\d+ +(\w+)\(.*$", log.read_text(), re.MULTILINE):
+        name = match[1]
+        counts[name] = counts.get(name, 0) + 1
+        if '"begin"' in match[0]:
+            inside = True
+        elif '"returned"' in match[0]:
+            break
+        elif inside:
+            faults.append(f"{name}:{kind}:when={counts[name]}")
+    return faults
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("kind", ["signal=SIGKILL", "error=ENOSPC", "error=EIO"])
+def test_old_or_new_and_the_truth_whatever_call_fails(
+    strace: str, tmp_path: Path, kind: str
+) -> None:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    path = folder / "tanks.json"
+    save_json_atomic(path, "old")
+    faults = faults_of(strace, path, tmp_path / "log", kind)
+    assert len(faults) >= 8
+    for fault in faults:
+        save_json_atomic(path, "old")
+        done = subprocess.run(
+            [strace, "-f", "-o", "/dev/null", "-e", f"inject={fault}", *command(path, "new")],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+        )
+        told = done.stdout.removeprefix("begin")
+        found = json.loads(path.read_text())
+        if told == "returned":
+            assert found == "new", fault
+        elif told.startswith("failed"):
+            assert found == "old", (fault, told)
+            assert temporaries(folder) == [], (fault, told)
+            assert str(folder) not in told
+        elif told == "unsure":
+            assert found == "new", fault
+        else:
+            assert told == "", (fault, told, done.stderr)
+            assert kind == "signal=SIGKILL"
+            assert found in ("old", "new"), fault
+        assert all(
+            json.loads(backup.read_text()) in ("old", "probe", "new", "next")
+            for backup in backups(path)
+        )
+        # The next save heals: it works, and what the dead left is gone.
+        save_json_atomic(path, "next")
+        assert load_data_file(path) == "next"
+        assert temporaries(folder) == [], fault
+    assert len(visible(folder)) <= 11
