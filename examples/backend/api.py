@@ -1,0 +1,244 @@
+"""A refinery's backend: its documents are JSON files, kept by `oasis_data`.
+
+Serve it with `run.py`, or with gunicorn, where `DATA` names the folder of the documents:
+
+    DATA=/srv/refinery gunicorn --chdir examples/backend --workers 4 api:app
+"""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from flask import Flask, Response, current_app, jsonify, request
+from flask.json.provider import DefaultJSONProvider
+from scheduler import (
+    DEFAULT_DAYS,
+    DEFAULT_MAX_VESSELS,
+    InputError,
+    run_optimizer,
+    run_scheduler,
+)
+from werkzeug.exceptions import HTTPException
+
+from oasis_data import (
+    DataFileNotFoundError,
+    DataOperationError,
+    JSONWriteError,
+    OperationType,
+    error_handler,
+    invalidate_cache,
+    load_data_file,
+    save_json_atomic,
+)
+
+Answer = Response | tuple[Response, int]
+
+DATA_FILES = {
+    "tanks": "dynamic_data/tanks.json",
+    "vessels": "dynamic_data/vessels.json",
+    "vessel_routes": "dynamic_data/vessel_routes.json",
+    "feedstock_parcels": "dynamic_data/feedstock_parcels.json",
+    "feedstock_requirements": "dynamic_data/feedstock_requirements.json",
+    "crudes": "static_data/crudes.json",
+    "plant": "static_data/plant.json",
+    "recipes": "static_data/recipes.json",
+    "routes": "static_data/routes.json",
+    "vessel_types": "static_data/vessel_types.json",
+    "schedule": "output/schedule_results.json",
+}
+
+
+class RequestError(ValueError):
+    """A request that the client has to mend; the message is for the client to read."""
+
+
+class UnknownDataTypeError(RequestError):
+    """No document has the type that the client named."""
+
+
+def get_data_file_path(data_type: object) -> Path:
+    """Returns where the running app keeps the documents of a type.
+
+    Raises:
+        UnknownDataTypeError: `data_type` is none of `DATA_FILES`, or not even text.
+    """
+    if not isinstance(data_type, str) or data_type not in DATA_FILES:
+        raise UnknownDataTypeError("Unknown data type")
+    return data_root() / DATA_FILES[data_type]
+
+
+def data_root() -> Path:
+    """Returns the folder that the running app keeps its documents in."""
+    root: Path = current_app.config["DATA_ROOT"]
+    return root
+
+
+def read_body(*, required: bool = True) -> dict[str, Any]:
+    """Returns the object that the client sent; with `required=False` an empty body is `{}`.
+
+    Raises:
+        RequestError: The body is not a JSON object.
+    """
+    if not required and not request.get_data():
+        return {}
+    try:
+        body = request.get_json(silent=True)
+    except RecursionError:
+        # `silent` covers what is not JSON; brackets nested without end are, as far as they go.
+        body = None
+    if not isinstance(body, dict):
+        raise RequestError("Expected a JSON object")
+    return body
+
+
+def read_count(body: dict[str, Any], key: str, default: int) -> int:
+    """Returns a whole number from the body. Raises `RequestError` if it is anything else."""
+    value = body.get(key, default)
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise RequestError(f"Expected {key} to be a whole number")
+    return value
+
+
+def get_data() -> Response:
+    """`GET /api/data`: every document, by type; one that has never been saved is `{}`."""
+    documents = {}
+    for data_type in DATA_FILES:
+        # Strict, because the editor saves what it was shown: after `{}` in place of a corrupt
+        # file the next save would make the loss permanent.
+        try:
+            documents[data_type] = load_data_file(get_data_file_path(data_type), strict=True)
+        except DataFileNotFoundError:
+            documents[data_type] = {}
+    return jsonify(documents)
+
+
+def get_document(data_type: str) -> Answer:
+    """`GET /api/data/<type>`: one document; 404 if the type is unknown or has no file."""
+    file_path = get_data_file_path(data_type)
+    try:
+        return jsonify(load_data_file(file_path, strict=True))
+    except DataFileNotFoundError as e:
+        return jsonify(error_handler.handle_error(OperationType.READ, file_path, e)), 404
+
+
+def save_data() -> Answer:
+    """`POST /api/save-data`: replaces a document; `{"type": ..., "content": ...}`."""
+    data = read_body()
+    data_type = data.get("type")
+    content = data.get("content")
+    if not data_type or content is None:
+        return jsonify({"success": False, "error": "Missing type or content"}), 400
+    return save_document(data_type, content)
+
+
+def save_schedule() -> Answer:
+    """`POST /api/save-schedule`: replaces the schedule; `{"daily_plans": [...]}`."""
+    schedule = read_body()
+    if not isinstance(schedule.get("daily_plans"), list):
+        return jsonify({"success": False, "error": "Missing daily_plans"}), 400
+    return save_document("schedule", schedule)
+
+
+def save_document(data_type: object, content: Any) -> Answer:
+    """Saves a document and answers as every save does."""
+    file_path = get_data_file_path(data_type)
+    try:
+        save_json_atomic(file_path, content)
+    except JSONWriteError as e:
+        return jsonify(error_handler.handle_error(OperationType.WRITE, file_path, e)), 500
+    invalidate_cache(file_path)
+    return jsonify({"success": True, "message": f"{data_type} saved successfully"})
+
+
+def run_scheduler_route() -> Response:
+    """`POST /api/scheduler/run`: plans `{"days": 31}` ahead and saves the schedule."""
+    body = read_body(required=False)
+    schedule = run_scheduler(data_root(), read_count(body, "days", DEFAULT_DAYS))
+    return jsonify({"success": True, **schedule.document, "waiting": schedule.waiting})
+
+
+def optimize_vessels() -> Response:
+    """`POST /api/vessel-optimizer/optimize`: hires up to `{"max_vessels": 12}` and saves them."""
+    body = read_body(required=False)
+    fleet = run_optimizer(data_root(), read_count(body, "max_vessels", DEFAULT_MAX_VESSELS))
+    return jsonify(
+        {
+            "success": True,
+            "vessels": fleet.vessels,
+            "vessel_routes": fleet.vessel_routes,
+            "unmet": fleet.unmet,
+        }
+    )
+
+
+def refuse_request(error: RequestError) -> Answer:
+    """Tells the client what to mend."""
+    # A GET names its document by the address, so there it is the address that is unknown.
+    status = 404 if request.method == "GET" else 400
+    return jsonify({"success": False, "error": str(error)}), status
+
+
+def refuse_input(error: InputError) -> Answer:
+    """Tells the client which field of the stored documents cannot be planned with."""
+    return jsonify({"success": False, "error": str(error)}), 422
+
+
+def answer_http_error(error: HTTPException) -> Answer:
+    """Answers an address or a method that there is none of, in the shape of every answer."""
+    return jsonify({"success": False, "error": error.name}), error.code or 500
+
+
+def answer_failure(error: Exception) -> Answer:
+    """Logs any other failure, and answers with nothing that a client must not see."""
+    operation, file_path = OperationType.READ, request.path
+    if isinstance(error, DataOperationError):
+        operation, file_path = error.operation, error.file_path
+    return jsonify(error_handler.handle_error(operation, file_path, error)), 500
+
+
+def create_app(data_root: str | os.PathLike[str]) -> Flask:
+    """Returns the app over the documents in a folder.
+
+    Raises:
+        NotADirectoryError: There is no such folder. Every save would fail, and every page
+            would look as if nothing had ever been saved.
+    """
+    root = Path(data_root).resolve()
+    if not root.is_dir():
+        raise NotADirectoryError(f"not a folder of documents: {root}")
+    app = Flask(__name__)
+    app.config["DATA_ROOT"] = root
+    # The order of keys is the user's: tanks are listed as they were entered.
+    provider = DefaultJSONProvider(app)
+    provider.sort_keys = False
+    app.json = provider
+    app.get("/api/data")(get_data)
+    app.get("/api/data/<data_type>")(get_document)
+    app.post("/api/save-data")(save_data)
+    app.post("/api/save-schedule")(save_schedule)
+    app.post("/api/scheduler/run")(run_scheduler_route)
+    app.post("/api/vessel-optimizer/optimize")(optimize_vessels)
+    app.register_error_handler(RequestError, refuse_request)
+    app.register_error_handler(InputError, refuse_input)
+    app.register_error_handler(HTTPException, answer_http_error)
+    app.register_error_handler(Exception, answer_failure)
+    return app
+
+
+@cache
+def app_from_environment() -> Flask:
+    """Returns the app over the folder that `DATA` names. Raises `RuntimeError` without one."""
+    folder = os.environ.get("DATA")
+    if not folder:
+        raise RuntimeError("set DATA to the folder of the documents, or start with run.py")
+    return create_app(folder)
+
+
+def __getattr__(name: str) -> Flask:
+    """Makes `api.app` on demand, so that importing `create_app` needs no `DATA`."""
+    if name == "app":
+        return app_from_environment()
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

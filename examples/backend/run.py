@@ -1,0 +1,67 @@
+"""Serves the example on 127.0.0.1: `python examples/backend/run.py [--data DIR] [--port 5001]`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+from api import create_app
+from werkzeug.serving import make_server
+
+SAMPLE_DATA = Path(__file__).parent / "sample_data"
+
+COMMANDS = """Try, in another terminal:
+  curl -s {url}/api/data/tanks
+  curl -s {url}/api/save-data -H 'Content-Type: application/json' \\
+       -d '{{"type": "plant", "content": {{"name": "Harbour Works", "capacity": 120,
+            "base_crude_capacity": 90, "max_inventory": 1500}}}}'
+  curl -s -X POST {url}/api/vessel-optimizer/optimize
+  curl -s -X POST {url}/api/scheduler/run
+  curl -s {url}/api/data/schedule
+Stop with Ctrl-C."""
+
+
+def main() -> None:
+    """Serves until Ctrl-C."""
+    parser = argparse.ArgumentParser(description="Serves the example backend on 127.0.0.1.")
+    parser.add_argument(
+        "--data",
+        metavar="DIR",
+        default=os.environ.get("DATA"),
+        help="folder of the documents (env DATA); default: a scratch copy of the sample data",
+    )
+    parser.add_argument(
+        "--port",
+        type=int,
+        default=os.environ.get("PORT", "5001"),
+        help="port to serve on (env PORT), 0 for any that is free; default: 5001",
+    )
+    arguments = parser.parse_args()
+    folder = arguments.data or copy_sample_data()
+    try:
+        app = create_app(folder)
+    except NotADirectoryError as e:
+        parser.error(str(e))
+    # The server behind `flask run`, made here so that port 0 can tell which port it got.
+    server = make_server("127.0.0.1", arguments.port, app, threaded=True)
+    url = f"http://127.0.0.1:{server.port}"
+    print(f"Data: {app.config['DATA_ROOT']}\nServing on {url}\n{COMMANDS.format(url=url)}")
+    # A pipe would hold the address back until the server has stopped.
+    sys.stdout.flush()
+    # Returns at Ctrl-C.
+    server.serve_forever()
+    print("\nStopped.")
+
+
+def copy_sample_data() -> Path:
+    """Copies the sample data to a fresh folder, which stays after the server has stopped."""
+    folder = Path(tempfile.mkdtemp(prefix="oasis-backend-")) / "data"
+    return Path(shutil.copytree(SAMPLE_DATA, folder))
+
+
+if __name__ == "__main__":
+    main()
