@@ -41,8 +41,8 @@ build: .venv/installed
 	@command -v $(PYTHON) >/dev/null || { echo "oasis_data needs Python 3.10 or later: $(PYTHON) is not on the PATH" >&2; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { echo "oasis_data needs Python 3.10 or later: $(PYTHON) is older" >&2; exit 1; }
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'pip==26.3'
-	$(BIN)/python -m pip install --quiet --group dev
+	$(BIN)/python -m pip install -qq --disable-pip-version-check 'pip==26.3'
+	$(BIN)/python -m pip install -qq --group dev
 	touch $@
 
 clean:

@@ -171,11 +171,14 @@ fn hint(path: &Path, call: &str, source: &io::Error) -> String {
         Some(Errno::NOENT) if call == OPEN_FOLDER => {
             "; create the folder first, or pass make_parents=True"
         }
+        Some(Errno::NOENT) if path.as_os_str().is_empty() => "; the path is empty",
         Some(Errno::NOTDIR) => "; a part of the path is a file, not a folder",
         Some(Errno::MFILE | Errno::NFILE) => {
             "; too many files are open: raise the limit (ulimit -n) or lower cache_entries"
         }
-        Some(Errno::NAMETOOLONG) => "; shorten the name (backups add 30 bytes to it)",
+        Some(Errno::NAMETOOLONG) => {
+            "; shorten it: a backup's name is 30 bytes longer (or pass backup=False)"
+        }
         Some(Errno::IO) => "; the disk reported an error: look at the kernel's log",
         Some(Errno::INVAL) if path.as_os_str().as_encoded_bytes().contains(&0) => {
             "; the path contains a null byte"

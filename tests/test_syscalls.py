@@ -160,6 +160,53 @@ def faults_of(strace: str, path: Path, log: Path, kind: str) -> list[str]:
     return faults
 
 
+@pytest.mark.parametrize(
+    ("sync", "told", "found"),
+    [(1, "failed: tanks.json: fsync failed", "old"), (2, "unsure", "new")],
+)
+def test_a_failed_sync_is_told_and_not_tried_again(
+    strace: str, tmp_path: Path, sync: int, told: str, found: str
+) -> None:
+    path = tmp_path / "tanks.json"
+    save_json_atomic(path, "old")
+    log = tmp_path / "log"
+    fault = f"fsync:error=EIO:when={sync}"
+    done = subprocess.run(
+        [
+            strace,
+            "-f",
+            "-o",
+            log,
+            "-e",
+            "trace=fsync",
+            "-e",
+            f"inject={fault}",
+            *command(path, "new"),
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+    )
+    assert done.stdout.removeprefix("begin").startswith(told)
+    assert json.loads(path.read_text()) == found
+    assert len(re.findall(r"fsync\(", log.read_text())) == sync
+
+
+def test_a_lock_that_fails_is_an_error_and_no_contention(strace: str, tmp_path: Path) -> None:
+    path = tmp_path / "tanks.json"
+    save_json_atomic(path, "old")
+    done = subprocess.run(
+        [strace, "-f", "-o", "/dev/null", "-e", "inject=flock:error=ENOLCK", *command(path, "new")],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+    )
+    assert done.stdout.removeprefix("begin").startswith("failed: tanks.json: flock failed")
+    assert json.loads(path.read_text()) == "old"
+
+
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("kind", ["signal=SIGKILL", "error=ENOSPC", "error=EIO"])
 def test_old_or_new_and_the_truth_whatever_call_fails(

@@ -297,7 +297,8 @@ class ErrorHandler:
             `details["error_id"]` finds the log line that has both.
         """
         error_id = uuid.uuid4().hex[:12]
-        path = _spelt(file_path)
+        spelt = _spelt(file_path)
+        path = _printable(spelt)
         doing = operation.value if isinstance(operation, OperationType) else str(operation)
         kind = type(error).__name__
         message = _text(error)
@@ -325,7 +326,7 @@ class ErrorHandler:
             "operation": doing,
             "details": {
                 "operation": doing,
-                "file_path": _name(path),
+                "file_path": _name(spelt),
                 "error_type": kind,
                 "message": sentence,
                 "timestamp": datetime.now().isoformat(),
@@ -348,21 +349,24 @@ def _sentence(error: BaseException) -> str:
 
 def _spelt(file_path: object) -> str:
     try:
-        spelt = os.fsdecode(file_path)  # type: ignore[arg-type]  # any object: see below
+        return os.fsdecode(file_path)  # type: ignore[arg-type]  # any object: see below
     except TypeError:
-        spelt = ""
-    # A name that is not UTF-8 must not break the answer or the log.
-    return spelt.encode("utf-8", "backslashreplace").decode("utf-8")
+        return ""
 
 
 def _name(path: str) -> str:
     # Either separator: a path from a client may be a Windows one.
-    return path.replace("\\", "/").rsplit("/", 1)[-1]
+    return _printable(path.replace("\\", "/").rsplit("/", 1)[-1])
+
+
+def _printable(text: str) -> str:
+    # What is not UTF-8 in a name must not break the answer or the log.
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _text(error: BaseException) -> str:
     try:
-        return str(error)
+        return _printable(str(error))
     except Exception as failure:  # whatever a foreign __str__ may raise
         return f"<{type(failure).__name__} while reading the message>"
 

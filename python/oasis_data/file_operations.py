@@ -11,11 +11,13 @@ from collections.abc import Callable
 from typing import Any, Literal, TypeAlias, TypedDict
 
 from oasis_data import _native
-from oasis_data.error_handling import CorruptFileError, DataFileNotFoundError
+from oasis_data.error_handling import CorruptFileError, DataFileNotFoundError, JSONWriteError
 
 __all__ = [
     "MISSING",
     "AtomicJSONWriter",
+    # Lives with its family in `error_handling`; the guide has it here.
+    "JSONWriteError",
     "atomic_writer",
     "clear_all_cache",
     "configure",
@@ -270,28 +272,39 @@ class AtomicJSONWriter:
 atomic_writer = AtomicJSONWriter()
 
 
-def configure(**changes: Any) -> Settings:
+def configure(
+    *,
+    cache_bytes: int | None = None,
+    cache_entries: int | None = None,
+    backups_kept: int | None = None,
+    lock_timeout: float | None = None,
+    durability: Literal["full", "process"] | None = None,
+) -> Settings:
     """Changes process-wide settings; without arguments only tells them.
 
     Args:
-        **changes: Any of
-
-            * `cache_bytes` (134217728): bytes of JSON text whose documents the
-              cache holds. The objects take a few times that.
-            * `cache_entries` (256): documents it holds, each with one file
-              descriptor.
-            * `backups_kept` (10): backups of each file; 0 makes none.
-            * `lock_timeout` (10.0): seconds to wait for another writer.
-            * `durability` ("full"): "process" skips every sync: files then
-              survive a crash of the program, but not a power cut.
+        cache_bytes: Bytes of JSON text whose documents the cache holds (at
+            first 134217728). The objects take a few times that.
+        cache_entries: Documents it holds, each with one file descriptor (256).
+        backups_kept: Backups of each file (10); 0 makes none.
+        lock_timeout: Seconds to wait for another writer (10.0).
+        durability: "full", or "process" to skip every sync: files then survive
+            a crash of the program, but not a power cut.
 
     Returns:
         All settings, as they are now.
 
     Raises:
-        ValueError: There is no such setting, or not with that value.
+        ValueError: A setting cannot have that value; none is changed.
     """
-    return _native.configure(changes)
+    changes = {
+        "cache_bytes": cache_bytes,
+        "cache_entries": cache_entries,
+        "backups_kept": backups_kept,
+        "lock_timeout": lock_timeout,
+        "durability": durability,
+    }
+    return _native.configure({name: value for name, value in changes.items() if value is not None})
 
 
 def stats() -> Statistics:

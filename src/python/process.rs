@@ -6,7 +6,7 @@ use pyo3::types::{IntoPyDict, PyDict};
 use pythonize::{depythonize, pythonize};
 
 use super::documents::{self, with_cache};
-use crate::settings::{self, Settings};
+use crate::settings;
 use crate::statistics::COUNTERS;
 use crate::storage::fork;
 
@@ -16,10 +16,14 @@ pub(super) fn configure<'py>(
     py: Python<'py>,
     changes: &Bound<'py, PyDict>,
 ) -> PyResult<Bound<'py, PyAny>> {
-    let merged = pythonize(py, &*settings::current())?.cast_into::<PyDict>()?;
-    merged.update(changes.as_mapping())?;
-    let settings: Settings = depythonize(&merged)
-        .map_err(|error| PyValueError::new_err(format!("configure: {error}")))?;
+    let mut settings = (*settings::current()).clone();
+    let merged = pythonize(py, &settings)?.cast_into::<PyDict>()?;
+    // One by one, so that a refusal names the setting.
+    for (name, value) in changes.iter() {
+        merged.set_item(&name, &value)?;
+        settings = depythonize(&merged)
+            .map_err(|error| PyValueError::new_err(format!("{name}={value}: {error}")))?;
+    }
     super::arguments::timeout(Some(settings.lock_timeout), 0.0)?;
     let evicted = with_cache(|cache| cache.shrink(settings.cache_entries, settings.cache_bytes));
     settings::replace(settings);

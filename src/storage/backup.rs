@@ -12,12 +12,15 @@ use chrono::{Local, NaiveDateTime, TimeDelta};
 use rustix::fs::{self, AtFlags, Dir, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
+use super::identity::Identity;
 use super::target::Target;
 use super::temporary::Temporary;
 use crate::error::{Error, Result};
 
 const MARK: &[u8] = b".backup.";
 const FORMAT: &str = "%Y%m%d_%H%M%S_%6f";
+/// `NAME_MAX` of every Linux file system with hard links.
+const LONGEST_NAME: usize = 255;
 const STAMP_LENGTH: usize = "YYYYmmdd_HHMMSS_ffffff".len();
 
 /// One backup of a file.
@@ -54,6 +57,31 @@ pub fn list(target: &Target) -> Result<Vec<Backup>> {
     }
     backups.sort_unstable();
     Ok(backups)
+}
+
+/// Refuses a file whose name leaves no room for a backup's, before anything is
+/// done: else its first save would succeed and its second fail.
+///
+/// # Errors
+///
+/// `ENAMETOOLONG`.
+pub fn require_room(target: &Target) -> Result<()> {
+    if target.name.len() + MARK.len() + STAMP_LENGTH > LONGEST_NAME {
+        return Err(target.failed("link of a backup", Errno::NAMETOOLONG));
+    }
+    Ok(())
+}
+
+/// Whether `backup` is still the live file under a second name: what a writer
+/// leaves that is killed between the link and the rename.
+///
+/// # Errors
+///
+/// When the backup cannot be looked at.
+pub fn is_live(target: &Target, backup: &Backup, live: &Stat) -> Result<bool> {
+    let stat = fs::statat(&target.folder, &backup.name, AtFlags::SYMLINK_NOFOLLOW)
+        .map_err(|errno| target.failed("fstatat of a backup", errno))?;
+    Ok(Identity::of(&stat).key() == Identity::of(live).key())
 }
 
 /// Backs up the file that `live` describes under a new name, later than every

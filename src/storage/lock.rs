@@ -55,6 +55,9 @@ impl Lock {
             if lock.is_current(target, &path)? {
                 return Ok(lock);
             }
+            if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+                return Err(lock.timed_out(target, timeout));
+            }
         }
     }
 
@@ -84,12 +87,7 @@ impl Lock {
             let left =
                 deadline.map_or(LONGEST_PAUSE, |deadline| deadline.saturating_duration_since(now));
             if left.is_zero() {
-                let holder = self.file.with(holder).flatten();
-                return Err(Error::LockTimeout {
-                    path: target.spelt.clone(),
-                    waited: timeout,
-                    holder,
-                });
+                return Err(self.timed_out(target, timeout));
             }
             let interrupted = sleep(pause.min(left));
             if interrupted || asked.elapsed() >= SIGNAL_INTERVAL {
@@ -100,6 +98,11 @@ impl Lock {
             }
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
+    }
+
+    fn timed_out(&self, target: &Target, waited: Duration) -> Error {
+        let holder = self.file.with(holder).flatten();
+        Error::LockTimeout { path: target.spelt.clone(), waited, holder }
     }
 
     /// Whether the locked file is still the one that others would lock: an

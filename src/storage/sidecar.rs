@@ -47,21 +47,25 @@ pub fn stem(name: &OsStr) -> PathBuf {
 pub fn create(target: &Target) -> Result<()> {
     let folder =
         fs::fstat(&target.folder).map_err(|errno| target.failed("fstat of its folder", errno))?;
-    for path in [FOLDER, LOCKS, TEMP] {
-        match fs::mkdirat(&target.folder, path, Mode::from_raw_mode(0o777)) {
-            Ok(()) => share(target, Path::new(path), &folder)?,
-            Err(Errno::EXIST) => {}
-            Err(errno) => return Err(target.failed("mkdir of .oasis_data", errno)),
-        }
-    }
+    create_folder(target, FOLDER, &folder)?;
+    // Before the folders by whose absence an unfinished sidecar is known: a
+    // writer killed in here leaves the work to the next.
     let path = Path::new(FOLDER).join(".gitignore");
-    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    match fs::openat(&target.folder, &path, flags, Mode::from_raw_mode(0o666)) {
-        Ok(file) => std::fs::File::from(file)
-            .write_all(b"*\n")
-            .map_err(|error| target.failed("write of .oasis_data/.gitignore", error)),
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let file = fs::openat(&target.folder, &path, flags, Mode::from_raw_mode(0o666))
+        .map_err(|errno| target.failed("open of .oasis_data/.gitignore", errno))?;
+    std::fs::File::from(file)
+        .write_all(b"*\n")
+        .map_err(|error| target.failed("write of .oasis_data/.gitignore", error))?;
+    create_folder(target, LOCKS, &folder)?;
+    create_folder(target, TEMP, &folder)
+}
+
+fn create_folder(target: &Target, path: &str, like: &Stat) -> Result<()> {
+    match fs::mkdirat(&target.folder, path, Mode::from_raw_mode(0o777)) {
+        Ok(()) => share(target, Path::new(path), like),
         Err(Errno::EXIST) => Ok(()),
-        Err(errno) => Err(target.failed("open of .oasis_data/.gitignore", errno)),
+        Err(errno) => Err(target.failed("mkdir of .oasis_data", errno)),
     }
 }
 

@@ -39,7 +39,6 @@ pub struct WriteOptions {
 
 /// A write that happened.
 #[derive(Debug, Default)]
-#[must_use]
 pub struct Written {
     /// The file that was replaced or removed.
     pub replaced: Option<FileKey>,
@@ -60,6 +59,9 @@ pub fn save(
     signals: &dyn Signals,
 ) -> Result<Written> {
     let target = Target::resolve(path, options.make_parents)?;
+    if options.backups_kept > 0 {
+        backup::require_room(&target)?;
+    }
     let _lock = Lock::acquire(&target, options.timeout, signals)?;
     let live = target.stat()?;
     check_version(&target, live.as_ref(), options)?;
@@ -185,9 +187,15 @@ pub fn version_of(bytes: &[u8]) -> String {
     version
 }
 
-/// Lists the backups and takes one more, which becomes the last.
+/// The backups with the live content as the last: linked now, unless a writer
+/// that was killed has left just that.
 fn back_up(target: &Target, live: &Stat) -> Result<Vec<Backup>> {
     let mut backups = backup::list(target)?;
+    if let Some(newest) = backups.last()
+        && backup::is_live(target, newest, live)?
+    {
+        return Ok(backups);
+    }
     backups.push(backup::take(target, live, &backups)?);
     Ok(backups)
 }

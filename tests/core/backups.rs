@@ -120,3 +120,18 @@ fn fewer_are_kept_once_told_and_none_when_off() {
     store::save(&path, b"9", &three, &Quiet).unwrap();
     assert_eq!(backups(&path).len(), 3);
 }
+
+#[test]
+fn what_a_writer_killed_before_its_rename_linked_is_not_linked_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tanks.json");
+    save(&path, "1").unwrap();
+    save(&path, "2").unwrap();
+    let left = folder.path().join("tanks.json.backup.29991231_235959_000000");
+    std::fs::hard_link(&path, &left).unwrap();
+    save(&path, "3").unwrap();
+    let contents: Vec<String> =
+        backups(&path).iter().map(|name| content(&folder.path().join(name))).collect();
+    assert_eq!(contents, ["1", "2"]);
+    assert_eq!(left.metadata().unwrap().nlink(), 1);
+}

@@ -1,7 +1,7 @@
 use std::fs::File;
 use std::path::Path;
-use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
 
 use oasis_data::error::Error;
@@ -101,41 +101,52 @@ fn a_symlink_in_the_lock_files_place_is_refused() {
     assert_eq!(content(&path), "1");
 }
 
-/// An operator removes `.oasis_data` while a writer waits: the waiter must not
-/// go on with a lock that nobody else can see.
+/// An operator removes `.oasis_data` while a writer waits, and another writer
+/// makes it anew: the first must not go on with a lock that nobody can see.
 #[test]
 fn a_lock_whose_file_was_removed_is_taken_anew() {
-    struct RemoveOnce<'a> {
-        folder: &'a Path,
-        waiting: &'a Barrier,
-        done: AtomicBool,
+    #[derive(PartialEq, Debug)]
+    enum Event {
+        Waiting,
+        Acquired,
     }
-    impl Signals for RemoveOnce<'_> {
+    struct Tell(Sender<Event>);
+    impl Signals for Tell {
         fn pending(&self) -> bool {
-            if !self.done.swap(true, Ordering::SeqCst) {
-                std::fs::remove_dir_all(self.folder.join(".oasis_data")).unwrap();
-                self.waiting.wait();
-            }
+            self.0.send(Event::Waiting).unwrap();
             false
         }
     }
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("tanks.json");
-    let held = Lock::acquire(&target(&path), Duration::ZERO, &Quiet).unwrap();
-    let waiting = Barrier::new(2);
-    std::thread::scope(|scope| {
-        let waiter = scope.spawn(|| {
-            let signals = RemoveOnce {
-                folder: folder.path(),
-                waiting: &waiting,
-                done: AtomicBool::new(false),
-            };
-            Lock::acquire(&target(&path), Duration::from_secs(60), &signals).unwrap()
+    for recreated in [false, true] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("tanks.json");
+        let held = Lock::acquire(&target(&path), Duration::ZERO, &Quiet).unwrap();
+        let (sender, events) = channel();
+        std::thread::scope(|scope| {
+            let waiter = scope.spawn(|| {
+                let done = sender.clone();
+                let signals = Tell(sender);
+                let lock =
+                    Lock::acquire(&target(&path), Duration::from_secs(60), &signals).unwrap();
+                done.send(Event::Acquired).unwrap();
+                lock
+            });
+            assert_eq!(events.recv(), Ok(Event::Waiting));
+            std::fs::remove_dir_all(folder.path().join(".oasis_data")).unwrap();
+            let newer =
+                recreated.then(|| Lock::acquire(&target(&path), Duration::ZERO, &Quiet).unwrap());
+            drop(held);
+            if newer.is_some() {
+                // The first of these may have been under way; the second is
+                // from a wait for the new lock.
+                while events.try_recv().is_ok() {}
+                assert_eq!(events.recv(), Ok(Event::Waiting));
+                assert_eq!(events.recv(), Ok(Event::Waiting));
+            }
+            drop(newer);
+            let _taken = waiter.join().unwrap();
+            let seen = File::open(folder.path().join(".oasis_data/locks/tanks.json.lock")).unwrap();
+            assert!(seen.try_lock().is_err(), "the lock in the folder is free");
         });
-        waiting.wait();
-        drop(held);
-        let _taken = waiter.join().unwrap();
-        let seen = File::open(folder.path().join(".oasis_data/locks/tanks.json.lock")).unwrap();
-        assert!(seen.try_lock().is_err(), "the lock in the folder is free");
-    });
+    }
 }

@@ -1,0 +1,269 @@
+"""Takes safeguards out of a scratch copy, one at a time; each must fail its test.
+
+    python tests/sabotage.py [WORD...]
+
+With words, only the safeguards that contain one of them. Prints a table, and
+exits with 1 when a safeguard is missed by its test.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@dataclass
+class Sabotage:
+    """One safeguard: where it stands, what is put in its place, who must notice."""
+
+    safeguard: str
+    file: str
+    line: str
+    instead: str
+    test: str
+
+
+STORE = "src/storage/store.rs"
+TEMPORARY = "src/storage/temporary.rs"
+LOCK = "src/storage/lock.rs"
+BACKUP = "src/storage/backup.rs"
+IDENTITY = "src/storage/identity.rs"
+LOADING = "src/python/loading.rs"
+FORK = "src/storage/fork.rs"
+
+SABOTAGES = [
+    Sabotage(
+        "data sync before the rename",
+        TEMPORARY,
+        'fs::fsync(&self.file).map_err(|errno| target.failed("fsync", errno))?;',
+        "",
+        "pytest tests/test_syscalls.py -k data_before",
+    ),
+    Sabotage(
+        "directory sync after the rename",
+        STORE,
+        "atomic::sync_folder(target)?;",
+        "",
+        "pytest tests/test_syscalls.py -k data_before",
+    ),
+    Sabotage(
+        "a failed directory sync is told",
+        STORE,
+        "atomic::sync_folder(target)?;",
+        "let _ = atomic::sync_folder(target);",
+        "pytest tests/test_syscalls.py -k failed_sync",
+    ),
+    Sabotage(
+        "O_EXCL of the temporary file",
+        TEMPORARY,
+        "OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;",
+        "OFlags::WRONLY | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;",
+        "pytest tests/test_syscalls.py -k data_before",
+    ),
+    Sabotage(
+        "O_NOFOLLOW of the lock file",
+        LOCK,
+        "let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC;",
+        "let flags = OFlags::RDWR | OFlags::CLOEXEC;",
+        "cargo locks::a_symlink",
+    ),
+    Sabotage(
+        "the lock itself",
+        LOCK,
+        "match self.file.with(fs2::FileExt::try_lock_exclusive) {",
+        "match self.file.with(|_| std::io::Result::Ok(())) {",
+        "cargo locks::excludes",
+    ),
+    Sabotage(
+        "the recheck of the locked file",
+        LOCK,
+        "Ok(named) => Ok(Identity::of(&named).key() == Identity::of(&held).key()),",
+        "Ok(_) => Ok(true),",
+        "cargo locks::a_lock_whose",
+    ),
+    Sabotage(
+        "the recheck for a removed lock file",
+        LOCK,
+        "Err(Errno::NOENT) => Ok(false),",
+        "Err(Errno::NOENT) => Ok(true),",
+        "cargo locks::a_lock_whose",
+    ),
+    Sabotage(
+        "a killed writer's backup is not linked again",
+        STORE,
+        "&& backup::is_live(target, newest, live)?",
+        "&& backup::is_live(target, newest, live)? && false",
+        "cargo backups::what_a_writer",
+    ),
+    Sabotage(
+        "only would-block is contention",
+        LOCK,
+        "error.raw_os_error() == fs2::lock_contended_error().raw_os_error()",
+        "error.raw_os_error().is_some()",
+        "pytest tests/test_syscalls.py -k no_contention",
+    ),
+    Sabotage(
+        "signals end the wait",
+        LOCK,
+        "if signals.pending() {",
+        "if signals.pending() && false {",
+        "pytest tests/test_locks.py -k handler_that_raises",
+    ),
+    Sabotage(
+        "the fork handler",
+        FORK,
+        "locked(slot).take();",
+        "let _ = locked(slot);",
+        "pytest tests/test_locks.py -k forked_child",
+    ),
+    Sabotage(
+        "the sweep's lock test",
+        TEMPORARY,
+        "if fs2::FileExt::try_lock_exclusive(&file).is_err() {",
+        "if fs2::FileExt::try_lock_exclusive(&file).is_err() && false {",
+        "cargo sweep::a_live",
+    ),
+    Sabotage(
+        "the sweep",
+        STORE,
+        "let mut remarks = temporary::sweep(&target);\n    let mut temporary",
+        "let mut remarks = Vec::new();\n    let mut temporary",
+        "cargo sweep::a_save",
+    ),
+    Sabotage(
+        "the backup of a failed save is taken back",
+        STORE,
+        "Some(taken) => discard_after(error, &target, taken),",
+        "Some(_) => error,",
+        "pytest tests/test_syscalls.py -k whatever_call",
+    ),
+    Sabotage(
+        "backup names only grow",
+        BACKUP,
+        "Some(newest) => now.max(newest.stamp + TimeDelta::microseconds(1)),",
+        "Some(_) => now,",
+        "cargo backups::names_keep",
+    ),
+    Sabotage(
+        "the ctime in the identity",
+        IDENTITY,
+        "ctime: nanoseconds(stat.st_ctime, stat.st_ctime_nsec),",
+        "ctime: 0,",
+        "cargo identity::a_change_in_place",
+    ),
+    Sabotage(
+        "the racy window",
+        IDENTITY,
+        "read_at.0 - self.ctime > tick",
+        "read_at.0 - self.ctime > tick - 1_000_000_000_000",
+        "pytest tests/test_cache.py",
+    ),
+    Sabotage(
+        "a hit compares the identity",
+        LOADING,
+        "find(identity.key()).filter(|entry| entry.identity == identity)",
+        "find(identity.key())",
+        "pytest tests/test_cache.py",
+    ),
+    Sabotage(
+        "the held descriptor",
+        LOADING,
+        "        descriptor,\n    }\n}",
+        '        descriptor: { drop(descriptor); std::fs::File::open("/dev/null").unwrap() },\n'
+        "    }\n}",
+        "pytest tests/test_cache.py",
+    ),
+    Sabotage(
+        "the private copy",
+        LOADING,
+        "if copy { codec::clone(document) } else { Ok(document.clone()) }",
+        "let _ = copy; Ok(document.clone())",
+        "pytest tests/test_cache.py",
+    ),
+    Sabotage(
+        "a regular file is required",
+        "src/storage/target.rs",
+        'FileType::CharacterDevice | FileType::BlockDevice => "a device",',
+        "FileType::CharacterDevice | FileType::BlockDevice => return Ok(()),",
+        "cargo saves::refuses",
+    ),
+    Sabotage(
+        "the mode is kept",
+        TEMPORARY,
+        "fs::fchmod(&self.file, Mode::from_raw_mode(like.st_mode & 0o7777))",
+        "fs::fchmod(&self.file, Mode::from_raw_mode(0o600))",
+        "cargo saves::keeps_mode",
+    ),
+    Sabotage(
+        "the version is compared under the lock",
+        STORE,
+        "if found == *expected {",
+        "if true {",
+        "cargo saves::compares_versions",
+    ),
+]
+
+
+def run(scratch: Path, test: str) -> bool:
+    """Runs one test in the scratch copy: whether it passed."""
+    tool, arguments = test.split(" ", 1)
+    # The copy's package comes before the one installed beside this interpreter.
+    package = scratch / "python"
+    environment = os.environ | {
+        "PYO3_PYTHON": sys.executable,
+        "PYO3_BUILD_EXTENSION_MODULE": "1",
+        "PYTHONPATH": str(package),
+    }
+
+    def call(*command: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            command, cwd=scratch, env=environment, capture_output=True, text=True, check=False
+        )
+
+    if tool == "cargo":
+        built = call("cargo", "test", "--quiet", "--test", "core", "--no-run")
+        command = ["cargo", "test", "--quiet", "--test", "core", arguments]
+    else:
+        built = call("cargo", "build", "--quiet", "--features", "python")
+        library = scratch / "target" / "debug" / "liboasis_data.so"
+        shutil.copy(library, package / "oasis_data" / "_native.so")
+        command = [sys.executable, "-m", "pytest", "-q", "-x", *arguments.split(" ", 2)]
+    if built.returncode:
+        sys.exit(f"the sabotaged copy does not build:\n{built.stderr}")
+    return call(*command).returncode == 0
+
+
+def main() -> int:
+    """Tries each sabotage; 1 if any is missed."""
+    words = sys.argv[1:]
+    chosen = [s for s in SABOTAGES if not words or any(word in s.safeguard for word in words)]
+    missed = 0
+    with tempfile.TemporaryDirectory() as folder:
+        scratch = Path(folder) / "copy"
+        ignore = shutil.ignore_patterns(".venv", "target", ".git", "*.so", "__pycache__")
+        shutil.copytree(ROOT, scratch, ignore=ignore)
+        print(f"| {'safeguard taken out':45} | {'test that must fail':55} | result |")
+        print(f"| {'-' * 45} | {'-' * 55} | ------ |")
+        for sabotage in chosen:
+            path = scratch / sabotage.file
+            whole = path.read_text()
+            if whole.count(sabotage.line) != 1:
+                sys.exit(f"{sabotage.safeguard}: its line is not in {sabotage.file} once")
+            path.write_text(whole.replace(sabotage.line, sabotage.instead))
+            passed = run(scratch, sabotage.test)
+            path.write_text(whole)
+            missed += passed
+            verdict = "MISSED" if passed else "fails"
+            print(f"| {sabotage.safeguard:45} | {sabotage.test:55} | {verdict:6} |", flush=True)
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
