@@ -54,6 +54,15 @@ pub enum Error {
         /// The process that holds the lock, where the kernel tells.
         holder: Option<u32>,
     },
+    /// The calling thread holds the lock itself, and would wait for ever.
+    #[error(
+        "{}: this thread is already writing it (a save inside its own edit_json, say); change the document that is being edited instead",
+        name(path)
+    )]
+    AlreadyLocked {
+        /// The file, as the caller spelt it.
+        path: PathBuf,
+    },
     /// A signal arrived while waiting for the lock.
     #[error("{}: interrupted while waiting for its lock", name(path))]
     Interrupted {
@@ -102,6 +111,7 @@ impl Error {
             | Self::NotFound { path }
             | Self::NotAFile { path, .. }
             | Self::LockTimeout { path, .. }
+            | Self::AlreadyLocked { path }
             | Self::Interrupted { path }
             | Self::VersionConflict { path, .. }
             | Self::NotDurable { path, .. } => path,
@@ -119,6 +129,7 @@ impl Error {
             }
             Self::NotAFile { .. } => Some(Errno::INVAL.raw_os_error()),
             Self::LockTimeout { .. } => Some(Errno::TIMEDOUT.raw_os_error()),
+            Self::AlreadyLocked { .. } => Some(Errno::DEADLK.raw_os_error()),
             Self::Interrupted { .. } | Self::VersionConflict { .. } => None,
         }
     }

@@ -77,14 +77,28 @@ SABOTAGES = [
     Sabotage(
         "the lock itself",
         LOCK,
-        "match self.file.with(fs2::FileExt::try_lock_exclusive) {",
-        "match self.file.with(|_| std::io::Result::Ok(())) {",
+        "wait.until(&file, fs2::FileExt::try_lock_exclusive)?;",
+        "wait.until(&file, |_| Ok(()))?;",
         "cargo locks::excludes",
+    ),
+    Sabotage(
+        "the turnstile",
+        LOCK,
+        "wait.until(&file, enter_turnstile)?;",
+        "",
+        "cargo locks::nobody_starves",
+    ),
+    Sabotage(
+        "no thread waits for itself",
+        LOCK,
+        "if wait.used(file.with(|_| taken().contains(&me)))? {",
+        "if wait.used(file.with(|_| taken().contains(&me)))? && false {",
+        "cargo locks::a_thread",
     ),
     Sabotage(
         "the recheck of the locked file",
         LOCK,
-        "Ok(named) => Ok(Identity::of(&named).key() == Identity::of(&held).key()),",
+        "Ok(named) => Ok(Identity::of(&named).key() == held),",
         "Ok(_) => Ok(true),",
         "cargo locks::a_lock_whose",
     ),
@@ -112,8 +126,8 @@ SABOTAGES = [
     Sabotage(
         "signals end the wait",
         LOCK,
-        "if signals.pending() {",
-        "if signals.pending() && false {",
+        "if self.signals.pending() {",
+        "if self.signals.pending() && false {",
         "pytest tests/test_locks.py -k handler_that_raises",
     ),
     Sabotage(

@@ -9,6 +9,7 @@ Importing the package opens no file, configures no logging and writes nothing.
 """
 
 from oasis_data.error_handling import (
+    AlreadyLockedError,
     CorruptFileError,
     DataFileNotFoundError,
     DataOperationError,
@@ -45,6 +46,7 @@ from oasis_data.file_operations import (
 
 __all__ = [
     "MISSING",
+    "AlreadyLockedError",
     "AtomicJSONWriter",
     "CorruptFileError",
     "DataFileNotFoundError",

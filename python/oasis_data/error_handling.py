@@ -17,6 +17,7 @@ from enum import Enum
 from typing import Any
 
 __all__ = [
+    "AlreadyLockedError",
     "CorruptFileError",
     "DataFileNotFoundError",
     "DataOperationError",
@@ -79,11 +80,12 @@ class DataOperationError(Exception):
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickles by attributes: the constructors take different arguments."""
-        state = dict(self.__dict__)
+        # OSError.__new__ would drop the args: they go with the state.
+        state = self.__dict__ | {"args": self.args}
         original = self.original_error
         if original is not None and not _survives_pickling(original):
-            state["original_error"] = RuntimeError(f"{type(original).__name__}: {original}")
-        return (copyreg.__newobj__, (type(self), *self.args), state)  # type: ignore[attr-defined]
+            state["original_error"] = RuntimeError(f"{type(original).__name__}: {_text(original)}")
+        return (copyreg.__newobj__, (type(self),), state)  # type: ignore[attr-defined]
 
 
 def _survives_pickling(error: BaseException) -> bool:
@@ -188,6 +190,14 @@ class LockTimeoutError(JSONWriteError, _OperatingSystemError, TimeoutError):
         """Takes `DataOperationError`'s arguments and the holder's pid."""
         super().__init__(operation, file_path, message, original_error)
         self.holder = holder
+
+
+class AlreadyLockedError(JSONWriteError, _OperatingSystemError):
+    """This thread is writing the file already, and would wait for itself.
+
+    A save of a file inside its own `edit_json`, say: change the document that
+    is being edited instead.
+    """
 
 
 class VersionConflictError(JSONWriteError):
@@ -350,7 +360,7 @@ def _sentence(error: BaseException) -> str:
 def _spelt(file_path: object) -> str:
     try:
         return os.fsdecode(file_path)  # type: ignore[arg-type]  # any object: see below
-    except TypeError:
+    except Exception:  # no path at all, or whatever a foreign __fspath__ may raise
         return ""
 
 

@@ -318,7 +318,11 @@ def stats() -> Statistics:
 
 
 def _whole(file_path: FilePath) -> str:
-    return os.path.abspath(os.fsdecode(file_path))
+    spelt = os.fsdecode(file_path)
+    try:
+        return os.path.abspath(spelt)
+    except FileNotFoundError:  # the working directory itself was removed
+        return spelt
 
 
 def _log_remarks(file_path: FilePath, remarks: list[str]) -> None:

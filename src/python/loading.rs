@@ -6,7 +6,7 @@ use std::sync::Arc;
 use pyo3::prelude::*;
 
 use super::arguments::FilePath;
-use super::documents::{self, Document, find, forget, keep, with_cache};
+use super::documents::{Document, find, forget, keep, with_cache};
 use super::raise::{Operation, decode_error, storage_error};
 use crate::codec;
 use crate::error::Error;
@@ -116,7 +116,7 @@ fn read(py: Python<'_>, path: &Path) -> PyResult<Snapshot> {
 fn decoded(py: Python<'_>, path: &Path, snapshot: Snapshot) -> PyResult<Arc<Document>> {
     COUNTERS.misses.count();
     let document = codec::decode(py, &snapshot.bytes).map_err(|error| {
-        documents::forget(path, None);
+        forget(path, Some(snapshot.identity.key()));
         decode_error(py, path, error)
     })?;
     let stable = snapshot.stable;

@@ -8,7 +8,7 @@ use pythonize::{depythonize, pythonize};
 use super::documents::{self, with_cache};
 use crate::settings;
 use crate::statistics::COUNTERS;
-use crate::storage::fork;
+use crate::storage::{fork, lock};
 
 /// Changes the settings named in `changes`; returns all of them.
 #[pyfunction]
@@ -50,7 +50,7 @@ fn after_fork_in_parent() {
 
 #[pyfunction]
 fn after_fork_in_child() {
-    fork::after_in_child();
+    fork::after_in_child(lock::after_fork_in_child);
     documents::after_fork_in_child();
 }
 

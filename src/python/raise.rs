@@ -51,6 +51,7 @@ pub(super) fn storage_error(py: Python<'_>, operation: Operation, error: &Error)
         Error::LockTimeout { .. } => "LockTimeoutError",
         Error::VersionConflict { .. } => "VersionConflictError",
         Error::NotDurable { .. } => "NotDurableError",
+        Error::AlreadyLocked { .. } => "AlreadyLockedError",
         Error::Interrupted { .. } => "JSONWriteError",
         Error::Syscall { .. } | Error::NotAFile { .. } => match (reads, denied) {
             (true, true) => "ReadPermissionError",

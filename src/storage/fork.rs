@@ -71,13 +71,15 @@ pub fn after_in_parent() {
     FORKING.with(|forking| forking.borrow_mut().take());
 }
 
-/// To be called after `fork` in the child.
-pub fn after_in_child() {
+/// To be called after `fork` in the child, with what else is to be let go of
+/// before anybody may take a lock again.
+pub fn after_in_child(forget: fn()) {
     // The gate kept every other thread out of these locks at the moment of the
     // fork, so none of them is held by a thread that the child does not have.
     for slot in std::mem::take(&mut *locked(&REGISTER)).values() {
         locked(slot).take();
     }
+    forget();
     FORKING.with(|forking| forking.borrow_mut().take());
 }
 

@@ -4,18 +4,28 @@
 //! excludes the threads of one process too (each opens the file anew), and,
 //! being beside the data file and not on it, it is not moved away by the
 //! rename that publishes new content.
+//!
+//! Nobody starves. A writer that lets go and asks again at once would always be
+//! faster than one that looks every millisecond. So the lock is behind a
+//! turnstile, a lock of its own on a byte of the same file: whoever is in the
+//! turnstile gets the lock next, and while the lock is held all others have the
+//! same chance to be the next in it.
 
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread::ThreadId;
 use std::time::{Duration, Instant};
 
-use rustix::fs::{self, AtFlags, Mode, OFlags};
+use nix::fcntl::{FcntlArg, fcntl};
+use nix::libc;
+use rustix::fs::{self, AtFlags, Mode, OFlags, Stat};
 use rustix::io::Errno;
 use rustix::thread::{NanosleepRelativeResult, Timespec, nanosleep};
 
 use super::fork::Uninherited;
-use super::identity::Identity;
+use super::identity::{FileKey, Identity};
 use super::sidecar;
 use super::target::Target;
 use crate::error::{Error, Result};
@@ -36,6 +46,28 @@ const SIGNAL_INTERVAL: Duration = Duration::from_millis(50);
 #[derive(Debug)]
 pub struct Lock {
     file: Uninherited,
+    key: FileKey,
+}
+
+/// The locks of this process and the thread that took each. Touched only
+/// inside [`Uninherited::with`], so that no fork finds it half changed.
+static TAKEN: Mutex<Vec<(FileKey, ThreadId)>> = Mutex::new(Vec::new());
+
+fn taken() -> MutexGuard<'static, Vec<(FileKey, ThreadId)>> {
+    TAKEN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Called in a forked child, which has no locks.
+pub fn after_fork_in_child() {
+    taken().clear();
+}
+
+/// A wait for a lock: until when, and for whom.
+struct Wait<'a> {
+    target: &'a Target,
+    timeout: Duration,
+    deadline: Option<Instant>,
+    signals: &'a dyn Signals,
 }
 
 impl Lock {
@@ -44,78 +76,32 @@ impl Lock {
     /// # Errors
     ///
     /// [`Error::LockTimeout`] at the deadline, [`Error::Interrupted`] for a
-    /// signal; a failing syscall is an error, never taken for contention.
+    /// signal, [`Error::AlreadyLocked`] where this thread would wait for
+    /// itself; a failing syscall is an error, never taken for contention.
     pub fn acquire(target: &Target, timeout: Duration, signals: &dyn Signals) -> Result<Self> {
-        let deadline = Instant::now().checked_add(timeout);
+        let wait = Wait { target, timeout, deadline: Instant::now().checked_add(timeout), signals };
         let path = path_of(target);
         loop {
             let file = Uninherited::open(|| open(target, &path))?;
-            let lock = Self { file };
-            lock.wait(target, timeout, deadline, signals)?;
-            if lock.is_current(target, &path)? {
-                return Ok(lock);
+            let key = wait.used(file.with(|file| fs::fstat(file)))?;
+            let key =
+                Identity::of(&key.map_err(|errno| target.failed("fstat of its lock", errno))?)
+                    .key();
+            let me = (key, std::thread::current().id());
+            if wait.used(file.with(|_| taken().contains(&me)))? {
+                return Err(Error::AlreadyLocked { path: target.spelt.clone() });
             }
-            if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
-                return Err(lock.timed_out(target, timeout));
+            wait.until(&file, enter_turnstile)?;
+            wait.until(&file, fs2::FileExt::try_lock_exclusive)?;
+            wait.used(file.with(leave_turnstile))?
+                .map_err(|error| target.failed("fcntl of its lock", error))?;
+            if is_current(target, &path, key)? {
+                wait.used(file.with(|_| taken().push(me)))?;
+                return Ok(Self { file, key });
             }
-        }
-    }
-
-    fn wait(
-        &self,
-        target: &Target,
-        timeout: Duration,
-        deadline: Option<Instant>,
-        signals: &dyn Signals,
-    ) -> Result<()> {
-        let mut pause = FIRST_PAUSE;
-        let mut asked = Instant::now();
-        let mut waited = false;
-        loop {
-            match self.file.with(fs2::FileExt::try_lock_exclusive) {
-                Some(Ok(())) => return Ok(()),
-                Some(Err(error)) if contended(&error) => {}
-                Some(Err(error)) => return Err(target.failed("flock", error)),
-                // A signal handler forked, and this is the child.
-                None => return Err(Error::Interrupted { path: target.spelt.clone() }),
+            if wait.left().is_zero() {
+                return Err(wait.timed_out(&file));
             }
-            if !waited {
-                COUNTERS.lock_waits.count();
-                waited = true;
-            }
-            let now = Instant::now();
-            let left =
-                deadline.map_or(LONGEST_PAUSE, |deadline| deadline.saturating_duration_since(now));
-            if left.is_zero() {
-                return Err(self.timed_out(target, timeout));
-            }
-            let interrupted = sleep(pause.min(left));
-            if interrupted || asked.elapsed() >= SIGNAL_INTERVAL {
-                asked = Instant::now();
-                if signals.pending() {
-                    return Err(Error::Interrupted { path: target.spelt.clone() });
-                }
-            }
-            pause = (pause * 2).min(LONGEST_PAUSE);
-        }
-    }
-
-    fn timed_out(&self, target: &Target, waited: Duration) -> Error {
-        let holder = self.file.with(holder).flatten();
-        Error::LockTimeout { path: target.spelt.clone(), waited, holder }
-    }
-
-    /// Whether the locked file is still the one that others would lock: an
-    /// operator may have removed `.oasis_data` since it was opened.
-    fn is_current(&self, target: &Target, path: &Path) -> Result<bool> {
-        let held = match self.file.with(|file| fs::fstat(file)) {
-            Some(held) => held.map_err(|errno| target.failed("fstat of its lock", errno))?,
-            None => return Err(Error::Interrupted { path: target.spelt.clone() }),
-        };
-        match fs::statat(&target.folder, path, AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(named) => Ok(Identity::of(&named).key() == Identity::of(&held).key()),
-            Err(Errno::NOENT) => Ok(false),
-            Err(errno) => Err(target.failed("fstatat of its lock", errno)),
         }
     }
 }
@@ -125,8 +111,86 @@ impl Drop for Lock {
         // Closing would not be enough: a child forked past the handlers still
         // shares the description, and would keep the lock. An error cannot
         // leave the lock behind either, since the close follows.
-        let _ = self.file.with(fs2::FileExt::unlock);
+        let _ = self.file.with(|file| {
+            taken().retain(|(key, _)| *key != self.key);
+            fs2::FileExt::unlock(file)
+        });
     }
+}
+
+impl Wait<'_> {
+    /// Tries `take` until it succeeds.
+    fn until(&self, file: &Uninherited, take: fn(&File) -> io::Result<()>) -> Result<()> {
+        let mut pause = FIRST_PAUSE;
+        let mut asked = Instant::now();
+        let mut waited = false;
+        loop {
+            match self.used(file.with(take))? {
+                Ok(()) => return Ok(()),
+                Err(error) if contended(&error) => {}
+                Err(error) => return Err(self.target.failed("flock", error)),
+            }
+            if !waited {
+                COUNTERS.lock_waits.count();
+                waited = true;
+            }
+            let left = self.left();
+            if left.is_zero() {
+                return Err(self.timed_out(file));
+            }
+            let interrupted = sleep(pause.min(left));
+            if interrupted || asked.elapsed() >= SIGNAL_INTERVAL {
+                asked = Instant::now();
+                if self.signals.pending() {
+                    return Err(Error::Interrupted { path: self.target.spelt.clone() });
+                }
+            }
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    /// What using the lock's file gave; in a child that a signal handler forked
+    /// meanwhile it is not ours any more.
+    fn used<T>(&self, result: Option<T>) -> Result<T> {
+        result.ok_or_else(|| Error::Interrupted { path: self.target.spelt.clone() })
+    }
+
+    fn left(&self) -> Duration {
+        self.deadline
+            .map_or(LONGEST_PAUSE, |deadline| deadline.saturating_duration_since(Instant::now()))
+    }
+
+    fn timed_out(&self, file: &Uninherited) -> Error {
+        let holder = file.with(holder).flatten();
+        Error::LockTimeout { path: self.target.spelt.clone(), waited: self.timeout, holder }
+    }
+}
+
+/// Whether the locked file is still the one that others would lock: an operator
+/// may have removed `.oasis_data` since it was opened.
+fn is_current(target: &Target, path: &Path, held: FileKey) -> Result<bool> {
+    match fs::statat(&target.folder, path, AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(named) => Ok(Identity::of(&named).key() == held),
+        Err(Errno::NOENT) => Ok(false),
+        Err(errno) => Err(target.failed("fstatat of its lock", errno)),
+    }
+}
+
+/// The turnstile is a lock of another kind on the same file: the two kinds do
+/// not see each other, and one descriptor serves for both.
+fn enter_turnstile(file: &File) -> io::Result<()> {
+    turnstile(file, libc::F_WRLCK)
+}
+
+fn leave_turnstile(file: &File) -> io::Result<()> {
+    turnstile(file, libc::F_UNLCK)
+}
+
+#[allow(clippy::cast_possible_truncation, reason = "these constants are single digits")]
+fn turnstile(file: &File, kind: i32) -> io::Result<()> {
+    let (l_type, l_whence) = (kind as i16, libc::SEEK_SET as i16);
+    let byte = libc::flock { l_type, l_whence, l_start: 0, l_len: 1, l_pid: 0 };
+    fcntl(file, FcntlArg::F_OFD_SETLK(&byte)).map(drop).map_err(io::Error::from)
 }
 
 fn path_of(target: &Target) -> PathBuf {
@@ -173,12 +237,17 @@ fn sleep(pause: Duration) -> bool {
 
 /// The process that holds the `flock` of `file`, from the kernel's own list:
 /// nothing has to be written into the lock file, and nothing in it can be stale.
-/// A device that `stat` and the list number differently (btrfs) is passed over
-/// when the inode alone decides.
 fn holder(file: &File) -> Option<u32> {
     let stat = fs::fstat(file).ok()?;
+    // The kernel gives the list out page by page, and can pass over a line when
+    // a lock before it goes meanwhile.
+    (0..3).find_map(|_| listed_holder(&std::fs::read_to_string("/proc/locks").ok()?, &stat))
+}
+
+/// A device that `stat` and the list number differently (btrfs) is passed over
+/// when the inode alone decides.
+fn listed_holder(list: &str, stat: &Stat) -> Option<u32> {
     let device = format!("{:02x}:{:02x}", fs::major(stat.st_dev), fs::minor(stat.st_dev));
-    let list = std::fs::read_to_string("/proc/locks").ok()?;
     let mut same_inode = None;
     for line in list.lines() {
         // 1: FLOCK  ADVISORY  WRITE 1234 fd:01:131091 0 EOF

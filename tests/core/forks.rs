@@ -24,7 +24,7 @@ fn a_child_lets_go_and_the_forking_thread_does_not_wait_for_itself() {
     fork::after_in_parent();
     assert!(kept.with(|_| ()).is_some());
     fork::before();
-    fork::after_in_child();
+    fork::after_in_child(|| ());
     assert!(kept.with(|_| ()).is_none());
     other.try_lock().unwrap();
 }

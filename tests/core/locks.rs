@@ -1,5 +1,6 @@
 use std::fs::File;
 use std::path::Path;
+use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
@@ -13,6 +14,11 @@ use crate::{Quiet, content, options, save};
 
 fn target(path: &Path) -> Target {
     Target::resolve(path, false).unwrap()
+}
+
+/// Runs in another thread, since none waits for itself.
+fn elsewhere<T: Send>(act: impl FnOnce() -> T + Send) -> T {
+    std::thread::scope(|scope| scope.spawn(act).join().unwrap())
 }
 
 #[test]
@@ -38,6 +44,61 @@ fn excludes_threads_of_one_process() {
     assert_eq!(rounds.into_inner(), 400);
 }
 
+/// Eight writers that let go and ask again at once, and all get their share:
+/// without the turnstile most wait while one has hundreds of rounds.
+#[test]
+fn nobody_starves() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tanks.json");
+    let done = AtomicBool::new(false);
+    let start = Barrier::new(8);
+    let rounds: Vec<u64> = std::thread::scope(|scope| {
+        let writers: Vec<_> = (0..8)
+            .map(|_| {
+                scope.spawn(|| {
+                    let mut rounds = 0;
+                    start.wait();
+                    while !done.load(Ordering::SeqCst) {
+                        let lock =
+                            Lock::acquire(&target(&path), Duration::from_secs(60), &Quiet).unwrap();
+                        rounds += 1;
+                        // Long enough for the others to look, as a save is.
+                        std::thread::sleep(Duration::from_millis(1));
+                        drop(lock);
+                        if rounds == 100 {
+                            done.store(true, Ordering::SeqCst);
+                        }
+                    }
+                    rounds
+                })
+            })
+            .collect();
+        writers.into_iter().map(|writer| writer.join().unwrap()).collect()
+    });
+    assert!(rounds.iter().all(|&rounds| rounds >= 20), "{rounds:?}");
+}
+
+#[test]
+fn a_thread_does_not_wait_for_itself() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tanks.json");
+    let forever = store::WriteOptions { timeout: Duration::MAX, ..options() };
+    let held = Lock::acquire(&target(&path), Duration::ZERO, &Quiet).unwrap();
+    let refused = store::save(&path, b"1", &forever, &Quiet).unwrap_err();
+    assert!(matches!(refused, Error::AlreadyLocked { .. }), "{refused}");
+    // Another file, and another thread's wait for this one, are no matter of it.
+    save(&folder.path().join("vessels.json"), "1").unwrap();
+    std::thread::scope(|scope| {
+        let other = scope.spawn(|| {
+            let hurried = store::WriteOptions { timeout: Duration::ZERO, ..options() };
+            store::save(&path, b"1", &hurried, &Quiet).unwrap_err()
+        });
+        assert!(matches!(other.join().unwrap(), Error::LockTimeout { .. }));
+    });
+    drop(held);
+    save(&path, "1").unwrap();
+}
+
 #[test]
 fn gives_up_at_the_deadline_and_names_the_holder() {
     let folder = tempfile::tempdir().unwrap();
@@ -45,7 +106,7 @@ fn gives_up_at_the_deadline_and_names_the_holder() {
     save(&path, "1").unwrap();
     let held = Lock::acquire(&target(&path), Duration::ZERO, &Quiet).unwrap();
     let hurried = store::WriteOptions { timeout: Duration::from_millis(20), ..options() };
-    let error = store::save(&path, b"2", &hurried, &Quiet).unwrap_err();
+    let error = elsewhere(|| store::save(&path, b"2", &hurried, &Quiet).unwrap_err());
     let me = std::process::id();
     assert!(matches!(error, Error::LockTimeout { holder: Some(pid), .. } if pid == me), "{error}");
     assert!(error.to_string().contains(&format!("by process {me}")), "{error}");
@@ -68,7 +129,7 @@ fn ends_a_wait_for_a_signal() {
     let _held = Lock::acquire(&target(&path), Duration::ZERO, &Quiet).unwrap();
     let pressed = Pressed(AtomicBool::new(false));
     let forever = store::WriteOptions { timeout: Duration::MAX, ..options() };
-    let error = store::save(&path, b"2", &forever, &pressed).unwrap_err();
+    let error = elsewhere(|| store::save(&path, b"2", &forever, &pressed).unwrap_err());
     assert!(matches!(error, Error::Interrupted { .. }));
     assert!(pressed.0.into_inner());
 }
