@@ -2,7 +2,6 @@
 
 use pyo3::exceptions::{PyException, PyMemoryError, PyRecursionError, PyUnicodeDecodeError};
 use pyo3::prelude::*;
-use pyo3::types::PyBytes;
 
 use super::standard;
 
@@ -42,12 +41,15 @@ fn explain(py: Python<'_>, bytes: &[u8], cause: &PyErr) -> PyResult<Option<(Stri
     }
     if cause.is_instance_of::<PyUnicodeDecodeError>(py) {
         let start: usize = value.getattr("start")?.extract()?;
-        let encoding = value.getattr("encoding")?;
-        let before = PyBytes::new(py, bytes.get(..start).unwrap_or(bytes));
-        let text: String =
-            before.call_method1("decode", (encoding.clone(), "replace"))?.extract()?;
-        let reason = format!("not {encoding} text ({})", value.getattr("reason")?);
-        return Ok(Some((reason, Place::after(&text))));
+        let encoding: String = value.getattr("encoding")?.extract()?;
+        let reason = format!("not {encoding} text ({})", value.getattr("reason")?.str()?);
+        let before = bytes.get(..start).unwrap_or(bytes);
+        let place = match encoding.as_bytes() {
+            [.., b'-', b'1', b'6', _, _, _] => Place::in_units(start / 2),
+            [.., b'-', b'3', b'2', _, _, _] => Place::in_units(start / 4),
+            _ => Place::after(before),
+        };
+        return Ok(Some((reason, place)));
     }
     if let Ok(message) = value.getattr("msg") {
         let number = |name| value.getattr(name)?.extract::<usize>();
@@ -63,17 +65,25 @@ fn explain(py: Python<'_>, bytes: &[u8], cause: &PyErr) -> PyResult<Option<(Stri
     } else {
         (value.str()?.to_string_lossy().into_owned(), extremes.longest_digits)
     };
-    Ok(Some((reason, Place::after(&String::from_utf8_lossy(bytes.get(..offset).unwrap_or(bytes))))))
+    Ok(Some((reason, Place::after(bytes.get(..offset).unwrap_or(bytes)))))
 }
 
 impl Place {
-    fn after(text: &str) -> Self {
-        let line = text.rsplit('\n').next().unwrap_or_default();
+    /// The place after some UTF-8, found without a copy: memory may be what is
+    /// short.
+    fn after(text: &[u8]) -> Self {
+        let characters = |text: &[u8]| text.iter().filter(|&&byte| byte & 0xC0 != 0x80).count();
+        let line = text.iter().rposition(|&byte| byte == b'\n').map_or(0, |newline| newline + 1);
         Self {
-            pos: text.chars().count(),
-            lineno: text.matches('\n').count() + 1,
-            colno: line.chars().count() + 1,
+            pos: characters(text),
+            lineno: text.split(|&byte| byte == b'\n').count(),
+            colno: characters(&text[line..]) + 1,
         }
+    }
+
+    /// A place in UTF-16 or UTF-32, which is not worth counting lines in.
+    fn in_units(units: usize) -> Self {
+        Self { pos: units, lineno: 1, colno: units + 1 }
     }
 }
 

@@ -3,36 +3,18 @@
 //! document to `json`, which also makes the error if there is one to make.
 
 use std::io::{self, Write};
-use std::ops::Deref;
 
 use pyo3::exceptions::{PyException, PyMemoryError};
 use pyo3::prelude::*;
-use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
 
+use super::buffer::Buffer;
 use super::fault;
 use super::standard::{self, EncodeOptions};
 use crate::statistics::COUNTERS;
 
 /// Deeper documents are left to `json`, which knows the interpreter's limit.
 const MAX_DEPTH: usize = 200;
-
-/// JSON text, by whoever wrote it.
-pub(crate) enum Text {
-    Written(Vec<u8>),
-    Standard(PyBackedBytes),
-}
-
-impl Deref for Text {
-    type Target = [u8];
-
-    fn deref(&self) -> &[u8] {
-        match self {
-            Self::Written(bytes) => bytes,
-            Self::Standard(bytes) => bytes,
-        }
-    }
-}
 
 /// Why an object has no JSON text.
 pub(crate) enum EncodeError {
@@ -46,13 +28,14 @@ pub(crate) enum EncodeError {
 pub(crate) fn encode<'py>(
     value: &Bound<'py, PyAny>,
     options: &EncodeOptions<'py>,
-) -> Result<Text, EncodeError> {
+) -> Result<Vec<u8>, EncodeError> {
     match write(value, options) {
-        Ok(bytes) => return Ok(Text::Written(bytes)),
+        Ok(bytes) => return Ok(bytes),
         Err(Stop::OutOfMemory) => return Err(EncodeError::Other(PyMemoryError::new_err(()))),
         Err(Stop::NotCovered) => COUNTERS.encode_fallbacks.count(),
     }
-    standard::dump(value, options).map(Text::Standard).map_err(|cause| {
+    let mut out = Buffer::default();
+    standard::dump(value, options, &mut out).map_err(|cause| {
         let py = value.py();
         if cause.is_instance_of::<PyMemoryError>(py) || !cause.is_instance_of::<PyException>(py) {
             return EncodeError::Other(cause);
@@ -61,7 +44,8 @@ pub(crate) fn encode<'py>(
             Ok(place) => EncodeError::Unserializable { place, cause },
             Err(signal) => EncodeError::Other(signal),
         }
-    })
+    })?;
+    Ok(out.into_bytes())
 }
 
 enum Stop {
@@ -71,31 +55,13 @@ enum Stop {
 
 impl From<io::Error> for Stop {
     fn from(_: io::Error) -> Self {
-        // The buffer below has no other error.
+        // A buffer has no other error.
         Self::OutOfMemory
     }
 }
 
-/// Memory that says so when there is no more, where a `Vec` alone would end
-/// the process.
-#[derive(Default)]
-struct Buffer(Vec<u8>);
-
-impl Write for Buffer {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.try_reserve(bytes.len()).map_err(|_| io::ErrorKind::OutOfMemory)?;
-        self.0.extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-struct Writer<'a, 'py> {
+struct Writer {
     out: Buffer,
-    options: &'a EncodeOptions<'py>,
     /// One level of indentation; `None` writes everything on one line.
     indent: Option<String>,
     /// The containers around the value being written. A container inside
@@ -106,18 +72,17 @@ struct Writer<'a, 'py> {
 /// No Python code runs in here (only exact built-in types are touched), so the
 /// containers cannot change while they are walked.
 fn write<'py>(value: &Bound<'py, PyAny>, options: &EncodeOptions<'py>) -> Result<Vec<u8>, Stop> {
-    // The standard library's escapes for ASCII are not worth a second copy here.
-    if options.ensure_ascii {
+    // Neither is worth a second way of its own here.
+    if options.ensure_ascii || options.sort_keys {
         return Err(Stop::NotCovered);
     }
     let mut writer = Writer {
         out: Buffer::default(),
-        options,
         indent: options.indent.as_ref().map(indentation).transpose()?,
         around: Vec::new(),
     };
     writer.value(value)?;
-    Ok(writer.out.0)
+    Ok(writer.out.into_bytes())
 }
 
 fn indentation(indent: &Bound<'_, PyAny>) -> Result<String, Stop> {
@@ -130,8 +95,8 @@ fn indentation(indent: &Bound<'_, PyAny>) -> Result<String, Stop> {
     }
 }
 
-impl<'py> Writer<'_, 'py> {
-    fn value(&mut self, value: &Bound<'py, PyAny>) -> Result<(), Stop> {
+impl Writer {
+    fn value(&mut self, value: &Bound<'_, PyAny>) -> Result<(), Stop> {
         if let Ok(text) = value.cast_exact::<PyString>() {
             self.string(text)
         } else if let Ok(dict) = value.cast_exact::<PyDict>() {
@@ -161,48 +126,25 @@ impl<'py> Writer<'_, 'py> {
         }
     }
 
-    fn dict(&mut self, dict: &Bound<'py, PyDict>) -> Result<(), Stop> {
+    fn dict(&mut self, dict: &Bound<'_, PyDict>) -> Result<(), Stop> {
         if dict.is_empty() {
             return self.raw(b"{}");
         }
         self.enter(dict)?;
         self.raw(b"{")?;
         let mut first = true;
-        if self.options.sort_keys {
-            let mut pairs = Vec::with_capacity(dict.len());
-            for (key, value) in dict.iter() {
-                let key = key.cast_into_exact::<PyString>().map_err(|_| Stop::NotCovered)?;
-                pairs.push((key.to_str().map_err(|_| Stop::NotCovered)?.to_owned(), key, value));
-            }
-            // The order of UTF-8 bytes is that of code points, which is how
-            // Python orders strings.
-            pairs.sort_unstable_by(|(one, ..), (other, ..)| one.cmp(other));
-            for (_, key, value) in &pairs {
-                self.pair(key, value, &mut first)?;
-            }
-        } else {
-            for (key, value) in dict.iter() {
-                let key = key.cast_exact::<PyString>().map_err(|_| Stop::NotCovered)?;
-                self.pair(key, &value, &mut first)?;
-            }
+        for (key, value) in dict.iter() {
+            let key = key.cast_exact::<PyString>().map_err(|_| Stop::NotCovered)?;
+            self.separate(&mut first)?;
+            self.string(key)?;
+            self.raw(b": ")?;
+            self.value(&value)?;
         }
         self.leave()?;
         self.raw(b"}")
     }
 
-    fn pair(
-        &mut self,
-        key: &Bound<'py, PyString>,
-        value: &Bound<'py, PyAny>,
-        first: &mut bool,
-    ) -> Result<(), Stop> {
-        self.separate(first)?;
-        self.string(key)?;
-        self.raw(b": ")?;
-        self.value(value)
-    }
-
-    fn items(
+    fn items<'py>(
         &mut self,
         container: &Bound<'py, PyAny>,
         items: impl ExactSizeIterator<Item = Bound<'py, PyAny>>,
@@ -221,7 +163,7 @@ impl<'py> Writer<'_, 'py> {
         self.raw(b"]")
     }
 
-    fn enter(&mut self, container: &Bound<'py, PyAny>) -> Result<(), Stop> {
+    fn enter(&mut self, container: &Bound<'_, PyAny>) -> Result<(), Stop> {
         if self.around.len() == MAX_DEPTH || self.around.contains(&container.as_ptr()) {
             return Err(Stop::NotCovered);
         }
@@ -250,7 +192,7 @@ impl<'py> Writer<'_, 'py> {
         Ok(())
     }
 
-    fn string(&mut self, text: &Bound<'py, PyString>) -> Result<(), Stop> {
+    fn string(&mut self, text: &Bound<'_, PyString>) -> Result<(), Stop> {
         // Lone surrogates have no UTF-8.
         let text = text.to_str().map_err(|_| Stop::NotCovered)?;
         // serde_json escapes as json does with ensure_ascii=False: quotes,
@@ -260,7 +202,7 @@ impl<'py> Writer<'_, 'py> {
 
     /// Python's own text of a number: the shortest digits for a float, in the
     /// notation that only Python chooses.
-    fn representation(&mut self, number: &Bound<'py, PyAny>) -> Result<(), Stop> {
+    fn representation(&mut self, number: &Bound<'_, PyAny>) -> Result<(), Stop> {
         // An integer with too many digits has none (sys.set_int_max_str_digits).
         let text = number.repr().map_err(|_| Stop::NotCovered)?;
         self.raw(text.to_str().map_err(|_| Stop::NotCovered)?.as_bytes())

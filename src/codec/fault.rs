@@ -2,9 +2,9 @@
 
 use std::fmt::Write;
 
-use pyo3::exceptions::PyRecursionError;
+use pyo3::exceptions::{PyException, PyRecursionError};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList, PyString, PyTuple};
+use pyo3::types::{PyDict, PyList, PySequence, PyString, PyTuple};
 
 use super::standard::{EncodeOptions, can_dump};
 
@@ -19,14 +19,15 @@ pub(crate) fn locate<'py>(
     options: &EncodeOptions<'py>,
     cause: &PyErr,
 ) -> PyResult<String> {
+    let py = value.py();
     let mut path = String::from("$");
     // Nested too deeply: every step down is as much at fault as the next.
-    if cause.is_instance_of::<PyRecursionError>(value.py()) {
+    if cause.is_instance_of::<PyRecursionError>(py) {
         return Ok(path);
     }
     let mut around = vec![value.clone()];
     while let Some(current) = around.last()
-        && let Some((step, child)) = refused_child(current, options)?
+        && let Some((step, child)) = unless_signal(refused_child(current, options), py)?
     {
         path.push_str(&step);
         // A key, or a container inside itself: there is nothing further down.
@@ -36,6 +37,15 @@ pub(crate) fn locate<'py>(
         around.push(child);
     }
     Ok(shortened(path))
+}
+
+/// What foreign methods raise while they are asked about their children ends
+/// the search there; only what is no `Exception` (Ctrl-C) goes on.
+fn unless_signal<T: Default>(found: PyResult<T>, py: Python<'_>) -> PyResult<T> {
+    match found {
+        Err(error) if error.is_instance_of::<PyException>(py) => Ok(T::default()),
+        outcome => outcome,
+    }
 }
 
 /// The first child that `json` refuses, as a step of the path; without the
@@ -48,20 +58,22 @@ fn refused_child<'py>(
 ) -> PyResult<Refused<'py>> {
     let py = value.py();
     if let Ok(dict) = value.cast::<PyDict>() {
-        // A list of the pairs, since `default` may change the dictionary.
-        for pair in dict.call_method0("items")?.try_iter()?.collect::<PyResult<Vec<_>>>()? {
+        // No more pairs than there are now: `default` may add some for ever.
+        let pairs = dict.call_method0("items")?.try_iter()?.take(dict.len());
+        for pair in pairs.collect::<PyResult<Vec<_>>>()? {
             let (key, child) = pair.extract::<(Bound<'py, PyAny>, Bound<'py, PyAny>)>()?;
             let alone = PyDict::new(py);
             alone.set_item(&key, py.None())?;
             if !can_dump(&alone, options)? {
-                return Ok(Some((format!("[key {}]", key.repr()?.to_string_lossy()), None)));
+                let text = unless_signal(key.repr().and_then(|text| beginning(&text)), py)?;
+                return Ok(Some((format!("[key {text}]"), None)));
             }
             if !can_dump(&child, options)? {
                 return Ok(Some((step_to(&key)?, Some(child))));
             }
         }
     } else if value.is_instance_of::<PyList>() || value.is_instance_of::<PyTuple>() {
-        for (index, child) in value.try_iter()?.enumerate() {
+        for (index, child) in value.try_iter()?.enumerate().take(value.len()?) {
             let child = child?;
             if !can_dump(&child, options)? {
                 return Ok(Some((format!("[{index}]"), Some(child))));
@@ -72,12 +84,18 @@ fn refused_child<'py>(
 }
 
 fn step_to(key: &Bound<'_, PyAny>) -> PyResult<String> {
-    let text = key.str()?;
-    let text = text.to_string_lossy();
+    let text = beginning(&key.str()?)?;
     let plain = key.is_instance_of::<PyString>()
         && text.starts_with(|letter: char| letter.is_alphabetic() || letter == '_')
         && text.chars().all(|letter| letter.is_alphanumeric() || letter == '_');
-    Ok(if plain { format!(".{text}") } else { format!("[{:?}]", &*text) })
+    Ok(if plain { format!(".{text}") } else { format!("[{text:?}]") })
+}
+
+/// As much of a text as may be shown: the whole could be larger than the memory
+/// that is left.
+fn beginning(text: &Bound<'_, PyString>) -> PyResult<String> {
+    let start = text.cast::<PySequence>()?.get_slice(0, MAX_PATH)?.cast_into::<PyString>()?;
+    Ok(start.to_string_lossy().into_owned())
 }
 
 fn shortened(path: String) -> String {

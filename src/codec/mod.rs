@@ -3,6 +3,7 @@
 //! The text is byte for byte that of the standard library's `json`, because
 //! whatever the encoder here does not cover is left to `json` itself.
 
+mod buffer;
 mod clone;
 mod decode;
 mod encode;

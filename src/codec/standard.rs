@@ -1,10 +1,14 @@
 //! The standard library's `json`: what parity is measured by, and what does
 //! the work wherever the codec does not.
 
+use std::io::Write;
+
+use pyo3::exceptions::PyMemoryError;
 use pyo3::prelude::*;
-use pyo3::pybacked::PyBackedBytes;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{IntoPyDict, PyBytes, PyString};
+
+use super::buffer::Buffer;
 
 /// The options of `json.dump`, as the caller gave them.
 pub(crate) struct EncodeOptions<'py> {
@@ -15,19 +19,23 @@ pub(crate) struct EncodeOptions<'py> {
     pub(crate) default: Option<Bound<'py, PyAny>>,
 }
 
-/// The text that `json.dump` would write, in UTF-8.
+/// Appends the text that `json.dump` would write, in UTF-8.
 ///
-/// `json.dump` takes the pieces of `iterencode`, and so does this: `json.dumps`
-/// has a second, faster way that treats some subclasses differently.
+/// Like `json.dump`, it takes the pieces of `iterencode` one by one:
+/// `json.dumps` has a second, faster way that treats some subclasses
+/// differently, and would find another one of two faults first.
 pub(crate) fn dump<'py>(
     value: &Bound<'py, PyAny>,
     options: &EncodeOptions<'py>,
-) -> PyResult<PyBackedBytes> {
-    let py = value.py();
-    let pieces =
-        encoder(py, options, options.indent.as_ref())?.call_method1("iterencode", (value,))?;
-    let text = PyString::new(py, "").call_method1("join", (pieces,))?;
-    text.call_method1("encode", ("utf-8",))?.extract().map_err(PyErr::from)
+    out: &mut Buffer,
+) -> PyResult<()> {
+    let encoder = encoder(value.py(), options, options.indent.as_ref())?;
+    for piece in encoder.call_method1("iterencode", (value,))?.try_iter()? {
+        let piece = piece?.cast_into::<PyString>()?;
+        // Lone surrogates have no UTF-8: the error that says so.
+        out.write_all(piece.to_str()?.as_bytes()).map_err(|_| PyMemoryError::new_err(()))?;
+    }
+    Ok(())
 }
 
 /// Whether `json` can write `value` at all, by the quicker way.
@@ -49,7 +57,15 @@ pub(crate) fn can_dump<'py>(
 /// The document that `json.load` would make of these bytes.
 pub(crate) fn load<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<Bound<'py, PyAny>> {
     static LOADS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-    LOADS.import(py, "json", "loads")?.call1((PyBytes::new(py, bytes),))
+    LOADS.import(py, "json", "loads")?.call1((copied(py, bytes)?,))
+}
+
+/// A `bytes` object, or the `MemoryError` that `PyBytes::new` would panic with.
+pub(crate) fn copied<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
+    PyBytes::new_with(py, bytes.len(), |copy| {
+        copy.copy_from_slice(bytes);
+        Ok(())
+    })
 }
 
 fn encoder<'py>(

@@ -89,12 +89,13 @@ pub(super) fn encode_error(
         EncodeError::Unserializable { place, cause } => {
             // With default= the text may be the caller's own, and say anything.
             let reason = if has_default {
-                cause
-                    .get_type(py)
-                    .name()
-                    .map_or_else(|_| "an exception".to_owned(), |name| name.to_string())
+                kind_of(py, &cause)
             } else {
-                cause.value(py).to_string()
+                let text = cause.value(py).str();
+                text.map_or_else(
+                    |_| kind_of(py, &cause),
+                    |text| text.to_string_lossy().into_owned(),
+                )
             };
             let message = format!(
                 "{name}: cannot be written as JSON at {place}: {reason}; nothing was saved"
@@ -161,12 +162,14 @@ fn other(py: Python<'_>, operation: Operation, path: &Path, doing: &str, cause: 
     }
     operation.count_failure();
     let class = if operation == Operation::Read { "JSONReadError" } else { "JSONWriteError" };
-    let kind = cause
-        .get_type(py)
-        .name()
-        .map_or_else(|_| "an exception".to_owned(), |name| name.to_string());
+    let kind = kind_of(py, &cause);
     let message = format!("{}: {doing} failed: {kind}; the file is as it was", name(path));
     build(py, class, operation, path, &message, Some(cause), &PyDict::new(py))
+}
+
+fn kind_of(py: Python<'_>, error: &PyErr) -> String {
+    let name = error.get_type(py).name();
+    name.map_or_else(|_| "an exception".to_owned(), |name| name.to_string())
 }
 
 fn os_error(py: Python<'_>, errno: i32, path: &Path) -> PyErr {

@@ -13,8 +13,8 @@ use crate::error::{Error, Result};
 /// # Errors
 ///
 /// When the rename fails; the old content is then untouched.
-pub fn replace(target: &Target, temporary: Temporary) -> Result<()> {
-    temporary.rename(target, &target.name)
+pub fn replace(target: &Target, temporary: Temporary<'_>) -> Result<()> {
+    temporary.rename(&target.name)
 }
 
 /// Syncs the folder, so that a rename or unlink in it survives power loss.

@@ -152,8 +152,8 @@ fn copy(target: &Target, live: &Stat, name: &OsStr) -> Result<()> {
         .map_err(|errno| target.failed("open", errno))?;
     let bytes = read_whole(&File::from(file)).map_err(|error| target.failed("read", error))?;
     let mut temporary = Temporary::create(target, Some(live))?;
-    temporary.fill(target, &bytes, true)?;
-    temporary.rename(target, name)
+    temporary.fill(&bytes, true)?;
+    temporary.rename(name)
 }
 
 /// Reads a file to its end, or fails with an error where memory runs out.

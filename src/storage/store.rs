@@ -67,7 +67,7 @@ pub fn save(
     check_version(&target, live.as_ref(), options)?;
     let mut remarks = temporary::sweep(&target);
     let mut temporary = Temporary::create(&target, live.as_ref())?;
-    temporary.fill(&target, bytes, options.durability == Durability::Full)?;
+    temporary.fill(bytes, options.durability == Durability::Full)?;
     let backups = match &live {
         Some(live) if options.backups_kept > 0 => Some(back_up(&target, live)?),
         _ => None,

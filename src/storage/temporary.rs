@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{self, AtFlags, Dir, Gid, Mode, OFlags, Stat, Uid};
 use rustix::io::Errno;
-use tempfile::{Builder, TempPath};
+use tempfile::Builder;
 
 use super::sidecar;
 use super::target::Target;
@@ -24,13 +24,14 @@ const XATTRS_OF_THE_CONTENT: [&str; 2] = ["security.ima", "security.evm"];
 
 /// A temporary file, removed when dropped unpublished.
 #[derive(Debug)]
-pub struct Temporary {
+pub struct Temporary<'a> {
+    target: &'a Target,
     file: File,
-    path: TempPath,
     name: PathBuf,
+    published: bool,
 }
 
-impl Temporary {
+impl<'a> Temporary<'a> {
     /// Creates one for `target`; with `like`, the owner, mode and extended
     /// attributes are those of the file it is to replace, else they follow the
     /// umask.
@@ -38,7 +39,7 @@ impl Temporary {
     /// # Errors
     ///
     /// When a syscall fails, one that keeps an attribute included.
-    pub fn create(target: &Target, like: Option<&Stat>) -> Result<Self> {
+    pub fn create(target: &'a Target, like: Option<&Stat>) -> Result<Self> {
         let flags =
             OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         // Closed to others until the old file's own mode is known to be on it.
@@ -48,6 +49,9 @@ impl Temporary {
         let (file, path) = Builder::new()
             .prefix(&prefix)
             .rand_bytes(RANDOM_LETTERS)
+            // Removed by its own Drop, from the open folder: the folder's path
+            // may lead elsewhere by then, or nowhere.
+            .disable_cleanup(true)
             .make_in(target.folder_path.join(sidecar::TEMP), |path| {
                 let name = name_in_temp(path);
                 let file = match fs::openat(&target.folder, &name, flags, mode) {
@@ -65,12 +69,12 @@ impl Temporary {
                 target.failed("open of a temporary file", source)
             })?
             .into_parts();
-        let temporary = Self { name: name_in_temp(&path), file, path };
+        let temporary = Self { target, name: name_in_temp(&path), file, published: false };
         // While this is held, the file is a live writer's and not swept.
         fs2::FileExt::try_lock_exclusive(&temporary.file)
             .map_err(|error| target.failed("flock of a temporary file", error))?;
         if let Some(like) = like {
-            temporary.adopt(target, like)?;
+            temporary.adopt(like)?;
         }
         Ok(temporary)
     }
@@ -82,10 +86,10 @@ impl Temporary {
     /// When a syscall fails. A failed sync is not tried again: the kernel may
     /// have dropped the pages that it could not write, and a second sync of
     /// this descriptor would then succeed over lost data.
-    pub fn fill(&mut self, target: &Target, bytes: &[u8], sync: bool) -> Result<()> {
-        self.file.write_all(bytes).map_err(|error| target.failed("write", error))?;
+    pub fn fill(&mut self, bytes: &[u8], sync: bool) -> Result<()> {
+        self.file.write_all(bytes).map_err(|error| self.target.failed("write", error))?;
         if sync {
-            fs::fsync(&self.file).map_err(|errno| target.failed("fsync", errno))?;
+            fs::fsync(&self.file).map_err(|errno| self.target.failed("fsync", errno))?;
         }
         Ok(())
     }
@@ -95,33 +99,33 @@ impl Temporary {
     /// # Errors
     ///
     /// When the rename fails; the temporary file is then removed.
-    pub fn rename(mut self, target: &Target, name: &OsStr) -> Result<()> {
-        fs::renameat(&target.folder, &self.name, &target.folder, name)
-            .map_err(|errno| target.failed("rename", errno))?;
-        self.path.disable_cleanup(true);
+    pub fn rename(mut self, name: &OsStr) -> Result<()> {
+        fs::renameat(&self.target.folder, &self.name, &self.target.folder, name)
+            .map_err(|errno| self.target.failed("rename", errno))?;
+        self.published = true;
         Ok(())
     }
 
-    fn adopt(&self, target: &Target, like: &Stat) -> Result<()> {
-        let made = fs::fstat(&self.file).map_err(|errno| target.failed("fstat", errno))?;
+    fn adopt(&self, like: &Stat) -> Result<()> {
+        let made = fs::fstat(&self.file).map_err(|errno| self.target.failed("fstat", errno))?;
         let owner = (made.st_uid != like.st_uid).then(|| Uid::from_raw(like.st_uid));
         let group = (made.st_gid != like.st_gid).then(|| Gid::from_raw(like.st_gid));
         if owner.is_some() || group.is_some() {
             fs::fchown(&self.file, owner, group)
-                .map_err(|errno| target.failed("fchown (to keep the file's owner)", errno))?;
+                .map_err(|errno| self.target.failed("fchown (to keep the file's owner)", errno))?;
         }
-        self.adopt_xattrs(target)?;
+        self.adopt_xattrs()?;
         // Last: a change of owner clears set-id bits, an ACL sets group bits.
         fs::fchmod(&self.file, Mode::from_raw_mode(like.st_mode & 0o7777))
-            .map_err(|errno| target.failed("fchmod (to keep the file's mode)", errno))
+            .map_err(|errno| self.target.failed("fchmod (to keep the file's mode)", errno))
     }
 
-    fn adopt_xattrs(&self, target: &Target) -> Result<()> {
-        let failed = |error| target.failed("setxattr (to keep the file's attributes)", error);
-        let path = target.path();
+    fn adopt_xattrs(&self) -> Result<()> {
+        let failed = |error| self.target.failed("setxattr (to keep the file's attributes)", error);
+        let path = self.target.path();
         let names = match xattr::list(&path) {
             Err(error) if unsupported(&error) => return Ok(()),
-            listed => listed.map_err(|error| target.failed("listxattr", error))?,
+            listed => listed.map_err(|error| self.target.failed("listxattr", error))?,
         };
         for name in names {
             if XATTRS_OF_THE_CONTENT.iter().any(|of_content| name == *of_content) {
@@ -134,6 +138,15 @@ impl Temporary {
             }
         }
         Ok(())
+    }
+}
+
+impl Drop for Temporary<'_> {
+    fn drop(&mut self) {
+        if !self.published {
+            // What cannot be removed here is swept by the next save.
+            let _ = fs::unlinkat(&self.target.folder, &self.name, AtFlags::empty());
+        }
     }
 }
 
