@@ -63,6 +63,15 @@ pub enum Error {
         /// The file, as the caller spelt it.
         path: PathBuf,
     },
+    /// The lock was taken before a fork, and this is the child.
+    #[error(
+        "{}: was locked for writing before this process was forked; the change is its parent's to make",
+        name(path)
+    )]
+    LeftToParent {
+        /// The file, as the caller spelt it.
+        path: PathBuf,
+    },
     /// A signal arrived while waiting for the lock.
     #[error("{}: interrupted while waiting for its lock", name(path))]
     Interrupted {
@@ -112,6 +121,7 @@ impl Error {
             | Self::NotAFile { path, .. }
             | Self::LockTimeout { path, .. }
             | Self::AlreadyLocked { path }
+            | Self::LeftToParent { path }
             | Self::Interrupted { path }
             | Self::VersionConflict { path, .. }
             | Self::NotDurable { path, .. } => path,
@@ -130,13 +140,18 @@ impl Error {
             Self::NotAFile { .. } => Some(Errno::INVAL.raw_os_error()),
             Self::LockTimeout { .. } => Some(Errno::TIMEDOUT.raw_os_error()),
             Self::AlreadyLocked { .. } => Some(Errno::DEADLK.raw_os_error()),
-            Self::Interrupted { .. } | Self::VersionConflict { .. } => None,
+            Self::LeftToParent { .. } | Self::Interrupted { .. } | Self::VersionConflict { .. } => {
+                None
+            }
         }
     }
 }
 
 /// The `call` of opening the folder that a file is in.
 pub const OPEN_FOLDER: &str = "open of its folder";
+
+/// The calls of a load.
+const READING: [&str; 3] = ["stat", "open", "read"];
 
 /// The `kind` of [`Error::NotAFile`] that has an errno of its own.
 pub const A_DIRECTORY: &str = "a directory";
@@ -159,8 +174,12 @@ fn holder_text(holder: Option<u32>) -> String {
     holder.map_or_else(|| "by another writer".to_owned(), |pid| format!("by process {pid}"))
 }
 
-fn version_text(version: Option<&str>) -> &str {
-    version.unwrap_or("none: no such file")
+fn version_text(version: Option<&str>) -> String {
+    // It may come from a client's header: of any length, with anything in it.
+    const LENGTH: usize = 40;
+    let Some(version) = version else { return "none: no such file".to_owned() };
+    let shown: String = version.chars().take(LENGTH).flat_map(char::escape_default).collect();
+    if version.chars().nth(LENGTH).is_some() { format!("{shown}…") } else { shown }
 }
 
 fn hint(path: &Path, call: &str, source: &io::Error) -> String {
@@ -174,6 +193,9 @@ fn hint(path: &Path, call: &str, source: &io::Error) -> String {
                 ),
                 Err(_) => "; free some space on its file system, then save again".to_owned(),
             };
+        }
+        Some(Errno::ACCESS | Errno::PERM) if READING.contains(&call) => {
+            "; check the owner and the mode of the file and of the folders above it"
         }
         Some(Errno::ACCESS | Errno::PERM) => {
             "; check the owner and the mode of its folder and of the .oasis_data in it"

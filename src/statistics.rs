@@ -65,6 +65,8 @@ counters! {
     evictions,
     /// Saves that returned.
     saves,
+    /// Saves among them that found the same content in place.
+    unchanged_saves,
     /// Deletions that returned.
     deletes,
     /// Saves and deletions that raised.

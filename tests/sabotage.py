@@ -42,22 +42,24 @@ SABOTAGES = [
     Sabotage(
         "data sync before the rename",
         TEMPORARY,
-        'fs::fsync(&self.file).map_err(|errno| target.failed("fsync", errno))?;',
+        'fs::fsync(&self.file).map_err(|errno| self.target.failed("fsync", errno))?;',
         "",
         "pytest tests/test_syscalls.py -k data_before",
     ),
     Sabotage(
         "directory sync after the rename",
         STORE,
-        "atomic::sync_folder(target)?;",
-        "",
+        "        if options.durability == Durability::Full {\n"
+        "            atomic::sync_folder(&self.target)?;\n        }\n"
+        "        remarks.extend",
+        "        remarks.extend",
         "pytest tests/test_syscalls.py -k data_before",
     ),
     Sabotage(
         "a failed directory sync is told",
         STORE,
-        "atomic::sync_folder(target)?;",
-        "let _ = atomic::sync_folder(target);",
+        "            atomic::sync_folder(&self.target)?;\n        }\n        remarks.extend",
+        "            let _ = atomic::sync_folder(&self.target);\n        }\n        remarks.extend",
         "pytest tests/test_syscalls.py -k failed_sync",
     ),
     Sabotage(
@@ -110,10 +112,24 @@ SABOTAGES = [
         "cargo locks::a_lock_whose",
     ),
     Sabotage(
+        "the sync of unchanged content",
+        STORE,
+        'fs::fsync(&same.descriptor).map_err(|errno| self.target.failed("fsync", errno))?;',
+        "",
+        "pytest tests/test_syscalls.py -k same_content",
+    ),
+    Sabotage(
+        "no link to a file with a second name",
+        BACKUP,
+        "if live.st_nlink > 1 {",
+        "if live.st_nlink > 99 {",
+        "cargo backups::a_file_with",
+    ),
+    Sabotage(
         "a killed writer's backup is not linked again",
         STORE,
-        "&& backup::is_live(target, newest, live)?",
-        "&& backup::is_live(target, newest, live)? && false",
+        "&& backup::is_live(&self.target, newest, live)?",
+        "&& backup::is_live(&self.target, newest, live)? && false",
         "cargo backups::what_a_writer",
     ),
     Sabotage(
@@ -147,14 +163,14 @@ SABOTAGES = [
     Sabotage(
         "the sweep",
         STORE,
-        "let mut remarks = temporary::sweep(&target);\n    let mut temporary",
-        "let mut remarks = Vec::new();\n    let mut temporary",
+        "let mut remarks = temporary::sweep(target);\n        let mut temporary",
+        "let mut remarks = Vec::new();\n        let mut temporary",
         "cargo sweep::a_save",
     ),
     Sabotage(
         "the backup of a failed save is taken back",
         STORE,
-        "Some(taken) => discard_after(error, &target, taken),",
+        "Some(taken) => discard_after(error, target, taken),",
         "Some(_) => error,",
         "pytest tests/test_syscalls.py -k whatever_call",
     ),

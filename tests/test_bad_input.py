@@ -91,30 +91,31 @@ def alone(code: str, folder: Path, *arguments: object) -> list[str]:
 
 BOMBS = {
     "lists": ("[", "]"),
+    "lists unclosed": ("[", ""),
     "objects": ('{"a":', "}"),
+    "objects unclosed": ('{"a":', ""),
     "both": ('[{"a":', "}]"),
-    "lists with neighbours": ("[1,[],", ",2]"),
-    "lists on lines of their own": ("[\n", "]\n"),
+    "both unclosed": ('[{"a":', ""),
+    "lists with neighbours": ("[1,", ",2]"),
+    "lists on lines of their own": ("[\n", ""),
 }
 
 
-@pytest.mark.parametrize("closed", [True, False], ids=["closed", "unclosed"])
 @pytest.mark.parametrize("name", BOMBS)
-def test_a_file_nested_five_million_deep_is_corrupt(path: Path, name: str, closed: bool) -> None:
+def test_a_file_nested_five_million_deep_is_corrupt(path: Path, name: str) -> None:
     opening, closing = BOMBS[name]
     code = """
 opening, closing, depth = sys.argv[2], sys.argv[3], 5_000_000
 path.write_text(opening * depth + "0" + closing * depth)
-for _ in range(2):
-    print(outcome(lambda: load_data_file(path, strict=True)))
-    print(outcome(lambda: load_with_version(path)))
-    print(load_data_file(path), load_data_file(path, default=None))
+print(outcome(lambda: load_data_file(path, strict=True)))
+print(outcome(lambda: load_with_version(path)))
+print(load_data_file(path), load_data_file(path, default=None))
 save_json_atomic(path, {"mended": True}, backup=False)
 print(load_data_file(path))
 """
-    printed = alone(code, path.parent, opening, closing if closed else "")
     corrupt = "CorruptFileError from RecursionError"
-    assert printed == [*[corrupt, corrupt, "{} None"] * 2, "{'mended': True}"]
+    printed = alone(code, path.parent, opening, closing)
+    assert printed == [corrupt, corrupt, "{} None", "{'mended': True}"]
 
 
 def test_the_depth_of_a_bomb_is_told(path: Path) -> None:
@@ -223,6 +224,13 @@ def used():
     with open("/proc/self/statm") as file:
         return int(file.read().split()[0]) * resource.getpagesize()
 
+# No limit may keep the stack from growing, which ends any process. Once grown
+# it stays so.
+try:
+    json.loads("[" * 100_000)
+except RecursionError:
+    pass
+
 def under_every_limit(act, *expected):
     # From almost nothing to enough, so that each large allocation on the way
     # is the first to fail.
@@ -251,7 +259,7 @@ HUGE_FILES = {
     "a fraction": (b"[0.", b"1", b"]", "loaded"),
     "blanks": (b"[1", b" ", b"]", "loaded"),
     "lines": (b"[1", b"\n", b"]", "loaded"),
-    "many values": (b"[0", b",1", b"]", "loaded"),
+    "many values": (b"[0", b",1234567890", b"]", "loaded"),
     "zeros": (b"", b"\0", b"", "CorruptFileError from JSONDecodeError"),
     "cut": (b'["', b"x", b"", "CorruptFileError from JSONDecodeError"),
     "not UTF-8 at its end": (b'["', b"x", b'\xff"]', "CorruptFileError from UnicodeDecodeError"),

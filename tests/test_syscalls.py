@@ -117,6 +117,18 @@ def test_the_check_above_misses_syncs_that_are_left_out(strace: str, tmp_path: P
     ]
 
 
+def test_the_same_content_again_is_synced_though_not_written(strace: str, tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    path = folder / "tanks.json"
+    path.write_text('"same"')
+    calls = trace(strace, tmp_path / "log", SAVE, path, "same")
+    synced = [call.text for call in calls if call.name == "fsync"]
+    assert re.search(rf"fsync\(\d+<{re.escape(str(path))}>\) += 0", synced[0])
+    assert re.search(rf"fsync\(\d+<{re.escape(str(folder))}>\) += 0", synced[1])
+    assert not [call for call in calls if call.name in ("linkat", "renameat", "renameat2")]
+
+
 def test_a_deletion_syncs_its_folder(strace: str, tmp_path: Path) -> None:
     folder = tmp_path / "data"
     folder.mkdir()

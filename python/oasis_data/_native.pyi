@@ -33,6 +33,7 @@ def save(
     if_version: str | None,
     timeout: float | None,
     make_parents: bool,
+    skip_unchanged: bool,
 ) -> list[str]: ...
 def delete(
     path: FilePath, *, backup: bool | None, if_version: str | None, timeout: float | None

@@ -83,7 +83,9 @@ class DataOperationError(Exception):
         # OSError.__new__ would drop the args: they go with the state.
         state = self.__dict__ | {"args": self.args}
         original = self.original_error
-        if original is not None and not _survives_pickling(original):
+        # The package's own errors do; asking them would ask all below them again.
+        own = isinstance(original, DataOperationError)
+        if original is not None and not own and not _survives_pickling(original):
             state["original_error"] = RuntimeError(f"{type(original).__name__}: {_text(original)}")
         return (copyreg.__newobj__, (type(self),), state)  # type: ignore[attr-defined]
 
@@ -346,7 +348,10 @@ class ErrorHandler:
 
 
 def _sentence(error: BaseException) -> str:
-    causes = (error, getattr(error, "original_error", None))
+    try:
+        causes = (error, getattr(error, "original_error", None))
+    except Exception:  # whatever a foreign property may raise
+        causes = (error, None)
     for kind, sentence in (
         (FileNotFoundError, "Data file not found"),
         (json.JSONDecodeError, "Invalid data format detected"),

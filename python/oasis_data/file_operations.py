@@ -57,6 +57,7 @@ class Statistics(TypedDict):
     racy_rereads: int
     evictions: int
     saves: int
+    unchanged_saves: int
     deletes: int
     write_failures: int
     read_failures: int
@@ -82,6 +83,7 @@ def save_json_atomic(
     if_version: str | None = None,
     timeout: float | None = None,
     make_parents: bool = False,
+    skip_unchanged: bool = True,
 ) -> bool:
     """Replaces the file's content with `data` as JSON, or creates the file.
 
@@ -103,6 +105,8 @@ def save_json_atomic(
             still have; `MISSING` if there must be no file.
         timeout: Seconds to wait for another writer. None: as configured.
         make_parents: Create missing folders on the way.
+        skip_unchanged: Leave a file that has just this content as it is, but
+            make it durable: no new inode, no backup. False writes it anew.
 
     Returns:
         True; anything else is an exception.
@@ -127,6 +131,7 @@ def save_json_atomic(
         if_version=if_version,
         timeout=timeout,
         make_parents=make_parents,
+        skip_unchanged=skip_unchanged,
     )
     _log_remarks(file_path, remarks)
     return True
@@ -173,8 +178,9 @@ def load_data_file(
 
     Args:
         file_path: The file.
-        default: What to answer when the file is missing or corrupt; copied, so
-            that no two calls share it.
+        default: What to answer when the file is missing or corrupt. A
+            dictionary, list or set is copied, so that no two calls share it;
+            anything else is answered as it is.
         strict: Raise instead of answering with the default.
         copy: True for an object of the caller's own. False lends the cached
             one: faster, and only to be read.
@@ -193,7 +199,7 @@ def load_data_file(
         if strict:
             raise
         _logger.warning("Using the default for %r: %s", _whole(file_path), error)
-        return _copy.deepcopy(default)
+        return _own(default)
 
 
 def load_with_version(file_path: FilePath) -> tuple[Any, str]:
@@ -220,7 +226,8 @@ def invalidate_cache(file_path: FilePath) -> None:
     """Lets the cached document of a file go (guide, fix 2).
 
     Never needed for correctness: a load notices by itself that the file has
-    changed. It frees the memory and the file descriptor.
+    changed. It frees the memory and the file descriptor; of a file that is gone
+    or replaced, if the path is spelt as it was for the load.
     """
     _native.invalidate(file_path)
 
@@ -238,7 +245,7 @@ def is_cache_valid(file_path: FilePath) -> bool:
 def get_file_mtime(file_path: FilePath) -> float:
     """When the file was last modified, in seconds since 1970; 0.0 if there is none."""
     try:
-        return os.path.getmtime(file_path)
+        return os.path.getmtime(os.fspath(file_path))
     except (OSError, ValueError):  # ValueError: a null byte in the path
         return 0.0
 
@@ -317,8 +324,14 @@ def stats() -> Statistics:
     return _native.stats()
 
 
+def _own(default: Any) -> Any:
+    return _copy.deepcopy(default) if isinstance(default, (dict, list, set)) else default
+
+
 def _whole(file_path: FilePath) -> str:
     spelt = os.fsdecode(file_path)
+    if not spelt:
+        return spelt  # abspath would make it the working directory
     try:
         return os.path.abspath(spelt)
     except FileNotFoundError:  # the working directory itself was removed

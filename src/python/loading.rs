@@ -52,7 +52,8 @@ pub(super) fn load_with_version(
 #[pyfunction]
 pub(super) fn is_cached(py: Python<'_>, path: FilePath) -> bool {
     let FilePath(path) = path;
-    matches!(cached(py, &path), Ok(Found::Fresh(_)))
+    // Asked first, because asking about a missing file is no failed load.
+    py.detach(|| store::identify(&path)).is_ok() && matches!(cached(py, &path), Ok(Found::Fresh(_)))
 }
 
 /// Lets the cached document of `path` go.

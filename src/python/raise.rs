@@ -52,7 +52,7 @@ pub(super) fn storage_error(py: Python<'_>, operation: Operation, error: &Error)
         Error::VersionConflict { .. } => "VersionConflictError",
         Error::NotDurable { .. } => "NotDurableError",
         Error::AlreadyLocked { .. } => "AlreadyLockedError",
-        Error::Interrupted { .. } => "JSONWriteError",
+        Error::Interrupted { .. } | Error::LeftToParent { .. } => "JSONWriteError",
         Error::Syscall { .. } | Error::NotAFile { .. } => match (reads, denied) {
             (true, true) => "ReadPermissionError",
             (true, false) => "StorageReadError",

@@ -18,7 +18,7 @@ use crate::storage::store::{self, WriteOptions, Written};
 
 /// Saves `data` as the JSON document at `path`. Returns remarks for the log.
 #[pyfunction]
-#[pyo3(signature = (path, data, *, indent, ensure_ascii, sort_keys, allow_nan, default, backup, if_version, timeout, make_parents))]
+#[pyo3(signature = (path, data, *, indent, ensure_ascii, sort_keys, allow_nan, default, backup, if_version, timeout, make_parents, skip_unchanged))]
 #[allow(
     clippy::too_many_arguments,
     clippy::fn_params_excessive_bools,
@@ -37,9 +37,15 @@ pub(super) fn save<'py>(
     if_version: Option<String>,
     timeout: Option<f64>,
     make_parents: bool,
+    skip_unchanged: bool,
 ) -> PyResult<Vec<String>> {
     let FilePath(path) = path;
-    let write_options = options(&settings::current(), backup, if_version, timeout, make_parents)?;
+    let write_options = WriteOptions {
+        if_version,
+        make_parents,
+        skip_unchanged,
+        ..options(&settings::current(), backup, timeout)?
+    };
     let encode_options = EncodeOptions { indent, ensure_ascii, sort_keys, allow_nan, default };
     let text = codec::encode(data, &encode_options)
         .map_err(|error| encode_error(py, &path, error, encode_options.default.is_some()))?;
@@ -62,7 +68,7 @@ pub(super) fn delete(
     timeout: Option<f64>,
 ) -> PyResult<Vec<String>> {
     let FilePath(path) = path;
-    let options = options(&settings::current(), backup, if_version, timeout, false)?;
+    let options = WriteOptions { if_version, ..options(&settings::current(), backup, timeout)? };
     let remarks =
         write(py, &path, Operation::Delete, |signals| store::delete(&path, &options, signals))?;
     COUNTERS.deletes.count();
@@ -72,15 +78,14 @@ pub(super) fn delete(
 fn options(
     settings: &Settings,
     backup: Option<bool>,
-    if_version: Option<String>,
     seconds: Option<f64>,
-    make_parents: bool,
 ) -> PyResult<WriteOptions> {
     Ok(WriteOptions {
         timeout: timeout(seconds, settings.lock_timeout)?,
         backups_kept: if backup.unwrap_or(true) { settings.backups_kept } else { 0 },
-        if_version,
-        make_parents,
+        if_version: None,
+        make_parents: false,
+        skip_unchanged: true,
         durability: settings.durability,
     })
 }

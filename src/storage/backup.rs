@@ -95,8 +95,13 @@ pub fn take(target: &Target, live: &Stat, existing: &[Backup]) -> Result<Backup>
     let mut stamp = next_stamp(existing);
     loop {
         let name = name_for(&target.name, stamp);
-        let linked =
-            fs::linkat(&target.folder, &target.name, &target.folder, &name, AtFlags::empty());
+        // Under a second name the old content stays open to changes in place: a
+        // link would let the backup change with it.
+        let linked = if live.st_nlink > 1 {
+            Err(Errno::MLINK)
+        } else {
+            fs::linkat(&target.folder, &target.name, &target.folder, &name, AtFlags::empty())
+        };
         match linked {
             Ok(()) => return Ok(Backup { stamp, name }),
             Err(Errno::EXIST) => stamp += TimeDelta::microseconds(1),

@@ -104,6 +104,12 @@ impl Lock {
             }
         }
     }
+
+    /// Whether it is still this process's: not in a child forked since.
+    #[must_use]
+    pub fn is_own(&self) -> bool {
+        self.file.with(|_| ()).is_some()
+    }
 }
 
 impl Drop for Lock {

@@ -1,6 +1,7 @@
 //! Saves, deletions and reads of whole files, composed of the other rooms.
 
 use std::fs::File;
+use std::os::fd::AsFd;
 use std::path::Path;
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use super::target::{Target, require_regular};
 use super::temporary::{self, Temporary};
 use crate::error::{Error, Result};
 use crate::settings::Durability;
+use crate::statistics::COUNTERS;
 
 /// The version that stands for "there is no file".
 pub const MISSING: &str = "missing";
@@ -33,6 +35,10 @@ pub struct WriteOptions {
     pub if_version: Option<String>,
     /// Whether missing folders on the way are made.
     pub make_parents: bool,
+    /// Whether content that is in place already is only made durable, with no
+    /// new inode and no backup: an editor that saves everything twice would
+    /// otherwise push the last good version out of the backups.
+    pub skip_unchanged: bool,
     /// What happens before the write returns.
     pub durability: Durability,
 }
@@ -47,66 +53,196 @@ pub struct Written {
     pub remarks: Vec<Error>,
 }
 
+/// A data file that nobody else may write, until dropped.
+#[derive(Debug)]
+pub struct Locked {
+    target: Target,
+    lock: Lock,
+}
+
+impl Locked {
+    /// Takes the lock of the file that `path` leads to.
+    ///
+    /// # Errors
+    ///
+    /// When the folder cannot be opened or the lock cannot be had.
+    pub fn open(path: &Path, options: &WriteOptions, signals: &dyn Signals) -> Result<Self> {
+        let target = Target::resolve(path, options.make_parents)?;
+        let lock = Lock::acquire(&target, options.timeout, signals)?;
+        Ok(Self { target, lock })
+    }
+
+    /// Reads the file, or finds none.
+    ///
+    /// # Errors
+    ///
+    /// As for [`read`], but for a missing file.
+    pub fn read(&self) -> Result<Option<Snapshot>> {
+        self.require_own()?;
+        match read_at(&self.target.folder, Path::new(&self.target.name), &self.target.spelt) {
+            Ok(snapshot) => Ok(Some(snapshot)),
+            Err(Error::NotFound { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Replaces the file's content with `bytes`, or creates it.
+    ///
+    /// # Errors
+    ///
+    /// Any [`Error`]; but for [`Error::NotDurable`] the file is as it was.
+    pub fn save(&self, bytes: &[u8], options: &WriteOptions) -> Result<Written> {
+        self.require_own()?;
+        let target = &self.target;
+        if options.backups_kept > 0 {
+            backup::require_room(target)?;
+        }
+        let live = target.stat()?;
+        self.check_version(live.as_ref(), options)?;
+        if options.skip_unchanged
+            && let Some(live) = &live
+            && let Some(same) = self.read_if_same(live, bytes)?
+        {
+            return self.settle(&same, options);
+        }
+        let mut remarks = temporary::sweep(target);
+        let mut temporary = Temporary::create(target, live.as_ref())?;
+        temporary.fill(bytes, options.durability == Durability::Full)?;
+        let backups = match &live {
+            Some(live) if options.backups_kept > 0 => Some(self.back_up(live)?),
+            _ => None,
+        };
+        if let Err(error) = atomic::replace(target, temporary) {
+            return Err(match backups.as_ref().and_then(|backups| backups.last()) {
+                Some(taken) => discard_after(error, target, taken),
+                None => error,
+            });
+        }
+        self.finish(options, backups.as_deref().unwrap_or_default(), &mut remarks)?;
+        Ok(Written { replaced: live.map(|live| Identity::of(&live).key()), remarks })
+    }
+
+    /// Removes the file, keeping its content as the newest backup.
+    ///
+    /// # Errors
+    ///
+    /// Any [`Error`]; but for [`Error::NotDurable`] the file is as it was.
+    pub fn delete(&self, options: &WriteOptions) -> Result<Written> {
+        self.require_own()?;
+        let target = &self.target;
+        let live = target.stat()?.ok_or_else(|| missing(target))?;
+        self.check_version(Some(&live), options)?;
+        let mut remarks = temporary::sweep(target);
+        let mut backups = Vec::new();
+        if options.backups_kept > 0 {
+            backups = backup::list(target)?;
+            backups.push(backup::retire(target, &backups)?);
+        } else {
+            fs::unlinkat(&target.folder, &target.name, AtFlags::empty())
+                .map_err(|errno| target.failed("unlink", errno))?;
+        }
+        self.finish(options, &backups, &mut remarks)?;
+        Ok(Written { replaced: Some(Identity::of(&live).key()), remarks })
+    }
+
+    /// In a child forked since, the lock is still the parent's.
+    fn require_own(&self) -> Result<()> {
+        if self.lock.is_own() {
+            return Ok(());
+        }
+        Err(Error::LeftToParent { path: self.target.spelt.clone() })
+    }
+
+    fn check_version(&self, live: Option<&Stat>, options: &WriteOptions) -> Result<()> {
+        let Some(expected) = &options.if_version else { return Ok(()) };
+        let content = if live.is_some() { self.read()? } else { None };
+        let found = content.map_or_else(|| MISSING.to_owned(), |found| version_of(&found.bytes));
+        if found == *expected {
+            return Ok(());
+        }
+        let some_file = |version: String| (version != MISSING).then_some(version);
+        Err(Error::VersionConflict {
+            path: self.target.spelt.clone(),
+            expected: some_file(expected.clone()),
+            found: some_file(found),
+        })
+    }
+
+    fn read_if_same(&self, live: &Stat, bytes: &[u8]) -> Result<Option<Snapshot>> {
+        if u64::try_from(live.st_size) != Ok(bytes.len() as u64) {
+            return Ok(None);
+        }
+        Ok(self.read()?.filter(|found| found.stable && found.bytes == bytes))
+    }
+
+    /// Makes a file durable that has the right content already: whoever wrote
+    /// it may not have synced it.
+    fn settle(&self, same: &Snapshot, options: &WriteOptions) -> Result<Written> {
+        if options.durability == Durability::Full {
+            fs::fsync(&same.descriptor).map_err(|errno| self.target.failed("fsync", errno))?;
+            atomic::sync_folder(&self.target)?;
+        }
+        COUNTERS.unchanged_saves.count();
+        Ok(Written::default())
+    }
+
+    /// The backups with the live content as the last: linked now, unless a
+    /// writer that was killed has left just that.
+    fn back_up(&self, live: &Stat) -> Result<Vec<Backup>> {
+        let mut backups = backup::list(&self.target)?;
+        if let Some(newest) = backups.last()
+            && backup::is_live(&self.target, newest, live)?
+        {
+            return Ok(backups);
+        }
+        backups.push(backup::take(&self.target, live, &backups)?);
+        Ok(backups)
+    }
+
+    /// Syncs the folder, and only then lets old backups go.
+    fn finish(
+        &self,
+        options: &WriteOptions,
+        backups: &[Backup],
+        remarks: &mut Vec<Error>,
+    ) -> Result<()> {
+        if options.durability == Durability::Full {
+            atomic::sync_folder(&self.target)?;
+        }
+        remarks.extend(backup::prune(&self.target, backups, options.backups_kept));
+        Ok(())
+    }
+}
+
 /// Replaces the content of `path` with `bytes`, or creates it.
 ///
 /// # Errors
 ///
-/// Any [`Error`]; but for [`Error::NotDurable`] the file is as it was.
+/// As for [`Locked::open`] and [`Locked::save`].
 pub fn save(
     path: &Path,
     bytes: &[u8],
     options: &WriteOptions,
     signals: &dyn Signals,
 ) -> Result<Written> {
-    let target = Target::resolve(path, options.make_parents)?;
-    if options.backups_kept > 0 {
-        backup::require_room(&target)?;
-    }
-    let _lock = Lock::acquire(&target, options.timeout, signals)?;
-    let live = target.stat()?;
-    check_version(&target, live.as_ref(), options)?;
-    let mut remarks = temporary::sweep(&target);
-    let mut temporary = Temporary::create(&target, live.as_ref())?;
-    temporary.fill(bytes, options.durability == Durability::Full)?;
-    let backups = match &live {
-        Some(live) if options.backups_kept > 0 => Some(back_up(&target, live)?),
-        _ => None,
-    };
-    if let Err(error) = atomic::replace(&target, temporary) {
-        return Err(match backups.as_ref().and_then(|backups| backups.last()) {
-            Some(taken) => discard_after(error, &target, taken),
-            None => error,
-        });
-    }
-    finish(&target, options, backups.as_deref().unwrap_or_default(), &mut remarks)?;
-    Ok(Written { replaced: live.map(|live| Identity::of(&live).key()), remarks })
+    Locked::open(path, options, signals)?.save(bytes, options)
 }
 
 /// Removes the file, keeping its content as the newest backup.
 ///
 /// # Errors
 ///
-/// Any [`Error`]; but for [`Error::NotDurable`] the file is as it was.
+/// As for [`Locked::open`] and [`Locked::delete`].
 pub fn delete(path: &Path, options: &WriteOptions, signals: &dyn Signals) -> Result<Written> {
-    let target = Target::resolve(path, false)?;
-    let missing = || Error::NotFound { path: path.to_path_buf() };
     // Looked at first without the lock: asking for a missing file's deletion
     // leaves no sidecar behind.
-    target.stat()?.ok_or_else(missing)?;
-    let _lock = Lock::acquire(&target, options.timeout, signals)?;
-    let live = target.stat()?.ok_or_else(missing)?;
-    check_version(&target, Some(&live), options)?;
-    let mut remarks = temporary::sweep(&target);
-    let mut backups = Vec::new();
-    if options.backups_kept > 0 {
-        backups = backup::list(&target)?;
-        backups.push(backup::retire(&target, &backups)?);
-    } else {
-        fs::unlinkat(&target.folder, &target.name, AtFlags::empty())
-            .map_err(|errno| target.failed("unlink", errno))?;
-    }
-    finish(&target, options, &backups, &mut remarks)?;
-    Ok(Written { replaced: Some(Identity::of(&live).key()), remarks })
+    let target = Target::resolve(path, false)?;
+    target.stat()?.ok_or_else(|| missing(&target))?;
+    Locked::open(path, options, signals)?.delete(options)
+}
+
+fn missing(target: &Target) -> Error {
+    Error::NotFound { path: target.spelt.clone() }
 }
 
 /// A file's content, and what identified it while it was read.
@@ -132,10 +268,14 @@ pub struct Snapshot {
 ///
 /// [`Error::NotFound`], [`Error::NotAFile`], or a failing syscall.
 pub fn read(path: &Path) -> Result<Snapshot> {
+    read_at(CWD, path, path)
+}
+
+fn read_at(folder: impl AsFd, name: &Path, path: &Path) -> Result<Snapshot> {
     let failed = |call, errno: Errno| Error::syscall(path, call, errno);
     // NONBLOCK: opening a pipe without a writer would wait for ever.
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-    let descriptor = match fs::openat(CWD, path, flags, Mode::empty()) {
+    let descriptor = match fs::openat(folder, name, flags, Mode::empty()) {
         Ok(descriptor) => File::from(descriptor),
         Err(Errno::NOENT) => return Err(Error::NotFound { path: path.to_path_buf() }),
         Err(errno) => return Err(failed("open", errno)),
@@ -187,19 +327,6 @@ pub fn version_of(bytes: &[u8]) -> String {
     version
 }
 
-/// The backups with the live content as the last: linked now, unless a writer
-/// that was killed has left just that.
-fn back_up(target: &Target, live: &Stat) -> Result<Vec<Backup>> {
-    let mut backups = backup::list(target)?;
-    if let Some(newest) = backups.last()
-        && backup::is_live(target, newest, live)?
-    {
-        return Ok(backups);
-    }
-    backups.push(backup::take(target, live, &backups)?);
-    Ok(backups)
-}
-
 /// Takes a backup back after `error` kept its save from happening; `error`
 /// then says if that failed too.
 fn discard_after(mut error: Error, target: &Target, taken: &Backup) -> Error {
@@ -207,35 +334,4 @@ fn discard_after(mut error: Error, target: &Target, taken: &Backup) -> Error {
         *hint = format!("{hint}; then {also}: remove {} by hand", taken.name.display());
     }
     error
-}
-
-fn check_version(target: &Target, live: Option<&Stat>, options: &WriteOptions) -> Result<()> {
-    let Some(expected) = &options.if_version else { return Ok(()) };
-    let found = match live {
-        Some(_) => version_of(&read(&target.path())?.bytes),
-        None => MISSING.to_owned(),
-    };
-    if found == *expected {
-        return Ok(());
-    }
-    let some_file = |version: String| (version != MISSING).then_some(version);
-    Err(Error::VersionConflict {
-        path: target.spelt.clone(),
-        expected: some_file(expected.clone()),
-        found: some_file(found),
-    })
-}
-
-/// Syncs the folder, and only then lets old backups go.
-fn finish(
-    target: &Target,
-    options: &WriteOptions,
-    backups: &[Backup],
-    remarks: &mut Vec<Error>,
-) -> Result<()> {
-    if options.durability == Durability::Full {
-        atomic::sync_folder(target)?;
-    }
-    remarks.extend(backup::prune(target, backups, options.backups_kept));
-    Ok(())
 }

@@ -135,3 +135,17 @@ fn what_a_writer_killed_before_its_rename_linked_is_not_linked_again() {
     assert_eq!(contents, ["1", "2"]);
     assert_eq!(left.metadata().unwrap().nlink(), 1);
 }
+
+/// Whoever writes into the other name writes into the old inode.
+#[test]
+fn a_file_with_a_second_name_is_copied_for_its_backup() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tanks.json");
+    save(&path, "1").unwrap();
+    let second = folder.path().join("second.json");
+    std::fs::hard_link(&path, &second).unwrap();
+    save(&path, "2").unwrap();
+    std::fs::write(&second, "changed in place").unwrap();
+    assert_eq!(content(&folder.path().join(&backups(&path)[0])), "1");
+    assert_eq!(content(&path), "2");
+}

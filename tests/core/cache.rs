@@ -2,9 +2,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use oasis_data::cache::{Cache, Entry};
-use oasis_data::storage::store;
+use oasis_data::storage::store::{self, WriteOptions};
 
-use crate::save;
+use crate::{Quiet, options};
 
 struct Files {
     folder: tempfile::TempDir,
@@ -21,7 +21,8 @@ impl Files {
 
     fn entry(&self, name: &str, size: u64) -> Arc<Entry<String>> {
         let path = self.path(name);
-        save(&path, "1").unwrap();
+        let anew = WriteOptions { skip_unchanged: false, ..options() };
+        store::save(&path, b"1", &anew, &Quiet).unwrap();
         entry_of(&path, size)
     }
 }

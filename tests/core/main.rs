@@ -37,6 +37,7 @@ fn options() -> WriteOptions {
         backups_kept: 10,
         if_version: None,
         make_parents: false,
+        skip_unchanged: true,
         durability: Durability::Process,
     }
 }

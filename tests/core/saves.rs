@@ -129,3 +129,23 @@ fn saves_names_of_every_length_the_file_system_takes() {
     }
     assert!(temporaries(folder.path()).is_empty());
 }
+
+#[test]
+fn the_same_content_again_costs_no_inode_and_no_backup() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tanks.json");
+    save(&path, "1").unwrap();
+    let before = std::fs::metadata(&path).unwrap();
+    let written = save(&path, "1").unwrap();
+    assert!(written.replaced.is_none());
+    let after = std::fs::metadata(&path).unwrap();
+    assert_eq!((before.ino(), before.ctime_nsec()), (after.ino(), after.ctime_nsec()));
+    assert_eq!(names(folder.path()), ["tanks.json"]);
+    // As long, but another; and the same, but told not to skip.
+    save(&path, "2").unwrap();
+    let anew = store::WriteOptions { skip_unchanged: false, ..options() };
+    store::save(&path, b"2", &anew, &Quiet).unwrap();
+    assert_eq!(names(folder.path()).len(), 3);
+    let stale = store::WriteOptions { if_version: Some("x".to_owned()), ..options() };
+    assert!(store::save(&path, b"2", &stale, &Quiet).is_err());
+}
