@@ -1,16 +1,21 @@
 # `make run` and `make test` do all of their own set-up, into .venv.
 
 PYTHON ?= python3
+RUST := 1.88
 BIN := .venv/bin
 # The interpreter that the native module is compiled for.
 export PYO3_PYTHON := $(CURDIR)/$(BIN)/python
 # Others to try the package on, for `make test-pythons`.
 PYTHONS ?= python3.10 python3.11 python3.12 python3.13
 
-.PHONY: run test lint test-rust test-python test-pythons build clean
+# .venv is made anew when the dependencies or the interpreter are others.
+VERSION := $(shell $(PYTHON) -c 'import platform; print(platform.python_version())' 2>/dev/null)
+INSTALLED := .venv/installed-$(VERSION)
+
+.PHONY: run test lint test-rust test-python test-pythons sabotage bench check build clean
 
 run: build
-	$(BIN)/python examples/backend/run.py
+	@$(BIN)/python examples/backend/run.py
 
 test: lint test-rust test-python
 
@@ -30,20 +35,32 @@ test-python: build
 	$(BIN)/python -m pytest
 
 # The package as a user installs it, on each interpreter that is found.
-test-pythons: build
-	PATH="$(CURDIR)/$(BIN):$$PATH" tests/pythons.sh $(PYTHONS)
+test-pythons: check
+	tests/pythons.sh $(PYTHONS)
 
-build: .venv/installed
-	$(BIN)/maturin develop --release --quiet
+# Takes each safeguard out of a copy: its test must fail.
+sabotage: build
+	$(BIN)/python tests/sabotage.py
 
-.venv/installed: pyproject.toml
-	@command -v cargo >/dev/null || { echo "oasis_data needs Rust: cargo is not on the PATH (see https://rustup.rs)" >&2; exit 1; }
+bench: build
+	$(BIN)/python benches/compare.py
+
+build: check $(INSTALLED)
+	@echo "building the native module; the first time takes a minute or two"
+	@PIP_QUIET=2 $(BIN)/maturin develop --release --quiet
+
+$(INSTALLED): pyproject.toml | check
+	@echo "installing the tools into .venv"
+	@$(PYTHON) -m venv --clear .venv
+	@PIP_QUIET=2 $(BIN)/python -m pip install --disable-pip-version-check 'pip==26.3'
+	@PIP_QUIET=2 $(BIN)/python -m pip install --group dev
+	@touch $@
+
+check:
+	@command -v cargo >/dev/null || { echo "oasis_data needs Rust $(RUST) or later: cargo is not on the PATH (see https://rustup.rs)" >&2; exit 1; }
+	@printf '%s\n' $(RUST).0 "$$(cargo --version | cut -d' ' -f2)" | sort -CV || { echo "oasis_data needs Rust $(RUST) or later: this is $$(cargo --version)" >&2; exit 1; }
 	@command -v $(PYTHON) >/dev/null || { echo "oasis_data needs Python 3.10 or later: $(PYTHON) is not on the PATH" >&2; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { echo "oasis_data needs Python 3.10 or later: $(PYTHON) is older" >&2; exit 1; }
-	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install -qq --disable-pip-version-check 'pip==26.3'
-	$(BIN)/python -m pip install -qq --group dev
-	touch $@
 
 clean:
 	rm -rf .venv target

@@ -63,12 +63,12 @@ pub enum Error {
         /// The file, as the caller spelt it.
         path: PathBuf,
     },
-    /// The lock was taken before a fork, and this is the child.
+    /// The lock was let go, or taken before a fork, and this is the child.
     #[error(
-        "{}: was locked for writing before this process was forked; the change is its parent's to make",
+        "{}: is no longer locked by this process; a change begun before a fork is the parent's to make",
         name(path)
     )]
-    LeftToParent {
+    LockGone {
         /// The file, as the caller spelt it.
         path: PathBuf,
     },
@@ -80,8 +80,8 @@ pub enum Error {
     },
     /// The file is not the version that the caller based its change on.
     #[error(
-        "{}: changed since it was read (expected version {}, found {}); load it again and repeat the change",
-        name(path), version_text(expected.as_deref()), version_text(found.as_deref())
+        "{}: {}; load it again and repeat the change",
+        name(path), conflict_text(expected.as_deref(), found.as_deref())
     )]
     VersionConflict {
         /// The file, as the caller spelt it.
@@ -121,7 +121,7 @@ impl Error {
             | Self::NotAFile { path, .. }
             | Self::LockTimeout { path, .. }
             | Self::AlreadyLocked { path }
-            | Self::LeftToParent { path }
+            | Self::LockGone { path }
             | Self::Interrupted { path }
             | Self::VersionConflict { path, .. }
             | Self::NotDurable { path, .. } => path,
@@ -140,15 +140,16 @@ impl Error {
             Self::NotAFile { .. } => Some(Errno::INVAL.raw_os_error()),
             Self::LockTimeout { .. } => Some(Errno::TIMEDOUT.raw_os_error()),
             Self::AlreadyLocked { .. } => Some(Errno::DEADLK.raw_os_error()),
-            Self::LeftToParent { .. } | Self::Interrupted { .. } | Self::VersionConflict { .. } => {
-                None
-            }
+            Self::LockGone { .. } | Self::Interrupted { .. } | Self::VersionConflict { .. } => None,
         }
     }
 }
 
 /// The `call` of opening the folder that a file is in.
 pub const OPEN_FOLDER: &str = "open of its folder";
+
+/// The `call` of giving a new file the owner of the one it replaces.
+pub const KEEP_OWNER: &str = "fchown (to keep the file's owner)";
 
 /// The calls of a load.
 const READING: [&str; 3] = ["stat", "open", "read"];
@@ -174,12 +175,23 @@ fn holder_text(holder: Option<u32>) -> String {
     holder.map_or_else(|| "by another writer".to_owned(), |pid| format!("by process {pid}"))
 }
 
-fn version_text(version: Option<&str>) -> String {
-    // It may come from a client's header: of any length, with anything in it.
+fn conflict_text(expected: Option<&str>, found: Option<&str>) -> String {
+    match (expected.map(shown), found.map(shown)) {
+        (None, Some(found)) => format!("exists already (version {found})"),
+        (Some(expected), None) => format!("is gone (expected version {expected})"),
+        (expected, found) => format!(
+            "changed since it was read (expected version {}, found {})",
+            expected.unwrap_or_default(),
+            found.unwrap_or_default()
+        ),
+    }
+}
+
+/// A version may come from a client's header: of any length, with anything in it.
+fn shown(version: &str) -> String {
     const LENGTH: usize = 40;
-    let Some(version) = version else { return "none: no such file".to_owned() };
-    let shown: String = version.chars().take(LENGTH).flat_map(char::escape_default).collect();
-    if version.chars().nth(LENGTH).is_some() { format!("{shown}…") } else { shown }
+    let start: String = version.chars().take(LENGTH).flat_map(char::escape_default).collect();
+    if version.chars().nth(LENGTH).is_some() { format!("{start}…") } else { start }
 }
 
 fn hint(path: &Path, call: &str, source: &io::Error) -> String {
@@ -193,6 +205,9 @@ fn hint(path: &Path, call: &str, source: &io::Error) -> String {
                 ),
                 Err(_) => "; free some space on its file system, then save again".to_owned(),
             };
+        }
+        Some(Errno::ACCESS | Errno::PERM) if call == KEEP_OWNER => {
+            "; save as the owner of the file or as root, or give the file to this user"
         }
         Some(Errno::ACCESS | Errno::PERM) if READING.contains(&call) => {
             "; check the owner and the mode of the file and of the folders above it"

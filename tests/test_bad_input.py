@@ -372,6 +372,9 @@ print(save_json_atomic(path, {}, backup=False))
         (b'{"a": 1,\n "b": "\xc3("}', 16, 2, 8),
         ('{"漢": "'.encode() + b'\x80"}', 7, 1, 8),
         (b'["\xf0\x9f\x98"]', 2, 1, 3),
+        # Counted as `json` counts, for which the mark is no part of the text.
+        (b'\xef\xbb\xbf{"a": "\xff"}', 7, 1, 8),
+        (b'\xef\xbb\xbf[1,\n "\xc3\xa9\xc3"]', 7, 2, 4),
     ],
 )
 def test_a_file_that_is_not_utf8_is_corrupt_at_its_first_such_byte(
@@ -386,6 +389,28 @@ def test_a_file_that_is_not_utf8_is_corrupt_at_its_first_such_byte(
     assert "utf-8" in str(error)
     assert load_data_file(path, default=["spare"]) == ["spare"]
     assert path.read_bytes() == data
+
+
+@pytest.mark.parametrize("mark", ["", "\ufeff"], ids=["without mark", "with mark"])
+@pytest.mark.parametrize(
+    ("text", "pos", "lineno", "colno"),
+    [
+        ("[1,]", 3, 1, 4),
+        ('["é",\n é]', 7, 2, 2),
+        ("é" + "[" * 2000, 0, 1, 1),
+        ('{"é":\n ' + "[" * 50_000, 7 + 49_999, 2, 2 + 49_999),
+        ('["é", 12,\n' + "7" * 50_000, 10, 2, 1),
+    ],
+    ids=["comma", "letter", "letter before depth", "depth", "digits"],
+)
+def test_a_mark_before_the_text_is_not_counted(
+    path: Path, mark: str, text: str, pos: int, lineno: int, colno: int
+) -> None:
+    path.write_text(mark + text, encoding="utf-8")
+    with pytest.raises(CorruptFileError) as caught:
+        load_data_file(path, strict=True)
+    error = caught.value
+    assert (error.pos, error.lineno, error.colno) == (pos, lineno, colno)
 
 
 @pytest.mark.parametrize("number", NOT_FINITE, ids=str)

@@ -707,9 +707,14 @@ def test_version_that_the_file_does_not_have(path: Path) -> None:
         assert_told_well(error, VersionConflictError, conflicting, WRITE)
         assert isinstance(error, VersionConflictError)
         assert (error.expected, error.found) == (expected, there)
-        told = {"missing": "no such file"}
-        assert told.get(there, there) in str(error)
-        assert told.get(expected, expected) in str(error)
+        told = {"expected": "exists already", "there": "is gone"}
+        assert (told["expected"] if expected == MISSING else expected) in str(error)
+        assert (told["there"] if there == MISSING else there) in str(error)
+    # A client may have sent it.
+    error = raised(partial(save_json_atomic, path, 2, if_version="a\n\x1b" + "b" * 10_000))
+    assert "\n" not in str(error)
+    assert "\x1b" not in str(error)
+    assert len(str(error)) < 300
     error = raised(lambda: delete_json_atomic(path, if_version="0" * 32))
     assert_told_well(error, VersionConflictError, path, DELETE)
 

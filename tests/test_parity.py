@@ -29,7 +29,7 @@ from oasis_data import (
     save_json_atomic,
     stats,
 )
-from tests.conftest import temporaries, visible
+from tests.conftest import require, temporaries, visible
 from tests.strategies import (
     FLOATS,
     INDENTS,
@@ -336,8 +336,8 @@ def test_integers_of_any_length_are_written_and_read_as_by_json(
     assert_loaded_as_by_json(folder / "data.json", text)
 
 
-@pytest.mark.skipif("not DIGITS", reason="this Python writes integers of any length")
 def test_an_integer_longer_than_the_interpreter_writes_is_named(folder: Path) -> None:
+    require(DIGITS, "needs a Python that limits the digits of an integer")
     with pytest.raises(UnserializableError) as caught:
         save_json_atomic(folder / "data.json", {"tanks": [1, 10**DIGITS]})
     assert caught.value.place == "$.tanks[1]"

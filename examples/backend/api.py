@@ -28,6 +28,7 @@ from oasis_data import (
     DataOperationError,
     JSONWriteError,
     OperationType,
+    UnserializableError,
     error_handler,
     invalidate_cache,
     load_data_file,
@@ -147,6 +148,9 @@ def save_document(data_type: object, content: Any) -> Answer:
     file_path = get_data_file_path(data_type)
     try:
         save_json_atomic(file_path, content)
+    except UnserializableError as e:
+        # The client sent what is no JSON: NaN, or half of a surrogate pair.
+        return jsonify(error_handler.handle_error(OperationType.WRITE, file_path, e)), 422
     except JSONWriteError as e:
         return jsonify(error_handler.handle_error(OperationType.WRITE, file_path, e)), 500
     invalidate_cache(file_path)

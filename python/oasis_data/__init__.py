@@ -8,6 +8,7 @@ Everything public lives in two modules, and is importable from here too:
 Importing the package opens no file, configures no logging and writes nothing.
 """
 
+from oasis_data._native import __version__
 from oasis_data.error_handling import (
     AlreadyLockedError,
     CorruptFileError,
@@ -35,6 +36,7 @@ from oasis_data.file_operations import (
     clear_all_cache,
     configure,
     delete_json_atomic,
+    edit_json,
     get_file_mtime,
     invalidate_cache,
     is_cache_valid,
@@ -64,10 +66,12 @@ __all__ = [
     "UnserializableError",
     "VersionConflictError",
     "WritePermissionError",
+    "__version__",
     "atomic_writer",
     "clear_all_cache",
     "configure",
     "delete_json_atomic",
+    "edit_json",
     "error_handler",
     "get_file_mtime",
     "invalidate_cache",

@@ -1,12 +1,14 @@
 """The native core. Private: use `oasis_data.file_operations`."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, final
 
 from oasis_data.file_operations import FilePath, Settings, Statistics
 
 __all__ = [
     "MISSING",
+    "Edit",
+    "__version__",
     "clear",
     "configure",
     "delete",
@@ -19,6 +21,16 @@ __all__ = [
 ]
 
 MISSING: str
+__version__: str
+
+@final
+class Edit:
+    def __new__(cls, path: FilePath, timeout: float | None, /) -> Edit: ...
+    def load(self) -> tuple[bool, Any]: ...
+    def save(
+        self, data: Any, /, *, indent: int | str | None, ensure_ascii: bool, sort_keys: bool
+    ) -> list[str]: ...
+    def close(self) -> None: ...
 
 def save(
     path: FilePath,

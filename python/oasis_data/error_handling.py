@@ -1,8 +1,8 @@
 """The exceptions of the package, and the handler that answers clients.
 
 Every exception is a `DataOperationError`. Its text names the file without its
-folder, since call sites hand that text to clients; `.file_path` and the log
-have the whole path.
+folder, since call sites hand that text to clients; `.file_path` and the log have
+the path as it was given.
 """
 
 import copyreg

@@ -7,7 +7,8 @@ it leads to. Times are in seconds, sizes in bytes. Options are keyword-only.
 import copy as _copy
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, Literal, TypeAlias, TypedDict
 
 from oasis_data import _native
@@ -22,6 +23,7 @@ __all__ = [
     "clear_all_cache",
     "configure",
     "delete_json_atomic",
+    "edit_json",
     "get_file_mtime",
     "invalidate_cache",
     "is_cache_valid",
@@ -135,6 +137,54 @@ def save_json_atomic(
     )
     _log_remarks(file_path, remarks)
     return True
+
+
+@contextmanager
+def edit_json(
+    file_path: FilePath,
+    *,
+    default: Any = {},  # noqa: B006 -- never handed out: every use copies it
+    indent: int | str | None = 2,
+    ensure_ascii: bool = False,
+    sort_keys: bool = False,
+    timeout: float | None = None,
+) -> Iterator[Any]:
+    """Locks the file, gives its document to be changed, and saves it.
+
+    No update is lost between threads, processes and forked children that all
+    edit through this. Two files may be edited at once, one inside the other; two
+    programs that do so in opposite order end at the deadline. A load, or a save
+    of another file, inside is fine; a save of this one is refused.
+
+    Args:
+        file_path: The file.
+        default: The document to start from when there is no file; copied as by
+            `load_data_file`. A corrupt file is never taken for a missing one.
+        indent: As for `save_json_atomic`, as are the next two.
+        ensure_ascii: Write all but ASCII as escapes.
+        sort_keys: Write dictionaries in the order of their keys.
+        timeout: Seconds to wait for another writer. None: as configured.
+
+    Yields:
+        The document, to be changed in place. Saved when the block ends; an
+        exception leaves the file as it was.
+
+    Raises:
+        CorruptFileError: The file is not JSON; it stays as it is.
+        AlreadyLockedError: This thread is editing the file already.
+        LockTimeoutError: Another writer took too long.
+        JSONWriteError: As for `save_json_atomic`.
+    """
+    edit = _native.Edit(file_path, timeout)
+    try:
+        found, document = edit.load()
+        if not found:
+            document = _own(default)
+        yield document
+        remarks = edit.save(document, indent=indent, ensure_ascii=ensure_ascii, sort_keys=sort_keys)
+    finally:
+        edit.close()
+    _log_remarks(file_path, remarks)
 
 
 def delete_json_atomic(

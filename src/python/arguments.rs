@@ -30,11 +30,12 @@ impl<'py> FromPyObject<'_, 'py> for FilePath {
     }
 }
 
-/// Seconds to wait; `None` stands for the setting.
-pub(super) fn timeout(seconds: Option<f64>, setting: f64) -> PyResult<Duration> {
-    let seconds = seconds.unwrap_or(setting);
+/// Seconds to wait, given by the argument `name`.
+pub(super) fn timeout(name: &str, seconds: f64) -> PyResult<Duration> {
     if seconds.is_nan() || seconds < 0.0 {
-        return Err(PyValueError::new_err("timeout must be a number of seconds, 0 or more"));
+        return Err(PyValueError::new_err(format!(
+            "{name}={seconds}: must be a number of seconds, 0 or more"
+        )));
     }
     // Infinity, and whatever is too long for a clock, waits as long as can be.
     Ok(Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX))

@@ -43,8 +43,8 @@ pub(super) fn load_with_version(
     let FilePath(path) = path;
     let snapshot = read(py, &path)?;
     let version = py.detach(|| store::version_of(&snapshot.bytes));
-    let document =
-        codec::decode(py, &snapshot.bytes).map_err(|error| decode_error(py, &path, error))?;
+    let document = codec::decode(py, &snapshot.bytes)
+        .map_err(|error| decode_error(py, &path, error, snapshot.bytes.is_empty()))?;
     Ok((document, version))
 }
 
@@ -118,7 +118,7 @@ fn decoded(py: Python<'_>, path: &Path, snapshot: Snapshot) -> PyResult<Arc<Docu
     COUNTERS.misses.count();
     let document = codec::decode(py, &snapshot.bytes).map_err(|error| {
         forget(path, Some(snapshot.identity.key()));
-        decode_error(py, path, error)
+        decode_error(py, path, error, snapshot.bytes.is_empty())
     })?;
     let stable = snapshot.stable;
     let entry = Arc::new(entry_of(snapshot, document.unbind()));

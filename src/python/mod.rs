@@ -4,6 +4,7 @@
 
 mod arguments;
 mod documents;
+mod editing;
 mod loading;
 mod process;
 mod raise;
@@ -17,6 +18,8 @@ mod _native {
     use pyo3::prelude::*;
 
     #[pymodule_export]
+    use super::editing::Edit;
+    #[pymodule_export]
     use super::loading::{clear, invalidate, is_cached, load, load_with_version};
     #[pymodule_export]
     use super::process::{configure, stats};
@@ -25,6 +28,7 @@ mod _native {
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        module.add("__version__", env!("CARGO_PKG_VERSION"))?;
         module.add("MISSING", crate::storage::store::MISSING)?;
         super::process::register_fork_handlers(module.py())
     }

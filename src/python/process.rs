@@ -24,7 +24,7 @@ pub(super) fn configure<'py>(
         settings = depythonize(&merged)
             .map_err(|error| PyValueError::new_err(format!("{name}={value}: {error}")))?;
     }
-    super::arguments::timeout(Some(settings.lock_timeout), 0.0)?;
+    super::arguments::timeout("lock_timeout", settings.lock_timeout)?;
     let evicted = with_cache(|cache| cache.shrink(settings.cache_entries, settings.cache_bytes));
     settings::replace(settings);
     drop(evicted);

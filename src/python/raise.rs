@@ -52,7 +52,7 @@ pub(super) fn storage_error(py: Python<'_>, operation: Operation, error: &Error)
         Error::VersionConflict { .. } => "VersionConflictError",
         Error::NotDurable { .. } => "NotDurableError",
         Error::AlreadyLocked { .. } => "AlreadyLockedError",
-        Error::Interrupted { .. } | Error::LeftToParent { .. } => "JSONWriteError",
+        Error::Interrupted { .. } | Error::LockGone { .. } => "JSONWriteError",
         Error::Syscall { .. } | Error::NotAFile { .. } => match (reads, denied) {
             (true, true) => "ReadPermissionError",
             (true, false) => "StorageReadError",
@@ -97,8 +97,13 @@ pub(super) fn encode_error(
                     |text| text.to_string_lossy().into_owned(),
                 )
             };
+            let remedy = if reason.starts_with("Out of range float") {
+                " (allow_nan=True writes it as json.dump does)"
+            } else {
+                ""
+            };
             let message = format!(
-                "{name}: cannot be written as JSON at {place}: {reason}; nothing was saved"
+                "{name}: cannot be written as JSON at {place}: {reason}{remedy}; nothing was saved"
             );
             COUNTERS.write_failures.count();
             let extra = PyDict::new(py);
@@ -120,11 +125,12 @@ pub(super) fn encode_error(
 }
 
 /// The exception for a file that is not a document.
-pub(super) fn decode_error(py: Python<'_>, path: &Path, error: DecodeError) -> PyErr {
+pub(super) fn decode_error(py: Python<'_>, path: &Path, error: DecodeError, empty: bool) -> PyErr {
     match error {
         DecodeError::Corrupt { reason, place, cause } => {
+            let what = if empty { "the file is empty" } else { &reason };
             let message = format!(
-                "{}: not a JSON document: {reason}: line {} column {} (char {}); mend that place or restore a backup",
+                "{}: not a JSON document: {what}: line {} column {} (char {}); mend that place or restore a backup",
                 name(path),
                 place.lineno,
                 place.colno,

@@ -47,14 +47,11 @@ pub(super) fn save<'py>(
         ..options(&settings::current(), backup, timeout)?
     };
     let encode_options = EncodeOptions { indent, ensure_ascii, sort_keys, allow_nan, default };
-    let text = codec::encode(data, &encode_options)
-        .map_err(|error| encode_error(py, &path, error, encode_options.default.is_some()))?;
-    let remarks = write(py, &path, Operation::Write, |signals| {
+    let text = encoded(&path, data, &encode_options)?;
+    let written = waiting(py, &path, Operation::Write, |signals| {
         store::save(&path, &text, &write_options, signals)
     })?;
-    COUNTERS.saves.count();
-    COUNTERS.bytes_written.add(text.len() as u64);
-    Ok(remarks)
+    Ok(saved(&path, &text, &written))
 }
 
 /// Deletes the file at `path`. Returns remarks for the log.
@@ -69,19 +66,43 @@ pub(super) fn delete(
 ) -> PyResult<Vec<String>> {
     let FilePath(path) = path;
     let options = WriteOptions { if_version, ..options(&settings::current(), backup, timeout)? };
-    let remarks =
-        write(py, &path, Operation::Delete, |signals| store::delete(&path, &options, signals))?;
+    let written =
+        waiting(py, &path, Operation::Delete, |signals| store::delete(&path, &options, signals))?;
     COUNTERS.deletes.count();
-    Ok(remarks)
+    forget(&path, written.replaced);
+    Ok(remarks(&written))
 }
 
-fn options(
+/// The JSON text of `data`, for the file at `path`.
+pub(super) fn encoded<'py>(
+    path: &Path,
+    data: &Bound<'py, PyAny>,
+    options: &EncodeOptions<'py>,
+) -> PyResult<Vec<u8>> {
+    codec::encode(data, options)
+        .map_err(|error| encode_error(data.py(), path, error, options.default.is_some()))
+}
+
+/// Counts a save, lets the cached document go, and returns the remarks.
+pub(super) fn saved(path: &Path, text: &[u8], written: &Written) -> Vec<String> {
+    COUNTERS.saves.count();
+    COUNTERS.bytes_written.add(text.len() as u64);
+    forget(path, written.replaced);
+    remarks(written)
+}
+
+fn remarks(written: &Written) -> Vec<String> {
+    written.remarks.iter().map(ToString::to_string).collect()
+}
+
+/// How a write is done unless its caller says otherwise.
+pub(super) fn options(
     settings: &Settings,
     backup: Option<bool>,
     seconds: Option<f64>,
 ) -> PyResult<WriteOptions> {
     Ok(WriteOptions {
-        timeout: timeout(seconds, settings.lock_timeout)?,
+        timeout: timeout("timeout", seconds.unwrap_or(settings.lock_timeout))?,
         backups_kept: if backup.unwrap_or(true) { settings.backups_kept } else { 0 },
         if_version: None,
         make_parents: false,
@@ -90,12 +111,13 @@ fn options(
     })
 }
 
-fn write(
+/// Acts without the interpreter's lock, and makes an exception of an error.
+pub(super) fn waiting<T: Send>(
     py: Python<'_>,
     path: &Path,
     operation: Operation,
-    act: impl Fn(&dyn Signals) -> Result<Written> + Sync,
-) -> PyResult<Vec<String>> {
+    act: impl Fn(&dyn Signals) -> Result<T> + Sync,
+) -> PyResult<T> {
     let interpreter = Interpreter::default();
     let outcome = match py.detach(|| act(&interpreter)) {
         // Every cached document holds a descriptor: let them go before giving
@@ -106,16 +128,10 @@ fn write(
         }
         outcome => outcome,
     };
-    match outcome {
-        Ok(Written { replaced, remarks }) => {
-            forget(path, replaced);
-            Ok(remarks.iter().map(ToString::to_string).collect())
-        }
-        Err(error) => {
-            forget(path, None);
-            Err(interpreter.raised().unwrap_or_else(|| storage_error(py, operation, &error)))
-        }
-    }
+    outcome.map_err(|error| {
+        forget(path, None);
+        interpreter.raised().unwrap_or_else(|| storage_error(py, operation, &error))
+    })
 }
 
 /// Runs Python's signal handlers during a wait, and keeps what they raise.

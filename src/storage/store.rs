@@ -150,7 +150,7 @@ impl Locked {
         if self.lock.is_own() {
             return Ok(());
         }
-        Err(Error::LeftToParent { path: self.target.spelt.clone() })
+        Err(Error::LockGone { path: self.target.spelt.clone() })
     }
 
     fn check_version(&self, live: Option<&Stat>, options: &WriteOptions) -> Result<()> {

@@ -22,8 +22,6 @@ const MAX_SYMLINKS: usize = 40;
 pub struct Target {
     /// The folder, open.
     pub folder: File,
-    /// Where the folder was found, for what only takes paths.
-    pub folder_path: PathBuf,
     /// The file's name in it.
     pub name: OsString,
     /// The path as the caller spelt it, for errors.
@@ -55,7 +53,6 @@ impl Target {
                 Err(Errno::INVAL | Errno::NOENT) => {
                     return Ok(Self {
                         folder: File::from(folder),
-                        folder_path: parent.to_path_buf(),
                         name: name.to_os_string(),
                         spelt: path.to_path_buf(),
                     });
@@ -78,12 +75,6 @@ impl Target {
             Err(Errno::NOENT) => Ok(None),
             Err(errno) => Err(self.failed("fstatat", errno)),
         }
-    }
-
-    /// The path of the file itself, for what only takes paths.
-    #[must_use]
-    pub fn path(&self) -> PathBuf {
-        self.folder_path.join(&self.name)
     }
 
     /// A failed syscall on this file.

@@ -9,10 +9,11 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{self, AtFlags, Dir, Gid, Mode, OFlags, Stat, Uid};
 use rustix::io::Errno;
 use tempfile::Builder;
+use xattr::FileExt;
 
 use super::sidecar;
 use super::target::Target;
-use crate::error::{Error, Result};
+use crate::error::{Error, KEEP_OWNER, Result};
 use crate::statistics::COUNTERS;
 
 /// Letters that make a temporary file's name unique.
@@ -52,7 +53,8 @@ impl<'a> Temporary<'a> {
             // Removed by its own Drop, from the open folder: the folder's path
             // may lead elsewhere by then, or nowhere.
             .disable_cleanup(true)
-            .make_in(target.folder_path.join(sidecar::TEMP), |path| {
+            // Only the name counts: it is opened in the open folder.
+            .make_in("/", |path| {
                 let name = name_in_temp(path);
                 let file = match fs::openat(&target.folder, &name, flags, mode) {
                     Err(Errno::NOENT) => {
@@ -112,7 +114,7 @@ impl<'a> Temporary<'a> {
         let group = (made.st_gid != like.st_gid).then(|| Gid::from_raw(like.st_gid));
         if owner.is_some() || group.is_some() {
             fs::fchown(&self.file, owner, group)
-                .map_err(|errno| self.target.failed("fchown (to keep the file's owner)", errno))?;
+                .map_err(|errno| self.target.failed(KEEP_OWNER, errno))?;
         }
         self.adopt_xattrs()?;
         // Last: a change of owner clears set-id bits, an ACL sets group bits.
@@ -121,20 +123,25 @@ impl<'a> Temporary<'a> {
     }
 
     fn adopt_xattrs(&self) -> Result<()> {
-        let failed = |error| self.target.failed("setxattr (to keep the file's attributes)", error);
-        let path = self.target.path();
-        let names = match xattr::list(&path) {
+        let target = self.target;
+        let failed = |error| target.failed("setxattr (to keep the file's attributes)", error);
+        // Not by its path, which may lead elsewhere by now.
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let old = fs::openat(&target.folder, &target.name, flags, Mode::empty())
+            .map(File::from)
+            .map_err(|errno| target.failed("open (to keep the file's attributes)", errno))?;
+        let names = match old.list_xattr() {
             Err(error) if unsupported(&error) => return Ok(()),
-            listed => listed.map_err(|error| self.target.failed("listxattr", error))?,
+            listed => listed.map_err(|error| target.failed("flistxattr", error))?,
         };
         for name in names {
             if XATTRS_OF_THE_CONTENT.iter().any(|of_content| name == *of_content) {
                 continue;
             }
-            let Some(value) = xattr::get(&path, &name).map_err(failed)? else { continue };
-            let inherited = xattr::FileExt::get_xattr(&self.file, &name).map_err(failed)?;
+            let Some(value) = old.get_xattr(&name).map_err(failed)? else { continue };
+            let inherited = self.file.get_xattr(&name).map_err(failed)?;
             if inherited.as_ref() != Some(&value) {
-                xattr::FileExt::set_xattr(&self.file, &name, &value).map_err(failed)?;
+                self.file.set_xattr(&name, &value).map_err(failed)?;
             }
         }
         Ok(())

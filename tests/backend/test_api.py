@@ -275,7 +275,7 @@ def test_what_cannot_be_saved_changes_nothing(
     before = read_tree(root)
     body = f'{{"type": "plant", "content": {content}}}'
     answer = client.post("/api/save-data", data=body, content_type="application/json")
-    check_failure(answer, 500, "write")
+    check_failure(answer, 422, "write")
     assert read_tree(root) == before
     assert client.get("/api/data/plant").status_code == 200
 

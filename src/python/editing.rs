@@ -1,0 +1,94 @@
+//! `edit_json`: a file locked from its reading to its saving.
+
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
+
+use pyo3::prelude::*;
+
+use super::arguments::FilePath;
+use super::raise::{Operation, decode_error};
+use super::saving::{encoded, options, saved, waiting};
+use crate::codec::{self, EncodeOptions};
+use crate::error::{Error, Result};
+use crate::settings;
+use crate::storage::store::{Locked, WriteOptions};
+
+/// A file that is being edited; holds its lock until it is closed.
+#[pyclass(frozen, module = "oasis_data._native")]
+pub(super) struct Edit {
+    path: PathBuf,
+    options: WriteOptions,
+    locked: Mutex<Option<Locked>>,
+}
+
+#[pymethods]
+impl Edit {
+    #[new]
+    #[pyo3(signature = (path, timeout, /))]
+    fn new(py: Python<'_>, path: FilePath, timeout: Option<f64>) -> PyResult<Self> {
+        let FilePath(path) = path;
+        let options = options(&settings::current(), None, timeout)?;
+        let locked =
+            waiting(py, &path, Operation::Write, |signals| Locked::open(&path, &options, signals))?;
+        Ok(Self { path, options, locked: Mutex::new(Some(locked)) })
+    }
+
+    /// Whether there is a document, and the document as it is now.
+    fn load<'py>(&self, py: Python<'py>) -> PyResult<(bool, Option<Bound<'py, PyAny>>)> {
+        let found = waiting(py, &self.path, Operation::Read, |_| self.with(Locked::read))?;
+        let Some(snapshot) = found else { return Ok((false, None)) };
+        let document = codec::decode(py, &snapshot.bytes)
+            .map_err(|error| decode_error(py, &self.path, error, snapshot.bytes.is_empty()))?;
+        Ok((true, Some(document)))
+    }
+
+    /// Saves the edited document. Returns remarks for the log.
+    #[pyo3(signature = (data, /, *, indent, ensure_ascii, sort_keys))]
+    fn save<'py>(
+        &self,
+        py: Python<'py>,
+        data: &Bound<'py, PyAny>,
+        indent: Option<Bound<'py, PyAny>>,
+        ensure_ascii: bool,
+        sort_keys: bool,
+    ) -> PyResult<Vec<String>> {
+        let format =
+            EncodeOptions { indent, ensure_ascii, sort_keys, allow_nan: false, default: None };
+        let text = encoded(&self.path, data, &format)?;
+        let written = waiting(py, &self.path, Operation::Write, |_| {
+            self.with(|locked| locked.save(&text, &self.options))
+        })?;
+        Ok(saved(&self.path, &text, &written))
+    }
+
+    /// Lets the lock go.
+    fn close(&self, py: Python<'_>) {
+        py.detach(|| drop(self.take()));
+    }
+}
+
+impl Edit {
+    fn with<T>(&self, act: impl FnOnce(&Locked) -> Result<T>) -> Result<T> {
+        match &*self.locked.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some(locked) => act(locked),
+            None => Err(Error::LockGone { path: self.path.clone() }),
+        }
+    }
+
+    fn take(&self) -> Option<Locked> {
+        self.locked.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+impl Drop for Edit {
+    fn drop(&mut self) {
+        // Letting a lock go may wait for a fork in another thread, which waits
+        // for the interpreter.
+        let mut locked = self.take();
+        // An interpreter that is shutting down cannot be attached to, nor forked.
+        let _ = Python::try_attach(|py| {
+            let locked = locked.take();
+            py.detach(|| drop(locked));
+        });
+    }
+}
