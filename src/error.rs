@@ -72,6 +72,17 @@ pub enum Error {
         /// The file, as the caller spelt it.
         path: PathBuf,
     },
+    /// There is no backup to restore.
+    #[error(
+        "{}: has no backup that can be restored{}",
+        name(path), if tried.is_empty() { String::new() } else { format!("; {}", tried.join("; ")) }
+    )]
+    NoBackup {
+        /// The file, as the caller spelt it.
+        path: PathBuf,
+        /// What was tried, each with its fault.
+        tried: Vec<String>,
+    },
     /// A signal arrived while waiting for the lock.
     #[error("{}: interrupted while waiting for its lock", name(path))]
     Interrupted {
@@ -122,6 +133,7 @@ impl Error {
             | Self::LockTimeout { path, .. }
             | Self::AlreadyLocked { path }
             | Self::LockGone { path }
+            | Self::NoBackup { path, .. }
             | Self::Interrupted { path }
             | Self::VersionConflict { path, .. }
             | Self::NotDurable { path, .. } => path,
@@ -140,7 +152,10 @@ impl Error {
             Self::NotAFile { .. } => Some(Errno::INVAL.raw_os_error()),
             Self::LockTimeout { .. } => Some(Errno::TIMEDOUT.raw_os_error()),
             Self::AlreadyLocked { .. } => Some(Errno::DEADLK.raw_os_error()),
-            Self::LockGone { .. } | Self::Interrupted { .. } | Self::VersionConflict { .. } => None,
+            Self::NoBackup { .. }
+            | Self::LockGone { .. }
+            | Self::Interrupted { .. }
+            | Self::VersionConflict { .. } => None,
         }
     }
 }

@@ -26,6 +26,8 @@ pub struct Settings {
     pub cache_entries: usize,
     /// Backups kept of each file; 0 makes none.
     pub backups_kept: usize,
+    /// Seconds until a backup is removed, but for the newest; infinite for never.
+    pub backups_max_age: f64,
     /// Seconds that a save waits for another writer of the same file.
     pub lock_timeout: f64,
     /// What a save does before it returns.
@@ -38,6 +40,7 @@ impl Default for Settings {
             cache_bytes: 128 << 20,
             cache_entries: 256,
             backups_kept: 10,
+            backups_max_age: f64::INFINITY,
             lock_timeout: 10.0,
             durability: Durability::Full,
         }

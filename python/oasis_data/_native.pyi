@@ -14,8 +14,11 @@ __all__ = [
     "delete",
     "invalidate",
     "is_cached",
+    "list_backups",
     "load",
     "load_with_version",
+    "prune_backups",
+    "restore_backup",
     "save",
     "stats",
 ]
@@ -49,6 +52,13 @@ def save(
 ) -> list[str]: ...
 def delete(
     path: FilePath, *, backup: bool | None, if_version: str | None, timeout: float | None
+) -> list[str]: ...
+def list_backups(path: FilePath) -> list[tuple[str, dict[str, Any]]]: ...
+def restore_backup(
+    path: FilePath, name: FilePath | None, *, timeout: float | None
+) -> tuple[str, list[str]]: ...
+def prune_backups(
+    path: FilePath, *, keep: int | None, max_age: float | None, timeout: float | None
 ) -> list[str]: ...
 def load(path: FilePath, copy: bool) -> Any: ...
 def load_with_version(path: FilePath) -> tuple[Any, str]: ...

@@ -26,6 +26,7 @@ __all__ = [
     "JSONReadError",
     "JSONWriteError",
     "LockTimeoutError",
+    "NoBackupError",
     "NotDurableError",
     "OperationType",
     "ReadPermissionError",
@@ -200,6 +201,10 @@ class AlreadyLockedError(JSONWriteError, _OperatingSystemError):
     A save of a file inside its own `edit_json`, say: change the document that
     is being edited instead.
     """
+
+
+class NoBackupError(JSONWriteError):
+    """The file has no backup that can be restored; the text says what was tried."""
 
 
 class VersionConflictError(JSONWriteError):

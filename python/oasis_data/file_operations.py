@@ -9,14 +9,23 @@ import logging
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Literal, TypeAlias, TypedDict
 
 from oasis_data import _native
-from oasis_data.error_handling import CorruptFileError, DataFileNotFoundError, JSONWriteError
+from oasis_data.error_handling import (
+    CorruptFileError,
+    DataFileNotFoundError,
+    JSONWriteError,
+    NoBackupError,
+    OperationType,
+)
 
 __all__ = [
     "MISSING",
     "AtomicJSONWriter",
+    "Backup",
     # Lives with its family in `error_handling`; the guide has it here.
     "JSONWriteError",
     "atomic_writer",
@@ -27,8 +36,11 @@ __all__ = [
     "get_file_mtime",
     "invalidate_cache",
     "is_cache_valid",
+    "list_backups",
     "load_data_file",
     "load_with_version",
+    "prune_backups",
+    "restore_backup",
     "save_json_atomic",
     "stats",
 ]
@@ -47,6 +59,7 @@ class Settings(TypedDict):
     cache_bytes: int
     cache_entries: int
     backups_kept: int
+    backups_max_age: float
     lock_timeout: float
     durability: Literal["full", "process"]
 
@@ -300,6 +313,112 @@ def get_file_mtime(file_path: FilePath) -> float:
         return 0.0
 
 
+@dataclass(frozen=True)
+class Backup:
+    """One backup of a file.
+
+    Attributes:
+        path: Where it is.
+        time: When it was made, local time; pushed forward where needed to keep
+            the backups of a file in order.
+        size: Its size in bytes.
+        fault: Why it cannot be restored, None if it can.
+    """
+
+    path: str
+    time: datetime
+    size: int
+    fault: str | None
+
+
+def list_backups(file_path: FilePath) -> list[Backup]:
+    """Tells the backups of a file, newest first, and reads each to see if it is whole.
+
+    Only names that this package makes count: the file's own, `.backup.`, a
+    real date and time, and six digits.
+
+    Raises:
+        JSONReadError: The folder could not be read.
+    """
+    folder = _folder(file_path)
+    return [
+        Backup(
+            path=os.path.join(folder, name),
+            time=datetime.fromisoformat(record["time"]),
+            size=record["size"],
+            fault=record["fault"],
+        )
+        for name, record in _native.list_backups(file_path)
+    ]
+
+
+def restore_backup(
+    file_path: FilePath,
+    backup: Backup | FilePath | None = None,
+    *,
+    timeout: float | None = None,
+) -> str:
+    """Makes a backup the file's content, byte for byte, as an atomic save would.
+
+    What it replaces, corrupt or not, becomes the newest backup: a restore can
+    be undone by another one.
+
+    Args:
+        file_path: The file; it may be missing.
+        backup: Which, from `list_backups` or by its path or name. None: the
+            newest that is a JSON document.
+        timeout: Seconds to wait for another writer. None: as configured.
+
+    Returns:
+        The path of the backup that was restored.
+
+    Raises:
+        NoBackupError: There is none, or none that is a JSON document.
+        JSONWriteError: As for `save_json_atomic`.
+    """
+    folder = _folder(file_path)
+    name = None
+    if backup is not None:
+        given = backup.path if isinstance(backup, Backup) else os.fsdecode(backup)
+        beside, name = os.path.split(given)
+        if beside and os.path.realpath(beside) != folder:
+            raise NoBackupError(
+                OperationType.WRITE,
+                os.fsdecode(file_path),
+                f"{name}: is not beside the file; put it there to restore it",
+            )
+    restored, remarks = _native.restore_backup(file_path, name, timeout=timeout)
+    _log_remarks(file_path, remarks)
+    return os.path.join(folder, restored)
+
+
+def prune_backups(
+    file_path: FilePath,
+    *,
+    keep: int | None = None,
+    max_age: float | None = None,
+    timeout: float | None = None,
+) -> list[str]:
+    """Removes old backups of a file.
+
+    Args:
+        file_path: The file; it may be missing.
+        keep: How many stay. None: as configured.
+        max_age: Seconds after which one goes, but for the newest. None: as
+            configured.
+        timeout: Seconds to wait for a writer. None: as configured.
+
+    Returns:
+        The paths of those that were removed.
+
+    Raises:
+        JSONWriteError: One could not be removed, or the lock not be had.
+    """
+    folder = _folder(file_path)
+    removed = _native.prune_backups(file_path, keep=keep, max_age=max_age, timeout=timeout)
+    return [os.path.join(folder, name) for name in removed]
+
+
 class AtomicJSONWriter:
     """The guide's writer class, over the same core, with settings of its own.
 
@@ -334,6 +453,7 @@ def configure(
     cache_bytes: int | None = None,
     cache_entries: int | None = None,
     backups_kept: int | None = None,
+    backups_max_age: float | None = None,
     lock_timeout: float | None = None,
     durability: Literal["full", "process"] | None = None,
 ) -> Settings:
@@ -344,6 +464,8 @@ def configure(
             first 134217728). The objects take a few times that.
         cache_entries: Documents it holds, each with one file descriptor (256).
         backups_kept: Backups of each file (10); 0 makes none.
+        backups_max_age: Seconds after which a save removes one, but for the
+            newest; at first infinite.
         lock_timeout: Seconds to wait for another writer (10.0).
         durability: "full", or "process" to skip every sync: files then survive
             a crash of the program, but not a power cut.
@@ -358,6 +480,7 @@ def configure(
         "cache_bytes": cache_bytes,
         "cache_entries": cache_entries,
         "backups_kept": backups_kept,
+        "backups_max_age": backups_max_age,
         "lock_timeout": lock_timeout,
         "durability": durability,
     }
@@ -372,6 +495,10 @@ def stats() -> Statistics:
         holds now.
     """
     return _native.stats()
+
+
+def _folder(file_path: FilePath) -> str:
+    return os.path.dirname(os.path.realpath(os.fsdecode(file_path)))
 
 
 def _own(default: Any) -> Any:

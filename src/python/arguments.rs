@@ -40,3 +40,9 @@ pub(super) fn timeout(name: &str, seconds: f64) -> PyResult<Duration> {
     // Infinity, and whatever is too long for a clock, waits as long as can be.
     Ok(Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX))
 }
+
+/// An age in seconds, given by the argument `name`; infinite for no limit.
+pub(super) fn age(name: &str, seconds: f64) -> PyResult<Option<Duration>> {
+    let age = timeout(name, seconds)?;
+    Ok((age != Duration::MAX).then_some(age))
+}

@@ -8,6 +8,7 @@ mod editing;
 mod loading;
 mod process;
 mod raise;
+mod restoring;
 mod saving;
 
 use pyo3::prelude::*;
@@ -23,6 +24,8 @@ mod _native {
     use super::loading::{clear, invalidate, is_cached, load, load_with_version};
     #[pymodule_export]
     use super::process::{configure, stats};
+    #[pymodule_export]
+    use super::restoring::{list_backups, prune_backups, restore_backup};
     #[pymodule_export]
     use super::saving::{delete, save};
 

@@ -5,6 +5,7 @@ use pyo3::prelude::*;
 use pyo3::types::{IntoPyDict, PyDict};
 use pythonize::{depythonize, pythonize};
 
+use super::arguments::{age, timeout};
 use super::documents::{self, with_cache};
 use crate::settings;
 use crate::statistics::COUNTERS;
@@ -24,7 +25,8 @@ pub(super) fn configure<'py>(
         settings = depythonize(&merged)
             .map_err(|error| PyValueError::new_err(format!("{name}={value}: {error}")))?;
     }
-    super::arguments::timeout("lock_timeout", settings.lock_timeout)?;
+    timeout("lock_timeout", settings.lock_timeout)?;
+    age("backups_max_age", settings.backups_max_age)?;
     let evicted = with_cache(|cache| cache.shrink(settings.cache_entries, settings.cache_bytes));
     settings::replace(settings);
     drop(evicted);

@@ -48,6 +48,7 @@ pub(super) fn storage_error(py: Python<'_>, operation: Operation, error: &Error)
     );
     let class = match error {
         Error::NotFound { .. } => "DataFileNotFoundError",
+        Error::NoBackup { .. } => "NoBackupError",
         Error::LockTimeout { .. } => "LockTimeoutError",
         Error::VersionConflict { .. } => "VersionConflictError",
         Error::NotDurable { .. } => "NotDurableError",

@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use pyo3::prelude::*;
 
-use super::arguments::{FilePath, timeout};
+use super::arguments::{FilePath, age, timeout};
 use super::documents::forget;
 use super::loading::{clear, out_of_descriptors};
 use super::raise::{Operation, encode_error, storage_error};
@@ -104,6 +104,7 @@ pub(super) fn options(
     Ok(WriteOptions {
         timeout: timeout("timeout", seconds.unwrap_or(settings.lock_timeout))?,
         backups_kept: if backup.unwrap_or(true) { settings.backups_kept } else { 0 },
+        backups_max_age: age("backups_max_age", settings.backups_max_age)?,
         if_version: None,
         make_parents: false,
         skip_unchanged: true,

@@ -7,6 +7,7 @@ use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::time::Duration;
 
 use chrono::{Local, NaiveDateTime, TimeDelta};
 use rustix::fs::{self, AtFlags, Dir, FileType, Mode, OFlags, Stat};
@@ -15,7 +16,7 @@ use rustix::io::Errno;
 use super::identity::Identity;
 use super::target::Target;
 use super::temporary::Temporary;
-use crate::error::{Error, Result};
+use crate::error::Result;
 
 const MARK: &[u8] = b".backup.";
 const FORMAT: &str = "%Y%m%d_%H%M%S_%6f";
@@ -143,12 +144,50 @@ pub fn discard(target: &Target, backup: &Backup) -> Result<()> {
         .map_err(|errno| target.failed("unlink of a backup", errno))
 }
 
-/// Removes the oldest of `backups` (oldest first) until `kept` are left. What
-/// cannot be removed is returned, for the log: it does not undo a save.
+/// The backups of `target` that an operator may count on, newest first: not
+/// what a writer left that was killed between its link and its rename, which
+/// is the live file under a second name.
+///
+/// # Errors
+///
+/// When the folder or a backup cannot be looked at.
+pub fn newest_first(target: &Target) -> Result<Vec<Backup>> {
+    let mut backups = list(target)?;
+    if let (Some(newest), Some(live)) = (backups.last(), target.stat()?)
+        && is_live(target, newest, &live)?
+    {
+        backups.pop();
+    }
+    backups.reverse();
+    Ok(backups)
+}
+
+/// The content of a backup.
+///
+/// # Errors
+///
+/// When it cannot be read.
+pub fn read(target: &Target, backup: &Backup) -> Result<Vec<u8>> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = fs::openat(&target.folder, &backup.name, flags, Mode::empty())
+        .map_err(|errno| target.failed("open of a backup", errno))?;
+    read_whole(&File::from(file)).map_err(|error| target.failed("read of a backup", error))
+}
+
+/// Those of `backups` (oldest first) that are to go: more than `kept`, or older
+/// than `max_age`; never the newest for its age.
 #[must_use]
-pub fn prune(target: &Target, backups: &[Backup], kept: usize) -> Vec<Error> {
-    let surplus = backups.len().saturating_sub(kept);
-    backups[..surplus].iter().filter_map(|backup| discard(target, backup).err()).collect()
+pub fn surplus(backups: Vec<Backup>, kept: usize, max_age: Option<Duration>) -> Vec<Backup> {
+    let count = backups.len();
+    let oldest = max_age
+        .and_then(|age| TimeDelta::from_std(age).ok())
+        .and_then(|age| Local::now().naive_local().checked_sub_signed(age));
+    let goes = |(index, backup): &(usize, Backup)| {
+        let too_many = index + kept < count;
+        let too_old = oldest.is_some_and(|oldest| backup.stamp < oldest) && index + 1 < count;
+        too_many || too_old
+    };
+    backups.into_iter().enumerate().filter(goes).map(|(_, backup)| backup).collect()
 }
 
 fn copy(target: &Target, live: &Stat, name: &OsStr) -> Result<()> {

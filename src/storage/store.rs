@@ -1,5 +1,6 @@
 //! Saves, deletions and reads of whole files, composed of the other rooms.
 
+use std::ffi::OsString;
 use std::fs::File;
 use std::os::fd::AsFd;
 use std::path::Path;
@@ -31,6 +32,8 @@ pub struct WriteOptions {
     pub timeout: Duration,
     /// Backups kept; 0 makes none.
     pub backups_kept: usize,
+    /// How old a backup may become; the newest is kept however old.
+    pub backups_max_age: Option<Duration>,
     /// What the file's version must be, if that matters.
     pub if_version: Option<String>,
     /// Whether missing folders on the way are made.
@@ -145,6 +148,39 @@ impl Locked {
         Ok(Written { replaced: Some(Identity::of(&live).key()), remarks })
     }
 
+    /// The file's backups, newest first.
+    ///
+    /// # Errors
+    ///
+    /// When the folder cannot be read.
+    pub fn backups(&self) -> Result<Vec<Backup>> {
+        backup::newest_first(&self.target)
+    }
+
+    /// The content of a backup.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be read.
+    pub fn read_backup(&self, backup: &Backup) -> Result<Vec<u8>> {
+        backup::read(&self.target, backup)
+    }
+
+    /// Removes the oldest backups until `kept` are left, and those older than
+    /// `max_age`. Returns the names of what was removed.
+    ///
+    /// # Errors
+    ///
+    /// When the folder cannot be read, or a backup cannot be removed.
+    pub fn prune(&self, kept: usize, max_age: Option<Duration>) -> Result<Vec<OsString>> {
+        self.require_own()?;
+        let surplus = backup::surplus(backup::list(&self.target)?, kept, max_age);
+        for backup in &surplus {
+            backup::discard(&self.target, backup)?;
+        }
+        Ok(surplus.into_iter().map(|backup| backup.name).collect())
+    }
+
     /// In a child forked since, the lock is still the parent's.
     fn require_own(&self) -> Result<()> {
         if self.lock.is_own() {
@@ -209,7 +245,12 @@ impl Locked {
         if options.durability == Durability::Full {
             atomic::sync_folder(&self.target)?;
         }
-        remarks.extend(backup::prune(&self.target, backups, options.backups_kept));
+        let surplus =
+            backup::surplus(backups.to_vec(), options.backups_kept, options.backups_max_age);
+        // What cannot be removed does not undo a save.
+        remarks.extend(
+            surplus.iter().filter_map(|backup| backup::discard(&self.target, backup).err()),
+        );
         Ok(())
     }
 }
@@ -239,6 +280,24 @@ pub fn delete(path: &Path, options: &WriteOptions, signals: &dyn Signals) -> Res
     let target = Target::resolve(path, false)?;
     target.stat()?.ok_or_else(|| missing(&target))?;
     Locked::open(path, options, signals)?.delete(options)
+}
+
+/// The backups of the file that `path` leads to, newest first, and the content
+/// of each. Needs no lock: a backup never changes once it is there.
+///
+/// # Errors
+///
+/// When the folder cannot be read.
+pub fn backups(path: &Path) -> Result<Vec<(Backup, Result<Vec<u8>>)>> {
+    let target = Target::resolve(path, false)?;
+    let backups = backup::newest_first(&target)?;
+    Ok(backups
+        .into_iter()
+        .map(|backup| {
+            let content = backup::read(&target, &backup);
+            (backup, content)
+        })
+        .collect())
 }
 
 fn missing(target: &Target) -> Error {

@@ -35,6 +35,7 @@ fn options() -> WriteOptions {
     WriteOptions {
         timeout: Duration::from_secs(10),
         backups_kept: 10,
+        backups_max_age: None,
         if_version: None,
         make_parents: false,
         skip_unchanged: true,

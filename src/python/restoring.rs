@@ -1,0 +1,131 @@
+//! Backups: told, restored, pruned.
+
+use std::ffi::OsString;
+use std::path::Path;
+
+use pyo3::prelude::*;
+use pythonize::pythonize;
+use serde::Serialize;
+
+use super::arguments::{FilePath, age};
+use super::raise::{Operation, storage_error};
+use super::saving::{options, saved, waiting};
+use crate::codec::{self, DecodeError};
+use crate::error::{Error, Result};
+use crate::settings;
+use crate::storage::backup::Backup;
+use crate::storage::store::{self, Locked};
+
+/// A backup as it is told to Python.
+#[derive(Serialize)]
+struct Record {
+    time: String,
+    size: usize,
+    /// Why it is no document; nothing if it is one.
+    fault: Option<String>,
+}
+
+/// The backups of the file at `path`, newest first.
+#[pyfunction]
+pub(super) fn list_backups(
+    py: Python<'_>,
+    path: FilePath,
+) -> PyResult<Vec<(OsString, Bound<'_, PyAny>)>> {
+    let FilePath(path) = path;
+    let found = waiting(py, &path, Operation::Read, |_| store::backups(&path))?;
+    let mut records = Vec::with_capacity(found.len());
+    for (backup, content) in found {
+        let size = content.as_ref().map_or(0, Vec::len);
+        let record = Record {
+            time: backup.stamp.format("%Y-%m-%dT%H:%M:%S%.6f").to_string(),
+            size,
+            fault: fault(py, content)?,
+        };
+        records.push((backup.name, pythonize(py, &record)?));
+    }
+    Ok(records)
+}
+
+/// Makes a backup the file's content: the one called `name`, or the newest
+/// that is a document. Returns its name, and remarks for the log.
+#[pyfunction]
+#[pyo3(signature = (path, name, *, timeout))]
+pub(super) fn restore_backup(
+    py: Python<'_>,
+    path: FilePath,
+    name: Option<FilePath>,
+    timeout: Option<f64>,
+) -> PyResult<(OsString, Vec<String>)> {
+    let FilePath(path) = path;
+    let name = name.map(|FilePath(name)| name);
+    let options = options(&settings::current(), None, timeout)?;
+    let locked =
+        waiting(py, &path, Operation::Write, |signals| Locked::open(&path, &options, signals))?;
+    let outcome = (|| {
+        let backups = waiting(py, &path, Operation::Write, |_| locked.backups())?;
+        let (backup, bytes) = choose(py, &path, &locked, backups, name.as_deref())?;
+        let written = waiting(py, &path, Operation::Write, |_| locked.save(&bytes, &options))?;
+        Ok((backup.name, saved(&path, &bytes, &written)))
+    })();
+    // Letting a lock go may wait for a fork, which waits for the interpreter.
+    py.detach(|| drop(locked));
+    outcome
+}
+
+/// Removes old backups. Returns the names of those removed.
+#[pyfunction]
+#[pyo3(signature = (path, *, keep, max_age, timeout))]
+pub(super) fn prune_backups(
+    py: Python<'_>,
+    path: FilePath,
+    keep: Option<usize>,
+    max_age: Option<f64>,
+    timeout: Option<f64>,
+) -> PyResult<Vec<OsString>> {
+    let FilePath(path) = path;
+    let options = options(&settings::current(), None, timeout)?;
+    let kept = keep.unwrap_or(options.backups_kept);
+    let max_age = max_age.map_or(Ok(options.backups_max_age), |seconds| age("max_age", seconds))?;
+    waiting(py, &path, Operation::Delete, |signals| {
+        Locked::open(&path, &options, signals)?.prune(kept, max_age)
+    })
+}
+
+/// The named backup, or the newest that is a document.
+fn choose(
+    py: Python<'_>,
+    path: &Path,
+    locked: &Locked,
+    backups: Vec<Backup>,
+    name: Option<&Path>,
+) -> PyResult<(Backup, Vec<u8>)> {
+    let mut faults = Vec::new();
+    for backup in backups {
+        if name.is_some_and(|name| name != Path::new(&backup.name)) {
+            continue;
+        }
+        let content = py.detach(|| locked.read_backup(&backup));
+        let bytes = content.as_ref().map(Vec::clone).unwrap_or_default();
+        match fault(py, content)? {
+            None => return Ok((backup, bytes)),
+            Some(fault) => faults.push(format!("{}: {fault}", backup.name.display())),
+        }
+    }
+    let error = Error::NoBackup { path: path.to_path_buf(), tried: faults };
+    Err(storage_error(py, Operation::Write, &error))
+}
+
+/// Why a backup's content is no document, or nothing if it is one.
+fn fault(py: Python<'_>, content: Result<Vec<u8>>) -> PyResult<Option<String>> {
+    let bytes = match content {
+        Ok(bytes) => bytes,
+        Err(error) => return Ok(Some(error.to_string())),
+    };
+    match codec::decode(py, &bytes) {
+        Ok(_) => Ok(None),
+        Err(DecodeError::Corrupt { reason, place, .. }) => {
+            Ok(Some(format!("{reason}: line {} column {}", place.lineno, place.colno)))
+        }
+        Err(DecodeError::Other(error)) => Err(error),
+    }
+}

@@ -1,0 +1,179 @@
+"""Backups as an operator meets them: told, restored, pruned."""
+
+from __future__ import annotations
+
+import os
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from oasis_data import (
+    NoBackupError,
+    configure,
+    delete_json_atomic,
+    list_backups,
+    load_data_file,
+    prune_backups,
+    restore_backup,
+    save_json_atomic,
+)
+from tests.conftest import backups, temporaries
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """A file at its fourth version, with the three before as backups."""
+    path = tmp_path / "tanks.json"
+    for version in range(4):
+        save_json_atomic(path, {"version": version})
+    return path
+
+
+def contents(path: Path) -> list[str]:
+    """What the backups hold, newest first."""
+    return [Path(backup.path).read_text() for backup in list_backups(path)]
+
+
+def test_are_told_newest_first(path: Path) -> None:
+    told = list_backups(path)
+    assert [Path(backup.path) for backup in told] == backups(path)[::-1]
+    assert [load_data_file(backup.path)["version"] for backup in told] == [2, 1, 0]
+    assert all(backup.fault is None for backup in told)
+    assert all(backup.size == len('{\n  "version": 0\n}') for backup in told)
+    assert told[0].time > told[1].time > told[2].time
+    assert abs(told[0].time - datetime.now()) < timedelta(hours=1)
+    assert told[0].path.endswith(told[0].time.strftime("%Y%m%d_%H%M%S_%f"))
+
+
+def test_of_a_missing_file_are_told(path: Path) -> None:
+    delete_json_atomic(path)
+    assert [load_data_file(backup.path)["version"] for backup in list_backups(path)] == [3, 2, 1, 0]
+    assert list_backups(path.parent / "none.json") == []
+
+
+def test_say_why_they_cannot_be_restored(path: Path) -> None:
+    newest = Path(list_backups(path)[0].path)
+    newest.write_bytes(b'{"version":\n oops}')
+    assert list_backups(path)[0].fault == "Expecting value: line 2 column 2"
+    newest.write_bytes(b"")
+    assert list_backups(path)[0].fault
+
+
+def test_the_newest_that_is_whole_is_restored(path: Path) -> None:
+    Path(list_backups(path)[0].path).write_bytes(b'{"vers')
+    path.write_bytes(b"")
+    restored = restore_backup(path)
+    assert Path(restored).read_text() == path.read_text() == '{\n  "version": 1\n}'
+    assert load_data_file(path) == {"version": 1}
+    # What was replaced, empty as it was, is kept.
+    assert contents(path)[0] == ""
+
+
+def test_a_restore_can_be_undone(path: Path) -> None:
+    restore_backup(path)
+    assert load_data_file(path) == {"version": 2}
+    restore_backup(path)
+    assert load_data_file(path) == {"version": 3}
+
+
+@pytest.mark.parametrize("spell", ["record", "path", "name", "bytes"])
+def test_a_chosen_one_is_restored(path: Path, spell: str) -> None:
+    oldest = list_backups(path)[-1]
+    choice = {
+        "record": oldest,
+        "path": Path(oldest.path),
+        "name": os.path.basename(oldest.path),
+        "bytes": os.fsencode(oldest.path),
+    }[spell]
+    assert restore_backup(path, choice) == oldest.path  # type: ignore[arg-type]
+    assert load_data_file(path) == {"version": 0}
+
+
+def test_is_restored_byte_for_byte(path: Path) -> None:
+    text = b'\n{"version" : 1e2,"version":7}\n\n'
+    Path(list_backups(path)[0].path).write_bytes(text)
+    restore_backup(path)
+    assert path.read_bytes() == text
+
+
+def test_a_deleted_file_is_restored(path: Path) -> None:
+    delete_json_atomic(path)
+    restore_backup(path)
+    assert load_data_file(path) == {"version": 3}
+
+
+def test_is_restored_through_a_link(path: Path) -> None:
+    link = path.parent / "folder" / "link.json"
+    link.parent.mkdir()
+    link.symlink_to(path)
+    assert list_backups(link) == list_backups(path)
+    restore_backup(link, list_backups(link)[1])
+    assert link.is_symlink()
+    assert load_data_file(path) == {"version": 1}
+
+
+def test_none_that_can_be_restored_is_told_and_changes_nothing(path: Path) -> None:
+    before = path.stat()
+    for backup in list_backups(path):
+        Path(backup.path).write_bytes(b"{")
+    with pytest.raises(NoBackupError, match=r"tanks\.json: has no backup .*; tanks\.json\.backup"):
+        restore_backup(path)
+    with pytest.raises(NoBackupError):
+        restore_backup(path, list_backups(path)[0])
+    with pytest.raises(NoBackupError):
+        restore_backup(path, "tanks.json.backup.20200101_000000_000000")
+    with pytest.raises(NoBackupError, match="not beside"):
+        restore_backup(path, "/elsewhere/tanks.json.backup.20200101_000000_000000")
+    with pytest.raises(NoBackupError):
+        restore_backup(path, path)
+    with pytest.raises(NoBackupError):
+        restore_backup(path.parent / "none.json")
+    assert path.stat() == before
+    assert temporaries(path.parent) == []
+
+
+def test_what_a_killed_writer_linked_is_no_backup(path: Path) -> None:
+    stray = path.parent / "tanks.json.backup.29990101_000000_000000"
+    stray.hardlink_to(path)
+    assert len(list_backups(path)) == 3
+    restore_backup(path)
+    assert load_data_file(path) == {"version": 2}
+
+
+def test_are_pruned_by_number(path: Path) -> None:
+    oldest = list_backups(path)[-1]
+    assert prune_backups(path, keep=2) == [oldest.path]
+    assert len(list_backups(path)) == 2
+    assert prune_backups(path) == []
+    assert len(prune_backups(path, keep=0)) == 2
+    assert list_backups(path) == []
+
+
+def age_all(path: Path, days: int) -> None:
+    """Makes the backups older by their names."""
+    for backup in list_backups(path):
+        stamp = (backup.time - timedelta(days=days)).strftime("%Y%m%d_%H%M%S_%f")
+        os.rename(backup.path, f"{path}.backup.{stamp}")
+
+
+def test_are_pruned_by_age_but_for_the_newest(path: Path) -> None:
+    age_all(path, days=3)
+    assert prune_backups(path, max_age=4 * 86400) == []
+    assert len(prune_backups(path, max_age=2 * 86400)) == 2
+    assert [load_data_file(backup.path)["version"] for backup in list_backups(path)] == [2]
+
+
+def test_a_save_lets_old_ones_go_when_configured(path: Path) -> None:
+    configure(backups_max_age=2 * 86400.0)
+    age_all(path, days=3)
+    save_json_atomic(path, {"version": 4})
+    assert [load_data_file(backup.path)["version"] for backup in list_backups(path)] == [3]
+
+
+@pytest.mark.parametrize("age", [-1, float("nan")])
+def test_an_age_must_be_one(path: Path, age: float) -> None:
+    with pytest.raises(ValueError, match="max_age"):
+        prune_backups(path, max_age=age)
+    with pytest.raises(ValueError, match="backups_max_age"):
+        configure(backups_max_age=age)
