@@ -1,6 +1,6 @@
 //! Text to objects, by the standard library; and where in the text it gave up.
 
-use pyo3::exceptions::{PyException, PyMemoryError, PyRecursionError, PyUnicodeDecodeError};
+use pyo3::exceptions::{PyRecursionError, PyUnicodeDecodeError, PyValueError};
 use pyo3::prelude::*;
 
 use super::standard;
@@ -34,11 +34,13 @@ pub(crate) fn decode<'py>(py: Python<'py>, bytes: &[u8]) -> Result<Bound<'py, Py
     })
 }
 
+/// Only what `json` itself raises about the text makes a file corrupt. Anything
+/// else came from elsewhere (a signal handler, a deep stack), and must not be
+/// answered with a default in place of a healthy document.
 fn explain(py: Python<'_>, bytes: &[u8], cause: &PyErr) -> PyResult<Option<(String, Place)>> {
     let value = cause.value(py);
-    if cause.is_instance_of::<PyMemoryError>(py) || !cause.is_instance_of::<PyException>(py) {
-        return Ok(None);
-    }
+    // json counts from behind a byte order mark.
+    let bytes = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes);
     if cause.is_instance_of::<PyUnicodeDecodeError>(py) {
         let start: usize = value.getattr("start")?.extract()?;
         let encoding: String = value.getattr("encoding")?.extract()?;
@@ -51,21 +53,29 @@ fn explain(py: Python<'_>, bytes: &[u8], cause: &PyErr) -> PyResult<Option<(Stri
         };
         return Ok(Some((reason, place)));
     }
-    if let Ok(message) = value.getattr("msg") {
+    if value.is_instance(standard::decode_error(py)?)? {
         let number = |name| value.getattr(name)?.extract::<usize>();
         let place =
             Place { pos: number("pos")?, lineno: number("lineno")?, colno: number("colno")? };
-        return Ok(Some((message.extract()?, place)));
+        return Ok(Some((value.getattr("msg")?.extract()?, place)));
     }
     // Well-formed as far as it goes, but more than this interpreter reads: too
     // deep, or a number too long (sys.set_int_max_str_digits).
-    let extremes = Extremes::of(bytes);
-    let (reason, offset) = if cause.is_instance_of::<PyRecursionError>(py) {
-        (format!("nested {} deep", extremes.depth), extremes.deepest)
-    } else {
-        (value.str()?.to_string_lossy().into_owned(), extremes.longest_digits)
-    };
-    Ok(Some((reason, Place::after(bytes.get(..offset).unwrap_or(bytes)))))
+    let before = |offset| Place::after(bytes.get(..offset).unwrap_or(bytes));
+    if cause.get_type(py).is(py.get_type::<PyValueError>()) {
+        let extremes = Extremes::of(bytes);
+        return Ok(Some((value.str()?.to_string(), before(extremes.longest_digits))));
+    }
+    if cause.is_instance_of::<PyRecursionError>(py) {
+        let extremes = Extremes::of(bytes);
+        let limit: usize = py.import("sys")?.call_method0("getrecursionlimit")?.extract()?;
+        // Else the stack was deep before the document came.
+        if extremes.depth > limit / 2 {
+            let reason = format!("nested {} deep", extremes.depth);
+            return Ok(Some((reason, before(extremes.deepest))));
+        }
+    }
+    Ok(None)
 }
 
 impl Place {

@@ -69,8 +69,9 @@ struct Writer {
     around: Vec<*mut pyo3::ffi::PyObject>,
 }
 
-/// No Python code runs in here (only exact built-in types are touched), so the
-/// containers cannot change while they are walked.
+/// No Python code runs in here, so the containers cannot change while they are
+/// walked: only exact built-in types are touched, and nothing is made that the
+/// garbage collector tracks and could start it (an exception, say).
 fn write<'py>(value: &Bound<'py, PyAny>, options: &EncodeOptions<'py>) -> Result<Vec<u8>, Stop> {
     // Neither is worth a second way of its own here.
     if options.ensure_ascii || options.sort_keys {
@@ -115,12 +116,7 @@ impl Writer {
         } else if let Ok(truth) = value.cast_exact::<PyBool>() {
             self.raw(if truth.is_true() { b"true" } else { b"false" })
         } else if value.is_exact_instance_of::<PyInt>() {
-            match value.extract::<i64>() {
-                Ok(number) => {
-                    Ok(serde_json::to_writer(&mut self.out, &number).map_err(io::Error::from)?)
-                }
-                Err(_) => self.representation(value),
-            }
+            self.representation(value)
         } else {
             Err(Stop::NotCovered)
         }

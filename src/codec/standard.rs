@@ -60,6 +60,12 @@ pub(crate) fn load<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<Bound<'py, Py
     LOADS.import(py, "json", "loads")?.call1((copied(py, bytes)?,))
 }
 
+/// The class of the errors that `json` raises about a text.
+pub(crate) fn decode_error(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
+    static CLASS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    CLASS.import(py, "json", "JSONDecodeError")
+}
+
 /// A `bytes` object, or the `MemoryError` that `PyBytes::new` would panic with.
 pub(crate) fn copied<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
     PyBytes::new_with(py, bytes.len(), |copy| {

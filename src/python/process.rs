@@ -1,6 +1,8 @@
 //! What concerns the whole process: settings, counters, forks.
 
-use pyo3::exceptions::PyValueError;
+use std::sync::OnceLock;
+
+use pyo3::exceptions::{PyImportError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{IntoPyDict, PyDict};
 use pythonize::{depythonize, pythonize};
@@ -54,6 +56,18 @@ fn after_fork_in_parent() {
 fn after_fork_in_child() {
     fork::after_in_child(lock::after_fork_in_child);
     documents::after_fork_in_child();
+}
+
+/// Refuses every interpreter but the one that imported the package first: the
+/// cache holds objects, which one interpreter must not hand to another.
+pub(super) fn require_first_interpreter(py: Python<'_>) -> PyResult<()> {
+    static FIRST: OnceLock<usize> = OnceLock::new();
+    // Each interpreter has a `sys.modules` of its own.
+    let modules = py.import("sys")?.getattr("modules")?.as_ptr() as usize;
+    if *FIRST.get_or_init(|| modules) == modules {
+        return Ok(());
+    }
+    Err(PyImportError::new_err("oasis_data works in one interpreter of a process, not in a second"))
 }
 
 /// Has Python call the handlers around `os.fork`.

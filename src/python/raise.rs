@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use pyo3::exceptions::{PyException, PyOSError, PyRuntimeError};
+use pyo3::exceptions::{PyMemoryError, PyOSError, PyRecursionError};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use rustix::io::Errno;
@@ -161,10 +161,10 @@ pub(super) fn decode_error(py: Python<'_>, path: &Path, error: DecodeError, empt
     }
 }
 
-/// A failure that is not about the document, out of memory say; a signal's
-/// exception is passed on as it is.
+/// A failure that is not about the document. What the interpreter ran out of is
+/// told as one of ours; an exception of anybody else's is passed on as it is.
 fn other(py: Python<'_>, operation: Operation, path: &Path, doing: &str, cause: PyErr) -> PyErr {
-    if !cause.is_instance_of::<PyException>(py) {
+    if !cause.is_instance_of::<PyMemoryError>(py) && !cause.is_instance_of::<PyRecursionError>(py) {
         return cause;
     }
     operation.count_failure();
@@ -211,11 +211,8 @@ fn build(
             error
         }
         Err(failure) => {
-            // Only a package that is not whole comes here; say so, and keep
-            // what was to be said.
-            let error = PyRuntimeError::new_err(message.to_owned());
-            error.set_cause(py, Some(failure));
-            error
+            // Out of memory, or of stack: no room to say it better.
+            cause.unwrap_or(failure)
         }
     }
 }

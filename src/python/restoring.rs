@@ -83,11 +83,15 @@ pub(super) fn prune_backups(
     timeout: Option<f64>,
 ) -> PyResult<Vec<OsString>> {
     let FilePath(path) = path;
-    let options = options(&settings::current(), None, timeout)?;
-    let kept = keep.unwrap_or(options.backups_kept);
-    let max_age = max_age.map_or(Ok(options.backups_max_age), |seconds| age("max_age", seconds))?;
+    let mut options = options(&settings::current(), None, timeout)?;
+    if let Some(keep) = keep {
+        options.backups_kept = keep;
+    }
+    if let Some(seconds) = max_age {
+        options.backups_max_age = age("max_age", seconds)?;
+    }
     waiting(py, &path, Operation::Delete, |signals| {
-        Locked::open(&path, &options, signals)?.prune(kept, max_age)
+        Locked::open(&path, &options, signals)?.prune(&options)
     })
 }
 

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
+use chrono::Local;
 use pyo3::prelude::*;
 
 use super::arguments::{FilePath, age, timeout};
@@ -109,6 +110,8 @@ pub(super) fn options(
         make_parents: false,
         skip_unchanged: true,
         durability: settings.durability,
+        // With the interpreter's lock held, under which Python changes TZ.
+        zone: *Local::now().offset(),
     })
 }
 

@@ -9,7 +9,7 @@ use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::time::Duration;
 
-use chrono::{Local, NaiveDateTime, TimeDelta};
+use chrono::{FixedOffset, NaiveDateTime, TimeDelta, Utc};
 use rustix::fs::{self, AtFlags, Dir, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
@@ -92,8 +92,13 @@ pub fn is_live(target: &Target, backup: &Backup, live: &Stat) -> Result<bool> {
 /// # Errors
 ///
 /// When neither can be made.
-pub fn take(target: &Target, live: &Stat, existing: &[Backup]) -> Result<Backup> {
-    let mut stamp = next_stamp(existing);
+pub fn take(
+    target: &Target,
+    live: &Stat,
+    existing: &[Backup],
+    zone: FixedOffset,
+) -> Result<Backup> {
+    let mut stamp = next_stamp(existing, zone);
     loop {
         let name = name_for(&target.name, stamp);
         // Under a second name the old content stays open to changes in place: a
@@ -120,8 +125,8 @@ pub fn take(target: &Target, live: &Stat, existing: &[Backup]) -> Result<Backup>
 /// # Errors
 ///
 /// When the rename fails.
-pub fn retire(target: &Target, existing: &[Backup]) -> Result<Backup> {
-    let mut stamp = next_stamp(existing);
+pub fn retire(target: &Target, existing: &[Backup], zone: FixedOffset) -> Result<Backup> {
+    let mut stamp = next_stamp(existing, zone);
     loop {
         let name = name_for(&target.name, stamp);
         let flags = fs::RenameFlags::NOREPLACE;
@@ -177,11 +182,16 @@ pub fn read(target: &Target, backup: &Backup) -> Result<Vec<u8>> {
 /// Those of `backups` (oldest first) that are to go: more than `kept`, or older
 /// than `max_age`; never the newest for its age.
 #[must_use]
-pub fn surplus(backups: Vec<Backup>, kept: usize, max_age: Option<Duration>) -> Vec<Backup> {
+pub fn surplus(
+    backups: Vec<Backup>,
+    kept: usize,
+    max_age: Option<Duration>,
+    zone: FixedOffset,
+) -> Vec<Backup> {
     let count = backups.len();
     let oldest = max_age
         .and_then(|age| TimeDelta::from_std(age).ok())
-        .and_then(|age| Local::now().naive_local().checked_sub_signed(age));
+        .and_then(|age| now(zone).checked_sub_signed(age));
     let goes = |(index, backup): &(usize, Backup)| {
         let too_many = index + kept < count;
         let too_old = oldest.is_some_and(|oldest| backup.stamp < oldest) && index + 1 < count;
@@ -216,13 +226,19 @@ pub fn read_whole(mut file: &File) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-fn next_stamp(existing: &[Backup]) -> NaiveDateTime {
-    let now = Local::now().naive_local();
+fn next_stamp(existing: &[Backup], zone: FixedOffset) -> NaiveDateTime {
+    let now = now(zone);
     match existing.last() {
         // Two saves in one microsecond, a clock set back, the end of summer time.
         Some(newest) => now.max(newest.stamp + TimeDelta::microseconds(1)),
         None => now,
     }
+}
+
+/// The local time, by an offset found beforehand: to find it the C library
+/// reads the environment, which another thread may be changing.
+fn now(zone: FixedOffset) -> NaiveDateTime {
+    Utc::now().with_timezone(&zone).naive_local()
 }
 
 fn name_for(name: &OsStr, stamp: NaiveDateTime) -> OsString {

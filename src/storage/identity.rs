@@ -4,8 +4,9 @@ use rustix::fs::Stat;
 use rustix::time::{ClockId, Timespec, clock_gettime};
 
 /// Linux stamps files with the time of the last timer tick (at most 10 ms
-/// apart), so two writes within one tick can carry the same stamp.
-const TICK: i128 = 20_000_000;
+/// apart), so two writes within one tick can carry the same stamp. And it stamps
+/// at the start of a write, which can take longer when its writer has to wait.
+const TICK: i128 = 200_000_000;
 
 /// ext3, small-inode ext4 and FAT keep whole seconds, FAT even ones.
 const COARSE_TICK: i128 = 2_100_000_000;

@@ -42,6 +42,10 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(2);
 /// How often a wait asks for signals that went to another thread.
 const SIGNAL_INTERVAL: Duration = Duration::from_millis(50);
 
+/// How often the opening of a lock file starts over: another writer may make
+/// it, or an operator remove it, at the same moment.
+const OPEN_ATTEMPTS: usize = 100;
+
 /// The right to write one data file, until dropped.
 #[derive(Debug)]
 pub struct Lock {
@@ -91,10 +95,11 @@ impl Lock {
             if wait.used(file.with(|_| taken().contains(&me)))? {
                 return Err(Error::AlreadyLocked { path: target.spelt.clone() });
             }
-            wait.until(&file, enter_turnstile)?;
-            wait.until(&file, fs2::FileExt::try_lock_exclusive)?;
+            let waited = wait.for_turn_and_lock(&file);
+            // On every way out: a child forked past the handlers would keep it.
             wait.used(file.with(leave_turnstile))?
                 .map_err(|error| target.failed("fcntl of its lock", error))?;
+            waited?;
             if is_current(target, &path, key)? {
                 wait.used(file.with(|_| taken().push(me)))?;
                 return Ok(Self { file, key });
@@ -125,16 +130,16 @@ impl Drop for Lock {
 }
 
 impl Wait<'_> {
-    /// Tries `take` until it succeeds.
-    fn until(&self, file: &Uninherited, take: fn(&File) -> io::Result<()>) -> Result<()> {
+    /// Goes through the turnstile to the lock, and stays in both.
+    fn for_turn_and_lock(&self, file: &Uninherited) -> Result<()> {
         let mut pause = FIRST_PAUSE;
         let mut asked = Instant::now();
         let mut waited = false;
+        let mut in_turnstile = false;
         loop {
-            match self.used(file.with(take))? {
-                Ok(()) => return Ok(()),
-                Err(error) if contended(&error) => {}
-                Err(error) => return Err(self.target.failed("flock", error)),
+            in_turnstile = in_turnstile || self.take(file, enter_turnstile)?;
+            if in_turnstile && self.take(file, fs2::FileExt::try_lock_exclusive)? {
+                return Ok(());
             }
             if !waited {
                 COUNTERS.lock_waits.count();
@@ -146,12 +151,25 @@ impl Wait<'_> {
             }
             let interrupted = sleep(pause.min(left));
             if interrupted || asked.elapsed() >= SIGNAL_INTERVAL {
-                asked = Instant::now();
+                // Out of the turnstile: a signal handler may want to save this
+                // very file.
+                let _ = self.used(file.with(leave_turnstile))?;
+                in_turnstile = false;
                 if self.signals.pending() {
                     return Err(Error::Interrupted { path: self.target.spelt.clone() });
                 }
+                asked = Instant::now();
             }
             pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    /// Whether `take` succeeds; contention is no error.
+    fn take(&self, file: &Uninherited, take: fn(&File) -> io::Result<()>) -> Result<bool> {
+        match self.used(file.with(take))? {
+            Ok(()) => Ok(true),
+            Err(error) if contended(&error) => Ok(false),
+            Err(error) => Err(self.target.failed("flock", error)),
         }
     }
 
@@ -207,7 +225,7 @@ fn path_of(target: &Target) -> PathBuf {
 
 fn open(target: &Target, path: &Path) -> Result<File> {
     let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    loop {
+    for _ in 0..OPEN_ATTEMPTS {
         // Not O_CREAT at once: in a sticky, world-writable folder the kernel
         // (fs.protected_regular) refuses it for a file of another owner.
         match fs::openat(&target.folder, path, flags, Mode::empty()) {
@@ -218,9 +236,7 @@ fn open(target: &Target, path: &Path) -> Result<File> {
         let create = flags | OFlags::CREATE | OFlags::EXCL;
         match fs::openat(&target.folder, path, create, Mode::from_raw_mode(0o666)) {
             Ok(file) => {
-                let folder = fs::fstat(&target.folder)
-                    .map_err(|errno| target.failed("fstat of its folder", errno))?;
-                sidecar::share(target, path, &folder)?;
+                sidecar::share(target, &file)?;
                 return Ok(File::from(file));
             }
             Err(Errno::EXIST) => {}
@@ -228,6 +244,8 @@ fn open(target: &Target, path: &Path) -> Result<File> {
             Err(errno) => return Err(target.failed("open of its lock", errno)),
         }
     }
+    // Something that is there and not there, such as a dangling symlink.
+    Err(target.failed("open of its lock", Errno::LOOP))
 }
 
 /// Only "would block" is contention.

@@ -6,6 +6,7 @@ use std::os::fd::AsFd;
 use std::path::Path;
 use std::time::Duration;
 
+use chrono::FixedOffset;
 use rustix::fs::{self, AtFlags, CWD, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
@@ -44,6 +45,8 @@ pub struct WriteOptions {
     pub skip_unchanged: bool,
     /// What happens before the write returns.
     pub durability: Durability,
+    /// The local time zone, for the names of backups.
+    pub zone: FixedOffset,
 }
 
 /// A write that happened.
@@ -112,7 +115,7 @@ impl Locked {
         let mut temporary = Temporary::create(target, live.as_ref())?;
         temporary.fill(bytes, options.durability == Durability::Full)?;
         let backups = match &live {
-            Some(live) if options.backups_kept > 0 => Some(self.back_up(live)?),
+            Some(live) if options.backups_kept > 0 => Some(self.back_up(live, options)?),
             _ => None,
         };
         if let Err(error) = atomic::replace(target, temporary) {
@@ -139,7 +142,7 @@ impl Locked {
         let mut backups = Vec::new();
         if options.backups_kept > 0 {
             backups = backup::list(target)?;
-            backups.push(backup::retire(target, &backups)?);
+            backups.push(backup::retire(target, &backups, options.zone)?);
         } else {
             fs::unlinkat(&target.folder, &target.name, AtFlags::empty())
                 .map_err(|errno| target.failed("unlink", errno))?;
@@ -166,15 +169,15 @@ impl Locked {
         backup::read(&self.target, backup)
     }
 
-    /// Removes the oldest backups until `kept` are left, and those older than
-    /// `max_age`. Returns the names of what was removed.
+    /// Removes the backups that are too many or too old. Returns their names.
     ///
     /// # Errors
     ///
     /// When the folder cannot be read, or a backup cannot be removed.
-    pub fn prune(&self, kept: usize, max_age: Option<Duration>) -> Result<Vec<OsString>> {
+    pub fn prune(&self, options: &WriteOptions) -> Result<Vec<OsString>> {
+        let WriteOptions { backups_kept: kept, backups_max_age: max_age, zone, .. } = *options;
         self.require_own()?;
-        let surplus = backup::surplus(backup::list(&self.target)?, kept, max_age);
+        let surplus = backup::surplus(backup::list(&self.target)?, kept, max_age, zone);
         for backup in &surplus {
             backup::discard(&self.target, backup)?;
         }
@@ -224,14 +227,14 @@ impl Locked {
 
     /// The backups with the live content as the last: linked now, unless a
     /// writer that was killed has left just that.
-    fn back_up(&self, live: &Stat) -> Result<Vec<Backup>> {
+    fn back_up(&self, live: &Stat, options: &WriteOptions) -> Result<Vec<Backup>> {
         let mut backups = backup::list(&self.target)?;
         if let Some(newest) = backups.last()
             && backup::is_live(&self.target, newest, live)?
         {
             return Ok(backups);
         }
-        backups.push(backup::take(&self.target, live, &backups)?);
+        backups.push(backup::take(&self.target, live, &backups, options.zone)?);
         Ok(backups)
     }
 
@@ -245,8 +248,12 @@ impl Locked {
         if options.durability == Durability::Full {
             atomic::sync_folder(&self.target)?;
         }
-        let surplus =
-            backup::surplus(backups.to_vec(), options.backups_kept, options.backups_max_age);
+        let surplus = backup::surplus(
+            backups.to_vec(),
+            options.backups_kept,
+            options.backups_max_age,
+            options.zone,
+        );
         // What cannot be removed does not undo a save.
         remarks.extend(
             surplus.iter().filter_map(|backup| backup::discard(&self.target, backup).err()),
@@ -371,7 +378,8 @@ fn read_at(folder: impl AsFd, name: &Path, path: &Path) -> Result<Snapshot> {
 /// [`Error::NotFound`], or a failing syscall.
 pub fn identify(path: &Path) -> Result<Identity> {
     match fs::stat(path) {
-        Ok(stat) => Ok(Identity::of(&stat)),
+        // Not opened to find out: opening a device may do something.
+        Ok(stat) => require_regular(path, &stat).map(|()| Identity::of(&stat)),
         Err(Errno::NOENT) => Err(Error::NotFound { path: path.to_path_buf() }),
         Err(errno) => Err(Error::syscall(path, "stat", errno)),
     }

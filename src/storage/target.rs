@@ -12,7 +12,11 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{self, AtFlags, CWD, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
+use super::sidecar;
 use crate::error::{A_DIRECTORY, Error, OPEN_FOLDER, Result};
+
+/// The `kind` of a path that leads into the sidecar.
+const IN_SIDECAR: &str = "in the folder of locks and temporary files";
 
 /// As many symlinks as the kernel follows (`path_resolution(7)`).
 const MAX_SYMLINKS: usize = 40;
@@ -40,6 +44,10 @@ impl Target {
         let mut current = path.to_path_buf();
         for _ in 0..=MAX_SYMLINKS {
             let (parent, name) = split(path, &current)?;
+            // A save onto a lock would replace it under its holder.
+            if parent.components().any(|part| part.as_os_str() == sidecar::FOLDER) {
+                return Err(Error::NotAFile { path: path.to_path_buf(), kind: IN_SIDECAR });
+            }
             let folder = match open_folder(parent) {
                 Err(Errno::NOENT) if make_parents => {
                     create_folders(path, parent)?;

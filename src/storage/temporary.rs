@@ -45,33 +45,18 @@ impl<'a> Temporary<'a> {
             OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         // Closed to others until the old file's own mode is known to be on it.
         let mode = Mode::from_raw_mode(if like.is_some() { 0o600 } else { 0o666 });
-        let mut prefix = sidecar::stem(&target.name).into_os_string();
-        prefix.push(".");
-        let (file, path) = Builder::new()
-            .prefix(&prefix)
-            .rand_bytes(RANDOM_LETTERS)
-            // Removed by its own Drop, from the open folder: the folder's path
-            // may lead elsewhere by then, or nowhere.
-            .disable_cleanup(true)
-            // Only the name counts: it is opened in the open folder.
-            .make_in("/", |path| {
-                let name = name_in_temp(path);
-                let file = match fs::openat(&target.folder, &name, flags, mode) {
-                    Err(Errno::NOENT) => {
-                        sidecar::create(target).map_err(io::Error::other)?;
-                        fs::openat(&target.folder, &name, flags, mode)?
-                    }
-                    opened => opened?,
-                };
-                Ok(File::from(file))
-            })
-            .map_err(|error| {
-                // make_in adds a path to its errors and wraps them.
-                let source = error.raw_os_error().map_or(error, io::Error::from_raw_os_error);
-                target.failed("open of a temporary file", source)
-            })?
-            .into_parts();
-        let temporary = Self { target, name: name_in_temp(&path), file, published: false };
+        if like.is_none() {
+            sidecar::follow_folder(target)?;
+        }
+        let (file, name) = match open_anew(target, flags, mode) {
+            // Somebody removed the folder of temporary files.
+            Err(error) if error.errno() == Some(Errno::NOENT.raw_os_error()) => {
+                sidecar::create(target)?;
+                open_anew(target, flags, mode)?
+            }
+            opened => opened?,
+        };
+        let temporary = Self { target, name, file, published: false };
         // While this is held, the file is a live writer's and not swept.
         fs2::FileExt::try_lock_exclusive(&temporary.file)
             .map_err(|error| target.failed("flock of a temporary file", error))?;
@@ -138,8 +123,9 @@ impl<'a> Temporary<'a> {
             if XATTRS_OF_THE_CONTENT.iter().any(|of_content| name == *of_content) {
                 continue;
             }
-            let Some(value) = old.get_xattr(&name).map_err(failed)? else { continue };
-            let inherited = self.file.get_xattr(&name).map_err(failed)?;
+            let unread = |error| target.failed("fgetxattr", error);
+            let Some(value) = old.get_xattr(&name).map_err(unread)? else { continue };
+            let inherited = self.file.get_xattr(&name).map_err(unread)?;
             if inherited.as_ref() != Some(&value) {
                 self.file.set_xattr(&name, &value).map_err(failed)?;
             }
@@ -155,6 +141,33 @@ impl Drop for Temporary<'_> {
             let _ = fs::unlinkat(&self.target.folder, &self.name, AtFlags::empty());
         }
     }
+}
+
+/// Opens a file under a name that there is none of yet.
+fn open_anew(target: &Target, flags: OFlags, mode: Mode) -> Result<(File, PathBuf)> {
+    let mut prefix = sidecar::stem(&target.name).into_os_string();
+    prefix.push(".");
+    let (file, path) = Builder::new()
+        .prefix(&prefix)
+        .rand_bytes(RANDOM_LETTERS)
+        // Removed by its own Drop, from the open folder: the folder's path may
+        // lead elsewhere by then, or nowhere.
+        .disable_cleanup(true)
+        // Only the name counts: it is opened in the open folder.
+        .make_in("/", |path| {
+            let opened = fs::openat(&target.folder, name_in_temp(path), flags, mode);
+            Ok(File::from(opened?))
+        })
+        .map_err(|error| {
+            // make_in adds a path to its errors and wraps them.
+            let errno = Errno::from_io_error(&error).or_else(|| {
+                let cause = error.get_ref().and_then(std::error::Error::source)?;
+                Errno::from_io_error(cause.downcast_ref()?)
+            });
+            target.failed("open of a temporary file", errno.map_or(error, io::Error::from))
+        })?
+        .into_parts();
+    Ok((file, name_in_temp(&path)))
 }
 
 /// Removes what dead writers of `target` left. Called under the target's lock.
@@ -198,11 +211,17 @@ fn remove_if_dead(target: &Target, name: &Path) -> Result<()> {
     let file = match fs::openat(&target.folder, name, flags, Mode::empty()) {
         Ok(file) => File::from(file),
         Err(Errno::NOENT) => return Ok(()),
+        // Another user's. Under the lock of its file nobody else can be alive.
+        Err(Errno::ACCESS) => return remove(target, name),
         Err(errno) => return Err(target.failed("open of a leftover", errno)),
     };
     if fs2::FileExt::try_lock_exclusive(&file).is_err() {
         return Ok(());
     }
+    remove(target, name)
+}
+
+fn remove(target: &Target, name: &Path) -> Result<()> {
     fs::unlinkat(&target.folder, name, AtFlags::empty())
         .map_err(|errno| target.failed("unlink of a leftover", errno))?;
     COUNTERS.leftovers_swept.count();

@@ -160,6 +160,10 @@ fn a_symlink_in_the_lock_files_place_is_refused() {
     std::os::unix::fs::symlink("/etc/hostname", &lock).unwrap();
     assert!(matches!(save(&path, "2"), Err(Error::Syscall { call: "open of its lock", .. })));
     assert_eq!(content(&path), "1");
+    // Dangling, in the place of their folder: there and not there.
+    std::fs::remove_dir_all(folder.path().join(".oasis_data/locks")).unwrap();
+    std::os::unix::fs::symlink("nowhere", folder.path().join(".oasis_data/locks")).unwrap();
+    assert!(matches!(save(&path, "2"), Err(Error::Syscall { .. })));
 }
 
 /// An operator removes `.oasis_data` while a writer waits, and another writer

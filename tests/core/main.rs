@@ -40,6 +40,7 @@ fn options() -> WriteOptions {
         make_parents: false,
         skip_unchanged: true,
         durability: Durability::Process,
+        zone: chrono::FixedOffset::east_opt(3600).unwrap(),
     }
 }
 

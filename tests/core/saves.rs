@@ -149,3 +149,59 @@ fn the_same_content_again_costs_no_inode_and_no_backup() {
     let stale = store::WriteOptions { if_version: Some("x".to_owned()), ..options() };
     assert!(store::save(&path, b"2", &stale, &Quiet).is_err());
 }
+
+#[test]
+fn a_sidecar_that_lost_a_part_is_completed() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tanks.json");
+    for (round, lost) in ["temp", "locks", ".gitignore", ""].into_iter().enumerate() {
+        save(&path, &round.to_string()).unwrap();
+        let lost = folder.path().join(".oasis_data").join(lost);
+        if lost.is_dir() { std::fs::remove_dir_all(lost) } else { std::fs::remove_file(lost) }
+            .unwrap();
+        save(&path, &format!("{round} again")).unwrap();
+        assert_eq!(content(&path), format!("{round} again"));
+    }
+}
+
+#[test]
+fn a_failed_open_keeps_its_errno() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tanks.json");
+    save(&path, "1").unwrap();
+    let temp = folder.path().join(".oasis_data/temp");
+    std::fs::remove_dir(&temp).unwrap();
+    std::fs::write(&temp, "").unwrap();
+    let error = save(&path, "2").unwrap_err();
+    assert_eq!(error.errno(), Some(20), "{error}");
+}
+
+#[test]
+fn nothing_is_saved_among_the_locks() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tanks.json");
+    save(&path, "1").unwrap();
+    for inside in ["locks/tanks.json.lock", "temp/x", "x.json"] {
+        let refused = save(&folder.path().join(".oasis_data").join(inside), "2");
+        assert!(matches!(refused, Err(Error::NotAFile { .. })), "{inside}");
+    }
+}
+
+#[test]
+fn a_new_file_follows_what_the_folder_became() {
+    let folder = tempfile::tempdir().unwrap();
+    save(&folder.path().join("tanks.json"), "1").unwrap();
+    std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o2775)).unwrap();
+    let list = [2, 0, 0, 0, 1, 0, 6, 0, 255, 255, 255, 255, 2, 0, 6, 0, 210, 4, 0, 0, 4, 0, 4, 0];
+    let list =
+        [&list[..], &[255; 4], &[16, 0, 6, 0], &[255; 4], &[32, 0, 4, 0], &[255; 4]].concat();
+    xattr::set(folder.path(), "system.posix_acl_default", &list).unwrap();
+    let (path, plain) = (folder.path().join("new.json"), folder.path().join("plain"));
+    save(&path, "1").unwrap();
+    std::fs::write(&plain, "").unwrap();
+    let listed = |path| xattr::get(path, "system.posix_acl_access").unwrap();
+    assert_eq!(listed(&path), listed(&plain));
+    assert!(listed(&path).is_some());
+    let mode = |path: &std::path::Path| std::fs::metadata(path).unwrap().mode();
+    assert_eq!(mode(&path), mode(&plain));
+}
