@@ -49,17 +49,15 @@ SABOTAGES = [
     Sabotage(
         "directory sync after the rename",
         STORE,
-        "        if options.durability == Durability::Full {\n"
-        "            atomic::sync_folder(&self.target)?;\n        }\n"
-        "        remarks.extend",
-        "        remarks.extend",
+        "            atomic::sync_folder(&self.target)?;\n        }\n        let surplus",
+        "        }\n        let surplus",
         "pytest tests/test_syscalls.py -k data_before",
     ),
     Sabotage(
         "a failed directory sync is told",
         STORE,
-        "            atomic::sync_folder(&self.target)?;\n        }\n        remarks.extend",
-        "            let _ = atomic::sync_folder(&self.target);\n        }\n        remarks.extend",
+        "            atomic::sync_folder(&self.target)?;\n        }\n        let surplus",
+        "            let _ = atomic::sync_folder(&self.target);\n        }\n        let surplus",
         "pytest tests/test_syscalls.py -k failed_sync",
     ),
     Sabotage(
@@ -79,15 +77,15 @@ SABOTAGES = [
     Sabotage(
         "the lock itself",
         LOCK,
-        "wait.until(&file, fs2::FileExt::try_lock_exclusive)?;",
-        "wait.until(&file, |_| Ok(()))?;",
+        "self.take(file, fs2::FileExt::try_lock_exclusive)?",
+        "self.take(file, |_| Ok(()))?",
         "cargo locks::excludes",
     ),
     Sabotage(
         "the turnstile",
         LOCK,
-        "wait.until(&file, enter_turnstile)?;",
-        "",
+        "self.take(file, enter_turnstile)?",
+        "self.take(file, |_| Ok(()))?",
         "cargo locks::nobody_starves",
     ),
     Sabotage(
@@ -131,6 +129,36 @@ SABOTAGES = [
         "&& backup::is_live(&self.target, newest, live)?",
         "&& backup::is_live(&self.target, newest, live)? && false",
         "cargo backups::what_a_writer",
+    ),
+    Sabotage(
+        "out of the turnstile before a signal handler",
+        LOCK,
+        "let _ = self.used(file.with(leave_turnstile))?;\n                in_turnstile = false;",
+        "",
+        "pytest tests/test_hostile.py -k handler_may_save",
+    ),
+    Sabotage(
+        "only json's own errors are corruption",
+        "src/codec/decode.rs",
+        "if value.is_instance(standard::decode_error(py)?)? {",
+        'if value.getattr("msg").is_err() {\n'
+        '        return Ok(Some((String::new(), Place::after(b""))));\n    }\n'
+        "    if value.is_instance(standard::decode_error(py)?)? {",
+        "pytest tests/test_hostile.py -k signal",
+    ),
+    Sabotage(
+        "no second interpreter",
+        "src/python/process.rs",
+        "if *FIRST.get_or_init(|| modules) == modules {",
+        "if *FIRST.get_or_init(|| modules) == modules || true {",
+        "pytest tests/test_hostile.py -k second_interpreter",
+    ),
+    Sabotage(
+        "an edit is left to the parent of a fork",
+        STORE,
+        "if self.lock.is_own() {",
+        "if self.lock.is_own() || true {",
+        "pytest tests/test_edit.py -k forked_inside",
     ),
     Sabotage(
         "only would-block is contention",

@@ -37,7 +37,7 @@ from oasis_data import (
 RESIDENT_SLACK = 4 << 20
 """Bytes by which an allocator's leftovers may make a process grow."""
 
-BLOCK_SLACK = 500
+BLOCK_SLACK = 900
 """Small allocations by which Python's own caches may grow; fewer than there are rounds."""
 
 DOCUMENT: dict[str, Any] = {

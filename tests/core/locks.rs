@@ -82,9 +82,9 @@ fn nobody_starves() {
 fn a_thread_does_not_wait_for_itself() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("tanks.json");
-    let forever = store::WriteOptions { timeout: Duration::MAX, ..options() };
+    let patient = store::WriteOptions { timeout: Duration::from_secs(2), ..options() };
     let held = Lock::acquire(&target(&path), Duration::ZERO, &Quiet).unwrap();
-    let refused = store::save(&path, b"1", &forever, &Quiet).unwrap_err();
+    let refused = store::save(&path, b"1", &patient, &Quiet).unwrap_err();
     assert!(matches!(refused, Error::AlreadyLocked { .. }), "{refused}");
     // Another file, and another thread's wait for this one, are no matter of it.
     save(&folder.path().join("vessels.json"), "1").unwrap();
