@@ -26,7 +26,7 @@ from oasis_data import (
     save_json_atomic,
 )
 from tests.conftest import python, require
-from tests.test_locks import held_by_another
+from tests.test_locks import held_by_another, wait_until_waiting
 
 
 class Soft(Exception):
@@ -160,13 +160,7 @@ def test_another_folder_is_no_matter_of_a_save_that_waits(
     with held_by_another(tmp_path / "one" / "x.json") as holder:
         saver = threading.Thread(target=save)
         saver.start()
-        # It waits when it has its lock file open.
-        lock = str(tmp_path / "one" / ".oasis_data" / "locks" / "x.json.lock")
-        while not any(
-            os.path.realpath(f"/proc/self/fd/{number}") == lock
-            for number in os.listdir("/proc/self/fd")
-        ):
-            pass
+        wait_until_waiting(os.getpid(), tmp_path / "one" / "x.json")
         os.chdir(tmp_path / "two")
         holder.kill()
         saver.join()

@@ -48,6 +48,13 @@ def held_by_another(path: Path) -> Iterator[subprocess.Popen[str]]:
             process.kill()
 
 
+def wait_until_waiting(pid: int, path: Path) -> None:
+    """Returns when a process that saves a locked file has come to its lock file."""
+    descriptors = Path(f"/proc/{pid}/fd")
+    while str(lock_of(path)) not in {os.path.realpath(fd) for fd in descriptors.iterdir()}:
+        pass
+
+
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     path = tmp_path / "tanks.json"
@@ -105,12 +112,7 @@ def test_control_c_ends_the_wait_and_leaves_no_lock(path: Path) -> None:
         assert waiter.stdout
         assert waiter.stdin
         assert waiter.stdout.readline() == "waiting\n"
-        # In the wait when its lock file is open: only then is Ctrl-C a test.
-        while not any(
-            os.path.realpath(descriptor) == str(lock_of(path))
-            for descriptor in Path(f"/proc/{waiter.pid}/fd").iterdir()
-        ):
-            pass
+        wait_until_waiting(waiter.pid, path)
         waiter.send_signal(signal.SIGINT)
         assert waiter.stdout.readline() == "interrupted\n"
         assert load_data_file(path) == 1
@@ -135,7 +137,7 @@ def test_a_handler_that_raises_ends_the_wait_with_its_own_exception(path: Path) 
         with held_by_another(path):
             signal.setitimer(signal.ITIMER_REAL, 0.05)
             with pytest.raises(Alarm):
-                save(path, 2, timeout=600)
+                save(path, 2, timeout=30)
     finally:
         signal.signal(signal.SIGALRM, before)
 
@@ -151,7 +153,7 @@ def test_a_handler_that_returns_lets_the_wait_go_on(path: Path) -> None:
     try:
         with held_by_another(path) as process:
             signal.setitimer(signal.ITIMER_REAL, 0.05)
-            save(path, 2, timeout=600)
+            save(path, 2, timeout=30)
     finally:
         signal.signal(signal.SIGALRM, before)
     assert rung.is_set()

@@ -11,7 +11,7 @@ use super::raise::{Operation, decode_error, storage_error};
 use crate::codec;
 use crate::error::Error;
 use crate::statistics::COUNTERS;
-use crate::storage::store::{self, Snapshot};
+use crate::storage::snapshot::{self, Snapshot};
 
 /// The document in the file at `path`: a copy of the caller's own, or the
 /// cached object itself.
@@ -42,7 +42,7 @@ pub(super) fn load_with_version(
 ) -> PyResult<(Bound<'_, PyAny>, String)> {
     let FilePath(path) = path;
     let snapshot = read(py, &path)?;
-    let version = py.detach(|| store::version_of(&snapshot.bytes));
+    let version = py.detach(|| snapshot::version_of(&snapshot.bytes));
     let document = codec::decode(py, &snapshot.bytes)
         .map_err(|error| decode_error(py, &path, error, snapshot.bytes.is_empty()))?;
     Ok((document, version))
@@ -53,7 +53,8 @@ pub(super) fn load_with_version(
 pub(super) fn is_cached(py: Python<'_>, path: FilePath) -> bool {
     let FilePath(path) = path;
     // Asked first, because asking about a missing file is no failed load.
-    py.detach(|| store::identify(&path)).is_ok() && matches!(cached(py, &path), Ok(Found::Fresh(_)))
+    py.detach(|| snapshot::identify(&path)).is_ok()
+        && matches!(cached(py, &path), Ok(Found::Fresh(_)))
 }
 
 /// Lets the cached document of `path` go.
@@ -61,7 +62,7 @@ pub(super) fn is_cached(py: Python<'_>, path: FilePath) -> bool {
 pub(super) fn invalidate(py: Python<'_>, path: FilePath) {
     let FilePath(path) = path;
     // A path that leads nowhere may still have an entry from before.
-    let key = py.detach(|| store::identify(&path)).ok().map(|identity| identity.key());
+    let key = py.detach(|| snapshot::identify(&path)).ok().map(|identity| identity.key());
     forget(&path, key);
 }
 
@@ -81,7 +82,8 @@ enum Found {
 
 /// What the cache has for `path`, held against the file as it is now.
 fn cached(py: Python<'_>, path: &Path) -> PyResult<Found> {
-    let identity = py.detach(|| store::identify(path)).map_err(|error| failed(py, path, &error))?;
+    let identity =
+        py.detach(|| snapshot::identify(path)).map_err(|error| failed(py, path, &error))?;
     let Some(entry) = find(identity.key()).filter(|entry| entry.identity == identity) else {
         return Ok(Found::Nothing);
     };
@@ -101,11 +103,11 @@ fn cached(py: Python<'_>, path: &Path) -> PyResult<Found> {
 }
 
 fn read(py: Python<'_>, path: &Path) -> PyResult<Snapshot> {
-    let snapshot = match py.detach(|| store::read(path)) {
+    let snapshot = match py.detach(|| snapshot::read(path)) {
         // Every cached document holds a descriptor: let them go before giving up.
         Err(error) if out_of_descriptors(&error) => {
             clear();
-            py.detach(|| store::read(path))
+            py.detach(|| snapshot::read(path))
         }
         outcome => outcome,
     };

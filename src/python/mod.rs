@@ -33,7 +33,7 @@ mod _native {
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
         super::process::require_first_interpreter(module.py())?;
         module.add("__version__", env!("CARGO_PKG_VERSION"))?;
-        module.add("MISSING", crate::storage::store::MISSING)?;
+        module.add("MISSING", crate::storage::snapshot::MISSING)?;
         super::process::register_fork_handlers(module.py())
     }
 }

@@ -10,7 +10,7 @@ use rustix::io::Errno;
 use crate::codec::{DecodeError, EncodeError};
 use crate::error::{Error, name};
 use crate::statistics::COUNTERS;
-use crate::storage::store::MISSING;
+use crate::storage::snapshot::MISSING;
 
 /// What was being done, as in `OperationType`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,6 +7,7 @@ pub mod fork;
 pub mod identity;
 pub mod lock;
 pub mod sidecar;
+pub mod snapshot;
 pub mod store;
 pub mod target;
 pub mod temporary;

@@ -1,30 +1,22 @@
-//! Saves, deletions and reads of whole files, composed of the other rooms.
+//! Saves and deletions of whole files, composed of the other rooms.
 
 use std::ffi::OsString;
-use std::fs::File;
-use std::os::fd::AsFd;
 use std::path::Path;
 use std::time::Duration;
 
 use chrono::FixedOffset;
-use rustix::fs::{self, AtFlags, CWD, Mode, OFlags, Stat};
-use rustix::io::Errno;
+use rustix::fs::{self, AtFlags, Stat};
 
 use super::atomic;
-use super::backup::{self, Backup, read_whole};
-use super::identity::{FileKey, Identity, Instant};
+use super::backup::{self, Backup};
+use super::identity::{FileKey, Identity};
 use super::lock::{Lock, Signals};
-use super::target::{Target, require_regular};
+use super::snapshot::{MISSING, Snapshot, read_at, version_of};
+use super::target::Target;
 use super::temporary::{self, Temporary};
 use crate::error::{Error, Result};
 use crate::settings::Durability;
 use crate::statistics::COUNTERS;
-
-/// The version that stands for "there is no file".
-pub const MISSING: &str = "missing";
-
-/// How often a read starts over because the file changed under it.
-const READ_ATTEMPTS: usize = 8;
 
 /// How a write is to be done.
 #[derive(Clone, Debug)]
@@ -82,7 +74,7 @@ impl Locked {
     ///
     /// # Errors
     ///
-    /// As for [`read`], but for a missing file.
+    /// As for [`super::snapshot::read`], but for a missing file.
     pub fn read(&self) -> Result<Option<Snapshot>> {
         self.require_own()?;
         match read_at(&self.target.folder, Path::new(&self.target.name), &self.target.spelt) {
@@ -309,89 +301,6 @@ pub fn backups(path: &Path) -> Result<Vec<(Backup, Result<Vec<u8>>)>> {
 
 fn missing(target: &Target) -> Error {
     Error::NotFound { path: target.spelt.clone() }
-}
-
-/// A file's content, and what identified it while it was read.
-#[derive(Debug)]
-pub struct Snapshot {
-    /// All of it.
-    pub bytes: Vec<u8>,
-    /// The identity before and after the read, taken from `descriptor`.
-    pub identity: Identity,
-    /// Whether the identity was the same before and after: a writer in place
-    /// may have been at work otherwise.
-    pub stable: bool,
-    /// Whether every later change must show in the identity.
-    pub settled: bool,
-    /// The file that was read. Held open, its inode number cannot be given to
-    /// another file.
-    pub descriptor: File,
-}
-
-/// Reads the whole file.
-///
-/// # Errors
-///
-/// [`Error::NotFound`], [`Error::NotAFile`], or a failing syscall.
-pub fn read(path: &Path) -> Result<Snapshot> {
-    read_at(CWD, path, path)
-}
-
-fn read_at(folder: impl AsFd, name: &Path, path: &Path) -> Result<Snapshot> {
-    let failed = |call, errno: Errno| Error::syscall(path, call, errno);
-    // NONBLOCK: opening a pipe without a writer would wait for ever.
-    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-    let descriptor = match fs::openat(folder, name, flags, Mode::empty()) {
-        Ok(descriptor) => File::from(descriptor),
-        Err(Errno::NOENT) => return Err(Error::NotFound { path: path.to_path_buf() }),
-        Err(errno) => return Err(failed("open", errno)),
-    };
-    let stat = || fs::fstat(&descriptor).map_err(|errno| failed("fstat", errno));
-    let mut attempt = 1;
-    loop {
-        // In this order: a change made after these two lines shows in the
-        // second stat, or in the clock.
-        let read_at = Instant::now();
-        let before = stat()?;
-        require_regular(path, &before)?;
-        let bytes = read_whole(&descriptor).map_err(|error| Error::syscall(path, "read", error))?;
-        let identity = Identity::of(&before);
-        let stable = Identity::of(&stat()?) == identity;
-        if stable || attempt == READ_ATTEMPTS {
-            return Ok(Snapshot {
-                bytes,
-                identity,
-                stable,
-                settled: identity.settled(read_at),
-                descriptor,
-            });
-        }
-        attempt += 1;
-        fs::seek(&descriptor, fs::SeekFrom::Start(0)).map_err(|errno| failed("lseek", errno))?;
-    }
-}
-
-/// What `path` leads to now, by its `stat`.
-///
-/// # Errors
-///
-/// [`Error::NotFound`], or a failing syscall.
-pub fn identify(path: &Path) -> Result<Identity> {
-    match fs::stat(path) {
-        // Not opened to find out: opening a device may do something.
-        Ok(stat) => require_regular(path, &stat).map(|()| Identity::of(&stat)),
-        Err(Errno::NOENT) => Err(Error::NotFound { path: path.to_path_buf() }),
-        Err(errno) => Err(Error::syscall(path, "stat", errno)),
-    }
-}
-
-/// The version of some content: the same for the same bytes, fit for an `ETag`.
-#[must_use]
-pub fn version_of(bytes: &[u8]) -> String {
-    let mut version = blake3::hash(bytes).to_hex().to_string();
-    // 128 bits are enough for a digest that guards against accidents.
-    version.truncate(32);
-    version
 }
 
 /// Takes a backup back after `error` kept its save from happening; `error`

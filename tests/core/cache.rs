@@ -2,6 +2,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use oasis_data::cache::{Cache, Entry};
+use oasis_data::storage::snapshot;
 use oasis_data::storage::store::{self, WriteOptions};
 
 use crate::{Quiet, options};
@@ -28,7 +29,7 @@ impl Files {
 }
 
 fn entry_of(path: &Path, size: u64) -> Arc<Entry<String>> {
-    let snapshot = store::read(path).unwrap();
+    let snapshot = snapshot::read(path).unwrap();
     let document = path.display().to_string();
     let (identity, descriptor) = (snapshot.identity, snapshot.descriptor);
     Arc::new(Entry { identity, document, unsettled: None, size, descriptor })

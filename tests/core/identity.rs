@@ -3,7 +3,7 @@ use std::path::Path;
 
 use oasis_data::error::Error;
 use oasis_data::storage::identity::{Identity, Instant};
-use oasis_data::storage::store::{identify, read};
+use oasis_data::storage::snapshot::{identify, read};
 
 use crate::save;
 

@@ -1,7 +1,8 @@
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 
 use oasis_data::error::Error;
-use oasis_data::storage::store::{self, MISSING, version_of};
+use oasis_data::storage::snapshot::{MISSING, version_of};
+use oasis_data::storage::store;
 
 use crate::{Quiet, content, names, options, save, temporaries};
 
