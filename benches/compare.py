@@ -114,7 +114,7 @@ def main() -> None:
                 path.write_bytes(text)
             saves.append((len(text), take_turns(savers(data, text, *paths), rounds)))
             # Read once old enough: a file that was just written is compared by bytes.
-            time.sleep(0.05)
+            time.sleep(0.3)
             for _ in range(3):
                 oasis_data.load_data_file(ours)
             loads.append((len(text), take_turns(loaders(ours, theirs), rounds * 5)))
