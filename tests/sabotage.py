@@ -178,7 +178,7 @@ SABOTAGES = [
         "the fork handler",
         FORK,
         "locked(slot).take();",
-        "let _ = locked(slot);",
+        "drop(locked(slot));",
         "pytest tests/test_locks.py -k forked_child",
     ),
     Sabotage(
@@ -200,7 +200,7 @@ SABOTAGES = [
         STORE,
         "Some(taken) => discard_after(error, target, taken),",
         "Some(_) => error,",
-        "pytest tests/test_syscalls.py -k whatever_call",
+        "pytest tests/test_syscalls.py -k takes_its_backup",
     ),
     Sabotage(
         "backup names only grow",

@@ -205,6 +205,24 @@ def test_a_failed_sync_is_told_and_not_tried_again(
     assert len(re.findall(r"fsync\(", log.read_text())) == sync
 
 
+def test_a_failed_rename_takes_its_backup_back(strace: str, tmp_path: Path) -> None:
+    path = tmp_path / "tanks.json"
+    save_json_atomic(path, "older")
+    save_json_atomic(path, "old")
+    before = visible(tmp_path)
+    inject = "inject=renameat:error=EIO"
+    done = subprocess.run(
+        [strace, "-f", "-o", "/dev/null", "-e", inject, *command(path, "new")],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+    )
+    assert done.stdout.removeprefix("begin").startswith("failed: tanks.json: rename failed")
+    assert visible(tmp_path) == before
+    assert temporaries(tmp_path) == []
+
+
 def test_a_lock_that_fails_is_an_error_and_no_contention(strace: str, tmp_path: Path) -> None:
     path = tmp_path / "tanks.json"
     save_json_atomic(path, "old")
