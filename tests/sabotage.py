@@ -269,6 +269,12 @@ SABOTAGES = [
 ]
 
 
+def require_built(built: subprocess.CompletedProcess[str]) -> None:
+    """Ends the run where a sabotage is no program."""
+    if built.returncode:
+        sys.exit(f"the sabotaged copy does not build:\n{built.stderr}")
+
+
 def run(scratch: Path, test: str) -> bool:
     """Runs one test in the scratch copy: whether it passed."""
     tool, arguments = test.split(" ", 1)
@@ -290,11 +296,11 @@ def run(scratch: Path, test: str) -> bool:
         command = ["cargo", "test", "--quiet", "--test", "core", arguments]
     else:
         built = call("cargo", "build", "--quiet", "--features", "python")
+        require_built(built)
         library = scratch / "target" / "debug" / "liboasis_data.so"
         shutil.copy(library, package / "oasis_data" / "_native.so")
         command = [sys.executable, "-m", "pytest", "-q", "-x", *arguments.split(" ", 2)]
-    if built.returncode:
-        sys.exit(f"the sabotaged copy does not build:\n{built.stderr}")
+    require_built(built)
     return call(*command).returncode == 0
 
 
