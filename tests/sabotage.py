@@ -248,8 +248,8 @@ SABOTAGES = [
     Sabotage(
         "a regular file is required",
         "src/storage/target.rs",
-        'FileType::CharacterDevice | FileType::BlockDevice => "a device",',
-        "FileType::CharacterDevice | FileType::BlockDevice => return Ok(()),",
+        'FileType::Socket => "a socket",',
+        "FileType::Socket => return Ok(()),",
         "cargo saves::refuses",
     ),
     Sabotage(

@@ -129,17 +129,24 @@ def test_a_handler_that_raises_ends_the_wait_with_its_own_exception(path: Path) 
     class Alarm(Exception):
         pass
 
-    def ring(*_: object) -> None:
+    rung: list[int] = []
+
+    def ring(number: int, _: object) -> None:
+        rung.append(number)
         raise Alarm
 
     before = signal.signal(signal.SIGALRM, ring)
     try:
         with held_by_another(path):
-            signal.setitimer(signal.ITIMER_REAL, 0.05)
+            # Again every second: a wait that goes on rings more than once.
+            signal.setitimer(signal.ITIMER_REAL, 0.05, 1)
             with pytest.raises(Alarm):
-                save(path, 2, timeout=30)
+                save(path, 2, timeout=10)
+            signal.setitimer(signal.ITIMER_REAL, 0)
     finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
+    assert len(rung) == 1
 
 
 def test_a_handler_that_returns_lets_the_wait_go_on(path: Path) -> None:
