@@ -4,12 +4,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use pyo3::prelude::*;
+use rustix::io::Errno;
 
 use super::arguments::FilePath;
 use super::documents::{Document, find, forget, keep, with_cache};
 use super::raise::{Operation, decode_error, storage_error};
 use crate::codec;
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::statistics::COUNTERS;
 use crate::storage::snapshot::{self, Snapshot};
 
@@ -103,15 +104,8 @@ fn cached(py: Python<'_>, path: &Path) -> PyResult<Found> {
 }
 
 fn read(py: Python<'_>, path: &Path) -> PyResult<Snapshot> {
-    let snapshot = match py.detach(|| snapshot::read(path)) {
-        // Every cached document holds a descriptor: let them go before giving up.
-        Err(error) if out_of_descriptors(&error) => {
-            clear();
-            py.detach(|| snapshot::read(path))
-        }
-        outcome => outcome,
-    };
-    let snapshot = snapshot.map_err(|error| failed(py, path, &error))?;
+    let snapshot =
+        detached(py, || snapshot::read(path)).map_err(|error| failed(py, path, &error))?;
     COUNTERS.bytes_read.add(snapshot.bytes.len() as u64);
     Ok(snapshot)
 }
@@ -147,10 +141,22 @@ fn failed(py: Python<'_>, path: &Path, error: &Error) -> PyErr {
     storage_error(py, Operation::Read, error)
 }
 
-/// Whether a process-wide limit of open files was met.
-pub(super) fn out_of_descriptors(error: &Error) -> bool {
-    error.errno().is_some_and(|errno| {
-        use rustix::io::Errno;
-        [Errno::MFILE, Errno::NFILE].contains(&Errno::from_raw_os_error(errno))
-    })
+/// Acts without the interpreter's lock. Where descriptors run out, lets the
+/// cached documents go, which hold one each, and acts once more: nothing was
+/// written yet, since a save opens all it needs before that.
+pub(super) fn detached<T: Send>(py: Python<'_>, act: impl Fn() -> Result<T> + Sync) -> Result<T> {
+    match py.detach(&act) {
+        Err(error) if out_of_descriptors(&error) => {
+            clear();
+            py.detach(&act)
+        }
+        outcome => outcome,
+    }
+}
+
+fn out_of_descriptors(error: &Error) -> bool {
+    matches!(error, Error::Syscall { .. })
+        && error.errno().is_some_and(|errno| {
+            [Errno::MFILE, Errno::NFILE].contains(&Errno::from_raw_os_error(errno))
+        })
 }

@@ -39,7 +39,7 @@ pub(super) fn list_backups(
         let record = Record {
             time: backup.stamp.format("%Y-%m-%dT%H:%M:%S%.6f").to_string(),
             size,
-            fault: fault(py, content)?,
+            fault: fault(py, &content)?,
         };
         records.push((backup.name, pythonize(py, &record)?));
     }
@@ -109,10 +109,11 @@ fn choose(
             continue;
         }
         let content = py.detach(|| locked.read_backup(&backup));
-        let bytes = content.as_ref().map(Vec::clone).unwrap_or_default();
-        match fault(py, content)? {
-            None => return Ok((backup, bytes)),
-            Some(fault) => faults.push(format!("{}: {fault}", backup.name.display())),
+        match (fault(py, &content)?, content) {
+            (None, Ok(bytes)) => return Ok((backup, bytes)),
+            (fault, _) => {
+                faults.push(format!("{}: {}", backup.name.display(), fault.unwrap_or_default()));
+            }
         }
     }
     let error = Error::NoBackup { path: path.to_path_buf(), tried: faults };
@@ -120,12 +121,12 @@ fn choose(
 }
 
 /// Why a backup's content is no document, or nothing if it is one.
-fn fault(py: Python<'_>, content: Result<Vec<u8>>) -> PyResult<Option<String>> {
+fn fault(py: Python<'_>, content: &Result<Vec<u8>>) -> PyResult<Option<String>> {
     let bytes = match content {
         Ok(bytes) => bytes,
         Err(error) => return Ok(Some(error.to_string())),
     };
-    match codec::decode(py, &bytes) {
+    match codec::decode(py, bytes) {
         Ok(_) => Ok(None),
         Err(DecodeError::Corrupt { reason, place, .. }) => {
             Ok(Some(format!("{reason}: line {} column {}", place.lineno, place.colno)))

@@ -8,10 +8,10 @@ use pyo3::prelude::*;
 
 use super::arguments::{FilePath, age, timeout};
 use super::documents::forget;
-use super::loading::{clear, out_of_descriptors};
+use super::loading::detached;
 use super::raise::{Operation, encode_error, storage_error};
 use crate::codec::{self, EncodeOptions};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::settings::{self, Settings};
 use crate::statistics::COUNTERS;
 use crate::storage::lock::Signals;
@@ -123,16 +123,7 @@ pub(super) fn waiting<T: Send>(
     act: impl Fn(&dyn Signals) -> Result<T> + Sync,
 ) -> PyResult<T> {
     let interpreter = Interpreter::default();
-    let outcome = match py.detach(|| act(&interpreter)) {
-        // Every cached document holds a descriptor: let them go before giving
-        // up. Nothing was written yet: a save opens all it needs before that.
-        Err(error @ Error::Syscall { .. }) if out_of_descriptors(&error) => {
-            clear();
-            py.detach(|| act(&interpreter))
-        }
-        outcome => outcome,
-    };
-    outcome.map_err(|error| {
+    detached(py, || act(&interpreter)).map_err(|error| {
         forget(path, None);
         interpreter.raised().unwrap_or_else(|| storage_error(py, operation, &error))
     })
