@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,36 @@ def settings() -> Iterator[None]:
     yield
     oasis_data.configure(**before)
     oasis_data.clear_all_cache()
+
+
+@contextmanager
+def mounted(folder: Path, kind: str, options: str = "") -> Iterator[Path]:
+    """A file system of its own for a test, in a new folder."""
+    require(os.geteuid() == 0, "needs root, to mount")
+    folder.mkdir()
+    mount = subprocess.run(
+        ["mount", "-t", kind, "-o", options or "rw", kind, folder],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    require(mount.returncode == 0, f"needs mount -t {kind}: {mount.stderr.strip()}")
+    try:
+        yield folder
+    finally:
+        # Lazily, so that a file that a failed test left open does not keep it.
+        subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+@pytest.fixture(params=["fine", "coarse"])
+def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
+    """A folder on the usual file system, and one whose stamps miss quick changes."""
+    if request.param == "fine":
+        yield tmp_path
+    else:
+        # ramfs stamps by the timer's ticks, as every file system did before Linux 6.13.
+        with mounted(tmp_path / "coarse", "ramfs") as mount:
+            yield mount
 
 
 def python(code: str, *arguments: object, timeout: float = 120) -> str:

@@ -12,9 +12,9 @@ import subprocess
 import sys
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -35,32 +35,13 @@ from oasis_data import (
     stats,
 )
 from oasis_data.file_operations import FilePath
-from tests.conftest import require
+from tests.conftest import mounted
 
 T = TypeVar("T")
 
 NOBODY = 65534
 LONG_AGO = 1_000_000_000_000_000_000
 """An mtime in nanoseconds for every file of a test, so that it never tells two apart."""
-
-
-@contextmanager
-def mounted(folder: Path, kind: str, options: str = "") -> Iterator[Path]:
-    """A file system of its own for a test, in a new folder."""
-    require(os.geteuid() == 0, "needs root, to mount")
-    folder.mkdir()
-    mount = subprocess.run(
-        ["mount", "-t", kind, "-o", options or "rw", kind, folder],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    require(mount.returncode == 0, f"needs mount -t {kind}: {mount.stderr.strip()}")
-    try:
-        yield folder
-    finally:
-        # Lazily, so that a file that a failed test left open does not keep it.
-        subprocess.run(["umount", "--lazy", folder], check=True)
 
 
 def as_nobody(folder: Path, function: Callable[[], T]) -> T:
@@ -78,17 +59,6 @@ def become_nobody(folder: Path, _function: object) -> None:
         os.setgroups([])
         os.setgid(NOBODY)
         os.setuid(NOBODY)
-
-
-@pytest.fixture(params=["fine", "coarse"])
-def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
-    """A folder on the usual file system, and one whose stamps miss quick changes."""
-    if request.param == "fine":
-        yield tmp_path
-    else:
-        # ramfs stamps by the timer's ticks, as every file system did before Linux 6.13.
-        with mounted(tmp_path / "coarse", "ramfs") as mount:
-            yield mount
 
 
 def counts() -> Counter[str]:

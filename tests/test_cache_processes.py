@@ -26,7 +26,6 @@ from oasis_data import (
     save_json_atomic,
     stats,
 )
-from tests.test_cache import mounted
 
 FIRST = 10_000
 """Numbers from here on are all written in as many digits, so that no size tells two apart."""
@@ -38,17 +37,6 @@ DEADLINE = 30
 """Seconds after which a forked child counts as hanging."""
 
 Write = Callable[[Path, int], None]
-
-
-@pytest.fixture(params=["fine", "coarse"])
-def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
-    """A folder on the usual file system, and one whose stamps miss quick changes."""
-    if request.param == "fine":
-        yield tmp_path
-    else:
-        # ramfs stamps by the timer's ticks, as every file system did before Linux 6.13.
-        with mounted(tmp_path / "coarse", "ramfs") as mount:
-            yield mount
 
 
 # Ways to write, in the other process

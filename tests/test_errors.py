@@ -53,8 +53,8 @@ from oasis_data import (
     load_with_version,
     save_json_atomic,
 )
-from tests.conftest import backups, temporaries
-from tests.test_cache import as_nobody, everything_in, mounted
+from tests.conftest import backups, mounted, temporaries
+from tests.test_cache import as_nobody, everything_in
 
 READ, WRITE, DELETE = OperationType.READ, OperationType.WRITE, OperationType.DELETE
 
