@@ -68,19 +68,7 @@ def injected(strace: str, fault: str, code: str, *arguments: object) -> list[str
 def interrupt(strace: str, paths: list[Path], fault: str, code: str = BATCH) -> None:
     """Saves "new" to all paths in a process that is killed at a syscall."""
     done = subprocess.run(
-        [
-            strace,
-            "-f",
-            "-o",
-            "/dev/null",
-            "-e",
-            f"inject={fault}:signal=SIGKILL",
-            sys.executable,
-            "-c",
-            BATCH,
-            "new",
-            *map(str, paths),
-        ],
+        injected(strace, f"{fault}:signal=SIGKILL", code, "new", *paths),
         capture_output=True,
         check=False,
         timeout=120,
@@ -355,18 +343,7 @@ def test_killed_in_the_recovery_at_every_change(strace: str, tmp_path: Path) -> 
             paths = three_files(folder)
             interrupt(strace, paths, DECIDED)
             done = subprocess.run(
-                [
-                    strace,
-                    "-f",
-                    "-o",
-                    "/dev/null",
-                    "-e",
-                    f"inject={call}:signal=SIGKILL:when={when}",
-                    sys.executable,
-                    "-c",
-                    RECOVER,
-                    str(paths[0]),
-                ],
+                injected(strace, f"{call}:signal=SIGKILL:when={when}", RECOVER, paths[0]),
                 capture_output=True,
                 check=False,
                 timeout=120,
