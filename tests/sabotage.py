@@ -191,9 +191,16 @@ SABOTAGES = [
     Sabotage(
         "the sweep",
         STORE,
-        "let mut remarks = temporary::sweep(target);\n        let mut temporary",
+        "let mut remarks = self.sweep(options);\n        let mut temporary",
         "let mut remarks = Vec::new();\n        let mut temporary",
         "cargo sweep::a_save",
+    ),
+    Sabotage(
+        "no sweep while the file does not parse",
+        STORE,
+        "Ok(found) => found.is_none_or(|found| options.host.parses(&found.bytes)),",
+        "Ok(_) => true,",
+        "cargo sweep::nothing",
     ),
     Sabotage(
         "the backup of a failed save is taken back",

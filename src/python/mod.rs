@@ -5,6 +5,7 @@
 mod arguments;
 mod documents;
 mod editing;
+mod host;
 mod loading;
 mod process;
 mod raise;

@@ -8,6 +8,7 @@ use pyo3::prelude::*;
 
 use super::arguments::{FilePath, age, timeout};
 use super::documents::forget;
+use super::host::{self, Surroundings};
 use super::loading::detached;
 use super::raise::{Operation, encode_error, storage_error};
 use crate::codec::{self, EncodeOptions};
@@ -112,6 +113,7 @@ pub(super) fn options(
         durability: settings.durability,
         // With the interpreter's lock held, under which Python changes TZ.
         zone: *Local::now().offset(),
+        host: &Surroundings,
     })
 }
 
@@ -123,9 +125,14 @@ pub(super) fn waiting<T: Send>(
     act: impl Fn(&dyn Signals) -> Result<T> + Sync,
 ) -> PyResult<T> {
     let interpreter = Interpreter::default();
-    detached(py, || act(&interpreter)).map_err(|error| {
+    let outcome = detached(py, || act(&interpreter));
+    if let Some(raised) = interpreter.raised().or_else(host::raised) {
         forget(path, None);
-        interpreter.raised().unwrap_or_else(|| storage_error(py, operation, &error))
+        return Err(raised);
+    }
+    outcome.map_err(|error| {
+        forget(path, None);
+        storage_error(py, operation, &error)
     })
 }
 

@@ -4,8 +4,10 @@
 pub mod atomic;
 pub mod backup;
 pub mod fork;
+pub mod host;
 pub mod identity;
 pub mod lock;
+pub mod remark;
 pub mod sidecar;
 pub mod snapshot;
 pub mod store;

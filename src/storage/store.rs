@@ -9,11 +9,13 @@ use rustix::fs::{self, AtFlags, Stat};
 
 use super::atomic;
 use super::backup::{self, Backup};
+use super::host::Host;
 use super::identity::{FileKey, Identity};
 use super::lock::{Lock, Signals};
+use super::remark::Remark;
 use super::snapshot::{MISSING, Snapshot, read_at, version_of};
 use super::target::Target;
-use super::temporary::{self, Temporary};
+use super::temporary::{self, Leftover, Temporary};
 use crate::error::{Error, Result};
 use crate::settings::Durability;
 use crate::statistics::COUNTERS;
@@ -39,6 +41,8 @@ pub struct WriteOptions {
     pub durability: Durability,
     /// The local time zone, for the names of backups.
     pub zone: FixedOffset,
+    /// The program around the storage core.
+    pub host: &'static dyn Host,
 }
 
 /// A write that happened.
@@ -48,7 +52,7 @@ pub struct Written {
     pub replaced: Option<FileKey>,
     /// What went wrong beside it (a backup that could not be pruned): for the
     /// log, since the write itself stands.
-    pub remarks: Vec<Error>,
+    pub remarks: Vec<Remark>,
 }
 
 /// A data file that nobody else may write, until dropped.
@@ -103,7 +107,7 @@ impl Locked {
         {
             return self.settle(&same, options);
         }
-        let mut remarks = temporary::sweep(target);
+        let mut remarks = self.sweep(options);
         let mut temporary = Temporary::create(target, live.as_ref())?;
         temporary.fill(bytes, options.durability == Durability::Full)?;
         let backups = match &live {
@@ -130,7 +134,7 @@ impl Locked {
         let target = &self.target;
         let live = target.stat()?.ok_or_else(|| missing(target))?;
         self.check_version(Some(&live), options)?;
-        let mut remarks = temporary::sweep(target);
+        let mut remarks = self.sweep(options);
         let mut backups = Vec::new();
         if options.backups_kept > 0 {
             backups = backup::list(target)?;
@@ -217,6 +221,31 @@ impl Locked {
         Ok(Written::default())
     }
 
+    /// Removes what dead writers left; but where the file is no document, one of
+    /// their temporary files may be the only good copy.
+    fn sweep(&self, options: &WriteOptions) -> Vec<Remark> {
+        let (leftovers, failures) = temporary::leftovers(&self.target);
+        let mut remarks: Vec<Remark> = failures.into_iter().map(Remark::from).collect();
+        if leftovers.is_empty() {
+            return remarks;
+        }
+        let parses = match self.read() {
+            Ok(found) => found.is_none_or(|found| options.host.parses(&found.bytes)),
+            Err(error) => {
+                remarks.push(error.into());
+                false
+            }
+        };
+        if parses {
+            let failed = |leftover: &Leftover| leftover.remove(&self.target).err();
+            remarks.extend(leftovers.iter().filter_map(failed).map(Remark::from));
+        } else {
+            let names = leftovers.into_iter().map(|leftover| leftover.name).collect();
+            remarks.push(Remark::LeftoversKept { names });
+        }
+        remarks
+    }
+
     /// The backups with the live content as the last: linked now, unless a
     /// writer that was killed has left just that.
     fn back_up(&self, live: &Stat, options: &WriteOptions) -> Result<Vec<Backup>> {
@@ -235,7 +264,7 @@ impl Locked {
         &self,
         options: &WriteOptions,
         backups: &[Backup],
-        remarks: &mut Vec<Error>,
+        remarks: &mut Vec<Remark>,
     ) -> Result<()> {
         if options.durability == Durability::Full {
             atomic::sync_folder(&self.target)?;
@@ -248,7 +277,10 @@ impl Locked {
         );
         // What cannot be removed does not undo a save.
         remarks.extend(
-            surplus.iter().filter_map(|backup| backup::discard(&self.target, backup).err()),
+            surplus
+                .iter()
+                .filter_map(|backup| backup::discard(&self.target, backup).err())
+                .map(Remark::from),
         );
         Ok(())
     }

@@ -170,33 +170,62 @@ fn open_anew(target: &Target, flags: OFlags, mode: Mode) -> Result<(File, PathBu
     Ok((file, name_in_temp(&path)))
 }
 
-/// Removes what dead writers of `target` left. Called under the target's lock.
-/// What cannot be removed is returned, for the log: it does not stop a save.
+/// A temporary file of a dead writer. Held locked while this is, so that nobody
+/// takes it up.
+#[derive(Debug)]
+pub struct Leftover {
+    /// Its name, seen from the data file's folder.
+    pub name: PathBuf,
+    /// Nothing where the file is another user's.
+    _lock: Option<File>,
+}
+
+impl Leftover {
+    /// Removes it.
+    ///
+    /// # Errors
+    ///
+    /// When the unlink fails.
+    pub fn remove(&self, target: &Target) -> Result<()> {
+        fs::unlinkat(&target.folder, &self.name, AtFlags::empty())
+            .map_err(|errno| target.failed("unlink of a leftover", errno))?;
+        COUNTERS.leftovers_swept.count();
+        Ok(())
+    }
+}
+
+/// What dead writers of `target` left, and what kept it from being found: for
+/// the log, since it does not stop a save. Called under the target's lock.
 #[must_use]
-pub fn sweep(target: &Target) -> Vec<Error> {
+pub fn leftovers(target: &Target) -> (Vec<Leftover>, Vec<Error>) {
     let stem = sidecar::stem(&target.name);
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let listing =
         fs::openat(&target.folder, sidecar::TEMP, flags, Mode::empty()).and_then(Dir::new);
+    let (mut found, mut failures) = (Vec::new(), Vec::new());
     let entries = match listing {
         Ok(entries) => entries,
-        Err(Errno::NOENT) => return Vec::new(),
-        Err(errno) => return vec![target.failed("open of .oasis_data/temp", errno)],
+        Err(Errno::NOENT) => return (found, failures),
+        Err(errno) => {
+            failures.push(target.failed("open of .oasis_data/temp", errno));
+            return (found, failures);
+        }
     };
-    let mut failures = Vec::new();
     for entry in entries {
         match entry {
             Ok(entry) => {
                 let name = OsStr::from_bytes(entry.file_name().to_bytes());
                 if is_temporary_of(name, stem.as_os_str()) {
-                    failures
-                        .extend(remove_if_dead(target, &Path::new(sidecar::TEMP).join(name)).err());
+                    match if_dead(target, Path::new(sidecar::TEMP).join(name)) {
+                        Ok(leftover) => found.extend(leftover),
+                        Err(error) => failures.push(error),
+                    }
                 }
             }
             Err(errno) => failures.push(target.failed("getdents of .oasis_data/temp", errno)),
         }
     }
-    failures
+    (found, failures)
 }
 
 fn is_temporary_of(name: &OsStr, stem: &OsStr) -> bool {
@@ -206,26 +235,19 @@ fn is_temporary_of(name: &OsStr, stem: &OsStr) -> bool {
         && suffix[1..].iter().all(u8::is_ascii_alphanumeric)
 }
 
-fn remove_if_dead(target: &Target, name: &Path) -> Result<()> {
+fn if_dead(target: &Target, name: PathBuf) -> Result<Option<Leftover>> {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let file = match fs::openat(&target.folder, name, flags, Mode::empty()) {
+    let file = match fs::openat(&target.folder, &name, flags, Mode::empty()) {
         Ok(file) => File::from(file),
-        Err(Errno::NOENT) => return Ok(()),
-        // Another user's. Under the lock of its file nobody else can be alive.
-        Err(Errno::ACCESS) => return remove(target, name),
+        Err(Errno::NOENT) => return Ok(None),
+        // Another user's. Under the lock of its file nobody else can be saving.
+        Err(Errno::ACCESS) => return Ok(Some(Leftover { name, _lock: None })),
         Err(errno) => return Err(target.failed("open of a leftover", errno)),
     };
     if fs2::FileExt::try_lock_exclusive(&file).is_err() {
-        return Ok(());
+        return Ok(None);
     }
-    remove(target, name)
-}
-
-fn remove(target: &Target, name: &Path) -> Result<()> {
-    fs::unlinkat(&target.folder, name, AtFlags::empty())
-        .map_err(|errno| target.failed("unlink of a leftover", errno))?;
-    COUNTERS.leftovers_swept.count();
-    Ok(())
+    Ok(Some(Leftover { name, _lock: Some(file) }))
 }
 
 fn name_in_temp(path: &Path) -> PathBuf {

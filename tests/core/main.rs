@@ -19,6 +19,7 @@ use std::time::Duration;
 
 use oasis_data::error::Result;
 use oasis_data::settings::Durability;
+use oasis_data::storage::host::Host;
 use oasis_data::storage::lock::Signals;
 use oasis_data::storage::store::{self, WriteOptions, Written};
 
@@ -28,6 +29,16 @@ struct Quiet;
 impl Signals for Quiet {
     fn pending(&self) -> bool {
         false
+    }
+}
+
+/// Takes everything for a document that does not begin with "torn".
+#[derive(Debug)]
+struct Plain;
+
+impl Host for Plain {
+    fn parses(&self, bytes: &[u8]) -> bool {
+        !bytes.starts_with(b"torn")
     }
 }
 
@@ -41,6 +52,7 @@ fn options() -> WriteOptions {
         skip_unchanged: true,
         durability: Durability::Process,
         zone: chrono::FixedOffset::east_opt(3600).unwrap(),
+        host: &Plain,
     }
 }
 
