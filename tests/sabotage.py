@@ -168,6 +168,13 @@ SABOTAGES = [
         "pytest tests/test_syscalls.py -k no_contention",
     ),
     Sabotage(
+        "a corrupt file is kept whatever the settings",
+        STORE,
+        "live.is_some_and(|live| options.host.found_corrupt(&Identity::of(&live)))",
+        "false",
+        "pytest tests/test_backups.py -k corrupt_file_is_kept",
+    ),
+    Sabotage(
         "signals end the wait",
         LOCK,
         "if self.signals.pending() {",

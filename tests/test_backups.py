@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from oasis_data import (
+    CorruptFileError,
+    JSONWriteError,
     NoBackupError,
+    clear_all_cache,
     configure,
     delete_json_atomic,
+    edit_json,
     list_backups,
     load_data_file,
+    load_with_version,
     prune_backups,
     restore_backup,
     save_json_atomic,
@@ -177,3 +183,79 @@ def test_an_age_must_be_one(path: Path, age: float) -> None:
         prune_backups(path, max_age=age)
     with pytest.raises(ValueError, match="backups_max_age"):
         configure(backups_max_age=age)
+
+
+@pytest.mark.parametrize("kept", [0, 1, 3])
+def test_a_corrupt_file_is_kept_whatever_the_settings(
+    path: Path, kept: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    configure(backups_kept=kept)
+    before = len(list_backups(path))
+    path.write_bytes(b'{"version": 3, "lost')
+    document = load_data_file(path)
+    assert document == {}
+    caplog.clear()
+    save_json_atomic(path, document, backup=False)
+    newest = list_backups(path)[0]
+    assert Path(newest.path).read_bytes() == b'{"version": 3, "lost'
+    assert f"did not parse when it was loaded; it is kept as {os.path.basename(newest.path)}" in (
+        caplog.text
+    )
+    # What was there before stays: this save makes and prunes no other.
+    assert len(list_backups(path)) == before + 1
+    # Only that one save.
+    caplog.clear()
+    save_json_atomic(path, {"version": 5}, backup=False)
+    assert caplog.text == ""
+    assert len(list_backups(path)) == before + 1
+
+
+@pytest.mark.parametrize("read", ["load", "strict", "version", "edit"])
+def test_a_corrupt_file_is_remembered_however_it_was_read(
+    path: Path, read: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    path.write_bytes(b"")
+    with suppress(CorruptFileError):
+        if read == "version":
+            load_with_version(path)
+        elif read == "edit":
+            with edit_json(path):
+                pass
+        else:
+            load_data_file(path, strict=read == "strict")
+    # By another spelling of the path, and with an empty cache.
+    clear_all_cache()
+    link = path.parent / "link.json"
+    link.symlink_to(path)
+    save_json_atomic(link, 1, backup=False)
+    assert "did not parse" in caplog.text
+    assert contents(path)[0] == ""
+
+
+def test_a_corrupt_file_that_was_mended_since_is_replaced_as_any(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path.write_bytes(b"{")
+    load_data_file(path)
+    path.write_bytes(b'{"mended": true}')
+    caplog.clear()
+    save_json_atomic(path, 1, backup=False)
+    assert caplog.text == ""
+    assert len(list_backups(path)) == 3
+    # Mended too fast for its stamps to show it, but loaded since.
+    path.write_bytes(b"{ ")
+    load_data_file(path)
+    path.write_bytes(b"{}")
+    load_data_file(path, strict=True)
+    caplog.clear()
+    save_json_atomic(path, 2, backup=False)
+    assert caplog.text == ""
+
+
+def test_a_corrupt_file_is_not_lost_to_a_backup_that_cannot_be_made(tmp_path: Path) -> None:
+    path = tmp_path / ("n" * 240)
+    path.write_bytes(b"{")
+    load_data_file(path)
+    with pytest.raises(JSONWriteError):
+        save_json_atomic(path, 1, backup=False)
+    assert path.read_bytes() == b"{"

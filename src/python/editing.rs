@@ -6,9 +6,10 @@ use std::sync::{Mutex, PoisonError};
 use pyo3::prelude::*;
 
 use super::arguments::FilePath;
-use super::raise::{Operation, decode_error};
+use super::loading::document_in;
+use super::raise::Operation;
 use super::saving::{encoded, options, saved, waiting};
-use crate::codec::{self, EncodeOptions};
+use crate::codec::EncodeOptions;
 use crate::error::{Error, Result};
 use crate::settings;
 use crate::storage::store::{Locked, WriteOptions};
@@ -37,9 +38,7 @@ impl Edit {
     fn load<'py>(&self, py: Python<'py>) -> PyResult<(bool, Option<Bound<'py, PyAny>>)> {
         let found = waiting(py, &self.path, Operation::Read, |_| self.with(Locked::read))?;
         let Some(snapshot) = found else { return Ok((false, None)) };
-        let document = codec::decode(py, &snapshot.bytes)
-            .map_err(|error| decode_error(py, &self.path, error, snapshot.bytes.is_empty()))?;
-        Ok((true, Some(document)))
+        Ok((true, Some(document_in(py, &self.path, &snapshot)?)))
     }
 
     /// Saves the edited document. Returns remarks for the log.

@@ -5,8 +5,10 @@ use std::cell::RefCell;
 use pyo3::exceptions::{PyMemoryError, PyRecursionError};
 use pyo3::prelude::*;
 
+use super::documents::with_cache;
 use crate::codec::{self, DecodeError};
 use crate::storage::host::Host;
+use crate::storage::identity::Identity;
 
 thread_local! {
     /// What a signal handler raised while the core was asking.
@@ -18,6 +20,10 @@ thread_local! {
 pub(super) struct Surroundings;
 
 impl Host for Surroundings {
+    fn found_corrupt(&self, identity: &Identity) -> bool {
+        with_cache(|cache| cache.is_corrupt(identity))
+    }
+
     fn parses(&self, bytes: &[u8]) -> bool {
         Python::attach(|py| match codec::decode(py, bytes) {
             Ok(_) => true,

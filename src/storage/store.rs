@@ -96,10 +96,12 @@ impl Locked {
     pub fn save(&self, bytes: &[u8], options: &WriteOptions) -> Result<Written> {
         self.require_own()?;
         let target = &self.target;
-        if options.backups_kept > 0 {
+        let live = target.stat()?;
+        // What nobody could read may be all there is: no setting lets it go.
+        let corrupt = live.is_some_and(|live| options.host.found_corrupt(&Identity::of(&live)));
+        if options.backups_kept > 0 || corrupt {
             backup::require_room(target)?;
         }
-        let live = target.stat()?;
         self.check_version(live.as_ref(), options)?;
         if options.skip_unchanged
             && let Some(live) = &live
@@ -111,16 +113,19 @@ impl Locked {
         let mut temporary = Temporary::create(target, live.as_ref())?;
         temporary.fill(bytes, options.durability == Durability::Full)?;
         let backups = match &live {
-            Some(live) if options.backups_kept > 0 => Some(self.back_up(live, options)?),
-            _ => None,
+            Some(live) if options.backups_kept > 0 || corrupt => self.back_up(live, options)?,
+            _ => Vec::new(),
         };
         if let Err(error) = atomic::replace(target, temporary) {
-            return Err(match backups.as_ref().and_then(|backups| backups.last()) {
+            return Err(match backups.last() {
                 Some(taken) => discard_after(error, target, taken),
                 None => error,
             });
         }
-        self.finish(options, backups.as_deref().unwrap_or_default(), &mut remarks)?;
+        if let (true, Some(newest)) = (corrupt, backups.last()) {
+            remarks.push(Remark::CorruptReplaced { kept: newest.name.clone() });
+        }
+        self.finish(options, backups, &mut remarks)?;
         Ok(Written { replaced: live.map(|live| Identity::of(&live).key()), remarks })
     }
 
@@ -143,7 +148,7 @@ impl Locked {
             fs::unlinkat(&target.folder, &target.name, AtFlags::empty())
                 .map_err(|errno| target.failed("unlink", errno))?;
         }
-        self.finish(options, &backups, &mut remarks)?;
+        self.finish(options, backups, &mut remarks)?;
         Ok(Written { replaced: Some(Identity::of(&live).key()), remarks })
     }
 
@@ -263,18 +268,17 @@ impl Locked {
     fn finish(
         &self,
         options: &WriteOptions,
-        backups: &[Backup],
+        backups: Vec<Backup>,
         remarks: &mut Vec<Remark>,
     ) -> Result<()> {
         if options.durability == Durability::Full {
             atomic::sync_folder(&self.target)?;
         }
-        let surplus = backup::surplus(
-            backups.to_vec(),
-            options.backups_kept,
-            options.backups_max_age,
-            options.zone,
-        );
+        if options.backups_kept == 0 {
+            return Ok(());
+        }
+        let WriteOptions { backups_kept: kept, backups_max_age: max_age, zone, .. } = *options;
+        let surplus = backup::surplus(backups, kept, max_age, zone);
         // What cannot be removed does not undo a save.
         remarks.extend(
             surplus

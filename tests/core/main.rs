@@ -20,6 +20,7 @@ use std::time::Duration;
 use oasis_data::error::Result;
 use oasis_data::settings::Durability;
 use oasis_data::storage::host::Host;
+use oasis_data::storage::identity::Identity;
 use oasis_data::storage::lock::Signals;
 use oasis_data::storage::store::{self, WriteOptions, Written};
 
@@ -39,6 +40,10 @@ struct Plain;
 impl Host for Plain {
     fn parses(&self, bytes: &[u8]) -> bool {
         !bytes.starts_with(b"torn")
+    }
+
+    fn found_corrupt(&self, _: &Identity) -> bool {
+        false
     }
 }
 
