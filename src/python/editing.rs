@@ -8,7 +8,7 @@ use pyo3::prelude::*;
 use super::arguments::FilePath;
 use super::loading::document_in;
 use super::raise::Operation;
-use super::saving::{encoded, options, saved, waiting};
+use super::saving::{closed, encoded, options, saved, waiting};
 use crate::codec::EncodeOptions;
 use crate::error::{Error, Result};
 use crate::settings;
@@ -41,7 +41,7 @@ impl Edit {
         Ok((true, Some(document_in(py, &self.path, &snapshot)?)))
     }
 
-    /// Saves the edited document. Returns remarks for the log.
+    /// Saves the edited document and lets the lock go. Returns remarks for the log.
     #[pyo3(signature = (data, /, *, indent, ensure_ascii, sort_keys))]
     fn save<'py>(
         &self,
@@ -57,7 +57,12 @@ impl Edit {
         let written = waiting(py, &self.path, Operation::Write, |_| {
             self.with(|locked| locked.save(&text, &self.options))
         })?;
-        Ok(saved(&self.path, &text, &written))
+        let mut remarks = saved(&self.path, &text, &written);
+        // Not under the mutex: a second call must not wait for a compression.
+        if let Some(locked) = py.detach(|| self.take()) {
+            remarks.extend(closed(py, locked, &self.options));
+        }
+        Ok(remarks)
     }
 
     /// Lets the lock go.

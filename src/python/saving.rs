@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use chrono::Local;
 use pyo3::prelude::*;
 
-use super::arguments::{FilePath, age, timeout};
+use super::arguments::{FilePath, age, size, timeout};
 use super::documents::forget;
 use super::host::{self, Surroundings};
 use super::loading::detached;
@@ -16,7 +16,7 @@ use crate::error::Result;
 use crate::settings::{self, Settings};
 use crate::statistics::COUNTERS;
 use crate::storage::lock::Signals;
-use crate::storage::store::{self, WriteOptions, Written};
+use crate::storage::store::{self, Locked, WriteOptions, Written};
 
 /// Saves `data` as the JSON document at `path`. Returns remarks for the log.
 #[pyfunction]
@@ -93,6 +93,13 @@ pub(super) fn saved(path: &Path, text: &[u8], written: &Written) -> Vec<String> 
     remarks(written)
 }
 
+/// Lets the lock of a finished write go, and returns what there is to remark.
+pub(super) fn closed(py: Python<'_>, locked: Locked, options: &WriteOptions) -> Vec<String> {
+    // Letting a lock go may wait for a fork, which waits for the interpreter.
+    let remarks = py.detach(|| locked.close(options));
+    remarks.iter().map(ToString::to_string).collect()
+}
+
 fn remarks(written: &Written) -> Vec<String> {
     written.remarks.iter().map(ToString::to_string).collect()
 }
@@ -107,6 +114,7 @@ pub(super) fn options(
         timeout: timeout("timeout", seconds.unwrap_or(settings.lock_timeout))?,
         backups_kept: if backup.unwrap_or(true) { settings.backups_kept } else { 0 },
         backups_max_age: age("backups_max_age", settings.backups_max_age)?,
+        compressed_above: size("backups_compressed_above", settings.backups_compressed_above)?,
         if_version: None,
         make_parents: false,
         skip_unchanged: true,

@@ -3,6 +3,7 @@
 
 pub mod atomic;
 pub mod backup;
+pub mod compression;
 pub mod fork;
 pub mod host;
 pub mod identity;

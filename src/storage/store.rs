@@ -8,7 +8,8 @@ use chrono::FixedOffset;
 use rustix::fs::{self, AtFlags, Stat};
 
 use super::atomic;
-use super::backup::{self, Backup};
+use super::backup::{self, Backup, Opened};
+use super::compression;
 use super::host::Host;
 use super::identity::{FileKey, Identity};
 use super::lock::{Lock, Signals};
@@ -29,6 +30,8 @@ pub struct WriteOptions {
     pub backups_kept: usize,
     /// How old a backup may become; the newest is kept however old.
     pub backups_max_age: Option<Duration>,
+    /// Bytes above which a backup is compressed.
+    pub compressed_above: Option<u64>,
     /// What the file's version must be, if that matters.
     pub if_version: Option<String>,
     /// Whether missing folders on the way are made.
@@ -161,13 +164,25 @@ impl Locked {
         backup::newest_first(&self.target)
     }
 
-    /// The content of a backup.
+    /// Opens a backup, or finds none any more.
     ///
     /// # Errors
     ///
-    /// When it cannot be read.
-    pub fn read_backup(&self, backup: &Backup) -> Result<Vec<u8>> {
-        backup::read(&self.target, backup)
+    /// When it cannot be opened.
+    pub fn open_backup(&self, backup: &Backup) -> Result<Option<Opened<'_>>> {
+        Opened::open(&self.target, backup)
+    }
+
+    /// Lets the lock go after a write, and only then compresses backups: nobody
+    /// waits for that.
+    #[must_use]
+    pub fn close(self, options: &WriteOptions) -> Vec<Remark> {
+        let Self { target, lock } = self;
+        drop(lock);
+        let Some(above) = options.compressed_above else { return Vec::new() };
+        let failures =
+            compression::compress(&target, above, options.durability == Durability::Full);
+        failures.into_iter().map(Remark::from).collect()
     }
 
     /// Removes the backups that are too many or too old. Returns their names.
@@ -178,7 +193,12 @@ impl Locked {
     pub fn prune(&self, options: &WriteOptions) -> Result<Vec<OsString>> {
         let WriteOptions { backups_kept: kept, backups_max_age: max_age, zone, .. } = *options;
         self.require_own()?;
-        let surplus = backup::surplus(backup::list(&self.target)?, kept, max_age, zone);
+        let mut backups = self.backups()?;
+        backups.reverse();
+        for doubled in backups.iter().filter(|backup| backup.doubled) {
+            compression::settle(&self.target, doubled)?;
+        }
+        let surplus = backup::surplus(backups, kept, max_age, zone);
         for backup in &surplus {
             backup::discard(&self.target, backup)?;
         }
@@ -278,6 +298,12 @@ impl Locked {
             return Ok(());
         }
         let WriteOptions { backups_kept: kept, backups_max_age: max_age, zone, .. } = *options;
+        let doubled = backups.iter().filter(|backup| backup.doubled);
+        remarks.extend(
+            doubled
+                .filter_map(|backup| compression::settle(&self.target, backup).err())
+                .map(Remark::from),
+        );
         let surplus = backup::surplus(backups, kept, max_age, zone);
         // What cannot be removed does not undo a save.
         remarks.extend(
@@ -301,7 +327,10 @@ pub fn save(
     options: &WriteOptions,
     signals: &dyn Signals,
 ) -> Result<Written> {
-    Locked::open(path, options, signals)?.save(bytes, options)
+    let locked = Locked::open(path, options, signals)?;
+    let mut written = locked.save(bytes, options)?;
+    written.remarks.extend(locked.close(options));
+    Ok(written)
 }
 
 /// Removes the file, keeping its content as the newest backup.
@@ -314,25 +343,22 @@ pub fn delete(path: &Path, options: &WriteOptions, signals: &dyn Signals) -> Res
     // leaves no sidecar behind.
     let target = Target::resolve(path, false)?;
     target.stat()?.ok_or_else(|| missing(&target))?;
-    Locked::open(path, options, signals)?.delete(options)
+    let locked = Locked::open(path, options, signals)?;
+    let mut written = locked.delete(options)?;
+    written.remarks.extend(locked.close(options));
+    Ok(written)
 }
 
-/// The backups of the file that `path` leads to, newest first, and the content
-/// of each. Needs no lock: a backup never changes once it is there.
+/// The backups of the file that `path` leads to, newest first, and where they
+/// are. Needs no lock: the content of a backup never changes once it is there.
 ///
 /// # Errors
 ///
 /// When the folder cannot be read.
-pub fn backups(path: &Path) -> Result<Vec<(Backup, Result<Vec<u8>>)>> {
+pub fn backups(path: &Path) -> Result<(Target, Vec<Backup>)> {
     let target = Target::resolve(path, false)?;
     let backups = backup::newest_first(&target)?;
-    Ok(backups
-        .into_iter()
-        .map(|backup| {
-            let content = backup::read(&target, &backup);
-            (backup, content)
-        })
-        .collect())
+    Ok((target, backups))
 }
 
 fn missing(target: &Target) -> Error {

@@ -41,13 +41,35 @@ impl<'a> Temporary<'a> {
     ///
     /// When a syscall fails, one that keeps an attribute included.
     pub fn create(target: &'a Target, like: Option<&Stat>) -> Result<Self> {
+        let Some(like) = like else {
+            sidecar::follow_folder(target)?;
+            return Self::with_mode(target, 0o666);
+        };
+        // Not by its path, which may lead elsewhere by now.
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let old = fs::openat(&target.folder, &target.name, flags, Mode::empty())
+            .map(File::from)
+            .map_err(|errno| target.failed("open (to keep the file's attributes)", errno))?;
+        Self::resembling(target, like, &old)
+    }
+
+    /// Creates one with the owner, mode and extended attributes of `old`, whose
+    /// stat is `like`.
+    ///
+    /// # Errors
+    ///
+    /// When a syscall fails, one that keeps an attribute included.
+    pub fn resembling(target: &'a Target, like: &Stat, old: &File) -> Result<Self> {
+        // Closed to others until the old file's own mode is known to be on it.
+        let temporary = Self::with_mode(target, 0o600)?;
+        temporary.adopt(like, old)?;
+        Ok(temporary)
+    }
+
+    fn with_mode(target: &'a Target, mode: u32) -> Result<Self> {
         let flags =
             OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        // Closed to others until the old file's own mode is known to be on it.
-        let mode = Mode::from_raw_mode(if like.is_some() { 0o600 } else { 0o666 });
-        if like.is_none() {
-            sidecar::follow_folder(target)?;
-        }
+        let mode = Mode::from_raw_mode(mode);
         let (file, name) = match open_anew(target, flags, mode) {
             // Somebody removed the folder of temporary files.
             Err(error) if error.errno() == Some(Errno::NOENT.raw_os_error()) => {
@@ -60,9 +82,6 @@ impl<'a> Temporary<'a> {
         // While this is held, the file is a live writer's and not swept.
         fs2::FileExt::try_lock_exclusive(&temporary.file)
             .map_err(|error| target.failed("flock of a temporary file", error))?;
-        if let Some(like) = like {
-            temporary.adopt(like)?;
-        }
         Ok(temporary)
     }
 
@@ -74,7 +93,20 @@ impl<'a> Temporary<'a> {
     /// have dropped the pages that it could not write, and a second sync of
     /// this descriptor would then succeed over lost data.
     pub fn fill(&mut self, bytes: &[u8], sync: bool) -> Result<()> {
-        self.file.write_all(bytes).map_err(|error| self.target.failed("write", error))?;
+        self.fill_with(|mut file| file.write_all(bytes), sync)
+    }
+
+    /// Fills it by `write` and, when `sync`, waits until all is on the disk.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Self::fill`].
+    pub fn fill_with(
+        &mut self,
+        write: impl FnOnce(&File) -> io::Result<()>,
+        sync: bool,
+    ) -> Result<()> {
+        write(&self.file).map_err(|error| self.target.failed("write", error))?;
         if sync {
             fs::fsync(&self.file).map_err(|errno| self.target.failed("fsync", errno))?;
         }
@@ -93,7 +125,7 @@ impl<'a> Temporary<'a> {
         Ok(())
     }
 
-    fn adopt(&self, like: &Stat) -> Result<()> {
+    fn adopt(&self, like: &Stat, old: &File) -> Result<()> {
         let made = fs::fstat(&self.file).map_err(|errno| self.target.failed("fstat", errno))?;
         let owner = (made.st_uid != like.st_uid).then(|| Uid::from_raw(like.st_uid));
         let group = (made.st_gid != like.st_gid).then(|| Gid::from_raw(like.st_gid));
@@ -101,20 +133,15 @@ impl<'a> Temporary<'a> {
             fs::fchown(&self.file, owner, group)
                 .map_err(|errno| self.target.failed(KEEP_OWNER, errno))?;
         }
-        self.adopt_xattrs()?;
+        self.adopt_xattrs(old)?;
         // Last: a change of owner clears set-id bits, an ACL sets group bits.
         fs::fchmod(&self.file, Mode::from_raw_mode(like.st_mode & 0o7777))
             .map_err(|errno| self.target.failed("fchmod (to keep the file's mode)", errno))
     }
 
-    fn adopt_xattrs(&self) -> Result<()> {
+    fn adopt_xattrs(&self, old: &File) -> Result<()> {
         let target = self.target;
         let failed = |error| target.failed("setxattr (to keep the file's attributes)", error);
-        // Not by its path, which may lead elsewhere by now.
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let old = fs::openat(&target.folder, &target.name, flags, Mode::empty())
-            .map(File::from)
-            .map_err(|errno| target.failed("open (to keep the file's attributes)", errno))?;
         let names = match old.list_xattr() {
             Err(error) if unsupported(&error) => return Ok(()),
             listed => listed.map_err(|error| target.failed("flistxattr", error))?,

@@ -9,6 +9,7 @@
 
 mod backups;
 mod cache;
+mod compression;
 mod identity;
 mod locks;
 mod saves;
@@ -52,6 +53,7 @@ fn options() -> WriteOptions {
         timeout: Duration::from_secs(10),
         backups_kept: 10,
         backups_max_age: None,
+        compressed_above: None,
         if_version: None,
         make_parents: false,
         skip_unchanged: true,
