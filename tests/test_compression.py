@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -24,7 +25,7 @@ from oasis_data import (
     save_json_atomic,
 )
 from tests.conftest import backups, python, temporaries, visible
-from tests.test_syscalls import faults_of
+from tests.test_syscalls import faults_of, trace
 
 FILL = "x" * 5000
 
@@ -212,6 +213,37 @@ def test_no_backup_is_lost_whatever_call_fails(strace: str, tmp_path: Path, kind
         assert temporaries(folder) == [], fault
         assert all(backup.compressed for backup in list_backups(path)), fault
         assert len(visible(folder)) == len(list_backups(path)) + 1, fault
+
+
+def test_is_synced_before_the_plain_one_goes(strace: str, tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    path = folder / "tanks.json"
+    save_json_atomic(path, ["old", FILL])
+    calls = trace(strace, tmp_path / "log", SAVE, path, "new")
+    texts = [call.text for call in calls]
+    published = next(
+        number for number, text in enumerate(texts) if re.search(r'renameat\(.*\.gz"\) = 0', text)
+    )
+    temp = re.search(r'"(\.oasis_data/temp/[^"]*)"', texts[published])
+    assert temp
+    where = re.escape(str(folder))
+    order = [
+        rf"fsync\(\d+<{where}/{re.escape(temp[1])}>\) += 0",
+        r'renameat\(.*\.gz"\) = 0',
+        rf"fsync\(\d+<{where}>\) += 0",
+        r'unlinkat\(.*"tanks\.json\.backup\.\d+_\d+_\d+", 0\) = 0',
+    ]
+    wanted = iter(order)
+    pattern = next(wanted)
+    # The save's own steps come first; they are looked at elsewhere.
+    first = next(number for number, text in enumerate(texts) if re.search(pattern, text))
+    for text in texts[first:]:
+        if re.search(pattern, text):
+            pattern = next(wanted, "")
+            if not pattern:
+                break
+    assert pattern == "", f"no, or too early: {pattern}"
 
 
 def contents_of(backup: str) -> str:

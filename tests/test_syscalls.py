@@ -136,7 +136,9 @@ def test_a_deletion_syncs_its_folder(strace: str, tmp_path: Path) -> None:
     path = folder / "tanks.json"
     save_json_atomic(path, 1)
     names = [call.text for call in trace(strace, tmp_path / "log", DELETE, path, "")]
-    gone = next(i for i, text in enumerate(names) if re.search(r'renameat2\(.*"tanks\.json"', text))
+    gone = next(
+        i for i, text in enumerate(names) if re.search(r'unlinkat\(.*"tanks\.json", 0', text)
+    )
     assert any(re.search(rf"fsync\(\d+<{folder}>\) += 0", text) for text in names[gone:])
 
 

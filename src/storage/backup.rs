@@ -17,6 +17,7 @@ use rustix::io::Errno;
 
 use super::compression::gunzip;
 use super::identity::Identity;
+use super::lease::Lease;
 use super::target::Target;
 use super::temporary::Temporary;
 use crate::error::Result;
@@ -131,39 +132,37 @@ pub fn is_live(target: &Target, backup: &Backup, live: &Stat) -> Result<bool> {
     }
 }
 
-/// Backs up the file that `live` describes under a new name, later than every
-/// name in `existing`. By a hard link; where the file system or its policy
-/// refuses one, by a synced copy.
+/// Backs up the live file under a new name, later than every name in
+/// `existing`. With a `lease`, by a hard link; without one, or where the file
+/// system or its policy refuses links, by a synced copy.
 ///
 /// # Errors
 ///
 /// When neither can be made.
 pub fn take(
     target: &Target,
-    live: &Stat,
+    lease: Option<&Lease>,
     existing: &[Backup],
     zone: FixedOffset,
 ) -> Result<Backup> {
     let mut stamp = next_stamp(existing, zone);
     loop {
         let backup = Backup::plain(target, stamp);
-        if is_taken(target, &backup.compressed_name())? {
-            stamp += TimeDelta::microseconds(1);
-            continue;
-        }
         let name = &backup.name;
-        // Under a second name the old content stays open to changes in place: a
-        // link would let the backup change with it.
-        let linked = if live.st_nlink > 1 {
-            Err(Errno::MLINK)
-        } else {
+        let linked = if is_taken(target, name)? || is_taken(target, &backup.compressed_name())? {
+            Err(Errno::EXIST)
+        } else if lease.is_some() {
             fs::linkat(&target.folder, &target.name, &target.folder, name, AtFlags::empty())
+        } else {
+            // Whoever can still write into the old content would write into
+            // the backup.
+            Err(Errno::MLINK)
         };
         match linked {
             Ok(()) => return Ok(backup),
             Err(Errno::EXIST) => stamp += TimeDelta::microseconds(1),
             Err(Errno::PERM | Errno::OPNOTSUPP | Errno::MLINK | Errno::NOSYS) => {
-                copy(target, live, name)?;
+                copy(target, &target.name, name)?;
                 return Ok(backup);
             }
             Err(errno) => return Err(target.failed("link of a backup", errno)),
@@ -171,22 +170,13 @@ pub fn take(
     }
 }
 
-/// Turns the file itself into its newest backup: a deletion that keeps it.
+/// Gives a backup that is a link an inode of its own.
 ///
 /// # Errors
 ///
-/// When the rename fails.
-pub fn retire(target: &Target, existing: &[Backup], zone: FixedOffset) -> Result<Backup> {
-    let mut stamp = next_stamp(existing, zone);
-    loop {
-        let backup = Backup::plain(target, stamp);
-        let flags = fs::RenameFlags::NOREPLACE;
-        match fs::renameat_with(&target.folder, &target.name, &target.folder, &backup.name, flags) {
-            Ok(()) => return Ok(backup),
-            Err(Errno::EXIST) => stamp += TimeDelta::microseconds(1),
-            Err(errno) => return Err(target.failed("rename to a backup", errno)),
-        }
-    }
+/// When the copy cannot be made; the backup is then as it was.
+pub fn part(target: &Target, backup: &Backup) -> Result<()> {
+    copy(target, &backup.name, &backup.name)
 }
 
 /// Removes a backup, in both forms. One that is gone already is no error.
@@ -293,14 +283,17 @@ pub fn surplus(
     backups.into_iter().enumerate().filter(goes).map(|(_, backup)| backup).collect()
 }
 
-fn copy(target: &Target, live: &Stat, name: &OsStr) -> Result<()> {
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let file = fs::openat(&target.folder, &target.name, flags, Mode::empty())
+/// Copies a file in the target's folder to the name `to`, synced, with its
+/// owner, mode and extended attributes.
+fn copy(target: &Target, from: &OsStr, to: &OsStr) -> Result<()> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = fs::openat(&target.folder, from, flags, Mode::empty())
+        .map(File::from)
         .map_err(|errno| target.failed("open", errno))?;
-    let bytes = read_whole(&File::from(file)).map_err(|error| target.failed("read", error))?;
-    let mut temporary = Temporary::create(target, Some(live))?;
-    temporary.fill(&bytes, true)?;
-    temporary.rename(name)
+    let stat = fs::fstat(&file).map_err(|errno| target.failed("fstat", errno))?;
+    let mut temporary = Temporary::resembling(target, &stat, &file)?;
+    temporary.fill_with(|mut copy| io::copy(&mut &file, &mut copy).map(drop), true)?;
+    temporary.rename(to)
 }
 
 /// Reads a file to its end, or fails with an error where memory runs out.

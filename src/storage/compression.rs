@@ -52,9 +52,6 @@ fn compress_one(target: &Target, backup: &Backup, above: u64, sync: bool) -> Res
         encoder.finish().map(drop)
     };
     temporary.fill_with(encode, sync)?;
-    if !plain.is_there()? {
-        return Ok(());
-    }
     match temporary.rename(&backup.compressed_name()) {
         Err(error) if is(&error, &[Errno::NOENT]) => return Ok(()),
         renamed => renamed?,

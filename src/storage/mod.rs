@@ -7,6 +7,7 @@ pub mod compression;
 pub mod fork;
 pub mod host;
 pub mod identity;
+pub mod lease;
 pub mod lock;
 pub mod remark;
 pub mod sidecar;

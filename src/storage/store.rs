@@ -12,6 +12,7 @@ use super::backup::{self, Backup, Opened};
 use super::compression;
 use super::host::Host;
 use super::identity::{FileKey, Identity};
+use super::lease::Lease;
 use super::lock::{Lock, Signals};
 use super::remark::Remark;
 use super::snapshot::{MISSING, Snapshot, read_at, version_of};
@@ -102,7 +103,8 @@ impl Locked {
         let live = target.stat()?;
         // What nobody could read may be all there is: no setting lets it go.
         let corrupt = live.is_some_and(|live| options.host.found_corrupt(&Identity::of(&live)));
-        if options.backups_kept > 0 || corrupt {
+        let keep = options.backups_kept > 0 || corrupt;
+        if keep {
             backup::require_room(target)?;
         }
         self.check_version(live.as_ref(), options)?;
@@ -115,16 +117,9 @@ impl Locked {
         let mut remarks = self.sweep(options);
         let mut temporary = Temporary::create(target, live.as_ref())?;
         temporary.fill(bytes, options.durability == Durability::Full)?;
-        let backups = match &live {
-            Some(live) if options.backups_kept > 0 || corrupt => self.back_up(live, options)?,
-            _ => Vec::new(),
-        };
-        if let Err(error) = atomic::replace(target, temporary) {
-            return Err(match backups.last() {
-                Some(taken) => discard_after(error, target, taken),
-                None => error,
-            });
-        }
+        let replace = || atomic::replace(target, temporary);
+        let backups =
+            self.change(live.as_ref().filter(|_| keep), options, replace, &mut remarks)?;
         if let (true, Some(newest)) = (corrupt, backups.last()) {
             remarks.push(Remark::CorruptReplaced { kept: newest.name.clone() });
         }
@@ -143,14 +138,12 @@ impl Locked {
         let live = target.stat()?.ok_or_else(|| missing(target))?;
         self.check_version(Some(&live), options)?;
         let mut remarks = self.sweep(options);
-        let mut backups = Vec::new();
-        if options.backups_kept > 0 {
-            backups = backup::list(target)?;
-            backups.push(backup::retire(target, &backups, options.zone)?);
-        } else {
+        let unlink = || {
             fs::unlinkat(&target.folder, &target.name, AtFlags::empty())
-                .map_err(|errno| target.failed("unlink", errno))?;
-        }
+                .map_err(|errno| target.failed("unlink", errno))
+        };
+        let kept = Some(&live).filter(|_| options.backups_kept > 0);
+        let backups = self.change(kept, options, unlink, &mut remarks)?;
         self.finish(options, backups, &mut remarks)?;
         Ok(Written { replaced: Some(Identity::of(&live).key()), remarks })
     }
@@ -271,17 +264,57 @@ impl Locked {
         remarks
     }
 
-    /// The backups with the live content as the last: linked now, unless a
-    /// writer that was killed has left just that.
-    fn back_up(&self, live: &Stat, options: &WriteOptions) -> Result<Vec<Backup>> {
-        let mut backups = backup::list(&self.target)?;
-        if let Some(newest) = backups.last()
-            && backup::is_live(&self.target, newest, live)?
-        {
-            return Ok(backups);
+    /// Makes a change that takes the file's content away, with a backup of it
+    /// if it is to be `kept`. Returns the backups, that one last.
+    fn change(
+        &self,
+        kept: Option<&Stat>,
+        options: &WriteOptions,
+        change: impl FnOnce() -> Result<()>,
+        remarks: &mut Vec<Remark>,
+    ) -> Result<Vec<Backup>> {
+        let Some(live) = kept else { return change().map(|()| Vec::new()) };
+        let (backups, lease) = self.back_up(live, options)?;
+        let taken = backups.last();
+        if let Err(error) = change() {
+            return Err(match taken {
+                Some(taken) => discard_after(error, &self.target, taken),
+                None => error,
+            });
         }
-        backups.push(backup::take(&self.target, live, &backups, options.zone)?);
+        if let Some(lease) = lease {
+            // Whoever waits has the old inode, which is the backup's.
+            lease.end(|| {
+                let parted = taken.map(|taken| backup::part(&self.target, taken));
+                remarks.extend(parted.and_then(Result::err).map(Remark::from));
+            });
+        }
         Ok(backups)
+    }
+
+    /// The backups with the live content as the last: linked or copied now,
+    /// unless a writer that was killed has left just that. With a link, the
+    /// lease that makes it safe until the live file is another.
+    fn back_up(&self, live: &Stat, options: &WriteOptions) -> Result<(Vec<Backup>, Option<Lease>)> {
+        let target = &self.target;
+        let mut backups = backup::list(target)?;
+        let left = match backups.last() {
+            Some(newest) => backup::is_live(target, newest, live)?,
+            None => false,
+        };
+        // Under another name the old content would stay open to changes.
+        let lone = live.st_nlink == if left { 2 } else { 1 };
+        let lease = if lone { Lease::take(target, live, options.host) } else { None };
+        if left {
+            if lease.is_some() {
+                return Ok((backups, lease));
+            }
+            if let Some(unsafe_link) = backups.pop() {
+                backup::discard(target, &unsafe_link)?;
+            }
+        }
+        backups.push(backup::take(target, lease.as_ref(), &backups, options.zone)?);
+        Ok((backups, lease))
     }
 
     /// Syncs the folder, and only then lets old backups go.

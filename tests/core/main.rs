@@ -15,6 +15,7 @@ mod locks;
 mod saves;
 mod sweep;
 
+use std::os::fd::RawFd;
 use std::path::Path;
 use std::time::Duration;
 
@@ -34,7 +35,8 @@ impl Signals for Quiet {
     }
 }
 
-/// Takes everything for a document that does not begin with "torn".
+/// Takes everything for a document that does not begin with "torn", and knows
+/// of nobody who could write into a file.
 #[derive(Debug)]
 struct Plain;
 
@@ -45,6 +47,14 @@ impl Host for Plain {
 
     fn found_corrupt(&self, _: &Identity) -> bool {
         false
+    }
+
+    fn lease(&self, _: RawFd) -> bool {
+        true
+    }
+
+    fn release_unless_awaited(&self, _: RawFd) -> bool {
+        true
     }
 }
 
