@@ -310,18 +310,8 @@ def test_a_program_that_opens_it_meanwhile_changes_no_backup(
     slow = f"inject={call}:delay_enter=2000000"
     saver = subprocess.Popen(
         [
-            strace,
-            "-f",
-            "-o",
-            os.devnull,
-            "-e",
-            f"trace={call}",
-            "-e",
-            slow,
-            sys.executable,
-            "-c",
-            SLOW.format(change=change),
-            str(path),
+            *(strace, "-f", "-o", os.devnull, "-e", f"trace={call}", "-e", slow),
+            *(sys.executable, "-c", SLOW.format(change=change), str(path)),
         ],
         stdout=subprocess.PIPE,
         text=True,
@@ -347,18 +337,8 @@ def test_a_lease_is_let_go_when_the_change_fails(strace: str, path: Path) -> Non
     failing = "inject=renameat:error=EIO"
     subprocess.run(
         [
-            strace,
-            "-f",
-            "-o",
-            os.devnull,
-            "-e",
-            "trace=renameat",
-            "-e",
-            failing,
-            sys.executable,
-            "-c",
-            SLOW.format(change="save_json_atomic(sys.argv[1], 1)"),
-            str(path),
+            *(strace, "-f", "-o", os.devnull, "-e", "trace=renameat", "-e", failing),
+            *(sys.executable, "-c", SLOW.format(change="save_json_atomic(sys.argv[1], 1)"), path),
         ],
         capture_output=True,
         check=False,

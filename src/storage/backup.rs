@@ -149,7 +149,7 @@ pub fn take(
     loop {
         let backup = Backup::plain(target, stamp);
         let name = &backup.name;
-        let linked = if is_taken(target, name)? || is_taken(target, &backup.compressed_name())? {
+        let linked = if is_taken(target, &backup.compressed_name())? {
             Err(Errno::EXIST)
         } else if lease.is_some() {
             fs::linkat(&target.folder, &target.name, &target.folder, name, AtFlags::empty())
@@ -162,6 +162,11 @@ pub fn take(
             Ok(()) => return Ok(backup),
             Err(Errno::EXIST) => stamp += TimeDelta::microseconds(1),
             Err(Errno::PERM | Errno::OPNOTSUPP | Errno::MLINK | Errno::NOSYS) => {
+                // A rename, unlike a link, would replace what is there.
+                if is_taken(target, name)? {
+                    stamp += TimeDelta::microseconds(1);
+                    continue;
+                }
                 copy(target, &target.name, name)?;
                 return Ok(backup);
             }
@@ -187,11 +192,9 @@ pub fn part(target: &Target, backup: &Backup) -> Result<()> {
 pub fn discard(target: &Target, backup: &Backup) -> Result<()> {
     // In this order: whoever is compressing it finds the plain one gone, and
     // removes what was made of it.
-    for name in [backup.plain_name(), &backup.compressed_name()] {
-        match fs::unlinkat(&target.folder, name, AtFlags::empty()) {
-            Ok(()) | Err(Errno::NOENT) => {}
-            Err(errno) => return Err(target.failed("unlink of a backup", errno)),
-        }
+    let plain = unlink(target, backup.plain_name())?;
+    if backup.doubled || !plain {
+        unlink(target, &backup.compressed_name())?;
     }
     Ok(())
 }
@@ -325,6 +328,15 @@ fn next_stamp(existing: &[Backup], zone: FixedOffset) -> NaiveDateTime {
 /// reads the environment, which another thread may be changing.
 fn now(zone: FixedOffset) -> NaiveDateTime {
     Utc::now().with_timezone(&zone).naive_local()
+}
+
+/// Whether there was something to unlink.
+fn unlink(target: &Target, name: &OsStr) -> Result<bool> {
+    match fs::unlinkat(&target.folder, name, AtFlags::empty()) {
+        Ok(()) => Ok(true),
+        Err(Errno::NOENT) => Ok(false),
+        Err(errno) => Err(target.failed("unlink of a backup", errno)),
+    }
 }
 
 /// Whether there is something of this name: a file, or anything else.

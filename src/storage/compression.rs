@@ -1,10 +1,10 @@
-//! Compressed backups: gzip, made after the save and without its lock.
+//! Compressed backups: gzip, begun at the end of a save, made without its lock.
 //!
 //! Whoever compresses a backup holds a lock on the plain one's inode: two do
 //! not do the same work, and a plain one that is gone before its compressor has
 //! removed it was pruned.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 
@@ -15,51 +15,68 @@ use rustix::fs::{self, AtFlags, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
 use super::atomic;
-use super::backup::{self, Backup};
+use super::backup::Backup;
 use super::identity::Identity;
 use super::target::Target;
 use super::temporary::Temporary;
 use crate::error::{Error, Result};
 
-/// Compresses the plain backups of `target` that are larger than `above`, those
-/// that a killed process has missed included. What fails is for the log: the
-/// backups are as they were.
-#[must_use]
-pub fn compress(target: &Target, above: u64, sync: bool) -> Vec<Error> {
-    let backups = match backup::list(target) {
-        Ok(backups) => backups,
-        Err(error) => return vec![error],
-    };
-    let plain = backups.iter().filter(|backup| !backup.compressed);
-    plain.filter_map(|backup| compress_one(target, backup, above, sync).err()).collect()
+/// A compression that has begun.
+pub struct Begun<'a> {
+    plain: Plain<'a>,
+    temporary: Temporary<'a>,
 }
 
-fn compress_one(target: &Target, backup: &Backup, above: u64, sync: bool) -> Result<()> {
-    let Some(plain) = Plain::take(target, backup)? else { return Ok(()) };
-    // With a second name it may be the live file, or change with the other.
-    if plain.stat.st_nlink != 1 || u64::try_from(plain.stat.st_size).is_ok_and(|size| size <= above)
-    {
-        return Ok(());
+/// Begins to compress those plain ones of `backups` that are larger than
+/// `above`. Called under the target's lock: a temporary file that is not locked
+/// yet would be taken for a dead writer's. What fails is for the log.
+#[must_use]
+pub fn begin<'a>(
+    target: &'a Target,
+    backups: &'a [Backup],
+    above: u64,
+) -> (Vec<Begun<'a>>, Vec<Error>) {
+    let (mut begun, mut failures) = (Vec::new(), Vec::new());
+    for backup in backups.iter().filter(|backup| !backup.compressed) {
+        match Begun::begin(target, backup, above) {
+            Ok(one) => begun.extend(one),
+            Err(error) => failures.push(error),
+        }
     }
-    let mut temporary = match Temporary::resembling(target, &plain.stat, &plain.file) {
-        // Swept before it could be locked: left to the next save.
-        Err(error) if is(&error, &[Errno::AGAIN]) => return Ok(()),
-        created => created?,
-    };
-    let encode = |file: &File| {
-        let mut encoder = GzEncoder::new(file, Compression::default());
-        io::copy(&mut &plain.file, &mut encoder)?;
-        encoder.finish().map(drop)
-    };
-    temporary.fill_with(encode, sync)?;
-    match temporary.rename(&backup.compressed_name()) {
-        Err(error) if is(&error, &[Errno::NOENT]) => return Ok(()),
-        renamed => renamed?,
+    (begun, failures)
+}
+
+impl<'a> Begun<'a> {
+    fn begin(target: &'a Target, backup: &'a Backup, above: u64) -> Result<Option<Self>> {
+        let Some(plain) = Plain::take(target, backup)? else { return Ok(None) };
+        let small = u64::try_from(plain.stat.st_size).is_ok_and(|size| size <= above);
+        // With a second name it may be the live file, or change with the other.
+        if plain.stat.st_nlink != 1 || small {
+            return Ok(None);
+        }
+        let temporary = Temporary::resembling(target, &plain.stat, &plain.file)?;
+        Ok(Some(Self { plain, temporary }))
     }
-    if sync {
-        atomic::sync_folder(target)?;
+
+    /// Compresses the backup, without the target's lock.
+    ///
+    /// # Errors
+    ///
+    /// When a syscall fails; the backup is then there in one form or in both.
+    pub fn finish(self, sync: bool) -> Result<()> {
+        let Self { plain, mut temporary } = self;
+        let encode = |file: &File| {
+            let mut encoder = GzEncoder::new(file, Compression::default());
+            io::copy(&mut &plain.file, &mut encoder)?;
+            encoder.finish().map(drop)
+        };
+        temporary.fill_with(encode, sync)?;
+        temporary.rename(&plain.compressed_name)?;
+        if sync {
+            atomic::sync_folder(plain.target)?;
+        }
+        plain.give_way()
     }
-    plain.give_way()
 }
 
 /// Removes the plain form of a backup that is there in both, once the
@@ -101,7 +118,7 @@ pub fn gunzip(file: &File) -> io::Result<Vec<u8>> {
 struct Plain<'a> {
     target: &'a Target,
     name: &'a OsStr,
-    compressed_name: std::ffi::OsString,
+    compressed_name: OsString,
     file: File,
     stat: Stat,
 }
@@ -160,8 +177,4 @@ fn is_same(mut first: impl BufRead, mut second: impl BufRead) -> io::Result<bool
         first.consume(length);
         second.consume(length);
     }
-}
-
-fn is(error: &Error, errnos: &[Errno]) -> bool {
-    error.errno().is_some_and(|errno| errnos.contains(&Errno::from_raw_os_error(errno)))
 }

@@ -171,10 +171,15 @@ impl Locked {
     #[must_use]
     pub fn close(self, options: &WriteOptions) -> Vec<Remark> {
         let Self { target, lock } = self;
-        drop(lock);
         let Some(above) = options.compressed_above else { return Vec::new() };
-        let failures =
-            compression::compress(&target, above, options.durability == Durability::Full);
+        let backups = match backup::list(&target) {
+            Ok(backups) => backups,
+            Err(error) => return vec![error.into()],
+        };
+        let (begun, mut failures) = compression::begin(&target, &backups, above);
+        drop(lock);
+        let sync = options.durability == Durability::Full;
+        failures.extend(begun.into_iter().filter_map(|begun| begun.finish(sync).err()));
         failures.into_iter().map(Remark::from).collect()
     }
 

@@ -5,7 +5,6 @@ use std::path::Path;
 use std::sync::Mutex;
 
 use oasis_data::storage::backup::{list, newest_first};
-use oasis_data::storage::compression::compress;
 use oasis_data::storage::host::Host;
 use oasis_data::storage::identity::Identity;
 use oasis_data::storage::store::{self, Locked, WriteOptions};
@@ -272,7 +271,8 @@ fn a_second_name_of_the_live_file_is_no_backup_until_the_next_save() {
         // Not listed, nor compressed, nor counted.
         let target = Target::resolve(&path, false).unwrap();
         assert_eq!(newest_first(&target).unwrap().len(), 1);
-        assert!(compress(&target, 0, false).is_empty());
+        let all = WriteOptions { compressed_above: Some(0), ..options() };
+        assert!(Locked::open(&path, &all, &Quiet).unwrap().close(&all).is_empty());
         assert_eq!(left.metadata().unwrap().ino(), inode);
         let one = WriteOptions { backups_kept: 1, ..options() };
         let pruned = Locked::open(&path, &one, &Quiet).unwrap().prune(&one).unwrap();

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use oasis_data::storage::backup::{Backup, Opened, newest_first};
-use oasis_data::storage::compression::compress;
+use oasis_data::storage::remark::Remark;
 use oasis_data::storage::store::{self, Locked, WriteOptions};
 use oasis_data::storage::target::Target;
 
@@ -14,6 +14,11 @@ use crate::{Quiet, content, names, options, save, temporaries};
 
 fn compressing() -> WriteOptions {
     WriteOptions { compressed_above: Some(100), ..options() }
+}
+
+/// What is done at the end of each save.
+fn compress(path: &Path) -> Vec<Remark> {
+    Locked::open(path, &compressing(), &Quiet).unwrap().close(&compressing())
 }
 
 fn target(path: &Path) -> Target {
@@ -94,7 +99,7 @@ fn mode_and_attributes_are_kept() {
     std::fs::set_permissions(&plain, Permissions::from_mode(0o640)).unwrap();
     xattr::set(&plain, "user.origin", b"refinery").unwrap();
     xattr::set(&path, "user.origin", b"elsewhere").unwrap();
-    assert!(compress(&target(&path), 100, true).is_empty());
+    assert!(compress(&path).is_empty());
     let after = compressed(&plain);
     assert_eq!(after.metadata().unwrap().mode() & 0o7777, 0o640);
     assert_eq!(xattr::get(&after, "user.origin").unwrap().unwrap(), b"refinery");
@@ -123,7 +128,7 @@ fn what_may_be_the_live_file_is_not_compressed() {
     save(&path, &"1".repeat(5000)).unwrap();
     let alias = folder.path().join("tanks.json.backup.20260101_000000_000000");
     std::fs::hard_link(&path, &alias).unwrap();
-    assert!(compress(&target(&path), 100, false).is_empty());
+    assert!(compress(&path).is_empty());
     assert_eq!(names(folder.path()).len(), 2);
     assert_eq!(alias.metadata().unwrap().ino(), path.metadata().unwrap().ino());
 }
@@ -214,7 +219,7 @@ fn during_compression(meanwhile: impl FnOnce(&Path, &Path)) -> (tempfile::TempDi
     save(&path, "2").unwrap();
     let plain = folder.path().join(&backups(&path)[0].name);
     std::thread::scope(|scope| {
-        let compressor = scope.spawn(|| compress(&target(&path), 100, false));
+        let compressor = scope.spawn(|| compress(&path));
         wait_for_temporary(folder.path());
         meanwhile(&path, &plain);
         assert_eq!(temporaries(folder.path()).len(), 1, "it was over too soon to tell anything");
@@ -236,7 +241,7 @@ fn a_backup_pruned_while_it_is_compressed_does_not_come_back() {
 #[test]
 fn a_second_compressor_leaves_it_to_the_first() {
     let (_folder, path) = during_compression(|path, _| {
-        assert!(compress(&target(path), 100, false).is_empty());
+        assert!(compress(path).is_empty());
     });
     assert_eq!(read(&path, &backups(&path)[0]).as_bytes(), long());
 }
@@ -246,7 +251,7 @@ fn a_save_meanwhile_neither_waits_for_it_nor_sweeps_it() {
     let (_folder, path) = during_compression(|path, plain| {
         let hurried = WriteOptions { timeout: std::time::Duration::ZERO, ..options() };
         let written = store::save(path, b"3", &hurried, &Quiet).unwrap();
-        assert!(written.remarks.is_empty());
+        assert!(written.remarks.is_empty(), "{:?}", written.remarks);
         assert!(plain.exists());
     });
     let contents: Vec<usize> =
@@ -261,7 +266,7 @@ fn a_backup_opened_before_it_is_compressed_is_read_after_it() {
     let told = backups(&path);
     let target = target(&path);
     let opened = Opened::open(&target, &told[0]).unwrap().unwrap();
-    assert!(compress(&target, 100, false).is_empty());
+    assert!(compress(&path).is_empty());
     assert!(!plain.exists());
     assert_eq!(opened.read().unwrap(), "1".repeat(5000).as_bytes());
     // And found under its new name by what was told before.
