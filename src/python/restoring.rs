@@ -8,6 +8,7 @@ use pythonize::pythonize;
 use serde::Serialize;
 
 use super::arguments::{FilePath, age};
+use super::loading::detached;
 use super::raise::{Operation, storage_error};
 use super::saving::{closed, options, saved, waiting};
 use crate::codec::{self, DecodeError};
@@ -37,7 +38,7 @@ pub(super) fn list_backups(
     let mut records = Vec::with_capacity(backups.len());
     // One after the other, so that only one at a time is in memory.
     for backup in backups {
-        let (size, content) = match py.detach(|| Opened::open(&target, &backup)) {
+        let (size, content) = match detached(py, || Opened::open(&target, &backup)) {
             Ok(Some(opened)) => (opened.size, py.detach(|| opened.read())),
             // Pruned meanwhile.
             Ok(None) => continue,

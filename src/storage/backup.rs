@@ -2,7 +2,8 @@
 //! and `.gz` behind that once compressed.
 //!
 //! A backup is a hard link to the inode that a save is about to replace: no
-//! copy, and no second sync.
+//! copy, and no second sync. Where somebody may still write into that inode, it
+//! is a synced copy.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
