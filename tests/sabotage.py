@@ -297,7 +297,7 @@ SABOTAGES = [
     Sabotage(
         "the backup of a failed save is taken back",
         STORE,
-        "Some(taken) => discard_after(error, target, taken),",
+        "Some(taken) => discard_after(error, &self.target, taken),",
         "Some(_) => error,",
         "pytest tests/test_syscalls.py -k takes_its_backup",
     ),
