@@ -49,15 +49,15 @@ SABOTAGES = [
     Sabotage(
         "directory sync after the rename",
         STORE,
-        "            atomic::sync_folder(&self.target)?;\n        }\n        let surplus",
-        "        }\n        let surplus",
+        "            atomic::sync_folder(&self.target)?;\n        }\n        if options.backups_kept == 0",
+        "        }\n        if options.backups_kept == 0",
         "pytest tests/test_syscalls.py -k data_before",
     ),
     Sabotage(
         "a failed directory sync is told",
         STORE,
-        "            atomic::sync_folder(&self.target)?;\n        }\n        let surplus",
-        "            let _ = atomic::sync_folder(&self.target);\n        }\n        let surplus",
+        "            atomic::sync_folder(&self.target)?;\n        }\n        if options.backups_kept == 0",
+        "            let _ = atomic::sync_folder(&self.target);\n        }\n        if options.backups_kept == 0",
         "pytest tests/test_syscalls.py -k failed_sync",
     ),
     Sabotage(
