@@ -49,15 +49,15 @@ SABOTAGES = [
     Sabotage(
         "directory sync after the rename",
         STORE,
-        "            atomic::sync_folder(&self.target)?;\n        }\n        if options.backups_kept == 0",
-        "        }\n        if options.backups_kept == 0",
+        "            atomic::sync_folder(&self.target)?;\n        }\n        if options",
+        "        }\n        if options",
         "pytest tests/test_syscalls.py -k data_before",
     ),
     Sabotage(
         "a failed directory sync is told",
         STORE,
-        "            atomic::sync_folder(&self.target)?;\n        }\n        if options.backups_kept == 0",
-        "            let _ = atomic::sync_folder(&self.target);\n        }\n        if options.backups_kept == 0",
+        "            atomic::sync_folder(&self.target)?;\n        }\n        if options",
+        "            let _ = atomic::sync_folder(&self.target);\n        }\n        if options",
         "pytest tests/test_syscalls.py -k failed_sync",
     ),
     Sabotage(
