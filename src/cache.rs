@@ -7,6 +7,7 @@
 
 use std::collections::HashMap;
 use std::fs::File;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -43,11 +44,21 @@ pub struct Cache<T> {
     /// of a file that has since been replaced or removed.
     paths: HashMap<PathBuf, FileKey>,
     bytes: u64,
+    /// Files that turned out to be no documents, as they were then.
+    corrupt: LruCache<FileKey, Identity>,
 }
+
+/// How many corrupt files are remembered.
+const MOST_CORRUPT: NonZeroUsize = NonZeroUsize::MIN.saturating_add(255);
 
 impl<T> Default for Cache<T> {
     fn default() -> Self {
-        Self { entries: LruCache::unbounded(), paths: HashMap::new(), bytes: 0 }
+        Self {
+            entries: LruCache::unbounded(),
+            paths: HashMap::new(),
+            bytes: 0,
+            corrupt: LruCache::new(MOST_CORRUPT),
+        }
     }
 }
 
@@ -104,14 +115,31 @@ impl<T> Cache<T> {
         key.and_then(|key| self.remove(key)).into_iter().collect()
     }
 
-    /// Lets everything go.
+    /// Lets every document go. Which files were corrupt stays known.
     pub fn clear(&mut self) -> Evicted<T> {
         let mut evicted = Vec::with_capacity(self.entries.len());
         while let Some((_, (entry, _))) = self.entries.pop_lru() {
             evicted.push(entry);
         }
-        *self = Self::default();
+        self.entries = LruCache::unbounded();
+        self.paths = HashMap::new();
+        self.bytes = 0;
         evicted
+    }
+
+    /// Remembers whether a file, as it was when it was read, is no document.
+    pub fn note(&mut self, identity: Identity, corrupt: bool) {
+        if corrupt {
+            self.corrupt.put(identity.key(), identity);
+        } else {
+            self.corrupt.pop(&identity.key());
+        }
+    }
+
+    /// Whether the last read of a file, as it still is, found no document.
+    #[must_use]
+    pub fn is_corrupt(&self, identity: &Identity) -> bool {
+        self.corrupt.peek(&identity.key()) == Some(identity)
     }
 
     /// How many documents it holds.

@@ -28,6 +28,8 @@ pub struct Settings {
     pub backups_kept: usize,
     /// Seconds until a backup is removed, but for the newest; infinite for never.
     pub backups_max_age: f64,
+    /// Bytes above which a backup is compressed; infinite for never.
+    pub backups_compressed_above: f64,
     /// Seconds that a save waits for another writer of the same file.
     pub lock_timeout: f64,
     /// What a save does before it returns.
@@ -41,6 +43,7 @@ impl Default for Settings {
             cache_entries: 256,
             backups_kept: 10,
             backups_max_age: f64::INFINITY,
+            backups_compressed_above: f64::INFINITY,
             lock_timeout: 10.0,
             durability: Durability::Full,
         }

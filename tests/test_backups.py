@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from oasis_data import (
+    CorruptFileError,
+    JSONWriteError,
     NoBackupError,
+    clear_all_cache,
     configure,
     delete_json_atomic,
+    edit_json,
     list_backups,
     load_data_file,
+    load_with_version,
     prune_backups,
     restore_backup,
     save_json_atomic,
 )
-from tests.conftest import backups, temporaries
+from tests.conftest import backups, python, temporaries
 
 
 @pytest.fixture
@@ -177,3 +186,162 @@ def test_an_age_must_be_one(path: Path, age: float) -> None:
         prune_backups(path, max_age=age)
     with pytest.raises(ValueError, match="backups_max_age"):
         configure(backups_max_age=age)
+
+
+@pytest.mark.parametrize("kept", [0, 1, 3])
+def test_a_corrupt_file_is_kept_whatever_the_settings(
+    path: Path, kept: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    configure(backups_kept=kept)
+    before = len(list_backups(path))
+    path.write_bytes(b'{"version": 3, "lost')
+    document = load_data_file(path)
+    assert document == {}
+    caplog.clear()
+    save_json_atomic(path, document, backup=False)
+    newest = list_backups(path)[0]
+    assert Path(newest.path).read_bytes() == b'{"version": 3, "lost'
+    assert f"did not parse when it was loaded; it is kept as {os.path.basename(newest.path)}" in (
+        caplog.text
+    )
+    # What was there before stays: this save makes and prunes no other.
+    assert len(list_backups(path)) == before + 1
+    # Only that one save.
+    caplog.clear()
+    save_json_atomic(path, {"version": 5}, backup=False)
+    assert caplog.text == ""
+    assert len(list_backups(path)) == before + 1
+
+
+@pytest.mark.parametrize("read", ["load", "strict", "version", "edit"])
+def test_a_corrupt_file_is_remembered_however_it_was_read(
+    path: Path, read: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    path.write_bytes(b"")
+    with suppress(CorruptFileError):
+        if read == "version":
+            load_with_version(path)
+        elif read == "edit":
+            with edit_json(path):
+                pass
+        else:
+            load_data_file(path, strict=read == "strict")
+    # By another spelling of the path, and with an empty cache.
+    clear_all_cache()
+    link = path.parent / "link.json"
+    link.symlink_to(path)
+    save_json_atomic(link, 1, backup=False)
+    assert "did not parse" in caplog.text
+    assert contents(path)[0] == ""
+
+
+def test_a_corrupt_file_that_was_mended_since_is_replaced_as_any(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path.write_bytes(b"{")
+    load_data_file(path)
+    path.write_bytes(b'{"mended": true}')
+    caplog.clear()
+    save_json_atomic(path, 1, backup=False)
+    assert caplog.text == ""
+    assert len(list_backups(path)) == 3
+    # Mended too fast for its stamps to show it, but loaded since.
+    path.write_bytes(b"{ ")
+    load_data_file(path)
+    path.write_bytes(b"{}")
+    load_data_file(path, strict=True)
+    caplog.clear()
+    save_json_atomic(path, 2, backup=False)
+    assert caplog.text == ""
+
+
+def test_a_corrupt_file_is_not_lost_to_a_backup_that_cannot_be_made(tmp_path: Path) -> None:
+    path = tmp_path / ("n" * 240)
+    path.write_bytes(b"{")
+    load_data_file(path)
+    with pytest.raises(JSONWriteError):
+        save_json_atomic(path, 1, backup=False)
+    assert path.read_bytes() == b"{"
+
+
+@pytest.mark.parametrize(
+    "change", ["save_json_atomic(sys.argv[1], 'new')", "delete_json_atomic(sys.argv[1])"]
+)
+def test_a_program_that_has_the_file_open_for_writing_changes_no_backup(
+    path: Path, change: str
+) -> None:
+    with path.open("r+b") as other:
+        python(f"import sys, oasis_data\noasis_data.{change}", path)
+        other.write(b"XXXXXXXXXXXXXXXX")
+        other.flush()
+        assert os.fstat(other.fileno()).st_nlink == 0
+    assert contents(path)[0] == '{\n  "version": 3\n}'
+
+
+@pytest.mark.parametrize("change", [save_json_atomic, lambda path, _: delete_json_atomic(path)])
+def test_a_backup_is_no_copy_whoever_reads_the_file(
+    path: Path, change: Callable[[Path, int], bool]
+) -> None:
+    assert load_data_file(path) == {"version": 3}  # the cache holds it open, too
+    with path.open("rb") as other:
+        change(path, 4)
+        backup = Path(list_backups(path)[0].path)
+        assert os.path.samestat(os.fstat(other.fileno()), backup.stat())
+        assert backup.stat().st_nlink == 1
+
+
+SLOW = (
+    "import os, sys, oasis_data\ntry: oasis_data.{change}\nfinally: print('returned', flush=True)\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("change", "call"),
+    [
+        ("save_json_atomic(sys.argv[1], 'new')", "renameat"),
+        ("delete_json_atomic(sys.argv[1])", "unlinkat"),
+    ],
+)
+def test_a_program_that_opens_it_meanwhile_changes_no_backup(
+    strace: str, path: Path, change: str, call: str
+) -> None:
+    """It looks the file up before the change, and gets to write after it."""
+    before = len(backups(path))
+    slow = f"inject={call}:delay_enter=2000000"
+    saver = subprocess.Popen(
+        [
+            *(strace, "-f", "-o", os.devnull, "-e", f"trace={call}", "-e", slow),
+            *(sys.executable, "-c", SLOW.format(change=change), str(path)),
+        ],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    with saver:
+        while len(backups(path)) == before and saver.poll() is None:
+            pass
+        # Linked, not renamed: the lease is held, and kept until it is.
+        with pytest.raises(BlockingIOError):
+            os.open(path, os.O_WRONLY | os.O_NONBLOCK)
+        assert path.stat().st_nlink == 2
+        with path.open("r+b") as other:
+            assert not path.exists() or not os.path.samestat(os.fstat(other.fileno()), path.stat())
+            other.write(b"XXXXXXXXXXXXXXXX")
+        assert saver.stdout
+        assert saver.stdout.read() == "returned\n"
+    assert saver.returncode == 0
+    assert len(backups(path)) == before + 1
+    assert contents(path)[0] == '{\n  "version": 3\n}'
+
+
+def test_a_lease_is_let_go_when_the_change_fails(strace: str, path: Path) -> None:
+    failing = "inject=renameat:error=EIO"
+    subprocess.run(
+        [
+            *(strace, "-f", "-o", os.devnull, "-e", "trace=renameat", "-e", failing),
+            *(sys.executable, "-c", SLOW.format(change="save_json_atomic(sys.argv[1], 1)"), path),
+        ],
+        capture_output=True,
+        check=False,
+    )
+    os.close(os.open(path, os.O_WRONLY | os.O_NONBLOCK))
+    assert len(list_backups(path)) == 3

@@ -64,6 +64,7 @@ class Settings(TypedDict):
     cache_entries: int
     backups_kept: int
     backups_max_age: float
+    backups_compressed_above: float
     lock_timeout: float
     durability: Literal["full", "process"]
 
@@ -428,13 +429,15 @@ class Backup:
         path: Where it is.
         time: When it was made, local time; pushed forward where needed to keep
             the backups of a file in order.
-        size: Its size in bytes.
+        size: The bytes of the file at `path`, which may be compressed.
+        compressed: Whether it is compressed: `path` then ends in `.gz`.
         fault: Why it cannot be restored, None if it can.
     """
 
     path: str
     time: datetime
     size: int
+    compressed: bool
     fault: str | None
 
 
@@ -442,7 +445,7 @@ def list_backups(file_path: FilePath) -> list[Backup]:
     """Tells the backups of a file, newest first, and reads each to see if it is whole.
 
     Only names that this package makes count: the file's own, `.backup.`, a
-    real date and time, and six digits.
+    real date and time, and six digits; and `.gz`, if it is compressed.
 
     Raises:
         JSONReadError: The folder could not be read.
@@ -453,6 +456,7 @@ def list_backups(file_path: FilePath) -> list[Backup]:
             path=os.path.join(folder, name),
             time=datetime.fromisoformat(record["time"]),
             size=record["size"],
+            compressed=record["compressed"],
             fault=record["fault"],
         )
         for name, record in _native.list_backups(file_path)
@@ -472,8 +476,8 @@ def restore_backup(
 
     Args:
         file_path: The file; it may be missing.
-        backup: Which, from `list_backups` or by its path or name. None: the
-            newest that is a JSON document.
+        backup: Which, from `list_backups` or by its path or name, with or
+            without `.gz`. None: the newest that is a JSON document.
         timeout: Seconds to wait for another writer. None: as configured.
 
     Returns:
@@ -561,6 +565,7 @@ def configure(
     cache_entries: int | None = None,
     backups_kept: int | None = None,
     backups_max_age: float | None = None,
+    backups_compressed_above: float | None = None,
     lock_timeout: float | None = None,
     durability: Literal["full", "process"] | None = None,
 ) -> Settings:
@@ -573,6 +578,9 @@ def configure(
         backups_kept: Backups of each file (10); 0 makes none.
         backups_max_age: Seconds after which a save removes one, but for the
             newest; at first infinite.
+        backups_compressed_above: Bytes above which a save compresses backups
+            with gzip, after it has let the file's lock go; at first infinite,
+            for never. They stay readable with `gzip.open`.
         lock_timeout: Seconds to wait for another writer (10.0).
         durability: "full", or "process" to skip every sync: files then survive
             a crash of the program, but not a power cut.
@@ -588,6 +596,7 @@ def configure(
         "cache_entries": cache_entries,
         "backups_kept": backups_kept,
         "backups_max_age": backups_max_age,
+        "backups_compressed_above": backups_compressed_above,
         "lock_timeout": lock_timeout,
         "durability": durability,
     }

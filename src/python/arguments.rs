@@ -46,3 +46,18 @@ pub(super) fn age(name: &str, seconds: f64) -> PyResult<Option<Duration>> {
     let age = timeout(name, seconds)?;
     Ok((age != Duration::MAX).then_some(age))
 }
+
+/// A number of bytes, given by the argument `name`; infinite for no limit.
+pub(super) fn size(name: &str, bytes: f64) -> PyResult<Option<u64>> {
+    if bytes.is_nan() || bytes < 0.0 {
+        return Err(PyValueError::new_err(format!(
+            "{name}={bytes}: must be a number of bytes, 0 or more"
+        )));
+    }
+    #[allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "what is larger than any file becomes the largest number"
+    )]
+    Ok(bytes.is_finite().then_some(bytes as u64))
+}

@@ -6,9 +6,10 @@ use std::sync::{Mutex, PoisonError};
 use pyo3::prelude::*;
 
 use super::arguments::FilePath;
-use super::raise::{Operation, decode_error};
-use super::saving::{encoded, options, saved, waiting};
-use crate::codec::{self, EncodeOptions};
+use super::loading::document_in;
+use super::raise::Operation;
+use super::saving::{closed, encoded, options, saved, waiting};
+use crate::codec::EncodeOptions;
 use crate::error::{Error, Result};
 use crate::settings;
 use crate::storage::store::{Locked, WriteOptions};
@@ -37,12 +38,10 @@ impl Edit {
     fn load<'py>(&self, py: Python<'py>) -> PyResult<(bool, Option<Bound<'py, PyAny>>)> {
         let found = waiting(py, &self.path, Operation::Read, |_| self.with(Locked::read))?;
         let Some(snapshot) = found else { return Ok((false, None)) };
-        let document = codec::decode(py, &snapshot.bytes)
-            .map_err(|error| decode_error(py, &self.path, error, snapshot.bytes.is_empty()))?;
-        Ok((true, Some(document)))
+        Ok((true, Some(document_in(py, &self.path, &snapshot)?)))
     }
 
-    /// Saves the edited document. Returns remarks for the log.
+    /// Saves the edited document and lets the lock go. Returns remarks for the log.
     #[pyo3(signature = (data, /, *, indent, ensure_ascii, sort_keys))]
     fn save<'py>(
         &self,
@@ -58,7 +57,12 @@ impl Edit {
         let written = waiting(py, &self.path, Operation::Write, |_| {
             self.with(|locked| locked.save(&text, &self.options))
         })?;
-        Ok(saved(&self.path, &text, &written))
+        let mut remarks = saved(&self.path, &text, &written);
+        // Not under the mutex: a second call must not wait for a compression.
+        if let Some(locked) = py.detach(|| self.take()) {
+            remarks.extend(closed(py, locked, &self.options));
+        }
+        Ok(remarks)
     }
 
     /// Lets the lock go.

@@ -9,7 +9,7 @@ use rustix::io::Errno;
 use super::arguments::FilePath;
 use super::documents::{Document, find, forget, keep, with_cache};
 use super::raise::{Operation, decode_error, storage_error};
-use crate::codec;
+use crate::codec::{self, DecodeError};
 use crate::error::{Error, Result};
 use crate::statistics::COUNTERS;
 use crate::storage::recovery;
@@ -61,9 +61,7 @@ pub(super) fn load_with_version(
     let FilePath(path) = path;
     let snapshot = read(py, &path)?;
     let version = py.detach(|| snapshot::version_of(&snapshot.bytes));
-    let document = codec::decode(py, &snapshot.bytes)
-        .map_err(|error| decode_error(py, &path, error, snapshot.bytes.is_empty()))?;
-    Ok((document, version))
+    Ok((document_in(py, &path, &snapshot)?, version))
 }
 
 /// Whether a load of `path` would be answered from the cache.
@@ -133,16 +131,27 @@ fn read(py: Python<'_>, path: &Path) -> PyResult<Snapshot> {
 
 fn decoded(py: Python<'_>, path: &Path, snapshot: Snapshot) -> PyResult<Arc<Document>> {
     COUNTERS.misses.count();
-    let document = codec::decode(py, &snapshot.bytes).map_err(|error| {
-        forget(path, Some(snapshot.identity.key()));
-        decode_error(py, path, error, snapshot.bytes.is_empty())
-    })?;
+    let document = document_in(py, path, &snapshot)
+        .inspect_err(|_| forget(path, Some(snapshot.identity.key())))?;
     let stable = snapshot.stable;
     let entry = Arc::new(entry_of(snapshot, document.unbind()));
     if stable {
         keep(path, &entry);
     }
     Ok(entry)
+}
+
+/// Decodes what was read, and remembers whether it is a document: a save over
+/// one that is not must not be quiet.
+pub(super) fn document_in<'py>(
+    py: Python<'py>,
+    path: &Path,
+    snapshot: &Snapshot,
+) -> PyResult<Bound<'py, PyAny>> {
+    let decoded = codec::decode(py, &snapshot.bytes);
+    let corrupt = matches!(decoded, Err(DecodeError::Corrupt { .. }));
+    with_cache(|cache| cache.note(snapshot.identity, corrupt));
+    decoded.map_err(|error| decode_error(py, path, error, snapshot.bytes.is_empty()))
 }
 
 fn entry_of(snapshot: Snapshot, document: Py<PyAny>) -> Document {

@@ -6,6 +6,7 @@ mod arguments;
 mod batching;
 mod documents;
 mod editing;
+mod host;
 mod loading;
 mod process;
 mod raise;

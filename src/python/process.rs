@@ -7,7 +7,7 @@ use pyo3::prelude::*;
 use pyo3::types::{IntoPyDict, PyDict};
 use pythonize::{depythonize, pythonize};
 
-use super::arguments::{age, timeout};
+use super::arguments::{age, size, timeout};
 use super::documents::{self, with_cache};
 use crate::settings;
 use crate::statistics::COUNTERS;
@@ -29,6 +29,7 @@ pub(super) fn configure<'py>(
     }
     timeout("lock_timeout", settings.lock_timeout)?;
     age("backups_max_age", settings.backups_max_age)?;
+    size("backups_compressed_above", settings.backups_compressed_above)?;
     let evicted = with_cache(|cache| cache.shrink(settings.cache_entries, settings.cache_bytes));
     settings::replace(settings);
     drop(evicted);

@@ -8,19 +8,21 @@ use pythonize::pythonize;
 use serde::Serialize;
 
 use super::arguments::{FilePath, age};
+use super::loading::detached;
 use super::raise::{Operation, storage_error};
-use super::saving::{options, saved, waiting};
+use super::saving::{closed, options, saved, waiting};
 use crate::codec::{self, DecodeError};
 use crate::error::{Error, Result};
 use crate::settings;
-use crate::storage::backup::Backup;
+use crate::storage::backup::{Backup, Opened};
 use crate::storage::store::{self, Locked};
 
 /// A backup as it is told to Python.
 #[derive(Serialize)]
 struct Record {
     time: String,
-    size: usize,
+    size: u64,
+    compressed: bool,
     /// Why it is no document; nothing if it is one.
     fault: Option<String>,
 }
@@ -32,13 +34,20 @@ pub(super) fn list_backups(
     path: FilePath,
 ) -> PyResult<Vec<(OsString, Bound<'_, PyAny>)>> {
     let FilePath(path) = path;
-    let found = waiting(py, &path, Operation::Read, |_| store::backups(&path))?;
-    let mut records = Vec::with_capacity(found.len());
-    for (backup, content) in found {
-        let size = content.as_ref().map_or(0, Vec::len);
+    let (target, backups) = waiting(py, &path, Operation::Read, |_| store::backups(&path))?;
+    let mut records = Vec::with_capacity(backups.len());
+    // One after the other, so that only one at a time is in memory.
+    for backup in backups {
+        let (size, content) = match detached(py, || Opened::open(&target, &backup)) {
+            Ok(Some(opened)) => (opened.size, py.detach(|| opened.read())),
+            // Pruned meanwhile.
+            Ok(None) => continue,
+            Err(error) => (0, Err(error)),
+        };
         let record = Record {
             time: backup.stamp.format("%Y-%m-%dT%H:%M:%S%.6f").to_string(),
             size,
+            compressed: backup.compressed,
             fault: fault(py, &content)?,
         };
         records.push((backup.name, pythonize(py, &record)?));
@@ -67,9 +76,17 @@ pub(super) fn restore_backup(
         let written = waiting(py, &path, Operation::Write, |_| locked.save(&bytes, &options))?;
         Ok((backup.name, saved(&path, &bytes, &written)))
     })();
-    // Letting a lock go may wait for a fork, which waits for the interpreter.
-    py.detach(|| drop(locked));
-    outcome
+    match outcome {
+        Ok((name, mut remarks)) => {
+            remarks.extend(closed(py, locked, &options));
+            Ok((name, remarks))
+        }
+        Err(error) => {
+            // Letting a lock go may wait for a fork, which waits for the interpreter.
+            py.detach(|| drop(locked));
+            Err(error)
+        }
+    }
 }
 
 /// Removes old backups. Returns the names of those removed.
@@ -105,10 +122,13 @@ fn choose(
 ) -> PyResult<(Backup, Vec<u8>)> {
     let mut faults = Vec::new();
     for backup in backups {
-        if name.is_some_and(|name| name != Path::new(&backup.name)) {
+        if name.is_some_and(|name| !backup.is_called(name)) {
             continue;
         }
-        let content = py.detach(|| locked.read_backup(&backup));
+        let content = py.detach(|| match locked.open_backup(&backup)? {
+            Some(opened) => opened.read(),
+            None => Err(Error::NotFound { path: path.to_path_buf() }),
+        });
         match (fault(py, &content)?, content) {
             (None, Ok(bytes)) => return Ok((backup, bytes)),
             (fault, _) => {

@@ -6,8 +6,9 @@ use std::sync::{Mutex, PoisonError};
 use chrono::Local;
 use pyo3::prelude::*;
 
-use super::arguments::{FilePath, age, timeout};
+use super::arguments::{FilePath, age, size, timeout};
 use super::documents::forget;
+use super::host::{self, Surroundings};
 use super::loading::detached;
 use super::raise::{Operation, encode_error, storage_error};
 use crate::codec::{self, EncodeOptions};
@@ -15,7 +16,7 @@ use crate::error::Result;
 use crate::settings::{self, Settings};
 use crate::statistics::COUNTERS;
 use crate::storage::lock::Signals;
-use crate::storage::store::{self, WriteOptions, Written};
+use crate::storage::store::{self, Locked, WriteOptions, Written};
 
 /// Saves `data` as the JSON document at `path`. Returns remarks for the log.
 #[pyfunction]
@@ -92,6 +93,13 @@ pub(super) fn saved(path: &Path, text: &[u8], written: &Written) -> Vec<String> 
     remarks(written)
 }
 
+/// Lets the lock of a finished write go, and returns what there is to remark.
+pub(super) fn closed(py: Python<'_>, locked: Locked, options: &WriteOptions) -> Vec<String> {
+    // Letting a lock go may wait for a fork, which waits for the interpreter.
+    let remarks = py.detach(|| locked.close(options));
+    remarks.iter().map(ToString::to_string).collect()
+}
+
 fn remarks(written: &Written) -> Vec<String> {
     written.remarks.iter().map(ToString::to_string).collect()
 }
@@ -106,12 +114,14 @@ pub(super) fn options(
         timeout: timeout("timeout", seconds.unwrap_or(settings.lock_timeout))?,
         backups_kept: if backup.unwrap_or(true) { settings.backups_kept } else { 0 },
         backups_max_age: age("backups_max_age", settings.backups_max_age)?,
+        compressed_above: size("backups_compressed_above", settings.backups_compressed_above)?,
         if_version: None,
         make_parents: false,
         skip_unchanged: true,
         durability: settings.durability,
         // With the interpreter's lock held, under which Python changes TZ.
         zone: *Local::now().offset(),
+        host: &Surroundings,
     })
 }
 
@@ -123,9 +133,14 @@ pub(super) fn waiting<T: Send>(
     act: impl Fn(&dyn Signals) -> Result<T> + Sync,
 ) -> PyResult<T> {
     let interpreter = Interpreter::default();
-    detached(py, || act(&interpreter)).map_err(|error| {
+    let outcome = detached(py, || act(&interpreter));
+    if let Some(raised) = interpreter.raised().or_else(host::raised) {
         forget(path, None);
-        interpreter.raised().unwrap_or_else(|| storage_error(py, operation, &error))
+        return Err(raised);
+    }
+    outcome.map_err(|error| {
+        forget(path, None);
+        storage_error(py, operation, &error)
     })
 }
 

@@ -1,24 +1,30 @@
-//! Backups: `<name>.backup.<YYYYmmdd_HHMMSS>_<microseconds>` beside the file.
+//! Backups: `<name>.backup.<YYYYmmdd_HHMMSS>_<microseconds>` beside the file,
+//! and `.gz` behind that once compressed.
 //!
 //! A backup is a hard link to the inode that a save is about to replace: no
-//! copy, and no second sync.
+//! copy, and no second sync. Where somebody may still write into that inode, it
+//! is a synced copy.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::Path;
 use std::time::Duration;
 
 use chrono::{FixedOffset, NaiveDateTime, TimeDelta, Utc};
 use rustix::fs::{self, AtFlags, Dir, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
+use super::compression::gunzip;
 use super::identity::Identity;
+use super::lease::Lease;
 use super::target::Target;
 use super::temporary::Temporary;
 use crate::error::Result;
 
 const MARK: &[u8] = b".backup.";
+const COMPRESSED: &[u8] = b".gz";
 const FORMAT: &str = "%Y%m%d_%H%M%S_%6f";
 /// `NAME_MAX` of every Linux file system with hard links.
 const LONGEST_NAME: usize = 255;
@@ -32,6 +38,37 @@ pub struct Backup {
     pub stamp: NaiveDateTime,
     /// Its name, beside the file's.
     pub name: OsString,
+    /// Whether it is compressed.
+    pub compressed: bool,
+    /// Whether it is there in both forms: its compression was cut short after
+    /// the compressed one was published. `name` is then the plain one.
+    pub doubled: bool,
+}
+
+impl Backup {
+    fn plain(target: &Target, stamp: NaiveDateTime) -> Self {
+        let name = name_for(&target.name, stamp);
+        Self { stamp, name, compressed: false, doubled: false }
+    }
+
+    /// Its name while it is not compressed.
+    #[must_use]
+    pub fn plain_name(&self) -> &OsStr {
+        plain_name(&self.name)
+    }
+
+    /// Its name once it is compressed.
+    #[must_use]
+    pub fn compressed_name(&self) -> OsString {
+        compressed_name(self.plain_name())
+    }
+
+    /// Whether `name` is its name, in either form: it may have been compressed
+    /// since somebody was told of it.
+    #[must_use]
+    pub fn is_called(&self, name: &Path) -> bool {
+        plain_name(name.as_os_str()) == self.plain_name()
+    }
 }
 
 /// The backups of `target`, oldest first. Only names that this package makes
@@ -46,17 +83,25 @@ pub fn list(target: &Target) -> Result<Vec<Backup>> {
     for entry in Dir::read_from(&target.folder).map_err(failed)? {
         let entry = entry.map_err(failed)?;
         let name = OsStr::from_bytes(entry.file_name().to_bytes());
-        let Some(stamp) = stamp_of(name, &target.name) else { continue };
+        let plain = plain_name(name);
+        let Some(stamp) = stamp_of(plain, &target.name) else { continue };
         let kind = match entry.file_type() {
             FileType::Unknown => fs::statat(&target.folder, name, AtFlags::SYMLINK_NOFOLLOW)
                 .map_or(FileType::Unknown, |stat| FileType::from_raw_mode(stat.st_mode)),
             kind => kind,
         };
         if kind == FileType::RegularFile {
-            backups.push(Backup { stamp, name: name.to_os_string() });
+            let compressed = name != plain;
+            backups.push(Backup { stamp, name: name.into(), compressed, doubled: false });
         }
     }
+    // By stamp, then by name: of two forms the plain one comes first, and stays.
     backups.sort_unstable();
+    backups.dedup_by(|second, first| {
+        let same = second.stamp == first.stamp;
+        first.doubled |= same;
+        same
+    });
     Ok(backups)
 }
 
@@ -80,73 +125,79 @@ pub fn require_room(target: &Target) -> Result<()> {
 ///
 /// When the backup cannot be looked at.
 pub fn is_live(target: &Target, backup: &Backup, live: &Stat) -> Result<bool> {
-    let stat = fs::statat(&target.folder, &backup.name, AtFlags::SYMLINK_NOFOLLOW)
-        .map_err(|errno| target.failed("fstatat of a backup", errno))?;
-    Ok(Identity::of(&stat).key() == Identity::of(live).key())
+    match fs::statat(&target.folder, &backup.name, AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(stat) => Ok(Identity::of(&stat).key() == Identity::of(live).key()),
+        // Compressed since, as a live file never is.
+        Err(Errno::NOENT) => Ok(false),
+        Err(errno) => Err(target.failed("fstatat of a backup", errno)),
+    }
 }
 
-/// Backs up the file that `live` describes under a new name, later than every
-/// name in `existing`. By a hard link; where the file system or its policy
-/// refuses one, by a synced copy.
+/// Backs up the live file under a new name, later than every name in
+/// `existing`. With a `lease`, by a hard link; without one, or where the file
+/// system or its policy refuses links, by a synced copy.
 ///
 /// # Errors
 ///
 /// When neither can be made.
 pub fn take(
     target: &Target,
-    live: &Stat,
+    lease: Option<&Lease>,
     existing: &[Backup],
     zone: FixedOffset,
 ) -> Result<Backup> {
     let mut stamp = next_stamp(existing, zone);
     loop {
-        let name = name_for(&target.name, stamp);
-        // Under a second name the old content stays open to changes in place: a
-        // link would let the backup change with it.
-        let linked = if live.st_nlink > 1 {
-            Err(Errno::MLINK)
+        let backup = Backup::plain(target, stamp);
+        let name = &backup.name;
+        let linked = if is_taken(target, &backup.compressed_name())? {
+            Err(Errno::EXIST)
+        } else if lease.is_some() {
+            fs::linkat(&target.folder, &target.name, &target.folder, name, AtFlags::empty())
         } else {
-            fs::linkat(&target.folder, &target.name, &target.folder, &name, AtFlags::empty())
+            // Whoever can still write into the old content would write into
+            // the backup.
+            Err(Errno::MLINK)
         };
         match linked {
-            Ok(()) => return Ok(Backup { stamp, name }),
+            Ok(()) => return Ok(backup),
             Err(Errno::EXIST) => stamp += TimeDelta::microseconds(1),
             Err(Errno::PERM | Errno::OPNOTSUPP | Errno::MLINK | Errno::NOSYS) => {
-                copy(target, live, &name)?;
-                return Ok(Backup { stamp, name });
+                // A rename, unlike a link, would replace what is there.
+                if is_taken(target, name)? {
+                    stamp += TimeDelta::microseconds(1);
+                    continue;
+                }
+                copy(target, &target.name, name)?;
+                return Ok(backup);
             }
             Err(errno) => return Err(target.failed("link of a backup", errno)),
         }
     }
 }
 
-/// Turns the file itself into its newest backup: a deletion that keeps it.
+/// Gives a backup that is a link an inode of its own.
 ///
 /// # Errors
 ///
-/// When the rename fails.
-pub fn retire(target: &Target, existing: &[Backup], zone: FixedOffset) -> Result<Backup> {
-    let mut stamp = next_stamp(existing, zone);
-    loop {
-        let name = name_for(&target.name, stamp);
-        let flags = fs::RenameFlags::NOREPLACE;
-        match fs::renameat_with(&target.folder, &target.name, &target.folder, &name, flags) {
-            Ok(()) => return Ok(Backup { stamp, name }),
-            Err(Errno::EXIST) => stamp += TimeDelta::microseconds(1),
-            Err(errno) => return Err(target.failed("rename to a backup", errno)),
-        }
-    }
+/// When the copy cannot be made; the backup is then as it was.
+pub fn part(target: &Target, backup: &Backup) -> Result<()> {
+    copy(target, &backup.name, &backup.name)
 }
 
-/// Takes back a backup whose save did not happen. Left in place it would share
-/// its inode with the live file, and change with it.
+/// Removes a backup, in both forms. One that is gone already is no error.
 ///
 /// # Errors
 ///
-/// When the unlink fails.
+/// When an unlink fails.
 pub fn discard(target: &Target, backup: &Backup) -> Result<()> {
-    fs::unlinkat(&target.folder, &backup.name, AtFlags::empty())
-        .map_err(|errno| target.failed("unlink of a backup", errno))
+    // In this order: whoever is compressing it finds the plain one gone, and
+    // removes what was made of it.
+    let plain = unlink(target, backup.plain_name())?;
+    if backup.doubled || !plain {
+        unlink(target, &backup.compressed_name())?;
+    }
+    Ok(())
 }
 
 /// The backups of `target` that an operator may count on, newest first: not
@@ -167,16 +218,52 @@ pub fn newest_first(target: &Target) -> Result<Vec<Backup>> {
     Ok(backups)
 }
 
-/// The content of a backup.
-///
-/// # Errors
-///
-/// When it cannot be read.
-pub fn read(target: &Target, backup: &Backup) -> Result<Vec<u8>> {
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let file = fs::openat(&target.folder, &backup.name, flags, Mode::empty())
-        .map_err(|errno| target.failed("open of a backup", errno))?;
-    read_whole(&File::from(file)).map_err(|error| target.failed("read of a backup", error))
+/// A backup, open. It can be read even when it is removed or compressed
+/// meanwhile.
+#[derive(Debug)]
+pub struct Opened<'a> {
+    target: &'a Target,
+    file: File,
+    compressed: bool,
+    /// Bytes that it takes up.
+    pub size: u64,
+}
+
+impl<'a> Opened<'a> {
+    /// Opens a backup in the form that it has now, or finds none any more.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be opened.
+    pub fn open(target: &'a Target, backup: &Backup) -> Result<Option<Self>> {
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        // The plain one first: it goes when the other is there.
+        for compressed in [false, true] {
+            let name = if compressed { &backup.compressed_name() } else { backup.plain_name() };
+            let file = match fs::openat(&target.folder, name, flags, Mode::empty()) {
+                Ok(file) => File::from(file),
+                Err(Errno::NOENT) => continue,
+                Err(errno) => return Err(target.failed("open of a backup", errno)),
+            };
+            let size =
+                file.metadata().map_err(|error| target.failed("fstat of a backup", error))?.len();
+            return Ok(Some(Self { target, file, compressed, size }));
+        }
+        Ok(None)
+    }
+
+    /// The content that was backed up.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be read or decompressed, or is larger than the memory.
+    pub fn read(&self) -> Result<Vec<u8>> {
+        if self.compressed {
+            gunzip(&self.file).map_err(|error| self.target.failed("gunzip of a backup", error))
+        } else {
+            read_whole(&self.file).map_err(|error| self.target.failed("read of a backup", error))
+        }
+    }
 }
 
 /// Those of `backups` (oldest first) that are to go: more than `kept`, or older
@@ -200,14 +287,18 @@ pub fn surplus(
     backups.into_iter().enumerate().filter(goes).map(|(_, backup)| backup).collect()
 }
 
-fn copy(target: &Target, live: &Stat, name: &OsStr) -> Result<()> {
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let file = fs::openat(&target.folder, &target.name, flags, Mode::empty())
+/// Copies a file in the target's folder to the name `to`, synced, with its
+/// owner, mode and extended attributes.
+fn copy(target: &Target, from: &OsStr, to: &OsStr) -> Result<()> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = fs::openat(&target.folder, from, flags, Mode::empty())
+        .map(File::from)
         .map_err(|errno| target.failed("open", errno))?;
-    let bytes = read_whole(&File::from(file)).map_err(|error| target.failed("read", error))?;
-    let mut temporary = Temporary::create(target, Some(live))?;
-    temporary.fill(&bytes, true)?;
-    temporary.rename(name)
+    let stat = fs::fstat(&file).map_err(|errno| target.failed("fstat", errno))?;
+    let mut temporary = Temporary::resembling(target, &stat, &file)?;
+    temporary.fill_with(|mut copy| io::copy(&mut &file, &mut copy).map(drop))?;
+    temporary.sync()?;
+    temporary.rename(to)
 }
 
 /// Reads a file to its end, or fails with an error where memory runs out.
@@ -239,6 +330,35 @@ fn next_stamp(existing: &[Backup], zone: FixedOffset) -> NaiveDateTime {
 /// reads the environment, which another thread may be changing.
 fn now(zone: FixedOffset) -> NaiveDateTime {
     Utc::now().with_timezone(&zone).naive_local()
+}
+
+/// Whether there was something to unlink.
+fn unlink(target: &Target, name: &OsStr) -> Result<bool> {
+    match fs::unlinkat(&target.folder, name, AtFlags::empty()) {
+        Ok(()) => Ok(true),
+        Err(Errno::NOENT) => Ok(false),
+        Err(errno) => Err(target.failed("unlink of a backup", errno)),
+    }
+}
+
+/// Whether there is something of this name: a file, or anything else.
+fn is_taken(target: &Target, name: &OsStr) -> Result<bool> {
+    match fs::statat(&target.folder, name, AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(_) => Ok(true),
+        Err(Errno::NOENT | Errno::NAMETOOLONG) => Ok(false),
+        Err(errno) => Err(target.failed("fstatat of a backup", errno)),
+    }
+}
+
+fn plain_name(name: &OsStr) -> &OsStr {
+    let name = name.as_bytes();
+    OsStr::from_bytes(name.strip_suffix(COMPRESSED).unwrap_or(name))
+}
+
+fn compressed_name(plain: &OsStr) -> OsString {
+    let mut name = plain.to_os_string();
+    name.push(OsStr::from_bytes(COMPRESSED));
+    name
 }
 
 fn name_for(name: &OsStr, stamp: NaiveDateTime) -> OsString {

@@ -17,9 +17,10 @@ use super::identity::{FileKey, Identity};
 use super::journal::{self, Change, Journal, Name};
 use super::lock::{Deadline, Signals};
 use super::recovery;
+use super::remark::Remark;
 use super::sidecar;
 use super::snapshot::Snapshot;
-use super::store::{Backups, Locked, Preparation, Prepared, WriteOptions, Written};
+use super::store::{BackedUp, Locked, Preparation, Prepared, WriteOptions, Written};
 use super::target::Target;
 use crate::error::{Error, Result};
 use crate::settings::Durability;
@@ -73,10 +74,12 @@ pub fn save_many(
         sync_contents(&changed, &in_place)?;
     }
     COUNTERS.unchanged_saves.add(in_place.len() as u64);
-    if !changed.is_empty() {
-        for (index, done) in publish(changed, options, &deadline, signals)? {
-            written[index] = done;
-        }
+    for (index, done) in publish(changed, options, &deadline, signals)? {
+        written[index] = done;
+    }
+    drop(in_place);
+    for (index, locked) in files {
+        written[index].remarks.extend(locked.close(options));
     }
     COUNTERS.batches.count();
     Ok(written)
@@ -133,14 +136,17 @@ fn publish(
     deadline: &Deadline,
     signals: &dyn Signals,
 ) -> Result<Vec<(usize, Written)>> {
+    if changed.is_empty() {
+        return Ok(Vec::new());
+    }
     let folders = Folders::of(&changed)?;
     let locks = folders.lock(deadline, signals)?;
-    let backups = back_up(&changed, options)?;
+    let backed_up = back_up(&changed, options)?;
     let full = options.durability == Durability::Full;
     let decided = folders.decide(&changed, options, full);
     let decision = match decided {
         Ok(decision) => decision,
-        Err(error) => return Err(take_back(error, &changed, &backups)),
+        Err(error) => return Err(take_back(error, &changed, &backed_up)),
     };
     for change in &changed {
         change_identity(change);
@@ -150,43 +156,44 @@ fn publish(
     let mut locked = Vec::with_capacity(changed.len());
     for Changed { index, locked: file, prepared } in changed {
         prepared.temporary.leave();
-        let replaced = prepared.live.map(|live| Identity::of(&live).key());
-        done.push((index, Written { replaced, remarks: prepared.remarks }));
+        done.push((index, prepared.written));
         locked.push(file);
     }
     let ways = folders.by_way();
     recovery::complete(&decision, &ways, true, full)
         .map_err(|cause| Error::Unfinished { path: first, cause: Box::new(cause) })?;
     // What cannot be removed is found by the next use, and is nothing to do.
-    done[0].1.remarks.extend(recovery::close(&ways).err());
+    done[0].1.remarks.extend(recovery::close(&ways).err().map(Remark::from));
     drop(locks);
-    for (((_, written), file), backups) in done.iter_mut().zip(locked).zip(backups) {
-        file.prune_surplus(&backups.all, options, &mut written.remarks);
+    for (((_, written), file), backed_up) in done.iter_mut().zip(locked).zip(backed_up) {
+        let backups = file.let_go(backed_up, &mut written.remarks);
+        file.tidy(backups, options, &mut written.remarks);
     }
     Ok(done)
 }
 
-fn back_up(changed: &[Changed<'_>], options: &WriteOptions) -> Result<Vec<Backups>> {
-    let mut backups = Vec::with_capacity(changed.len());
+fn back_up(changed: &[Changed<'_>], options: &WriteOptions) -> Result<Vec<BackedUp>> {
+    let mut backed_up = Vec::with_capacity(changed.len());
     for change in changed {
-        match change.locked.back_up(change.prepared.live.as_ref(), options) {
-            Ok(taken) => backups.push(taken),
-            Err(error) => return Err(take_back(error, changed, &backups)),
+        match change.locked.back_up(change.prepared.kept.as_ref(), options) {
+            Ok(taken) => backed_up.push(taken),
+            Err(error) => return Err(take_back(error, changed, &backed_up)),
         }
     }
-    Ok(backups)
+    Ok(backed_up)
 }
 
-fn take_back(error: Error, changed: &[Changed<'_>], backups: &[Backups]) -> Error {
-    let taken = changed.iter().zip(backups);
-    taken.fold(error, |error, (change, backups)| backups.take_back(error, change.target()))
+fn take_back(error: Error, changed: &[Changed<'_>], backed_up: &[BackedUp]) -> Error {
+    let taken = changed.iter().zip(backed_up);
+    taken.fold(error, |error, (change, backed_up)| change.locked.take_back(error, backed_up))
 }
 
 /// Makes every reader that has the old content cached look again, and find the
 /// journal: it cannot tell otherwise, should this writer die before the rename.
 fn change_identity(change: &Changed<'_>) {
-    let Some(live) = &change.prepared.live else { return };
-    let Target { folder, name, .. } = change.target();
+    let target = change.target();
+    let Ok(Some(live)) = target.stat() else { return };
+    let Target { folder, name, .. } = target;
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     // A chmod to the mode that it has sets the ctime. Where it fails, the
     // batch stands all the same.

@@ -4,11 +4,15 @@
 pub mod atomic;
 pub mod backup;
 pub mod batch;
+pub mod compression;
 pub mod fork;
+pub mod host;
 pub mod identity;
 pub mod journal;
+pub mod lease;
 pub mod lock;
 pub mod recovery;
+pub mod remark;
 pub mod sidecar;
 pub mod snapshot;
 pub mod store;

@@ -9,11 +9,11 @@ use chrono::FixedOffset;
 use rustix::fs::{self, Access, AtFlags, CWD};
 use rustix::io::Errno;
 
+use super::backup::{self, Backup, Opened};
 use super::identity::FileKey;
 use super::journal::{self, Found, Journal};
 use super::lock::{self, Deadline, Lock, Signals};
 use super::snapshot::{self, Snapshot};
-use super::store;
 use super::target::Target;
 use crate::error::{Error, Result};
 use crate::statistics::COUNTERS;
@@ -296,13 +296,27 @@ fn is_there(target: &Target, name: &Path) -> Result<bool> {
     }
 }
 
-/// Backs up what is about to be replaced, unless its backup was made before the
-/// batch was interrupted: another program may have replaced the file since.
+/// Backs up what is about to be replaced, by a copy: since the batch was
+/// interrupted another program may have replaced the file, or opened it to write
+/// into what its backup is a link to.
 fn back_up(folder: &Target, name: &Path, zone: Option<i32>) -> Result<()> {
     let Some(zone) = zone.and_then(FixedOffset::east_opt) else { return Ok(()) };
     let file = journal::follow(folder, Path::new("."))?.called(name);
     let Some(live) = file.stat()? else { return Ok(()) };
-    store::back_up(&file, &live, zone).map(drop)
+    let backups = backup::list(&file)?;
+    match backups.last() {
+        Some(newest) if backup::is_live(&file, newest, &live)? => backup::part(&file, newest),
+        Some(newest) if is_copy(&file, newest)? => Ok(()),
+        _ => backup::take(&file, None, &backups, zone).map(drop),
+    }
+}
+
+/// Whether a backup holds just what the file holds: one that was killed in here
+/// has made it.
+fn is_copy(file: &Target, backup: &Backup) -> Result<bool> {
+    let Some(opened) = Opened::open(file, backup)? else { return Ok(false) };
+    let live = snapshot::read_at(&file.folder, Path::new(&file.name), &file.spelt)?;
+    Ok(opened.read().is_ok_and(|bytes| bytes == live.bytes))
 }
 
 /// What the file holds once its batch has been completed.

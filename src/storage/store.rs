@@ -8,13 +8,17 @@ use chrono::FixedOffset;
 use rustix::fs::{self, AtFlags, Stat};
 
 use super::atomic;
-use super::backup::{self, Backup};
+use super::backup::{self, Backup, Opened};
+use super::compression;
+use super::host::Host;
 use super::identity::{FileKey, Identity};
+use super::lease::Lease;
 use super::lock::{Deadline, Lock, Signals};
 use super::recovery;
+use super::remark::Remark;
 use super::snapshot::{MISSING, Snapshot, read_at, version_of};
 use super::target::Target;
-use super::temporary::{self, Temporary};
+use super::temporary::{self, Leftover, Temporary};
 use crate::error::{Error, Result};
 use crate::settings::Durability;
 use crate::statistics::COUNTERS;
@@ -28,6 +32,8 @@ pub struct WriteOptions {
     pub backups_kept: usize,
     /// How old a backup may become; the newest is kept however old.
     pub backups_max_age: Option<Duration>,
+    /// Bytes above which a backup is compressed.
+    pub compressed_above: Option<u64>,
     /// What the file's version must be, if that matters.
     pub if_version: Option<String>,
     /// Whether missing folders on the way are made.
@@ -40,6 +46,8 @@ pub struct WriteOptions {
     pub durability: Durability,
     /// The local time zone, for the names of backups.
     pub zone: FixedOffset,
+    /// The program around the storage core.
+    pub host: &'static dyn Host,
 }
 
 /// A write that happened.
@@ -49,7 +57,7 @@ pub struct Written {
     pub replaced: Option<FileKey>,
     /// What went wrong beside it (a backup that could not be pruned): for the
     /// log, since the write itself stands.
-    pub remarks: Vec<Error>,
+    pub remarks: Vec<Remark>,
 }
 
 /// A data file that nobody else may write, until dropped.
@@ -111,7 +119,7 @@ impl Locked {
     ///
     /// Any [`Error`]; but for [`Error::NotDurable`] the file is as it was.
     pub fn save(&self, bytes: &[u8], options: &WriteOptions) -> Result<Written> {
-        let Prepared { temporary, live, mut remarks } = match self.prepare(bytes, options)? {
+        let Prepared { temporary, kept, mut written } = match self.prepare(bytes, options)? {
             Preparation::InPlace(same) => {
                 if options.durability == Durability::Full {
                     self.settle(&same)?;
@@ -124,13 +132,9 @@ impl Locked {
         if options.durability == Durability::Full {
             temporary.sync()?;
         }
-        let backups = self.back_up(live.as_ref(), options)?;
-        if let Err(error) = atomic::replace(&self.target, temporary) {
-            return Err(backups.take_back(error, &self.target));
-        }
-        self.sync_folder(options)?;
-        self.prune_surplus(&backups.all, options, &mut remarks);
-        Ok(Written { replaced: live.map(|live| Identity::of(&live).key()), remarks })
+        let replace = || atomic::replace(&self.target, temporary);
+        self.change(kept.as_ref(), options, replace, &mut written.remarks)?;
+        Ok(written)
     }
 
     /// Writes `bytes` beside the file, but not to the disk, if there is
@@ -142,10 +146,13 @@ impl Locked {
     pub(super) fn prepare(&self, bytes: &[u8], options: &WriteOptions) -> Result<Preparation<'_>> {
         self.require_own()?;
         let target = &self.target;
-        if options.backups_kept > 0 {
+        let live = target.stat()?;
+        // What nobody could read may be all there is: no setting lets it go.
+        let corrupt = live.is_some_and(|live| options.host.found_corrupt(&Identity::of(&live)));
+        let keep = options.backups_kept > 0 || corrupt;
+        if keep {
             backup::require_room(target)?;
         }
-        let live = target.stat()?;
         self.check_version(live.as_ref(), options)?;
         if options.skip_unchanged
             && let Some(live) = &live
@@ -153,10 +160,16 @@ impl Locked {
         {
             return Ok(Preparation::InPlace(same));
         }
-        let remarks = temporary::sweep(target);
+        let remarks = self.sweep(options);
         let mut temporary = Temporary::create(target, live.as_ref())?;
-        temporary.fill(bytes, false)?;
-        Ok(Preparation::Change(Prepared { temporary, live, remarks }))
+        temporary.fill(bytes)?;
+        let replaced = live.as_ref().map(|live| Identity::of(live).key());
+        let kept = live.filter(|_| keep).map(|stat| Kept { stat, corrupt });
+        Ok(Preparation::Change(Prepared {
+            temporary,
+            kept,
+            written: Written { replaced, remarks },
+        }))
     }
 
     /// Removes the file, keeping its content as the newest backup.
@@ -169,17 +182,13 @@ impl Locked {
         let target = &self.target;
         let live = target.stat()?.ok_or_else(|| missing(target))?;
         self.check_version(Some(&live), options)?;
-        let mut remarks = temporary::sweep(target);
-        let mut backups = Vec::new();
-        if options.backups_kept > 0 {
-            backups = backup::list(target)?;
-            backups.push(backup::retire(target, &backups, options.zone)?);
-        } else {
+        let mut remarks = self.sweep(options);
+        let unlink = || {
             fs::unlinkat(&target.folder, &target.name, AtFlags::empty())
-                .map_err(|errno| target.failed("unlink", errno))?;
-        }
-        self.sync_folder(options)?;
-        self.prune_surplus(&backups, options, &mut remarks);
+                .map_err(|errno| target.failed("unlink", errno))
+        };
+        let kept = (options.backups_kept > 0).then_some(Kept { stat: live, corrupt: false });
+        self.change(kept.as_ref(), options, unlink, &mut remarks)?;
         Ok(Written { replaced: Some(Identity::of(&live).key()), remarks })
     }
 
@@ -192,13 +201,30 @@ impl Locked {
         backup::newest_first(&self.target)
     }
 
-    /// The content of a backup.
+    /// Opens a backup, or finds none any more.
     ///
     /// # Errors
     ///
-    /// When it cannot be read.
-    pub fn read_backup(&self, backup: &Backup) -> Result<Vec<u8>> {
-        backup::read(&self.target, backup)
+    /// When it cannot be opened.
+    pub fn open_backup(&self, backup: &Backup) -> Result<Option<Opened<'_>>> {
+        Opened::open(&self.target, backup)
+    }
+
+    /// Lets the lock go after a write, and only then compresses backups: nobody
+    /// waits for that.
+    #[must_use]
+    pub fn close(self, options: &WriteOptions) -> Vec<Remark> {
+        let Self { target, lock } = self;
+        let Some(above) = options.compressed_above else { return Vec::new() };
+        let backups = match backup::list(&target) {
+            Ok(backups) => backups,
+            Err(error) => return vec![error.into()],
+        };
+        let (begun, mut failures) = compression::begin(&target, &backups, above);
+        drop(lock);
+        let sync = options.durability == Durability::Full;
+        failures.extend(begun.into_iter().filter_map(|begun| begun.finish(sync).err()));
+        failures.into_iter().map(Remark::from).collect()
     }
 
     /// Removes the backups that are too many or too old. Returns their names.
@@ -209,7 +235,12 @@ impl Locked {
     pub fn prune(&self, options: &WriteOptions) -> Result<Vec<OsString>> {
         let WriteOptions { backups_kept: kept, backups_max_age: max_age, zone, .. } = *options;
         self.require_own()?;
-        let surplus = backup::surplus(backup::list(&self.target)?, kept, max_age, zone);
+        let mut backups = self.backups()?;
+        backups.reverse();
+        for doubled in backups.iter().filter(|backup| backup.doubled) {
+            compression::settle(&self.target, doubled)?;
+        }
+        let surplus = backup::surplus(backups, kept, max_age, zone);
         for backup in &surplus {
             backup::discard(&self.target, backup)?;
         }
@@ -253,38 +284,128 @@ impl Locked {
         atomic::sync_folder(&self.target)
     }
 
-    /// Backs up the content that is about to be replaced, if backups are made.
+    /// Removes what dead writers left; but where the file is no document, one of
+    /// their temporary files may be the only good copy.
+    fn sweep(&self, options: &WriteOptions) -> Vec<Remark> {
+        let (leftovers, failures) = temporary::leftovers(&self.target);
+        let mut remarks: Vec<Remark> = failures.into_iter().map(Remark::from).collect();
+        if leftovers.is_empty() {
+            return remarks;
+        }
+        let parses = match self.read() {
+            Ok(found) => found.is_none_or(|found| options.host.parses(&found.bytes)),
+            Err(error) => {
+                remarks.push(error.into());
+                false
+            }
+        };
+        if parses {
+            let failed = |leftover: &Leftover| leftover.remove(&self.target).err();
+            remarks.extend(leftovers.iter().filter_map(failed).map(Remark::from));
+        } else {
+            let names = leftovers.into_iter().map(|leftover| leftover.name).collect();
+            remarks.push(Remark::LeftoversKept { names });
+        }
+        remarks
+    }
+
+    /// Makes a change that takes the file's content away, durable when this
+    /// returns, with a backup of what is to be `kept`.
+    fn change(
+        &self,
+        kept: Option<&Kept>,
+        options: &WriteOptions,
+        change: impl FnOnce() -> Result<()>,
+        remarks: &mut Vec<Remark>,
+    ) -> Result<()> {
+        let backed_up = self.back_up(kept, options)?;
+        if let Err(error) = change() {
+            return Err(self.take_back(error, &backed_up));
+        }
+        let backups = self.let_go(backed_up, remarks);
+        if options.durability == Durability::Full {
+            atomic::sync_folder(&self.target)?;
+        }
+        self.tidy(backups, options, remarks);
+        Ok(())
+    }
+
+    /// Backs up what is to be kept: by a link or a copy made now, unless a
+    /// writer that was killed has left just that.
     ///
     /// # Errors
     ///
     /// When the folder cannot be read, or the backup not be made.
-    pub(super) fn back_up(&self, live: Option<&Stat>, options: &WriteOptions) -> Result<Backups> {
-        match live {
-            Some(live) if options.backups_kept > 0 => back_up(&self.target, live, options.zone),
-            _ => Ok(Backups::default()),
+    pub(super) fn back_up(&self, kept: Option<&Kept>, options: &WriteOptions) -> Result<BackedUp> {
+        let Some(Kept { stat: live, corrupt }) = kept else { return Ok(BackedUp::default()) };
+        let target = &self.target;
+        let mut all = backup::list(target)?;
+        let left = match all.last() {
+            Some(newest) => backup::is_live(target, newest, live)?,
+            None => false,
+        };
+        // Under another name the old content would stay open to changes.
+        let lone = live.st_nlink == if left { 2 } else { 1 };
+        let lease = if lone { Lease::take(target, live, options.host) } else { None };
+        if left
+            && lease.is_none()
+            && let Some(unsafe_link) = all.pop()
+        {
+            backup::discard(target, &unsafe_link)?;
+        }
+        if !left || lease.is_none() {
+            all.push(backup::take(target, lease.as_ref(), &all, options.zone)?);
+        }
+        Ok(BackedUp { all, lease, corrupt: *corrupt })
+    }
+
+    /// Takes the newest backup back after `error` kept its change from
+    /// happening; `error` then says if that failed too.
+    pub(super) fn take_back(&self, error: Error, backed_up: &BackedUp) -> Error {
+        let Some(taken) = backed_up.all.last() else { return error };
+        match backup::discard(&self.target, taken) {
+            Ok(()) => error,
+            Err(also) => {
+                error.followed_by(&also, &format!("remove {} by hand", taken.name.display()))
+            }
         }
     }
 
-    fn sync_folder(&self, options: &WriteOptions) -> Result<()> {
-        match options.durability {
-            Durability::Full => atomic::sync_folder(&self.target),
-            Durability::Process => Ok(()),
+    /// Lets whoever waited open the replaced content, once it is the backup's
+    /// alone no more. Returns the backups.
+    pub(super) fn let_go(&self, backed_up: BackedUp, remarks: &mut Vec<Remark>) -> Vec<Backup> {
+        let BackedUp { all, lease, corrupt } = backed_up;
+        if let (Some(lease), Some(taken)) = (lease, all.last()) {
+            // Whoever waits has the old inode, which is the backup's.
+            lease.end(|| {
+                let parted = backup::part(&self.target, taken);
+                remarks.extend(parted.err().map(Remark::from));
+            });
         }
+        if let (true, Some(newest)) = (corrupt, all.last()) {
+            remarks.push(Remark::CorruptReplaced { kept: newest.name.clone() });
+        }
+        all
     }
 
-    /// Lets old backups go; not before the new content is safe.
-    pub(super) fn prune_surplus(
+    /// Lets old backups go; not before the new content is safe. What cannot be
+    /// removed does not undo a save.
+    pub(super) fn tidy(
         &self,
-        backups: &[Backup],
+        backups: Vec<Backup>,
         options: &WriteOptions,
-        remarks: &mut Vec<Error>,
+        remarks: &mut Vec<Remark>,
     ) {
+        if options.backups_kept == 0 {
+            return;
+        }
         let WriteOptions { backups_kept: kept, backups_max_age: max_age, zone, .. } = *options;
-        let surplus = backup::surplus(backups.to_vec(), kept, max_age, zone);
-        // What cannot be removed does not undo a save.
-        remarks.extend(
-            surplus.iter().filter_map(|backup| backup::discard(&self.target, backup).err()),
-        );
+        let doubled = backups.iter().filter(|backup| backup.doubled);
+        let settled = doubled.map(|backup| compression::settle(&self.target, backup));
+        remarks.extend(settled.filter_map(Result::err).map(Remark::from));
+        let surplus = backup::surplus(backups, kept, max_age, zone);
+        let discarded = surplus.iter().map(|backup| backup::discard(&self.target, backup));
+        remarks.extend(discarded.filter_map(Result::err).map(Remark::from));
     }
 }
 
@@ -300,47 +421,27 @@ pub(super) enum Preparation<'a> {
 pub(super) struct Prepared<'a> {
     /// The new content.
     pub(super) temporary: Temporary<'a>,
-    /// The file that is to be replaced.
-    pub(super) live: Option<Stat>,
-    /// What went wrong beside it.
-    pub(super) remarks: Vec<Error>,
+    /// The content to be backed up.
+    pub(super) kept: Option<Kept>,
+    /// What can be told of the write so far.
+    pub(super) written: Written,
+}
+
+/// Content that a backup is to keep.
+pub(super) struct Kept {
+    stat: Stat,
+    /// Whether a reader has found it to be no document.
+    corrupt: bool,
 }
 
 /// A file's backups, oldest first.
 #[derive(Debug, Default)]
-pub(super) struct Backups {
-    pub(super) all: Vec<Backup>,
-}
-
-impl Backups {
-    /// Takes the newest back after `error` kept its save from happening: left in
-    /// place it would share its inode with the live file, and change with it.
-    pub(super) fn take_back(&self, error: Error, target: &Target) -> Error {
-        let Some(taken) = self.all.last() else { return error };
-        match backup::discard(target, taken) {
-            Ok(()) => error,
-            Err(also) => {
-                error.followed_by(&also, &format!("remove {} by hand", taken.name.display()))
-            }
-        }
-    }
-}
-
-/// The backups of a file with the live content as the last: linked now, unless
-/// a writer that was killed has left just that.
-///
-/// # Errors
-///
-/// When the folder cannot be read, or the backup not be made.
-pub(super) fn back_up(target: &Target, live: &Stat, zone: FixedOffset) -> Result<Backups> {
-    let mut all = backup::list(target)?;
-    if let Some(newest) = all.last()
-        && backup::is_live(target, newest, live)?
-    {
-        return Ok(Backups { all });
-    }
-    all.push(backup::take(target, live, &all, zone)?);
-    Ok(Backups { all })
+pub(super) struct BackedUp {
+    all: Vec<Backup>,
+    /// Makes the last of them safe, if it is a link, until the live file is
+    /// another.
+    lease: Option<Lease>,
+    corrupt: bool,
 }
 
 /// Replaces the content of `path` with `bytes`, or creates it.
@@ -354,7 +455,10 @@ pub fn save(
     options: &WriteOptions,
     signals: &dyn Signals,
 ) -> Result<Written> {
-    Locked::open(path, options, signals)?.save(bytes, options)
+    let locked = Locked::open(path, options, signals)?;
+    let mut written = locked.save(bytes, options)?;
+    written.remarks.extend(locked.close(options));
+    Ok(written)
 }
 
 /// Removes the file, keeping its content as the newest backup.
@@ -369,27 +473,24 @@ pub fn delete(path: &Path, options: &WriteOptions, signals: &dyn Signals) -> Res
     let deadline = Deadline::after(options.timeout);
     recovery::recover(&target, &deadline, signals)?;
     target.stat()?.ok_or_else(|| missing(&target))?;
-    Locked::acquire(target, &deadline, signals)?.delete(options)
+    let locked = Locked::acquire(target, &deadline, signals)?;
+    let mut written = locked.delete(options)?;
+    written.remarks.extend(locked.close(options));
+    Ok(written)
 }
 
-/// The backups of the file that `path` leads to, newest first, and the content
-/// of each. Needs no lock: a backup never changes once it is there.
+/// The backups of the file that `path` leads to, newest first, and where they
+/// are. Needs no lock: the content of a backup never changes once it is there.
 ///
 /// # Errors
 ///
 /// When the folder cannot be read.
-pub fn backups(path: &Path) -> Result<Vec<(Backup, Result<Vec<u8>>)>> {
+pub fn backups(path: &Path) -> Result<(Target, Vec<Backup>)> {
     // A use of the file like any other; but to list needs no right to write.
     let _ = recovery::pending(path);
     let target = Target::resolve(path, false)?;
     let backups = backup::newest_first(&target)?;
-    Ok(backups
-        .into_iter()
-        .map(|backup| {
-            let content = backup::read(&target, &backup);
-            (backup, content)
-        })
-        .collect())
+    Ok((target, backups))
 }
 
 fn missing(target: &Target) -> Error {

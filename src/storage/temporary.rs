@@ -41,13 +41,35 @@ impl<'a> Temporary<'a> {
     ///
     /// When a syscall fails, one that keeps an attribute included.
     pub fn create(target: &'a Target, like: Option<&Stat>) -> Result<Self> {
+        let Some(like) = like else {
+            sidecar::follow_folder(target)?;
+            return Self::with_mode(target, 0o666);
+        };
+        // Not by its path, which may lead elsewhere by now.
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let old = fs::openat(&target.folder, &target.name, flags, Mode::empty())
+            .map(File::from)
+            .map_err(|errno| target.failed("open (to keep the file's attributes)", errno))?;
+        Self::resembling(target, like, &old)
+    }
+
+    /// Creates one with the owner, mode and extended attributes of `old`, whose
+    /// stat is `like`.
+    ///
+    /// # Errors
+    ///
+    /// When a syscall fails, one that keeps an attribute included.
+    pub fn resembling(target: &'a Target, like: &Stat, old: &File) -> Result<Self> {
+        // Closed to others until the old file's own mode is known to be on it.
+        let temporary = Self::with_mode(target, 0o600)?;
+        temporary.adopt(like, old)?;
+        Ok(temporary)
+    }
+
+    fn with_mode(target: &'a Target, mode: u32) -> Result<Self> {
         let flags =
             OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        // Closed to others until the old file's own mode is known to be on it.
-        let mode = Mode::from_raw_mode(if like.is_some() { 0o600 } else { 0o666 });
-        if like.is_none() {
-            sidecar::follow_folder(target)?;
-        }
+        let mode = Mode::from_raw_mode(mode);
         let (file, name) = match open_anew(target, flags, mode) {
             // Somebody removed the folder of temporary files.
             Err(error) if error.errno() == Some(Errno::NOENT.raw_os_error()) => {
@@ -60,9 +82,6 @@ impl<'a> Temporary<'a> {
         // While this is held, the file is a live writer's and not swept.
         fs2::FileExt::try_lock_exclusive(&temporary.file)
             .map_err(|error| target.failed("flock of a temporary file", error))?;
-        if let Some(like) = like {
-            temporary.adopt(like)?;
-        }
         Ok(temporary)
     }
 
@@ -71,9 +90,17 @@ impl<'a> Temporary<'a> {
     /// # Errors
     ///
     /// When a syscall fails.
-    pub fn fill(&mut self, bytes: &[u8], sync: bool) -> Result<()> {
-        self.file.write_all(bytes).map_err(|error| self.target.failed("write", error))?;
-        if sync { self.sync() } else { Ok(()) }
+    pub fn fill(&mut self, bytes: &[u8]) -> Result<()> {
+        self.fill_with(|mut file| file.write_all(bytes))
+    }
+
+    /// Fills it by `write`.
+    ///
+    /// # Errors
+    ///
+    /// When a syscall fails.
+    pub fn fill_with(&mut self, write: impl FnOnce(&File) -> io::Result<()>) -> Result<()> {
+        write(&self.file).map_err(|error| self.target.failed("write", error))
     }
 
     /// Waits until the content is on the disk.
@@ -111,7 +138,7 @@ impl<'a> Temporary<'a> {
         Ok(())
     }
 
-    fn adopt(&self, like: &Stat) -> Result<()> {
+    fn adopt(&self, like: &Stat, old: &File) -> Result<()> {
         let made = fs::fstat(&self.file).map_err(|errno| self.target.failed("fstat", errno))?;
         let owner = (made.st_uid != like.st_uid).then(|| Uid::from_raw(like.st_uid));
         let group = (made.st_gid != like.st_gid).then(|| Gid::from_raw(like.st_gid));
@@ -119,20 +146,15 @@ impl<'a> Temporary<'a> {
             fs::fchown(&self.file, owner, group)
                 .map_err(|errno| self.target.failed(KEEP_OWNER, errno))?;
         }
-        self.adopt_xattrs()?;
+        self.adopt_xattrs(old)?;
         // Last: a change of owner clears set-id bits, an ACL sets group bits.
         fs::fchmod(&self.file, Mode::from_raw_mode(like.st_mode & 0o7777))
             .map_err(|errno| self.target.failed("fchmod (to keep the file's mode)", errno))
     }
 
-    fn adopt_xattrs(&self) -> Result<()> {
+    fn adopt_xattrs(&self, old: &File) -> Result<()> {
         let target = self.target;
         let failed = |error| target.failed("setxattr (to keep the file's attributes)", error);
-        // Not by its path, which may lead elsewhere by now.
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let old = fs::openat(&target.folder, &target.name, flags, Mode::empty())
-            .map(File::from)
-            .map_err(|errno| target.failed("open (to keep the file's attributes)", errno))?;
         let names = match old.list_xattr() {
             Err(error) if unsupported(&error) => return Ok(()),
             listed => listed.map_err(|error| target.failed("flistxattr", error))?,
@@ -188,33 +210,62 @@ fn open_anew(target: &Target, flags: OFlags, mode: Mode) -> Result<(File, PathBu
     Ok((file, name_in_temp(&path)))
 }
 
-/// Removes what dead writers of `target` left. Called under the target's lock.
-/// What cannot be removed is returned, for the log: it does not stop a save.
+/// A temporary file of a dead writer. Held locked while this is, so that nobody
+/// takes it up.
+#[derive(Debug)]
+pub struct Leftover {
+    /// Its name, seen from the data file's folder.
+    pub name: PathBuf,
+    /// Nothing where the file is another user's.
+    _lock: Option<File>,
+}
+
+impl Leftover {
+    /// Removes it.
+    ///
+    /// # Errors
+    ///
+    /// When the unlink fails.
+    pub fn remove(&self, target: &Target) -> Result<()> {
+        fs::unlinkat(&target.folder, &self.name, AtFlags::empty())
+            .map_err(|errno| target.failed("unlink of a leftover", errno))?;
+        COUNTERS.leftovers_swept.count();
+        Ok(())
+    }
+}
+
+/// What dead writers of `target` left, and what kept it from being found: for
+/// the log, since it does not stop a save. Called under the target's lock.
 #[must_use]
-pub fn sweep(target: &Target) -> Vec<Error> {
+pub fn leftovers(target: &Target) -> (Vec<Leftover>, Vec<Error>) {
     let stem = sidecar::stem(&target.name);
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let listing =
         fs::openat(&target.folder, sidecar::TEMP, flags, Mode::empty()).and_then(Dir::new);
+    let (mut found, mut failures) = (Vec::new(), Vec::new());
     let entries = match listing {
         Ok(entries) => entries,
-        Err(Errno::NOENT) => return Vec::new(),
-        Err(errno) => return vec![target.failed("open of .oasis_data/temp", errno)],
+        Err(Errno::NOENT) => return (found, failures),
+        Err(errno) => {
+            failures.push(target.failed("open of .oasis_data/temp", errno));
+            return (found, failures);
+        }
     };
-    let mut failures = Vec::new();
     for entry in entries {
         match entry {
             Ok(entry) => {
                 let name = OsStr::from_bytes(entry.file_name().to_bytes());
                 if is_temporary_of(name, stem.as_os_str()) {
-                    failures
-                        .extend(remove_if_dead(target, &Path::new(sidecar::TEMP).join(name)).err());
+                    match if_dead(target, Path::new(sidecar::TEMP).join(name)) {
+                        Ok(leftover) => found.extend(leftover),
+                        Err(error) => failures.push(error),
+                    }
                 }
             }
             Err(errno) => failures.push(target.failed("getdents of .oasis_data/temp", errno)),
         }
     }
-    failures
+    (found, failures)
 }
 
 fn is_temporary_of(name: &OsStr, stem: &OsStr) -> bool {
@@ -224,26 +275,19 @@ fn is_temporary_of(name: &OsStr, stem: &OsStr) -> bool {
         && suffix[1..].iter().all(u8::is_ascii_alphanumeric)
 }
 
-fn remove_if_dead(target: &Target, name: &Path) -> Result<()> {
+fn if_dead(target: &Target, name: PathBuf) -> Result<Option<Leftover>> {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let file = match fs::openat(&target.folder, name, flags, Mode::empty()) {
+    let file = match fs::openat(&target.folder, &name, flags, Mode::empty()) {
         Ok(file) => File::from(file),
-        Err(Errno::NOENT) => return Ok(()),
-        // Another user's. Under the lock of its file nobody else can be alive.
-        Err(Errno::ACCESS) => return remove(target, name),
+        Err(Errno::NOENT) => return Ok(None),
+        // Another user's. Under the lock of its file nobody else can be saving.
+        Err(Errno::ACCESS) => return Ok(Some(Leftover { name, _lock: None })),
         Err(errno) => return Err(target.failed("open of a leftover", errno)),
     };
     if fs2::FileExt::try_lock_exclusive(&file).is_err() {
-        return Ok(());
+        return Ok(None);
     }
-    remove(target, name)
-}
-
-fn remove(target: &Target, name: &Path) -> Result<()> {
-    fs::unlinkat(&target.folder, name, AtFlags::empty())
-        .map_err(|errno| target.failed("unlink of a leftover", errno))?;
-    COUNTERS.leftovers_swept.count();
-    Ok(())
+    Ok(Some(Leftover { name, _lock: Some(file) }))
 }
 
 fn name_in_temp(path: &Path) -> PathBuf {

@@ -1,8 +1,13 @@
+use std::io::{Seek, Write};
+use std::os::fd::RawFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::sync::Mutex;
 
-use oasis_data::storage::backup::list;
-use oasis_data::storage::store;
+use oasis_data::storage::backup::{list, newest_first};
+use oasis_data::storage::host::Host;
+use oasis_data::storage::identity::Identity;
+use oasis_data::storage::store::{self, Locked, WriteOptions};
 use oasis_data::storage::target::Target;
 
 use crate::{Quiet, content, names, options, save};
@@ -113,10 +118,10 @@ fn fewer_are_kept_once_told_and_none_when_off() {
     for round in 0..8 {
         save(&path, &round.to_string()).unwrap();
     }
-    let off = store::WriteOptions { backups_kept: 0, ..options() };
+    let off = WriteOptions { backups_kept: 0, ..options() };
     store::save(&path, b"8", &off, &Quiet).unwrap();
     assert_eq!(backups(&path).len(), 7);
-    let three = store::WriteOptions { backups_kept: 3, ..options() };
+    let three = WriteOptions { backups_kept: 3, ..options() };
     store::save(&path, b"9", &three, &Quiet).unwrap();
     assert_eq!(backups(&path).len(), 3);
 }
@@ -139,13 +144,166 @@ fn what_a_writer_killed_before_its_rename_linked_is_not_linked_again() {
 /// Whoever writes into the other name writes into the old inode.
 #[test]
 fn a_file_with_a_second_name_is_copied_for_its_backup() {
+    for act in [REPLACE, DELETE] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("tanks.json");
+        save(&path, "1").unwrap();
+        let second = folder.path().join("second.json");
+        std::fs::hard_link(&path, &second).unwrap();
+        act(&path, &options());
+        std::fs::write(&second, "changed in place").unwrap();
+        assert_eq!(content(&folder.path().join(&backups(&path)[0])), "1");
+    }
+}
+
+/// Answers as it is told, and remembers what it was asked.
+#[derive(Debug)]
+struct Told {
+    leases: bool,
+    awaited: bool,
+    asked: Mutex<Vec<&'static str>>,
+}
+
+impl Told {
+    fn new(leases: bool, awaited: bool) -> &'static Self {
+        Box::leak(Box::new(Self { leases, awaited, asked: Mutex::default() }))
+    }
+
+    fn asked(&self) -> Vec<&'static str> {
+        std::mem::take(&mut self.asked.lock().unwrap())
+    }
+
+    fn is_asked(&self, what: &'static str, descriptor: RawFd) {
+        assert!(Path::new(&format!("/proc/self/fd/{descriptor}")).exists());
+        self.asked.lock().unwrap().push(what);
+    }
+}
+
+impl Host for Told {
+    fn parses(&self, _: &[u8]) -> bool {
+        true
+    }
+
+    fn found_corrupt(&self, _: &Identity) -> bool {
+        false
+    }
+
+    fn lease(&self, descriptor: RawFd) -> bool {
+        self.is_asked("lease", descriptor);
+        self.leases
+    }
+
+    fn release_unless_awaited(&self, descriptor: RawFd) -> bool {
+        self.is_asked("release unless awaited", descriptor);
+        !self.awaited
+    }
+
+    fn release(&self, descriptor: RawFd) {
+        self.is_asked("release", descriptor);
+    }
+}
+
+type Act = fn(&Path, &WriteOptions);
+
+const REPLACE: Act = |path, options| {
+    let written = store::save(path, b"new", options, &Quiet).unwrap();
+    assert!(written.remarks.is_empty());
+    assert_eq!(content(path), "new");
+};
+const DELETE: Act = |path, options| {
+    let written = store::delete(path, options, &Quiet).unwrap();
+    assert!(written.remarks.is_empty());
+    assert!(!path.exists());
+};
+
+/// Where the lease is refused, and where somebody waits for it, who will write
+/// into the old inode.
+#[test]
+fn what_others_may_write_into_is_copied_for_its_backup() {
+    for act in [REPLACE, DELETE] {
+        for (host, asked) in [
+            (Told::new(false, false), vec!["lease"]),
+            (Told::new(true, true), vec!["lease", "release unless awaited", "release"]),
+        ] {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("tanks.json");
+            save(&path, "old").unwrap();
+            xattr::set(&path, "user.origin", b"refinery").unwrap();
+            let mut other = std::fs::OpenOptions::new().write(true).open(&path).unwrap();
+            act(&path, &WriteOptions { host, ..options() });
+            assert_eq!(host.asked(), asked);
+            other.rewind().unwrap();
+            other.write_all(b"XXX").unwrap();
+            let backup = folder.path().join(&backups(&path)[0]);
+            assert_eq!(content(&backup), "old");
+            assert_eq!(xattr::get(&backup, "user.origin").unwrap().unwrap(), b"refinery");
+            assert_eq!(other.metadata().unwrap().nlink(), 0);
+        }
+    }
+}
+
+#[test]
+fn with_a_lease_a_backup_is_a_link_and_the_lease_is_let_go() {
+    for act in [REPLACE, DELETE] {
+        let host = Told::new(true, false);
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("tanks.json");
+        save(&path, "old").unwrap();
+        let inode = path.metadata().unwrap().ino();
+        act(&path, &WriteOptions { host, ..options() });
+        assert_eq!(host.asked(), ["lease", "release unless awaited"]);
+        let backup = folder.path().join(&backups(&path)[0]).metadata().unwrap();
+        assert_eq!((backup.ino(), backup.nlink()), (inode, 1));
+    }
+}
+
+/// What a writer leaves that is killed between its link and its rename.
+#[test]
+fn a_second_name_of_the_live_file_is_no_backup_until_the_next_save() {
+    for (leases, act) in [(true, REPLACE), (true, DELETE), (false, REPLACE), (false, DELETE)] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("tanks.json");
+        save(&path, "1").unwrap();
+        save(&path, "old").unwrap();
+        let left = folder.path().join("tanks.json.backup.29991231_235959_000000");
+        std::fs::hard_link(&path, &left).unwrap();
+        let inode = path.metadata().unwrap().ino();
+        // Not listed, nor compressed, nor counted.
+        let target = Target::resolve(&path, false).unwrap();
+        assert_eq!(newest_first(&target).unwrap().len(), 1);
+        let all = WriteOptions { compressed_above: Some(0), ..options() };
+        assert!(Locked::open(&path, &all, &Quiet).unwrap().close(&all).is_empty());
+        assert_eq!(left.metadata().unwrap().ino(), inode);
+        let one = WriteOptions { backups_kept: 1, ..options() };
+        let pruned = Locked::open(&path, &one, &Quiet).unwrap().prune(&one).unwrap();
+        assert!(pruned.is_empty());
+
+        let mut other = std::fs::OpenOptions::new().write(true).open(&path).unwrap();
+        act(&path, &WriteOptions { host: Told::new(leases, false), ..options() });
+        let told = newest_first(&target).unwrap();
+        assert_eq!(told.len(), 2);
+        let newest = folder.path().join(&told[0].name);
+        assert_eq!(content(&newest), "old");
+        assert_eq!(newest.metadata().unwrap().nlink(), 1);
+        assert_eq!(newest.metadata().unwrap().ino() == inode, leases);
+        if !leases {
+            other.write_all(b"XXX").unwrap();
+            assert_eq!(content(&newest), "old");
+        }
+    }
+}
+
+#[test]
+fn a_second_name_of_the_live_file_and_a_third_are_copied_for_the_backup() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("tanks.json");
-    save(&path, "1").unwrap();
-    let second = folder.path().join("second.json");
-    std::fs::hard_link(&path, &second).unwrap();
-    save(&path, "2").unwrap();
-    std::fs::write(&second, "changed in place").unwrap();
-    assert_eq!(content(&folder.path().join(&backups(&path)[0])), "1");
-    assert_eq!(content(&path), "2");
+    save(&path, "old").unwrap();
+    let third = folder.path().join("third.json");
+    std::fs::hard_link(&path, folder.path().join("tanks.json.backup.29991231_235959_000000"))
+        .unwrap();
+    std::fs::hard_link(&path, &third).unwrap();
+    save(&path, "new").unwrap();
+    std::fs::write(&third, "changed in place").unwrap();
+    assert_eq!(content(&folder.path().join(&backups(&path)[0])), "old");
+    assert_eq!(backups(&path).len(), 1);
 }

@@ -5,6 +5,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
 use oasis_data::error::{Error, Result};
+use oasis_data::storage::backup::Opened;
 use oasis_data::storage::batch::{self, Save};
 use oasis_data::storage::lock::{Deadline, Lock};
 use oasis_data::storage::recovery;
@@ -177,8 +178,9 @@ fn what_was_replaced_after_the_decision_becomes_a_backup() {
     fs::write(&other, "by hand").unwrap();
     fs::rename(other, &a).unwrap();
     assert_eq!(recovery::read(&a).unwrap().bytes, b"new");
-    let backups = store::backups(&a).unwrap();
-    assert_eq!(backups[0].1.as_ref().unwrap(), b"by hand");
+    let (target, backups) = store::backups(&a).unwrap();
+    let newest = Opened::open(&target, &backups[0]).unwrap().unwrap();
+    assert_eq!(newest.read().unwrap(), b"by hand");
 }
 
 #[test]

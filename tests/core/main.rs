@@ -10,16 +10,20 @@
 mod backups;
 mod batches;
 mod cache;
+mod compression;
 mod identity;
 mod locks;
 mod saves;
 mod sweep;
 
+use std::os::fd::RawFd;
 use std::path::Path;
 use std::time::Duration;
 
 use oasis_data::error::Result;
 use oasis_data::settings::Durability;
+use oasis_data::storage::host::Host;
+use oasis_data::storage::identity::Identity;
 use oasis_data::storage::lock::Signals;
 use oasis_data::storage::store::{self, WriteOptions, Written};
 
@@ -32,16 +36,41 @@ impl Signals for Quiet {
     }
 }
 
+/// Takes everything for a document that does not begin with "torn", and knows
+/// of nobody who could write into a file.
+#[derive(Debug)]
+struct Plain;
+
+impl Host for Plain {
+    fn parses(&self, bytes: &[u8]) -> bool {
+        !bytes.starts_with(b"torn")
+    }
+
+    fn found_corrupt(&self, _: &Identity) -> bool {
+        false
+    }
+
+    fn lease(&self, _: RawFd) -> bool {
+        true
+    }
+
+    fn release_unless_awaited(&self, _: RawFd) -> bool {
+        true
+    }
+}
+
 fn options() -> WriteOptions {
     WriteOptions {
         timeout: Duration::from_secs(10),
         backups_kept: 10,
         backups_max_age: None,
+        compressed_above: None,
         if_version: None,
         make_parents: false,
         skip_unchanged: true,
         durability: Durability::Process,
         zone: chrono::FixedOffset::east_opt(3600).unwrap(),
+        host: &Plain,
     }
 }
 

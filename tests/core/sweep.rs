@@ -1,6 +1,8 @@
 use std::fs::File;
 
-use crate::{content, save, temporaries};
+use oasis_data::storage::store;
+
+use crate::{Quiet, content, options, save, temporaries};
 
 #[test]
 fn a_save_removes_what_dead_writers_of_its_file_left_and_nothing_else() {
@@ -54,4 +56,34 @@ fn what_cannot_be_removed_is_told_and_stops_nothing() {
     assert_eq!(written.remarks.len(), 1);
     assert!(written.remarks[0].to_string().contains("unlink of a leftover"));
     assert_eq!(content(&path), "2");
+}
+
+#[test]
+fn nothing_is_removed_while_the_file_does_not_parse() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tanks.json");
+    save(&path, "1").unwrap();
+    let name = "tanks.json.abcdefghijkl";
+    let leftover = folder.path().join(".oasis_data/temp").join(name);
+    std::fs::write(&leftover, "the only good copy").unwrap();
+    for act in [|path| save(path, "2"), |path| store::delete(path, &options(), &Quiet)] {
+        std::fs::write(&path, "torn").unwrap();
+        let written = act(&path).unwrap();
+        assert_eq!(content(&leftover), "the only good copy");
+        assert_eq!(written.remarks.len(), 1);
+        let remark = written.remarks[0].to_string();
+        assert!(remark.contains(".oasis_data/temp/tanks.json.abcdefghijkl"), "{remark}");
+    }
+    // No file is no torn file.
+    assert!(save(&path, "3").unwrap().remarks.is_empty());
+    assert!(temporaries(folder.path()).is_empty());
+}
+
+/// The file is read for the sake of leftovers only.
+#[test]
+fn a_file_without_leftovers_is_not_parsed() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tanks.json");
+    save(&path, "torn").unwrap();
+    assert!(save(&path, "2").unwrap().remarks.is_empty());
 }

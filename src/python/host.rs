@@ -1,0 +1,89 @@
+//! What the storage core asks of Python.
+
+use std::cell::RefCell;
+use std::os::fd::RawFd;
+
+use nix::libc;
+use pyo3::exceptions::{PyMemoryError, PyRecursionError};
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+
+use super::documents::with_cache;
+use crate::codec::{self, DecodeError};
+use crate::storage::host::Host;
+use crate::storage::identity::Identity;
+
+/// Which signal tells of somebody who waits for a lease (`fcntl(2)`).
+const F_SETSIG: i32 = 10;
+
+thread_local! {
+    /// What a signal handler raised while the core was asking.
+    static RAISED: RefCell<Option<PyErr>> = const { RefCell::new(None) };
+}
+
+/// The interpreter that the core runs in. Asked without its lock.
+#[derive(Debug)]
+pub(super) struct Surroundings;
+
+impl Host for Surroundings {
+    fn found_corrupt(&self, identity: &Identity) -> bool {
+        with_cache(|cache| cache.is_corrupt(identity))
+    }
+
+    fn lease(&self, descriptor: RawFd) -> bool {
+        // Not in an interpreter that is shutting down.
+        Python::try_attach(|py| {
+            // Told by SIGIO that somebody waits, the process would die of it.
+            fcntl(py, descriptor, F_SETSIG, libc::SIGURG)?;
+            fcntl(py, descriptor, libc::F_SETLEASE, libc::F_RDLCK)
+        })
+        .flatten()
+        .is_some()
+    }
+
+    fn release_unless_awaited(&self, descriptor: RawFd) -> bool {
+        Python::try_attach(|py| {
+            // While somebody waits, it answers with what the lease is to become.
+            let lease = fcntl(py, descriptor, libc::F_GETLEASE, 0)?;
+            if lease != libc::F_RDLCK {
+                return None;
+            }
+            fcntl(py, descriptor, libc::F_SETLEASE, libc::F_UNLCK)
+        })
+        .flatten()
+        .is_some()
+    }
+
+    fn release(&self, descriptor: RawFd) {
+        // Where even this fails, the close that follows releases it too.
+        Python::try_attach(|py| fcntl(py, descriptor, libc::F_SETLEASE, libc::F_UNLCK));
+    }
+
+    fn parses(&self, bytes: &[u8]) -> bool {
+        Python::attach(|py| match codec::decode(py, bytes) {
+            Ok(_) => true,
+            Err(DecodeError::Corrupt { .. }) => false,
+            Err(DecodeError::Other(error)) => {
+                if !error.is_instance_of::<PyMemoryError>(py)
+                    && !error.is_instance_of::<PyRecursionError>(py)
+                {
+                    RAISED.set(Some(error));
+                }
+                false
+            }
+        })
+    }
+}
+
+/// `fcntl.fcntl`: what it answers, or nothing where it fails.
+fn fcntl(py: Python<'_>, descriptor: RawFd, command: i32, argument: i32) -> Option<i32> {
+    static FCNTL: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    let fcntl = FCNTL.import(py, "fcntl", "fcntl").ok()?;
+    fcntl.call1((descriptor, command, argument)).ok()?.extract().ok()
+}
+
+/// What a signal handler raised in this thread since this was last asked: to be
+/// raised once the core is done.
+pub(super) fn raised() -> Option<PyErr> {
+    RAISED.take()
+}

@@ -1,0 +1,35 @@
+//! What a write that happened has to say: for the log.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use crate::error::Error;
+
+/// One remark.
+#[derive(Debug, thiserror::Error)]
+pub enum Remark {
+    /// Something beside the write failed: a backup that could not be pruned.
+    #[error(transparent)]
+    Failed(#[from] Error),
+    /// A file was replaced that a reader had found to be no document.
+    #[error("what it replaced did not parse when it was loaded; it is kept as {}", kept.display())]
+    CorruptReplaced {
+        /// The name of the backup, beside the file.
+        kept: OsString,
+    },
+    /// Killed writers left temporary files, and the file was no document.
+    #[error(
+        "what was in the file did not parse, so what killed writers left was not removed: {}; \
+         one of these may be the only good copy: look at them now, since the next save removes them",
+        listed(names)
+    )]
+    LeftoversKept {
+        /// The temporary files, seen from the file's folder.
+        names: Vec<PathBuf>,
+    },
+}
+
+fn listed(names: &[PathBuf]) -> String {
+    let names: Vec<_> = names.iter().map(|name| name.display().to_string()).collect();
+    names.join(", ")
+}
