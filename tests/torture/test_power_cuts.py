@@ -1,0 +1,61 @@
+"""Power cuts: what a call has returned for is there, and each file is one whole version."""
+
+from __future__ import annotations
+
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+
+import pytest
+
+from . import rounds
+from .power_cuts import ACTS, WRITERS, Act, adopt, cut_after, cut_at_random, lose_power
+
+ACKNOWLEDGED = rounds(16, 320)
+RANDOM = rounds(8, 300)
+SEQUENCE = [*ACTS, adopt]
+
+
+@pytest.fixture(params=["ext4", "xfs"])
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.mark.timeout(1_200)
+def test_a_cut_after_each_call_loses_nothing(kind: str, tmp_path: Path) -> None:
+    returned, broken = 0, []
+    for number in range(ACKNOWLEDGED):
+        # One call longer each time, so that each is the last before a cut.
+        acts = (2 * SEQUENCE)[: 1 + number % (2 * len(SEQUENCE))]
+        calls, wrong = lose_power(tmp_path / str(number), kind, cut_after(acts), number)
+        returned += calls
+        broken += wrong
+    print(
+        f"power cuts on {kind}, after a call: {ACKNOWLEDGED} cuts, "
+        f"{returned:,} calls, {len(broken)} promises broken"
+    )
+    assert broken == []
+
+
+@pytest.mark.timeout(1_200)
+def test_a_cut_at_any_moment_loses_nothing(kind: str, tmp_path: Path) -> None:
+    returned, broken = 0, []
+    with ProcessPoolExecutor(WRITERS, get_context("spawn")) as writers:
+        for number in range(RANDOM):
+            cut = cut_at_random(writers)
+            calls, wrong = lose_power(tmp_path / str(number), kind, cut, number)
+            returned += calls
+            broken += wrong
+    print(
+        f"power cuts on {kind}, at any moment: {RANDOM} cuts, "
+        f"{returned:,} calls, {len(broken)} promises broken"
+    )
+    assert broken == []
+
+
+@pytest.mark.parametrize("act", SEQUENCE)
+def test_a_cut_shows_a_call_that_is_not_synced(kind: str, act: Act, tmp_path: Path) -> None:
+    """The cuts above can fail, and each call's sync counts."""
+    cut = cut_after([*SEQUENCE, act], last="process")
+
+    assert any(lose_power(tmp_path / str(number), kind, cut, number)[1] for number in range(6))
