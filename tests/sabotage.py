@@ -37,6 +37,7 @@ BACKUP = "src/storage/backup.rs"
 IDENTITY = "src/storage/identity.rs"
 LOADING = "src/python/loading.rs"
 FORK = "src/storage/fork.rs"
+ATOMIC = "src/storage/atomic.rs"
 BATCH = "src/storage/batch.rs"
 JOURNAL = "src/storage/journal.rs"
 RECOVERY = "src/storage/recovery.rs"
@@ -373,6 +374,34 @@ SABOTAGES = [
         "if settled && before == after {",
         "if settled {",
         "pytest tests/test_batch.py -k ends_meanwhile",
+    ),
+    Sabotage(
+        "data sync, by a power cut",
+        TEMPORARY,
+        'fs::fsync(&self.file).map_err(|errno| self.target.failed("fsync", errno))',
+        "Ok(())",
+        "pytest tests/torture/test_power_cuts.py -k after_each",
+    ),
+    Sabotage(
+        "directory sync, by a power cut",
+        STORE,
+        "            atomic::sync_folder(&self.target)?;\n        }\n        let surplus",
+        "        }\n        let surplus",
+        "pytest tests/torture/test_power_cuts.py -k after_each",
+    ),
+    Sabotage(
+        "sync of what is unchanged, by a power cut",
+        STORE,
+        'fs::fsync(&same.descriptor).map_err(|errno| self.target.failed("fsync", errno))?;',
+        "",
+        "pytest tests/torture/test_power_cuts.py -k after_each",
+    ),
+    Sabotage(
+        "stat after the sync of a folder, by a power cut",
+        ATOMIC,
+        "        .and_then(|()| fs::fstat(&target.folder))\n",
+        "",
+        "pytest tests/torture/test_power_cuts.py -k told",
     ),
 ]
 

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 
 import pytest
 
+from oasis_data import clear_all_cache, load_data_file, save_json_atomic
+from tests.backend.servers import wait_for
+
 from . import rounds
+from .file_systems import image
 from .power_cuts import ACTS, WRITERS, Act, adopt, cut_after, cut_at_random, lose_power
 
 ACKNOWLEDGED = rounds(16, 320)
@@ -29,7 +35,7 @@ def test_a_cut_after_each_call_loses_nothing(kind: str, tmp_path: Path) -> None:
         acts = (2 * SEQUENCE)[: 1 + number % (2 * len(SEQUENCE))]
         calls, wrong = lose_power(tmp_path / str(number), kind, cut_after(acts), number)
         returned += calls
-        broken += wrong
+        broken += [f"cut {number}: {what}" for what in wrong]
     print(
         f"power cuts on {kind}, after a call: {ACKNOWLEDGED} cuts, "
         f"{returned:,} calls, {len(broken)} promises broken"
@@ -45,7 +51,7 @@ def test_a_cut_at_any_moment_loses_nothing(kind: str, tmp_path: Path) -> None:
             cut = cut_at_random(writers)
             calls, wrong = lose_power(tmp_path / str(number), kind, cut, number)
             returned += calls
-            broken += wrong
+            broken += [f"cut {number}: {what}" for what in wrong]
     print(
         f"power cuts on {kind}, at any moment: {RANDOM} cuts, "
         f"{returned:,} calls, {len(broken)} promises broken"
@@ -59,3 +65,29 @@ def test_a_cut_shows_a_call_that_is_not_synced(kind: str, act: Act, tmp_path: Pa
     cut = cut_after([*SEQUENCE, act], last="process")
 
     assert any(lose_power(tmp_path / str(number), kind, cut, number)[1] for number in range(6))
+
+
+SAVE = (
+    "import sys, oasis_data\n"
+    "try: oasis_data.save_json_atomic(sys.argv[1], 'new')\n"
+    "except oasis_data.NotDurableError: print('unsure')\n"
+    "else: print('saved')\n"
+)
+
+
+def test_a_cut_between_the_rename_and_the_sync_is_told(
+    kind: str, strace: str, tmp_path: Path
+) -> None:
+    with image(tmp_path, kind) as made:
+        path = made.folder / "tanks.json"
+        save_json_atomic(path, "old")
+        # Longer than the cut takes.
+        late = ["-o", str(tmp_path / "log"), "-e", "inject=renameat:delay_exit=2000000"]
+        command = [strace, "-f", *late, sys.executable, "-c", SAVE, str(path)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            wait_for(lambda: path.read_text() == '"new"', "the rename")
+            made.cut_power(flush=False)
+            told, _ = process.communicate(timeout=60)
+        made.come_back()
+        assert (told, load_data_file(path)) == ("unsure\n", "old")
+        clear_all_cache()
