@@ -37,6 +37,7 @@ BACKUP = "src/storage/backup.rs"
 IDENTITY = "src/storage/identity.rs"
 LOADING = "src/python/loading.rs"
 FORK = "src/storage/fork.rs"
+SAVING = "src/python/saving.rs"
 ATOMIC = "src/storage/atomic.rs"
 BATCH = "src/storage/batch.rs"
 JOURNAL = "src/storage/journal.rs"
@@ -403,6 +404,20 @@ SABOTAGES = [
         "",
         "pytest tests/torture/test_power_cuts.py -k told",
     ),
+    Sabotage(
+        "a wait beside an interpreter that has ended",
+        SAVING,
+        "Python::try_attach(|py| match",
+        "(|ask: &dyn Fn(Python<'_>) -> bool| Some(Python::attach(|py| ask(py))))(&|py| match",
+        "pytest tests/test_fork.py -k exit",
+    ),
+    Sabotage(
+        "a fork keeps others from opening",
+        FORK,
+        "FORKING.with(|forking| *forking.borrow_mut() = Some(guard));",
+        "drop(guard);",
+        "cargo a_child_lets_go",
+    ),
 ]
 
 
@@ -429,8 +444,8 @@ def run(scratch: Path, test: str) -> bool:
         )
 
     if tool == "cargo":
-        built = call("cargo", "test", "--quiet", "--test", "core", "--no-run")
-        command = ["cargo", "test", "--quiet", "--test", "core", arguments]
+        built = call("cargo", "test", "--quiet", "--tests", "--no-run")
+        command = ["cargo", "test", "--quiet", "--tests", arguments]
     else:
         built = call("cargo", "build", "--quiet", "--features", "python")
         require_built(built)
