@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import random
@@ -11,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import gettempdir
 from typing import Any
 
 from oasis_data import (
@@ -172,13 +174,16 @@ def may_set_the_clock() -> bool:
 @contextmanager
 def clock_set_back(seconds: float) -> Iterator[None]:
     """Sets the machine's clock back, for moments only: all others on it see that too."""
-    wall, monotonic = time.time_ns(), time.monotonic_ns()
-    time.clock_settime(time.CLOCK_REALTIME, wall / 1e9 - seconds)
-    try:
-        yield
-    finally:
-        passed = time.monotonic_ns() - monotonic
-        time.clock_settime_ns(time.CLOCK_REALTIME, wall + passed)
+    with (Path(gettempdir()) / "oasis_data.clock").open("w") as lock:
+        # Two at once would each put right what the other has set back.
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        wall, monotonic = time.time_ns(), time.monotonic_ns()
+        time.clock_settime(time.CLOCK_REALTIME, wall / 1e9 - seconds)
+        try:
+            yield
+        finally:
+            passed = time.monotonic_ns() - monotonic
+            time.clock_settime_ns(time.CLOCK_REALTIME, wall + passed)
 
 
 # Rounds
