@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from oasis_data import (
+    JSONReadError,
     clear_all_cache,
     configure,
     delete_json_atomic,
@@ -27,6 +28,7 @@ from oasis_data import (
     load_data_file,
     restore_backup,
     save_json_atomic,
+    save_many_atomic,
 )
 from tests.backend.servers import wait_for
 
@@ -46,6 +48,7 @@ OTHER = 1_000_000
 """Added to a number for what is to be replaced by it."""
 
 REPLACED = "replaced.json"
+EDITED = "edited.json"
 
 MANY = 1_000
 """Backups, so that none is removed that the ledger names."""
@@ -95,6 +98,10 @@ class Ledger:
     def broken(self, folder: Path) -> list[str]:
         """The promises that were not kept, in words."""
         kept, pending = self.promises()
+        for name in sorted(self.names()):
+            # The first use completes a batch, or takes it back.
+            with suppress(JSONReadError):
+                load_data_file(folder / name, strict=True)
         before = {name: kept.get(name) for name in pending}
         found = {name: state_of(folder / name) for name in self.names()}
         wrong = [
@@ -158,8 +165,8 @@ def replace_without_backup(folder: Path, ledger: Ledger, number: int) -> None:
 
 
 def edit(folder: Path, ledger: Ledger, number: int) -> None:
-    path = existing(folder, ledger, "edited.json", number)
-    with ledger.promise({"edited.json": number}), edit_json(path) as content:
+    path = existing(folder, ledger, EDITED, number)
+    with ledger.promise({EDITED: number}), edit_json(path) as content:
         content.update(document(number))
 
 
@@ -189,6 +196,14 @@ def existing(folder: Path, ledger: Ledger, name: str, number: int) -> Path:
     return path
 
 
+def save_batch(folder: Path, ledger: Ledger, number: int) -> None:
+    """Saves files that are also saved alone, and one in another folder, as one."""
+    states = {REPLACED: number, EDITED: OTHER + number, "far/batch.json": 2 * OTHER + number}
+    with ledger.promise(states):
+        documents = {folder / name: document(state) for name, state in states.items()}
+        save_many_atomic(documents, make_parents=True)
+
+
 def adopt(folder: Path, ledger: Ledger, number: int) -> None:
     """Saves what another program has written just so, and not synced."""
     name = f"adopted-{number}.json"
@@ -205,6 +220,7 @@ ACTS: Sequence[Act] = [
     create_with_parents,
     replace_without_backup,
     restore,
+    save_batch,
 ]
 
 
