@@ -418,6 +418,13 @@ SABOTAGES = [
         "drop(guard);",
         "cargo a_child_lets_go",
     ),
+    Sabotage(
+        "the journal's sync, by a power cut",
+        JOURNAL,
+        'fs::fsync(&file).map_err(|errno| failed("fsync of .oasis_data/journal", errno))?;',
+        "",
+        "pytest tests/torture/test_power_cuts.py -k renames_of_a_batch",
+    ),
 ]
 
 
