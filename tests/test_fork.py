@@ -36,6 +36,8 @@ from tests.test_cache_processes import assert_ended_well, in_child
 from tests.test_locks import lock_of
 from tests.torture import rounds
 
+pytestmark = pytest.mark.timeout(1_200)
+
 FORKS = rounds(60, 500)
 THREADS = 16
 FILES = 4
