@@ -37,6 +37,8 @@ BACKUP = "src/storage/backup.rs"
 IDENTITY = "src/storage/identity.rs"
 LOADING = "src/python/loading.rs"
 FORK = "src/storage/fork.rs"
+SAVING = "src/python/saving.rs"
+ATOMIC = "src/storage/atomic.rs"
 BATCH = "src/storage/batch.rs"
 JOURNAL = "src/storage/journal.rs"
 RECOVERY = "src/storage/recovery.rs"
@@ -473,6 +475,55 @@ SABOTAGES = [
         "if settled {",
         "pytest tests/test_batch.py -k ends_meanwhile",
     ),
+    Sabotage(
+        "data sync, by a power cut",
+        TEMPORARY,
+        'fs::fsync(&self.file).map_err(|errno| self.target.failed("fsync", errno))',
+        "Ok(())",
+        "pytest tests/torture/test_power_cuts.py -k after_each",
+    ),
+    Sabotage(
+        "directory sync, by a power cut",
+        STORE,
+        "            atomic::sync_folder(&self.target)?;\n        }\n        let surplus",
+        "        }\n        let surplus",
+        "pytest tests/torture/test_power_cuts.py -k after_each",
+    ),
+    Sabotage(
+        "sync of what is unchanged, by a power cut",
+        STORE,
+        'fs::fsync(&same.descriptor).map_err(|errno| self.target.failed("fsync", errno))?;',
+        "",
+        "pytest tests/torture/test_power_cuts.py -k after_each",
+    ),
+    Sabotage(
+        "stat after the sync of a folder, by a power cut",
+        ATOMIC,
+        "        .and_then(|()| fs::fstat(&target.folder))\n",
+        "",
+        "pytest tests/torture/test_power_cuts.py -k told",
+    ),
+    Sabotage(
+        "a wait beside an interpreter that has ended",
+        SAVING,
+        "Python::try_attach(|py| match",
+        "(|ask: &dyn Fn(Python<'_>) -> bool| Some(Python::attach(|py| ask(py))))(&|py| match",
+        "pytest tests/test_fork.py -k exit",
+    ),
+    Sabotage(
+        "a fork keeps others from opening",
+        FORK,
+        "FORKING.with(|forking| *forking.borrow_mut() = Some(guard));",
+        "drop(guard);",
+        "cargo a_child_lets_go",
+    ),
+    Sabotage(
+        "the journal's sync, by a power cut",
+        JOURNAL,
+        'fs::fsync(&file).map_err(|errno| failed("fsync of .oasis_data/journal", errno))?;',
+        "",
+        "pytest tests/torture/test_power_cuts.py -k renames_of_a_batch",
+    ),
 ]
 
 
@@ -499,8 +550,8 @@ def run(scratch: Path, test: str) -> bool:
         )
 
     if tool == "cargo":
-        built = call("cargo", "test", "--quiet", "--test", "core", "--no-run")
-        command = ["cargo", "test", "--quiet", "--test", "core", arguments]
+        built = call("cargo", "test", "--quiet", "--tests", "--no-run")
+        command = ["cargo", "test", "--quiet", "--tests", arguments]
     else:
         built = call("cargo", "build", "--quiet", "--features", "python")
         require_built(built)

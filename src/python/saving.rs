@@ -158,12 +158,15 @@ impl Interpreter {
 
 impl Signals for Interpreter {
     fn pending(&self) -> bool {
-        Python::attach(|py| match py.check_signals() {
+        let interrupted = Python::try_attach(|py| match py.check_signals() {
             Ok(()) => false,
             Err(raised) => {
                 *self.raised.lock().unwrap_or_else(PoisonError::into_inner) = Some(raised);
                 true
             }
-        })
+        });
+        // An interpreter that has ended beside a daemon thread cannot be asked,
+        // and waits for nobody.
+        interrupted.unwrap_or(true)
     }
 }

@@ -24,5 +24,9 @@ pub fn replace(target: &Target, temporary: Temporary<'_>) -> Result<()> {
 /// [`Error::NotDurable`]: the change itself has already happened.
 pub fn sync_folder(target: &Target) -> Result<()> {
     fs::fsync(&target.folder)
+        // XFS answers the sync of a folder with success even when an error of
+        // the disk has just shut it down and its journal is lost; a stat then fails.
+        .and_then(|()| fs::fstat(&target.folder))
+        .map(drop)
         .map_err(|errno| Error::NotDurable { path: target.spelt.clone(), source: errno.into() })
 }

@@ -4,6 +4,9 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::fs::File;
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
 
 use oasis_data::storage::fork::{self, Uninherited};
 
@@ -21,7 +24,14 @@ fn a_child_lets_go_and_the_forking_thread_does_not_wait_for_itself() {
     let during = Uninherited::open(|| File::create(folder.path().join("other"))).unwrap();
     drop(during);
     assert!(other.try_lock().is_err());
+    // Any other thread stays out until then: what it opened now would slip
+    // through to the child.
+    let (opened, opening) = mpsc::channel();
+    let late = thread::spawn(move || opened.send(Uninherited::open(tempfile::tempfile)));
+    assert!(opening.recv_timeout(Duration::from_millis(50)).is_err());
     fork::after_in_parent();
+    opening.recv().unwrap().unwrap();
+    late.join().unwrap().unwrap();
     assert!(kept.with(|_| ()).is_some());
     fork::before();
     fork::after_in_child(|| ());

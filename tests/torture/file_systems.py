@@ -1,0 +1,117 @@
+"""File systems in image files, made for a test: mounted, cut from their power, mounted again."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.conftest import mounted, require
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A file system, and how it is made."""
+
+    type: str
+    megabytes: int
+    options: tuple[str, ...] = ("-q",)
+    check: tuple[str, ...] = ()
+    """A command that mends what a power cut left, where that is not the mount's own work."""
+
+
+EXT_CHECK = ("e2fsck", "-p", "-f")
+KINDS = {
+    "ext4": Kind("ext4", 64, check=EXT_CHECK),
+    # Inodes of 128 bytes have room for whole seconds only, as every ext3 once had.
+    "ext3": Kind("ext3", 64, ("-q", "-I", "128"), EXT_CHECK),
+    "ext4-128": Kind("ext4", 64, ("-q", "-I", "128"), EXT_CHECK),
+    # The smallest that their tools make.
+    "xfs": Kind("xfs", 300),
+    "btrfs": Kind("btrfs", 128),
+}
+WHOLE_SECONDS = ["ext3", "ext4-128"]
+
+
+class Image:
+    """A file system in a file; mounted at `folder` whenever it is not being cut off."""
+
+    def __init__(self, path: Path, kind: Kind) -> None:
+        self.folder = path.with_suffix(".mount")
+        self._path = path
+        self._kind = kind
+        self._is_mounted = False
+        self.folder.mkdir()
+        with path.open("wb") as image:
+            image.truncate(kind.megabytes << 20)
+        run(f"mkfs.{kind.type}", *kind.options, path)
+
+    def mount(self) -> None:
+        run("mount", "-t", self._kind.type, "-o", "loop", self._path, self.folder)
+        self._is_mounted = True
+
+    def unmount(self) -> None:
+        run("umount", self.folder)
+        self._is_mounted = False
+
+    def cut_power(self, *, flush: bool) -> None:
+        """Stops the file system dead: nothing more reaches the disk.
+
+        What it had not written yet is lost. With `flush` its journal still goes out, as if the
+        cut had come a moment after one of its own commits: so a rename may last that is not
+        followed by the data it is about.
+        """
+        run("xfs_io", "-x", "-c", "shutdown -f" if flush else "shutdown", self.folder)
+
+    def come_back(self) -> None:
+        """Mounts what a power cut left; fails if the file system itself is broken."""
+        self.unmount()
+        if self._kind.check:
+            checked = subprocess.run(
+                [*self._kind.check, self._path], capture_output=True, text=True, check=False
+            )
+            # 1: there were errors, all mended.
+            assert checked.returncode in (0, 1), checked.stdout + checked.stderr
+        self.mount()
+
+    def remove(self) -> None:
+        if self._is_mounted:
+            # Lazily, so that a file that a failed test left open does not keep it.
+            run("umount", "--lazy", self.folder)
+        self._path.unlink()
+
+
+def run(*command: object) -> None:
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
+
+
+@contextmanager
+def image(parent: Path, name: str) -> Iterator[Image]:
+    """A new file system of a kind, mounted below `parent` until the block ends."""
+    kind = KINDS[name]
+    require(os.geteuid() == 0, "needs root, to mount")
+    require(shutil.which(f"mkfs.{kind.type}"), f"needs mkfs.{kind.type}")
+    require(kind.type in Path("/proc/filesystems").read_text().split(), f"needs {kind.type}")
+    require(Path("/dev/loop-control").exists(), "needs loop devices")
+    made = Image(parent / f"{name}.image", kind)
+    try:
+        made.mount()
+        yield made
+    finally:
+        made.remove()
+
+
+@contextmanager
+def file_system(parent: Path, name: str) -> Iterator[Path]:
+    """The folder of a new file system of a kind, or of a tmpfs."""
+    if name == "tmpfs":
+        with mounted(parent / name, name) as folder:
+            yield folder
+    else:
+        with image(parent, name) as made:
+            yield made.folder
