@@ -11,7 +11,7 @@ use super::arguments::{FilePath, age};
 use super::raise::{Operation, storage_error};
 use super::saving::{options, saved, waiting};
 use crate::codec::{self, DecodeError};
-use crate::error::{Error, Result};
+use crate::error::Error;
 use crate::settings;
 use crate::storage::backup::Backup;
 use crate::storage::store::{self, Locked};
@@ -35,12 +35,12 @@ pub(super) fn list_backups(
     let found = waiting(py, &path, Operation::Read, |_| store::backups(&path))?;
     let mut records = Vec::with_capacity(found.len());
     for (backup, content) in found {
-        let size = content.as_ref().map_or(0, Vec::len);
-        let record = Record {
-            time: backup.stamp.format("%Y-%m-%dT%H:%M:%S%.6f").to_string(),
-            size,
-            fault: fault(py, &content)?,
+        let (size, fault) = match content {
+            Ok(bytes) => (bytes.len(), fault(py, &bytes)?),
+            Err(error) => (0, Some(error.to_string())),
         };
+        let record =
+            Record { time: backup.stamp.format("%Y-%m-%dT%H:%M:%S%.6f").to_string(), size, fault };
         records.push((backup.name, pythonize(py, &record)?));
     }
     Ok(records)
@@ -108,12 +108,14 @@ fn choose(
         if name.is_some_and(|name| name != Path::new(&backup.name)) {
             continue;
         }
-        let content = py.detach(|| locked.read_backup(&backup));
-        match (fault(py, &content)?, content) {
-            (None, Ok(bytes)) => return Ok((backup, bytes)),
-            (fault, _) => {
-                faults.push(format!("{}: {}", backup.name.display(), fault.unwrap_or_default()));
-            }
+        // One that cannot be read just now may be whole: an older one in its
+        // place would quietly lose what it holds.
+        let bytes = py
+            .detach(|| locked.read_backup(&backup))
+            .map_err(|error| storage_error(py, Operation::Write, &error))?;
+        match fault(py, &bytes)? {
+            None => return Ok((backup, bytes)),
+            Some(fault) => faults.push(format!("{}: {fault}", backup.name.display())),
         }
     }
     let error = Error::NoBackup { path: path.to_path_buf(), tried: faults };
@@ -121,11 +123,7 @@ fn choose(
 }
 
 /// Why a backup's content is no document, or nothing if it is one.
-fn fault(py: Python<'_>, content: &Result<Vec<u8>>) -> PyResult<Option<String>> {
-    let bytes = match content {
-        Ok(bytes) => bytes,
-        Err(error) => return Ok(Some(error.to_string())),
-    };
+fn fault(py: Python<'_>, bytes: &[u8]) -> PyResult<Option<String>> {
     match codec::decode(py, bytes) {
         Ok(_) => Ok(None),
         Err(DecodeError::Corrupt { reason, place, .. }) => {
