@@ -12,7 +12,7 @@ PYTHONS ?= python3.10 python3.11 python3.12 python3.13
 VERSION := $(shell $(PYTHON) -c 'import platform; print(platform.python_version())' 2>/dev/null)
 INSTALLED := .venv/installed-$(VERSION)
 
-.PHONY: run test lint test-rust test-python test-pythons sabotage bench check build clean
+.PHONY: run test lint test-rust test-python test-pythons torture sabotage bench check build clean
 
 run: build
 	@$(BIN)/python examples/backend/run.py
@@ -37,6 +37,10 @@ test-python: build
 # The package as a user installs it, on each interpreter that is found.
 test-pythons: check
 	tests/pythons.sh $(PYTHONS)
+
+# The campaign at full length: many thousands of faults, kills and increments.
+torture: build
+	OASIS_TORTURE=1 $(BIN)/python -m pytest tests/torture -s
 
 # Takes each safeguard out of a copy: its test must fail.
 sabotage: build

@@ -131,6 +131,15 @@ SABOTAGES = [
         "cargo backups::what_a_writer",
     ),
     Sabotage(
+        "a backup that cannot be read is not passed over",
+        "src/python/restoring.rs",
+        "let bytes = py\n"
+        "            .detach(|| locked.read_backup(&backup))\n"
+        "            .map_err(|error| storage_error(py, Operation::Write, &error))?;",
+        "let Ok(bytes) = py.detach(|| locked.read_backup(&backup)) else { continue };",
+        "pytest tests/torture/test_faults.py -k restore",
+    ),
+    Sabotage(
         "out of the turnstile before a signal handler",
         LOCK,
         "let _ = self.used(file.with(leave_turnstile))?;\n                in_turnstile = false;",
