@@ -72,3 +72,10 @@ def invalidate(path: Path) -> None:
     with _lock:
         _documents.pop(path, None)
         _stamps.pop(path, None)
+
+
+def clear() -> None:
+    """Forgets all documents."""
+    with _lock:
+        _documents.clear()
+        _stamps.clear()

@@ -1,15 +1,10 @@
-"""The campaign: long runs that try to make storage lose, tear or forget something.
-
-Quick counts by default; `make torture`, or `OASIS_TORTURE=1`, runs the full ones.
-"""
+"""The campaign: each part runs a few rounds, and all of them with `OASIS_TORTURE=1`."""
 
 from __future__ import annotations
 
 import os
 
-FULL = os.environ.get("OASIS_TORTURE") == "1"
 
-
-def count(quick: int, full: int) -> int:
-    """How often a part of the campaign is to try."""
-    return full if FULL else quick
+def rounds(quick: int, full: int) -> int:
+    """How many rounds to run: `make torture` asks for the full number."""
+    return full if os.environ.get("OASIS_TORTURE") else quick

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import os
+import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
@@ -38,6 +38,9 @@ class Adapter(ABC):
         change(document)
         self.save(path, document)
 
+    def forget(self) -> None:  # noqa: B027 -- most keep nothing
+        """Drops what it keeps in memory, as a new process would."""
+
     def read_bare(self, path: Path) -> Any:
         """The document as another program reads it; raises if the file is torn."""
         return json.loads(path.read_bytes())
@@ -56,6 +59,9 @@ class OasisData(Adapter):
         with oasis_data.edit_json(path, timeout=120) as document:
             change(document)
 
+    def forget(self) -> None:
+        oasis_data.clear_all_cache()
+
 
 class Guide(Adapter):
     """The guide's listings, with the cache invalidated after each save as its call sites do."""
@@ -68,6 +74,9 @@ class Guide(Adapter):
 
     def load(self, path: Path) -> Any:
         return guide.load(path)
+
+    def forget(self) -> None:
+        guide.clear()
 
 
 class AtomicWrites(Adapter):
@@ -110,17 +119,16 @@ class FileLocked(Adapter):
             return json.load(file)
 
 
-@functools.cache
-def _database(path: Path, process: int) -> TinyDB:
-    # One for each process: a forked child would share its parent's file position.
-    return TinyDB(path)
-
-
 class TinyDatabase(Adapter):
     """The document is record 1 of the default table."""
 
     name = "TinyDB"
     RECORD = 1
+
+    def __init__(self) -> None:
+        # One for each process: a forked child would share its parent's file position.
+        self._databases: dict[tuple[Path, int], TinyDB] = {}
+        self._opening = threading.Lock()
 
     def save(self, path: Path, document: dict[str, Any]) -> None:
         self._open(path).upsert(Document(document, doc_id=self.RECORD))
@@ -131,11 +139,20 @@ class TinyDatabase(Adapter):
     def edit(self, path: Path, change: Callable[[dict[str, Any]], None]) -> None:
         self._open(path).update(change, doc_ids=[self.RECORD])
 
+    def forget(self) -> None:
+        for database in self._databases.values():
+            database.close()
+        self._databases.clear()
+
     def read_bare(self, path: Path) -> Any:
         return super().read_bare(path)["_default"][str(self.RECORD)]
 
     def _open(self, path: Path) -> TinyDB:
-        return _database(path, os.getpid())
+        key = (path, os.getpid())
+        with self._opening:
+            if key not in self._databases:
+                self._databases[key] = TinyDB(path)
+            return self._databases[key]
 
     def _whole(self, record: object) -> dict[str, Any]:
         if not isinstance(record, Document):

@@ -156,11 +156,8 @@ def _question(child: Child) -> Answer:
     return Answer(told, leaked)
 
 
-def storage_calls(strace: str, scenario: Scenario, root: Path, log: Path) -> list[tuple[str, int]]:
-    """Each syscall of an undisturbed operation that has to do with its files.
-
-    Each with how often that call was made until then.
-    """
+def traced(strace: str, scenario: Scenario, root: Path, log: Path) -> list[str]:
+    """The lines of strace from the start of an undisturbed operation to its end."""
     # Once without strace: what a process looks up only once (its time zone) is no part of it.
     prepared(scenario, root)
     scenario.act(root)
@@ -170,15 +167,23 @@ def storage_calls(strace: str, scenario: Scenario, root: Path, log: Path) -> lis
         answer = _question(child)
     assert answer.told == "returned", answer
     assert scenario.state(root) == scenario.new
+    calls = re.findall(r"^\d+ +(\w+\(.*)$", log.read_text(), re.MULTILINE)
+    sent = [i for i, call in enumerate(calls) if call.startswith("sendto(")]
+    assert '"begin"' in calls[sent[0]]
+    return calls[: sent[1]]
+
+
+def storage_calls(strace: str, scenario: Scenario, root: Path, log: Path) -> list[tuple[str, int]]:
+    """Each syscall of an undisturbed operation that has to do with its files.
+
+    Each with how often that call was made until then.
+    """
     seen: Counter[str] = Counter()
     calls: list[tuple[str, int]] = []
-    inside = False
-    for match in re.finditer(r"^\d+ +(\w+)\(.*$", log.read_text(), re.MULTILINE):
-        name, text = match[1], match[0]
+    for call in traced(strace, scenario, root, log):
+        name = call.partition("(")[0]
         seen[name] += 1
-        if name == "sendto":
-            inside = '"begin"' in text
-        elif inside and str(root) in text:
+        if str(root) in call:
             calls.append((name, seen[name]))
     return calls
 

@@ -18,15 +18,18 @@ ROWS = 20
 SAVES_OF_ONE_WRITER = 10**9
 """A document's number is its writer's, times this, plus how manieth save it is."""
 
+TORN, BARE_TORN, BACK = "torn or missing", "torn or missing without the library", "going back"
+
 
 @dataclass
 class Readings:
     """What readers met."""
 
     loads: int = 0
+    bare_loads: int = 0
+    """Readings as another program does it."""
     saves: int = 0
     met: Counter[str] = field(default_factory=Counter)
-    """How many loads were torn, went back, or failed."""
     first: dict[str, str] = field(default_factory=dict)
 
     def add(self, kind: str, what: str) -> None:
@@ -53,24 +56,23 @@ def read(name: str, path: Path, loads: int, bare: bool) -> Readings:
     """Loads, or reads as another program does, and judges each."""
     adapter = BY_NAME[name]
     load: Callable[[Path], Any] = adapter.read_bare if bare else adapter.load
-    readings = Readings()
+    readings = Readings(bare_loads=loads) if bare else Readings(loads)
     last: dict[int, int] = {}
     for _ in range(loads):
-        readings.loads += 1
         try:
             number = number_of(load(path))
         except Exception as error:
-            readings.add("torn or missing", repr(error))
+            readings.add(BARE_TORN if bare else TORN, repr(error))
             continue
         writer, sequence = divmod(number, SAVES_OF_ONE_WRITER)
         if sequence < last.get(writer, 0):
-            readings.add("going back", f"{sequence} of writer {writer} after {last[writer]}")
+            readings.add(BACK, f"{sequence} of writer {writer} after {last[writer]}")
         last[writer] = sequence
     return readings
 
 
 def watch(adapter: Adapter, path: Path, writers: int, readers: int, loads: int) -> Readings:
-    """Reads beside writers; one of the readers does so without the library."""
+    """Reads beside writers; the first of the readers does so without the library."""
     stop = path.with_name("stop")
     adapter.save(path, make_document(0, ROWS))
     spawn = multiprocessing.get_context("spawn")
@@ -88,6 +90,7 @@ def watch(adapter: Adapter, path: Path, writers: int, readers: int, loads: int) 
             for run in reading:
                 part = run.result()
                 total.loads += part.loads
+                total.bare_loads += part.bare_loads
                 total.met += part.met
                 total.first = part.first | total.first
         finally:

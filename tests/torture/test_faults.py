@@ -13,7 +13,7 @@ import pytest
 
 from oasis_data import StorageWriteError, save_json_atomic
 from tests.conftest import mounted, temporaries, visible
-from tests.torture import FULL
+from tests.torture import rounds
 from tests.torture.faults import (
     CANNOT_FAIL,
     ERRORS,
@@ -28,6 +28,7 @@ from tests.torture.faults import (
 from tests.torture.scenarios import NEW, OLD, SCENARIOS
 
 PAGE = 4096
+FULL = rounds(0, 1) == 1
 LASTING = [error for error in ERRORS if error != "EINTR"]
 """What stays as it is: an interrupted call that is tried again may not be interrupted for ever."""
 

@@ -10,17 +10,17 @@ import pytest
 
 from oasis_data import save_json_atomic
 from tests.conftest import temporaries
-from tests.torture import count
+from tests.torture import rounds
 from tests.torture.adapters import OasisData
 from tests.torture.counters import race
 from tests.torture.kills import Loop
-from tests.torture.readers import watch
+from tests.torture.readers import BACK, BARE_TORN, TORN, watch
 
 pytestmark = pytest.mark.timeout(3600)
 
 
 def test_no_increment_is_lost(tmp_path: Path, report: Callable[[str], None]) -> None:
-    result = race(OasisData(), tmp_path / "count.json", 8, 8, count(2_000, 100_000))
+    result = race(OasisData(), tmp_path / "count.json", 8, 8, rounds(2_000, 100_000))
     report(
         f"counters: 8 processes x 8 threads, {result.acknowledged:,} edit_json increments, "
         f"{result.lost} lost"
@@ -32,11 +32,11 @@ def test_no_increment_is_lost(tmp_path: Path, report: Callable[[str], None]) -> 
 def test_no_load_is_torn_or_missing_or_goes_back(
     tmp_path: Path, report: Callable[[str], None]
 ) -> None:
-    readings = watch(OasisData(), tmp_path / "tanks.json", 8, 4, count(20_000, 1_000_000))
+    readings = watch(OasisData(), tmp_path / "tanks.json", 8, 4, rounds(20_000, 1_000_000))
     report(
-        f"readers: {readings.loads:,} loads beside {readings.saves:,} saves by 8 writers, "
-        f"{readings.met['torn or missing']} torn or missing, "
-        f"{readings.met['going back']} going back"
+        f"readers: {readings.loads:,} loads through it and {readings.bare_loads:,} without it "
+        f"beside {readings.saves:,} saves by 8 writers, {readings.met[TORN]} torn or missing, "
+        f"{readings.met[BARE_TORN]} torn without it, {readings.met[BACK]} going back"
     )
     assert readings.first == {}
     assert readings.saves > 8
@@ -46,7 +46,7 @@ def test_kills_lose_nothing_that_was_acknowledged(
     tmp_path: Path, report: Callable[[str], None]
 ) -> None:
     seed = time.time_ns()
-    toll = Loop(OasisData(), tmp_path, 8, seed).run(count(40, 2_000))
+    toll = Loop(OasisData(), tmp_path, 8, seed).run(rounds(40, 2_000))
     report(
         f"kill -9: {toll.kills:,} kills, {toll.saves:,} acknowledged saves and {toll.edits:,} "
         f"edits, {toll.broken['lost']} lost, {toll.broken['torn']} torn (seed {seed})"
