@@ -8,16 +8,14 @@ import pytest
 
 from tests.torture import rounds
 from tests.torture.adapters import ADAPTERS, OasisData
-from tests.torture.promises import CERTAIN, everything, measure, struck, table
+from tests.torture.promises import CERTAIN, EVERYTHING, measure, struck, table
 
 
 @pytest.mark.timeout(3600)
 def test_promises_are_kept_here_and_can_be_broken(
     strace: str, report: Callable[[str], None]
 ) -> None:
-    measures = [struck, *CERTAIN]
-    if rounds(0, 1):
-        measures = everything(loads=20_000, increments=6_400, kills=500)
+    measures = EVERYTHING if rounds(0, 1) else [struck, *CERTAIN]
     columns = {adapter.name: measure(adapter, measures) for adapter in ADAPTERS}
     report(f"promises, by implementation:\n{table(columns)}")
     ours = columns.pop(OasisData.name)
