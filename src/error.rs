@@ -102,6 +102,34 @@ pub enum Error {
         /// The version there is; `None` is no file.
         found: Option<String>,
     },
+    /// The path is one of several that a batch names, and another leads to the
+    /// same file.
+    #[error("{}: is the same file as {} in this batch; name it once", name(path), name(twin))]
+    NamedTwice {
+        /// The file, as the caller spelt it.
+        path: PathBuf,
+        /// The same file, as the caller spelt it elsewhere.
+        twin: PathBuf,
+    },
+    /// A batch of a writer that died can be neither completed nor taken back.
+    #[error("{}: belongs to a batch of saves that was interrupted, and {reason}", name(path))]
+    Unrecovered {
+        /// The file, as the caller spelt it.
+        path: PathBuf,
+        /// Why, and what to do.
+        reason: &'static str,
+    },
+    /// A batch was decided, so that its files will change, but is not done.
+    #[error(
+        "{}: the batch of saves with this file is decided, but not yet in place: {cause}; the next use of any of its files completes it",
+        name(path)
+    )]
+    Unfinished {
+        /// One of the batch's files, as the caller spelt it.
+        path: PathBuf,
+        /// What stopped it.
+        cause: Box<Error>,
+    },
     /// The new content is in place, but its directory entry was not synced.
     #[error(
         "{}: the change is in place, but syncing its folder failed: {source}; it may not survive a power cut, so check the disk and save again",
@@ -136,6 +164,9 @@ impl Error {
             | Self::NoBackup { path, .. }
             | Self::Interrupted { path }
             | Self::VersionConflict { path, .. }
+            | Self::NamedTwice { path, .. }
+            | Self::Unrecovered { path, .. }
+            | Self::Unfinished { path, .. }
             | Self::NotDurable { path, .. } => path,
         }
     }
@@ -152,11 +183,25 @@ impl Error {
             Self::NotAFile { .. } => Some(Errno::INVAL.raw_os_error()),
             Self::LockTimeout { .. } => Some(Errno::TIMEDOUT.raw_os_error()),
             Self::AlreadyLocked { .. } => Some(Errno::DEADLK.raw_os_error()),
+            Self::Unfinished { cause, .. } => cause.errno(),
             Self::NoBackup { .. }
+            | Self::NamedTwice { .. }
+            | Self::Unrecovered { .. }
             | Self::LockGone { .. }
             | Self::Interrupted { .. }
             | Self::VersionConflict { .. } => None,
         }
+    }
+}
+
+impl Error {
+    /// The same failure, when putting things back failed too.
+    #[must_use]
+    pub fn followed_by(mut self, also: &Self, remedy: &str) -> Self {
+        if let Self::Syscall { hint, .. } = &mut self {
+            *hint = format!("{hint}; then {also}: {remedy}");
+        }
+        self
     }
 }
 

@@ -65,6 +65,8 @@ counters! {
     evictions,
     /// Saves that returned.
     saves,
+    /// Batches of saves that returned.
+    batches,
     /// Saves among them that found the same content in place.
     unchanged_saves,
     /// Deletions that returned.
@@ -83,4 +85,6 @@ counters! {
     encode_fallbacks,
     /// Temporary files of dead writers that were removed.
     leftovers_swept,
+    /// Batches of dead writers that were completed or taken back.
+    recoveries,
 }

@@ -16,10 +16,12 @@ __all__ = [
     "is_cached",
     "list_backups",
     "load",
+    "load_many",
     "load_with_version",
     "prune_backups",
     "restore_backup",
     "save",
+    "save_many",
     "stats",
 ]
 
@@ -50,6 +52,19 @@ def save(
     make_parents: bool,
     skip_unchanged: bool,
 ) -> list[str]: ...
+def save_many(
+    documents: list[tuple[Any, Any, str | None]],
+    *,
+    indent: int | str | None,
+    ensure_ascii: bool,
+    sort_keys: bool,
+    allow_nan: bool,
+    default: Callable[[Any], Any] | None,
+    backup: bool | None,
+    timeout: float | None,
+    make_parents: bool,
+    skip_unchanged: bool,
+) -> list[list[str]]: ...
 def delete(
     path: FilePath, *, backup: bool | None, if_version: str | None, timeout: float | None
 ) -> list[str]: ...
@@ -61,6 +76,7 @@ def prune_backups(
     path: FilePath, *, keep: int | None, max_age: float | None, timeout: float | None
 ) -> list[str]: ...
 def load(path: FilePath, copy: bool) -> Any: ...
+def load_many(paths: list[FilePath], *, copy: bool, timeout: float | None) -> list[Any]: ...
 def load_with_version(path: FilePath) -> tuple[Any, str]: ...
 def is_cached(path: FilePath) -> bool: ...
 def invalidate(path: FilePath) -> None: ...

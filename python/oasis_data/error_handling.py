@@ -26,6 +26,7 @@ __all__ = [
     "JSONReadError",
     "JSONWriteError",
     "LockTimeoutError",
+    "NamedTwiceError",
     "NoBackupError",
     "NotDurableError",
     "OperationType",
@@ -203,6 +204,10 @@ class AlreadyLockedError(JSONWriteError, _OperatingSystemError):
     """
 
 
+class NamedTwiceError(JSONWriteError, ValueError):
+    """Two of the paths given to `save_many_atomic` lead to the same file."""
+
+
 class NoBackupError(JSONWriteError):
     """The file has no backup that can be restored; the text says what was tried."""
 
@@ -235,7 +240,8 @@ class NotDurableError(JSONWriteError, _OperatingSystemError):
     """The change is in place, but its folder could not be synced.
 
     Unlike after any other `JSONWriteError` the file has the new content; it may
-    go back to the old one if the power fails now.
+    go back to the old one if the power fails now. Of a batch: it is decided,
+    loads see it, and the next use of one of its files puts it in place.
     """
 
 

@@ -7,11 +7,11 @@ it leads to. Times are in seconds, sizes in bytes. Options are keyword-only.
 import copy as _copy
 import logging
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal, TypeAlias, TypedDict
+from typing import Any, Literal, TypeAlias, TypedDict, TypeVar
 
 from oasis_data import _native
 from oasis_data.error_handling import (
@@ -38,14 +38,18 @@ __all__ = [
     "is_cache_valid",
     "list_backups",
     "load_data_file",
+    "load_many",
     "load_with_version",
     "prune_backups",
     "restore_backup",
     "save_json_atomic",
+    "save_many_atomic",
     "stats",
 ]
 
 FilePath: TypeAlias = str | bytes | os.PathLike[str] | os.PathLike[bytes]
+# A mapping is not covariant in its keys.
+_Path = TypeVar("_Path", bound=FilePath)
 
 MISSING = _native.MISSING
 """The version of a file that does not exist."""
@@ -72,6 +76,7 @@ class Statistics(TypedDict):
     racy_rereads: int
     evictions: int
     saves: int
+    batches: int
     unchanged_saves: int
     deletes: int
     write_failures: int
@@ -81,6 +86,7 @@ class Statistics(TypedDict):
     lock_waits: int
     encode_fallbacks: int
     leftovers_swept: int
+    recoveries: int
     cache_entries: int
     cache_bytes: int
 
@@ -200,6 +206,74 @@ def edit_json(
     _log_remarks(file_path, remarks)
 
 
+def save_many_atomic(
+    documents: Mapping[_Path, Any],
+    *,
+    indent: int | str | None = 2,
+    ensure_ascii: bool = False,
+    sort_keys: bool = False,
+    allow_nan: bool = False,
+    default: Callable[[Any], Any] | None = None,
+    backup: bool | None = None,
+    if_version: Mapping[_Path, str] | None = None,
+    timeout: float | None = None,
+    make_parents: bool = False,
+    skip_unchanged: bool = True,
+) -> bool:
+    """Saves several documents as one change: after any crash all are saved, or none.
+
+    The files may be in different folders. All are locked first, then written
+    beside themselves; a journal in `.oasis_data` then decides, and the renames
+    follow. What a crash interrupts is completed or taken back on the next use of
+    any of the files, be it only a load. `load_many` never sees half of it.
+
+    Args:
+        documents: The document for each file.
+        indent: As for `save_json_atomic`, as are all others but `if_version`.
+        ensure_ascii: Write all but ASCII as escapes.
+        sort_keys: Write dictionaries in the order of their keys.
+        allow_nan: Write NaN and infinities, which are not JSON.
+        default: Called with what `json` cannot write, for what to write instead.
+        backup: Whether to keep what is replaced. None: as configured.
+        if_version: The versions that some of the files must still have.
+        timeout: Seconds to wait in all for other writers. None: as configured.
+        make_parents: Create missing folders on the way.
+        skip_unchanged: Leave files that have just this content as they are.
+
+    Returns:
+        True; anything else is an exception.
+
+    Raises:
+        NamedTwiceError: Two of the paths lead to the same file.
+        UnserializableError: `json` cannot write one of the documents.
+        LockTimeoutError: Another writer took too long.
+        VersionConflictError: A file is not what `if_version` says any more.
+        NotDurableError: The batch is decided, but not yet in place everywhere:
+            the next use of one of its files completes it.
+        JSONWriteError: Any other failure, and the base of the ones above. After
+            all of them but `NotDurableError` every file is as it was.
+        ValueError: `if_version` names a file that is not in `documents`.
+    """
+    versions = dict(if_version or {})
+    if strange := versions.keys() - documents.keys():
+        raise ValueError(f"if_version has {strange.pop()!r}, which is not among the documents")
+    remarks = _native.save_many(
+        [(path, data, versions.get(path)) for path, data in documents.items()],
+        indent=indent,
+        ensure_ascii=ensure_ascii,
+        sort_keys=sort_keys,
+        allow_nan=allow_nan,
+        default=default,
+        backup=backup,
+        timeout=timeout,
+        make_parents=make_parents,
+        skip_unchanged=skip_unchanged,
+    )
+    for path, of_path in zip(documents, remarks, strict=True):
+        _log_remarks(path, of_path)
+    return True
+
+
 def delete_json_atomic(
     file_path: FilePath,
     *,
@@ -261,8 +335,41 @@ def load_data_file(
     except (DataFileNotFoundError, CorruptFileError) as error:
         if strict:
             raise
-        _logger.warning("Using the default for %r: %s", _whole(file_path), error)
-        return _own(default)
+        return _default_for(file_path, error, default)
+
+
+def load_many(
+    file_paths: Iterable[FilePath],
+    *,
+    default: Any = {},  # noqa: B006 -- never handed out: every use copies it
+    strict: bool = False,
+    copy: bool = True,
+    timeout: float | None = None,
+) -> list[Any]:
+    """Loads several documents as they were at one moment, never half of a batch.
+
+    Args:
+        file_paths: The files.
+        default: As for `load_data_file`, as are the next two.
+        strict: Raise instead of answering with the default.
+        copy: False lends the cached objects: faster, and only to be read.
+        timeout: Seconds until a batch that is being saved must be done. None:
+            as configured.
+
+    Returns:
+        The documents, in the order of the files.
+
+    Raises:
+        LockTimeoutError: The files kept changing.
+        JSONReadError: As for `load_data_file`.
+    """
+    paths = list(file_paths)
+    return [
+        _answer(path, loaded, default, strict)
+        for path, loaded in zip(
+            paths, _native.load_many(paths, copy=copy, timeout=timeout), strict=True
+        )
+    ]
 
 
 def load_with_version(file_path: FilePath) -> tuple[Any, str]:
@@ -499,6 +606,19 @@ def stats() -> Statistics:
 
 def _folder(file_path: FilePath) -> str:
     return os.path.dirname(os.path.realpath(os.fsdecode(file_path)))
+
+
+def _answer(file_path: FilePath, loaded: Any, default: Any, strict: bool) -> Any:
+    if not isinstance(loaded, DataFileNotFoundError | CorruptFileError):
+        return loaded
+    if strict:
+        raise loaded
+    return _default_for(file_path, loaded, default)
+
+
+def _default_for(file_path: FilePath, error: Exception, default: Any) -> Any:
+    _logger.warning("Using the default for %r: %s", _whole(file_path), error)
+    return _own(default)
 
 
 def _own(default: Any) -> Any:

@@ -12,6 +12,7 @@ use super::raise::{Operation, decode_error, storage_error};
 use crate::codec;
 use crate::error::{Error, Result};
 use crate::statistics::COUNTERS;
+use crate::storage::recovery;
 use crate::storage::snapshot::{self, Snapshot};
 
 /// The document in the file at `path`: a copy of the caller's own, or the
@@ -19,17 +20,33 @@ use crate::storage::snapshot::{self, Snapshot};
 #[pyfunction]
 pub(super) fn load(py: Python<'_>, path: FilePath, copy: bool) -> PyResult<Bound<'_, PyAny>> {
     let FilePath(path) = path;
-    let entry = match cached(py, &path)? {
+    lent(py, &*entry(py, &path)?, copy)
+}
+
+/// The document of the file as it is now, from the cache or not.
+pub(super) fn entry(py: Python<'_>, path: &Path) -> PyResult<Arc<Document>> {
+    match cached(py, path)? {
         Found::Fresh(entry) => {
             COUNTERS.hits.count();
-            entry
+            Ok(entry)
         }
-        Found::Reread(snapshot) => decoded(py, &path, snapshot)?,
-        Found::Nothing => {
-            let snapshot = read(py, &path)?;
-            decoded(py, &path, snapshot)?
-        }
-    };
+        Found::Reread(snapshot) => decoded(py, path, snapshot),
+        Found::Nothing => fresh(py, path),
+    }
+}
+
+/// The document of the file as it is now, not from the cache.
+pub(super) fn fresh(py: Python<'_>, path: &Path) -> PyResult<Arc<Document>> {
+    let snapshot = read(py, path)?;
+    decoded(py, path, snapshot)
+}
+
+/// The entry's document, as it is handed to a caller.
+pub(super) fn lent<'py>(
+    py: Python<'py>,
+    entry: &Document,
+    copy: bool,
+) -> PyResult<Bound<'py, PyAny>> {
     let document = entry.document.bind(py);
     if copy { codec::clone(document) } else { Ok(document.clone()) }
 }
@@ -83,8 +100,12 @@ enum Found {
 
 /// What the cache has for `path`, held against the file as it is now.
 fn cached(py: Python<'_>, path: &Path) -> PyResult<Found> {
-    let identity =
-        py.detach(|| snapshot::identify(path)).map_err(|error| failed(py, path, &error))?;
+    let identity = match py.detach(|| snapshot::identify(path)) {
+        Ok(identity) => identity,
+        // A batch that was interrupted may be about to create it.
+        Err(Error::NotFound { .. }) => return Ok(Found::Nothing),
+        Err(error) => return Err(failed(py, path, &error)),
+    };
     let Some(entry) = find(identity.key()).filter(|entry| entry.identity == identity) else {
         return Ok(Found::Nothing);
     };
@@ -96,7 +117,7 @@ fn cached(py: Python<'_>, path: &Path) -> PyResult<Found> {
     if snapshot.identity != entry.identity || snapshot.bytes[..] != text[..] {
         return Ok(Found::Reread(snapshot));
     }
-    if snapshot.settled {
+    if snapshot.settled && snapshot.stable {
         let document = entry.document.clone_ref(py);
         keep(path, &Arc::new(entry_of(snapshot, document)));
     }
@@ -105,7 +126,7 @@ fn cached(py: Python<'_>, path: &Path) -> PyResult<Found> {
 
 fn read(py: Python<'_>, path: &Path) -> PyResult<Snapshot> {
     let snapshot =
-        detached(py, || snapshot::read(path)).map_err(|error| failed(py, path, &error))?;
+        detached(py, || recovery::read(path)).map_err(|error| failed(py, path, &error))?;
     COUNTERS.bytes_read.add(snapshot.bytes.len() as u64);
     Ok(snapshot)
 }
@@ -136,7 +157,7 @@ fn entry_of(snapshot: Snapshot, document: Py<PyAny>) -> Document {
     }
 }
 
-fn failed(py: Python<'_>, path: &Path, error: &Error) -> PyErr {
+pub(super) fn failed(py: Python<'_>, path: &Path, error: &Error) -> PyErr {
     forget(path, None);
     storage_error(py, Operation::Read, error)
 }

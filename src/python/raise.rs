@@ -51,9 +51,13 @@ pub(super) fn storage_error(py: Python<'_>, operation: Operation, error: &Error)
         Error::NoBackup { .. } => "NoBackupError",
         Error::LockTimeout { .. } => "LockTimeoutError",
         Error::VersionConflict { .. } => "VersionConflictError",
-        Error::NotDurable { .. } => "NotDurableError",
+        Error::NotDurable { .. } | Error::Unfinished { .. } => "NotDurableError",
+        Error::NamedTwice { .. } => "NamedTwiceError",
+        Error::Unrecovered { .. } if reads => "JSONReadError",
         Error::AlreadyLocked { .. } => "AlreadyLockedError",
-        Error::Interrupted { .. } | Error::LockGone { .. } => "JSONWriteError",
+        Error::Interrupted { .. } | Error::LockGone { .. } | Error::Unrecovered { .. } => {
+            "JSONWriteError"
+        }
         Error::Syscall { .. } | Error::NotAFile { .. } => match (reads, denied) {
             (true, true) => "ReadPermissionError",
             (true, false) => "StorageReadError",

@@ -27,7 +27,7 @@ pub struct Identity {
 
 /// Which file, whatever its content. Unique only while a descriptor or a name
 /// keeps the inode alive.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FileKey {
     device: u64,
     inode: u64,

@@ -42,6 +42,10 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(2);
 /// How often a wait asks for signals that went to another thread.
 const SIGNAL_INTERVAL: Duration = Duration::from_millis(50);
 
+/// The lock of a folder's journal, seen from that folder. Not among the locks
+/// of data files, one of which may be called `journal`.
+pub const JOURNAL: &str = ".oasis_data/journal.lock";
+
 /// How often the opening of a lock file starts over: another writer may make
 /// it, or an operator remove it, at the same moment.
 const OPEN_ATTEMPTS: usize = 100;
@@ -66,27 +70,69 @@ pub fn after_fork_in_child() {
     taken().clear();
 }
 
+/// When waiting ends. One for all the locks that a call needs.
+#[derive(Debug)]
+pub struct Deadline {
+    timeout: Duration,
+    /// None is further away than the clock reaches.
+    end: Option<Instant>,
+}
+
+impl Deadline {
+    /// In so long.
+    #[must_use]
+    pub fn after(timeout: Duration) -> Self {
+        Self { timeout, end: Instant::now().checked_add(timeout) }
+    }
+
+    /// At once: a lock is taken if it is free.
+    #[must_use]
+    pub fn now() -> Self {
+        Self::after(Duration::ZERO)
+    }
+
+    fn left(&self) -> Duration {
+        self.end.map_or(Duration::MAX, |end| end.saturating_duration_since(Instant::now()))
+    }
+}
+
 /// A wait for a lock: until when, and for whom.
 struct Wait<'a> {
     target: &'a Target,
-    timeout: Duration,
-    deadline: Option<Instant>,
+    deadline: &'a Deadline,
     signals: &'a dyn Signals,
 }
 
 impl Lock {
-    /// Takes the lock of `target`, waiting at most `timeout`.
+    /// Takes the lock of the file `target`.
     ///
     /// # Errors
     ///
     /// [`Error::LockTimeout`] at the deadline, [`Error::Interrupted`] for a
     /// signal, [`Error::AlreadyLocked`] where this thread would wait for
     /// itself; a failing syscall is an error, never taken for contention.
-    pub fn acquire(target: &Target, timeout: Duration, signals: &dyn Signals) -> Result<Self> {
-        let wait = Wait { target, timeout, deadline: Instant::now().checked_add(timeout), signals };
-        let path = path_of(target);
+    pub fn of_file(target: &Target, deadline: &Deadline, signals: &dyn Signals) -> Result<Self> {
+        Self::acquire(target, &path_of(target), deadline, signals)
+    }
+
+    /// Takes the lock of the journal in the target's folder.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Lock::of_file`].
+    pub fn of_journal(target: &Target, deadline: &Deadline, signals: &dyn Signals) -> Result<Self> {
+        Self::acquire(target, Path::new(JOURNAL), deadline, signals)
+    }
+
+    fn acquire(
+        target: &Target,
+        path: &Path,
+        deadline: &Deadline,
+        signals: &dyn Signals,
+    ) -> Result<Self> {
+        let wait = Wait { target, deadline, signals };
         loop {
-            let file = Uninherited::open(|| open(target, &path))?;
+            let file = Uninherited::open(|| open(target, path))?;
             let key = wait.used(file.with(|file| fs::fstat(file)))?;
             let key =
                 Identity::of(&key.map_err(|errno| target.failed("fstat of its lock", errno))?)
@@ -100,11 +146,11 @@ impl Lock {
             wait.used(file.with(leave_turnstile))?
                 .map_err(|error| target.failed("fcntl of its lock", error))?;
             waited?;
-            if is_current(target, &path, key)? {
+            if is_current(target, path, key)? {
                 wait.used(file.with(|_| taken().push(me)))?;
                 return Ok(Self { file, key });
             }
-            if wait.left().is_zero() {
+            if deadline.left().is_zero() {
                 return Err(wait.timed_out(&file));
             }
         }
@@ -141,13 +187,13 @@ impl Wait<'_> {
             if in_turnstile && self.take(file, fs2::FileExt::try_lock_exclusive)? {
                 return Ok(());
             }
+            let left = self.deadline.left();
+            if left.is_zero() {
+                return Err(self.timed_out(file));
+            }
             if !waited {
                 COUNTERS.lock_waits.count();
                 waited = true;
-            }
-            let left = self.left();
-            if left.is_zero() {
-                return Err(self.timed_out(file));
             }
             let interrupted = sleep(pause.min(left));
             if interrupted || asked.elapsed() >= SIGNAL_INTERVAL {
@@ -179,14 +225,13 @@ impl Wait<'_> {
         result.ok_or_else(|| Error::Interrupted { path: self.target.spelt.clone() })
     }
 
-    fn left(&self) -> Duration {
-        self.deadline
-            .map_or(LONGEST_PAUSE, |deadline| deadline.saturating_duration_since(Instant::now()))
-    }
-
     fn timed_out(&self, file: &Uninherited) -> Error {
         let holder = file.with(holder).flatten();
-        Error::LockTimeout { path: self.target.spelt.clone(), waited: self.timeout, holder }
+        Error::LockTimeout {
+            path: self.target.spelt.clone(),
+            waited: self.deadline.timeout,
+            holder,
+        }
     }
 }
 

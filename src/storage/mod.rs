@@ -3,9 +3,12 @@
 
 pub mod atomic;
 pub mod backup;
+pub mod batch;
 pub mod fork;
 pub mod identity;
+pub mod journal;
 pub mod lock;
+pub mod recovery;
 pub mod sidecar;
 pub mod snapshot;
 pub mod store;

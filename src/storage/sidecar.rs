@@ -5,6 +5,8 @@
 //!     .gitignore          `*`: the folder ignores itself
 //!     locks/<name>.lock   one per data file; never unlinked, truncated or replaced
 //!     temp/<name>.<random>   content on its way; held locked by its writer
+//!     journal             what a batch of saves is about to rename
+//!     journal.lock        held by that batch, and by whoever recovers it
 //! ```
 
 use std::ffi::OsStr;

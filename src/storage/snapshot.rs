@@ -41,19 +41,23 @@ pub struct Snapshot {
 ///
 /// [`Error::NotFound`], [`Error::NotAFile`], or a failing syscall.
 pub fn read(path: &Path) -> Result<Snapshot> {
-    read_at(CWD, path, path)
+    read_opened(CWD, path, path, OFlags::empty())
 }
 
-/// Reads the file called `name` in an open folder; `path` is how the caller
-/// spelt it.
+/// Reads the file called `name` in an open folder, but not through a symlink;
+/// `path` is how the caller spelt it.
 ///
 /// # Errors
 ///
 /// As for [`read`].
 pub fn read_at(folder: impl AsFd, name: &Path, path: &Path) -> Result<Snapshot> {
+    read_opened(folder, name, path, OFlags::NOFOLLOW)
+}
+
+fn read_opened(folder: impl AsFd, name: &Path, path: &Path, follow: OFlags) -> Result<Snapshot> {
     let failed = |call, errno: Errno| Error::syscall(path, call, errno);
     // NONBLOCK: opening a pipe without a writer would wait for ever.
-    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let flags = follow | OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     let descriptor = match fs::openat(folder, name, flags, Mode::empty()) {
         Ok(descriptor) => File::from(descriptor),
         Err(Errno::NOENT) => return Err(Error::NotFound { path: path.to_path_buf() }),

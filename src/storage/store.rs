@@ -10,7 +10,8 @@ use rustix::fs::{self, AtFlags, Stat};
 use super::atomic;
 use super::backup::{self, Backup};
 use super::identity::{FileKey, Identity};
-use super::lock::{Lock, Signals};
+use super::lock::{Deadline, Lock, Signals};
+use super::recovery;
 use super::snapshot::{MISSING, Snapshot, read_at, version_of};
 use super::target::Target;
 use super::temporary::{self, Temporary};
@@ -66,8 +67,28 @@ impl Locked {
     /// When the folder cannot be opened or the lock cannot be had.
     pub fn open(path: &Path, options: &WriteOptions, signals: &dyn Signals) -> Result<Self> {
         let target = Target::resolve(path, options.make_parents)?;
-        let lock = Lock::acquire(&target, options.timeout, signals)?;
+        Self::acquire(target, &Deadline::after(options.timeout), signals)
+    }
+
+    /// Takes the lock of `target`, and puts it in order if a batch that
+    /// changes it was interrupted.
+    ///
+    /// # Errors
+    ///
+    /// When the lock cannot be had, or the batch not be recovered.
+    pub(super) fn acquire(
+        target: Target,
+        deadline: &Deadline,
+        signals: &dyn Signals,
+    ) -> Result<Self> {
+        let lock = Lock::of_file(&target, deadline, signals)?;
+        recovery::recover(&target, deadline, signals)?;
         Ok(Self { target, lock })
+    }
+
+    /// The file.
+    pub(super) fn target(&self) -> &Target {
+        &self.target
     }
 
     /// Reads the file, or finds none.
@@ -90,6 +111,35 @@ impl Locked {
     ///
     /// Any [`Error`]; but for [`Error::NotDurable`] the file is as it was.
     pub fn save(&self, bytes: &[u8], options: &WriteOptions) -> Result<Written> {
+        let Prepared { temporary, live, mut remarks } = match self.prepare(bytes, options)? {
+            Preparation::InPlace(same) => {
+                if options.durability == Durability::Full {
+                    self.settle(&same)?;
+                }
+                COUNTERS.unchanged_saves.count();
+                return Ok(Written::default());
+            }
+            Preparation::Change(prepared) => prepared,
+        };
+        if options.durability == Durability::Full {
+            temporary.sync()?;
+        }
+        let backups = self.back_up(live.as_ref(), options)?;
+        if let Err(error) = atomic::replace(&self.target, temporary) {
+            return Err(backups.take_back(error, &self.target));
+        }
+        self.sync_folder(options)?;
+        self.prune_surplus(&backups.all, options, &mut remarks);
+        Ok(Written { replaced: live.map(|live| Identity::of(&live).key()), remarks })
+    }
+
+    /// Writes `bytes` beside the file, but not to the disk, if there is
+    /// anything to change.
+    ///
+    /// # Errors
+    ///
+    /// Any [`Error`]; the file is as it was.
+    pub(super) fn prepare(&self, bytes: &[u8], options: &WriteOptions) -> Result<Preparation<'_>> {
         self.require_own()?;
         let target = &self.target;
         if options.backups_kept > 0 {
@@ -101,23 +151,12 @@ impl Locked {
             && let Some(live) = &live
             && let Some(same) = self.read_if_same(live, bytes)?
         {
-            return self.settle(&same, options);
+            return Ok(Preparation::InPlace(same));
         }
-        let mut remarks = temporary::sweep(target);
+        let remarks = temporary::sweep(target);
         let mut temporary = Temporary::create(target, live.as_ref())?;
-        temporary.fill(bytes, options.durability == Durability::Full)?;
-        let backups = match &live {
-            Some(live) if options.backups_kept > 0 => Some(self.back_up(live, options)?),
-            _ => None,
-        };
-        if let Err(error) = atomic::replace(target, temporary) {
-            return Err(match backups.as_ref().and_then(|backups| backups.last()) {
-                Some(taken) => discard_after(error, target, taken),
-                None => error,
-            });
-        }
-        self.finish(options, backups.as_deref().unwrap_or_default(), &mut remarks)?;
-        Ok(Written { replaced: live.map(|live| Identity::of(&live).key()), remarks })
+        temporary.fill(bytes, false)?;
+        Ok(Preparation::Change(Prepared { temporary, live, remarks }))
     }
 
     /// Removes the file, keeping its content as the newest backup.
@@ -139,7 +178,8 @@ impl Locked {
             fs::unlinkat(&target.folder, &target.name, AtFlags::empty())
                 .map_err(|errno| target.failed("unlink", errno))?;
         }
-        self.finish(options, &backups, &mut remarks)?;
+        self.sync_folder(options)?;
+        self.prune_surplus(&backups, options, &mut remarks);
         Ok(Written { replaced: Some(Identity::of(&live).key()), remarks })
     }
 
@@ -208,50 +248,99 @@ impl Locked {
 
     /// Makes a file durable that has the right content already: whoever wrote
     /// it may not have synced it.
-    fn settle(&self, same: &Snapshot, options: &WriteOptions) -> Result<Written> {
-        if options.durability == Durability::Full {
-            fs::fsync(&same.descriptor).map_err(|errno| self.target.failed("fsync", errno))?;
-            atomic::sync_folder(&self.target)?;
-        }
-        COUNTERS.unchanged_saves.count();
-        Ok(Written::default())
+    pub(super) fn settle(&self, same: &Snapshot) -> Result<()> {
+        fs::fsync(&same.descriptor).map_err(|errno| self.target.failed("fsync", errno))?;
+        atomic::sync_folder(&self.target)
     }
 
-    /// The backups with the live content as the last: linked now, unless a
-    /// writer that was killed has left just that.
-    fn back_up(&self, live: &Stat, options: &WriteOptions) -> Result<Vec<Backup>> {
-        let mut backups = backup::list(&self.target)?;
-        if let Some(newest) = backups.last()
-            && backup::is_live(&self.target, newest, live)?
-        {
-            return Ok(backups);
+    /// Backs up the content that is about to be replaced, if backups are made.
+    ///
+    /// # Errors
+    ///
+    /// When the folder cannot be read, or the backup not be made.
+    pub(super) fn back_up(&self, live: Option<&Stat>, options: &WriteOptions) -> Result<Backups> {
+        match live {
+            Some(live) if options.backups_kept > 0 => back_up(&self.target, live, options.zone),
+            _ => Ok(Backups::default()),
         }
-        backups.push(backup::take(&self.target, live, &backups, options.zone)?);
-        Ok(backups)
     }
 
-    /// Syncs the folder, and only then lets old backups go.
-    fn finish(
+    fn sync_folder(&self, options: &WriteOptions) -> Result<()> {
+        match options.durability {
+            Durability::Full => atomic::sync_folder(&self.target),
+            Durability::Process => Ok(()),
+        }
+    }
+
+    /// Lets old backups go; not before the new content is safe.
+    pub(super) fn prune_surplus(
         &self,
-        options: &WriteOptions,
         backups: &[Backup],
+        options: &WriteOptions,
         remarks: &mut Vec<Error>,
-    ) -> Result<()> {
-        if options.durability == Durability::Full {
-            atomic::sync_folder(&self.target)?;
-        }
-        let surplus = backup::surplus(
-            backups.to_vec(),
-            options.backups_kept,
-            options.backups_max_age,
-            options.zone,
-        );
+    ) {
+        let WriteOptions { backups_kept: kept, backups_max_age: max_age, zone, .. } = *options;
+        let surplus = backup::surplus(backups.to_vec(), kept, max_age, zone);
         // What cannot be removed does not undo a save.
         remarks.extend(
             surplus.iter().filter_map(|backup| backup::discard(&self.target, backup).err()),
         );
-        Ok(())
     }
+}
+
+/// What is to be done for a save.
+pub(super) enum Preparation<'a> {
+    /// Nothing but to make it durable: the file has the content.
+    InPlace(Snapshot),
+    /// The file is to be replaced.
+    Change(Prepared<'a>),
+}
+
+/// A save whose content stands ready beside the file.
+pub(super) struct Prepared<'a> {
+    /// The new content.
+    pub(super) temporary: Temporary<'a>,
+    /// The file that is to be replaced.
+    pub(super) live: Option<Stat>,
+    /// What went wrong beside it.
+    pub(super) remarks: Vec<Error>,
+}
+
+/// A file's backups, oldest first.
+#[derive(Debug, Default)]
+pub(super) struct Backups {
+    pub(super) all: Vec<Backup>,
+}
+
+impl Backups {
+    /// Takes the newest back after `error` kept its save from happening: left in
+    /// place it would share its inode with the live file, and change with it.
+    pub(super) fn take_back(&self, error: Error, target: &Target) -> Error {
+        let Some(taken) = self.all.last() else { return error };
+        match backup::discard(target, taken) {
+            Ok(()) => error,
+            Err(also) => {
+                error.followed_by(&also, &format!("remove {} by hand", taken.name.display()))
+            }
+        }
+    }
+}
+
+/// The backups of a file with the live content as the last: linked now, unless
+/// a writer that was killed has left just that.
+///
+/// # Errors
+///
+/// When the folder cannot be read, or the backup not be made.
+pub(super) fn back_up(target: &Target, live: &Stat, zone: FixedOffset) -> Result<Backups> {
+    let mut all = backup::list(target)?;
+    if let Some(newest) = all.last()
+        && backup::is_live(target, newest, live)?
+    {
+        return Ok(Backups { all });
+    }
+    all.push(backup::take(target, live, &all, zone)?);
+    Ok(Backups { all })
 }
 
 /// Replaces the content of `path` with `bytes`, or creates it.
@@ -277,8 +366,10 @@ pub fn delete(path: &Path, options: &WriteOptions, signals: &dyn Signals) -> Res
     // Looked at first without the lock: asking for a missing file's deletion
     // leaves no sidecar behind.
     let target = Target::resolve(path, false)?;
+    let deadline = Deadline::after(options.timeout);
+    recovery::recover(&target, &deadline, signals)?;
     target.stat()?.ok_or_else(|| missing(&target))?;
-    Locked::open(path, options, signals)?.delete(options)
+    Locked::acquire(target, &deadline, signals)?.delete(options)
 }
 
 /// The backups of the file that `path` leads to, newest first, and the content
@@ -288,6 +379,8 @@ pub fn delete(path: &Path, options: &WriteOptions, signals: &dyn Signals) -> Res
 ///
 /// When the folder cannot be read.
 pub fn backups(path: &Path) -> Result<Vec<(Backup, Result<Vec<u8>>)>> {
+    // A use of the file like any other; but to list needs no right to write.
+    let _ = recovery::pending(path);
     let target = Target::resolve(path, false)?;
     let backups = backup::newest_first(&target)?;
     Ok(backups
@@ -301,13 +394,4 @@ pub fn backups(path: &Path) -> Result<Vec<(Backup, Result<Vec<u8>>)>> {
 
 fn missing(target: &Target) -> Error {
     Error::NotFound { path: target.spelt.clone() }
-}
-
-/// Takes a backup back after `error` kept its save from happening; `error`
-/// then says if that failed too.
-fn discard_after(mut error: Error, target: &Target, taken: &Backup) -> Error {
-    if let (Err(also), Error::Syscall { hint, .. }) = (backup::discard(target, taken), &mut error) {
-        *hint = format!("{hint}; then {also}: remove {} by hand", taken.name.display());
-    }
-    error
 }

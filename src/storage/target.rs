@@ -85,6 +85,12 @@ impl Target {
         }
     }
 
+    /// Another file in the same folder.
+    #[must_use]
+    pub fn called(self, name: &Path) -> Self {
+        Self { name: name.into(), spelt: self.spelt.with_file_name(name), ..self }
+    }
+
     /// A failed syscall on this file.
     pub fn failed(&self, call: &'static str, source: impl Into<std::io::Error>) -> Error {
         Error::syscall(&self.spelt, call, source)

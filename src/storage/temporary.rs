@@ -70,15 +70,33 @@ impl<'a> Temporary<'a> {
     ///
     /// # Errors
     ///
-    /// When a syscall fails. A failed sync is not tried again: the kernel may
-    /// have dropped the pages that it could not write, and a second sync of
-    /// this descriptor would then succeed over lost data.
+    /// When a syscall fails.
     pub fn fill(&mut self, bytes: &[u8], sync: bool) -> Result<()> {
         self.file.write_all(bytes).map_err(|error| self.target.failed("write", error))?;
-        if sync {
-            fs::fsync(&self.file).map_err(|errno| self.target.failed("fsync", errno))?;
-        }
-        Ok(())
+        if sync { self.sync() } else { Ok(()) }
+    }
+
+    /// Waits until the content is on the disk.
+    ///
+    /// # Errors
+    ///
+    /// When the sync fails. It is not tried again: the kernel may have dropped
+    /// the pages that it could not write, and a second sync of this descriptor
+    /// would then succeed over lost data.
+    pub fn sync(&self) -> Result<()> {
+        fs::fsync(&self.file).map_err(|errno| self.target.failed("fsync", errno))
+    }
+
+    /// Its name, seen from the target's folder.
+    #[must_use]
+    pub fn name(&self) -> &Path {
+        &self.name
+    }
+
+    /// Leaves the file where it is, to whoever completes the batch that names
+    /// it in its journal.
+    pub fn leave(mut self) {
+        self.published = true;
     }
 
     /// Renames the file to `name` in the target's folder.

@@ -6,7 +6,7 @@ use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
 
 use oasis_data::error::Error;
-use oasis_data::storage::lock::{Lock, Signals};
+use oasis_data::storage::lock::{Deadline, Lock, Signals};
 use oasis_data::storage::store;
 use oasis_data::storage::target::Target;
 
@@ -31,8 +31,12 @@ fn excludes_threads_of_one_process() {
         for _ in 0..8 {
             scope.spawn(|| {
                 for _ in 0..50 {
-                    let _lock =
-                        Lock::acquire(&target(&path), Duration::from_secs(60), &Quiet).unwrap();
+                    let _lock = Lock::of_file(
+                        &target(&path),
+                        &Deadline::after(Duration::from_secs(60)),
+                        &Quiet,
+                    )
+                    .unwrap();
                     assert_eq!(inside.fetch_add(1, Ordering::SeqCst), 0);
                     std::thread::yield_now();
                     inside.fetch_sub(1, Ordering::SeqCst);
@@ -59,8 +63,12 @@ fn nobody_starves() {
                     let mut rounds = 0;
                     start.wait();
                     while !done.load(Ordering::SeqCst) {
-                        let lock =
-                            Lock::acquire(&target(&path), Duration::from_secs(60), &Quiet).unwrap();
+                        let lock = Lock::of_file(
+                            &target(&path),
+                            &Deadline::after(Duration::from_secs(60)),
+                            &Quiet,
+                        )
+                        .unwrap();
                         rounds += 1;
                         // Long enough for the others to look, as a save is.
                         std::thread::sleep(Duration::from_millis(1));
@@ -83,7 +91,7 @@ fn a_thread_does_not_wait_for_itself() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("tanks.json");
     let patient = store::WriteOptions { timeout: Duration::from_secs(2), ..options() };
-    let held = Lock::acquire(&target(&path), Duration::ZERO, &Quiet).unwrap();
+    let held = Lock::of_file(&target(&path), &Deadline::after(Duration::ZERO), &Quiet).unwrap();
     let refused = store::save(&path, b"1", &patient, &Quiet).unwrap_err();
     assert!(matches!(refused, Error::AlreadyLocked { .. }), "{refused}");
     // Another file, and another thread's wait for this one, are no matter of it.
@@ -104,7 +112,7 @@ fn gives_up_at_the_deadline_and_names_the_holder() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("tanks.json");
     save(&path, "1").unwrap();
-    let held = Lock::acquire(&target(&path), Duration::ZERO, &Quiet).unwrap();
+    let held = Lock::of_file(&target(&path), &Deadline::after(Duration::ZERO), &Quiet).unwrap();
     let hurried = store::WriteOptions { timeout: Duration::from_millis(20), ..options() };
     let error = elsewhere(|| store::save(&path, b"2", &hurried, &Quiet).unwrap_err());
     let me = std::process::id();
@@ -126,7 +134,7 @@ fn ends_a_wait_for_a_signal() {
     }
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("tanks.json");
-    let _held = Lock::acquire(&target(&path), Duration::ZERO, &Quiet).unwrap();
+    let _held = Lock::of_file(&target(&path), &Deadline::after(Duration::ZERO), &Quiet).unwrap();
     let pressed = Pressed(AtomicBool::new(false));
     let forever = store::WriteOptions { timeout: Duration::MAX, ..options() };
     let error = elsewhere(|| store::save(&path, b"2", &forever, &pressed).unwrap_err());
@@ -185,21 +193,26 @@ fn a_lock_whose_file_was_removed_is_taken_anew() {
     for recreated in [false, true] {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("tanks.json");
-        let held = Lock::acquire(&target(&path), Duration::ZERO, &Quiet).unwrap();
+        let held = Lock::of_file(&target(&path), &Deadline::after(Duration::ZERO), &Quiet).unwrap();
         let (sender, events) = channel();
         std::thread::scope(|scope| {
             let waiter = scope.spawn(|| {
                 let done = sender.clone();
                 let signals = Tell(sender);
-                let lock =
-                    Lock::acquire(&target(&path), Duration::from_secs(60), &signals).unwrap();
+                let lock = Lock::of_file(
+                    &target(&path),
+                    &Deadline::after(Duration::from_secs(60)),
+                    &signals,
+                )
+                .unwrap();
                 done.send(Event::Acquired).unwrap();
                 lock
             });
             assert_eq!(events.recv(), Ok(Event::Waiting));
             std::fs::remove_dir_all(folder.path().join(".oasis_data")).unwrap();
-            let newer =
-                recreated.then(|| Lock::acquire(&target(&path), Duration::ZERO, &Quiet).unwrap());
+            let newer = recreated.then(|| {
+                Lock::of_file(&target(&path), &Deadline::after(Duration::ZERO), &Quiet).unwrap()
+            });
             drop(held);
             if newer.is_some() {
                 // The first of these may have been under way; the second is

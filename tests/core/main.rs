@@ -8,6 +8,7 @@
 )]
 
 mod backups;
+mod batches;
 mod cache;
 mod identity;
 mod locks;

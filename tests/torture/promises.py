@@ -67,9 +67,9 @@ class Verdict:
         return f"{self.broken:,} of {self.tried:,}" if self.broken else f"kept, {self.tried:,}"
 
 
-def under_load(adapter: Adapter, folder: Path, loads: int) -> list[Verdict]:
+def under_load(adapter: Adapter, folder: Path, loads: int, saves: int) -> list[Verdict]:
     """Readers beside writers."""
-    readings = watch(adapter, folder / NAME, 8, 4, loads)
+    readings = watch(adapter, folder / NAME, 8, 4, loads, saves)
     first = readings.first
     return [
         Verdict(
@@ -335,7 +335,7 @@ CERTAIN: list[Measure] = [
 
 EVERYTHING: list[Measure] = [
     functools.partial(fresh, rounds=1000),
-    functools.partial(under_load, loads=6000),
+    functools.partial(under_load, loads=4000, saves=1000),
     functools.partial(counted, processes=1, threads=8, increments=3200),
     functools.partial(counted, processes=8, threads=8, increments=3200),
     functools.partial(killed_at_random, kills=300),

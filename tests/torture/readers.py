@@ -38,27 +38,45 @@ class Readings:
         self.first.setdefault(kind, what)
 
 
-def write(name: str, path: Path, writer: int, stop: Path) -> int:
-    """Saves documents until told to stop; says how many saves returned."""
+def write(name: str, path: Path, writer: int) -> int:
+    """Saves documents until the readers have had enough; says how many saves returned."""
     adapter = BY_NAME[name]
+    stop = _stop(path)
     sequence = saved = 0
-    while not stop.exists():
-        sequence += 1
-        document = make_document(writer * SAVES_OF_ONE_WRITER + sequence, ROWS)
-        # That a save fails is for another part of the campaign.
-        with suppress(Exception):
-            adapter.save(path, document)
-            saved += 1
+    with _attempts(path).open("ab", buffering=0) as attempts:
+        while not stop.exists():
+            sequence += 1
+            document = make_document(writer * SAVES_OF_ONE_WRITER + sequence, ROWS)
+            # That a save fails is for another part of the campaign.
+            with suppress(Exception):
+                adapter.save(path, document)
+                saved += 1
+            attempts.write(b".")
     return saved
 
 
-def read(name: str, path: Path, loads: int, bare: bool) -> Readings:
-    """Loads, or reads as another program does, and judges each."""
+def _stop(path: Path) -> Path:
+    return path.with_name("stop")
+
+
+def _attempts(path: Path) -> Path:
+    return path.with_name("attempts")
+
+
+def read(name: str, path: Path, loads: int, saves: int, bare: bool) -> Readings:
+    """Loads, or reads as another program does, and judges each.
+
+    At least so often, and until at least so many saves have been tried meanwhile:
+    the reading may be much faster.
+    """
     adapter = BY_NAME[name]
     load: Callable[[Path], Any] = adapter.read_bare if bare else adapter.load
-    readings = Readings(bare_loads=loads) if bare else Readings(loads)
+    readings = Readings()
+    attempts = _attempts(path)
     last: dict[int, int] = {}
-    for _ in range(loads):
+    done = 0
+    while done < loads or attempts.stat().st_size < saves:
+        done += 1
         try:
             number = number_of(load(path))
         except Exception as error:
@@ -68,22 +86,25 @@ def read(name: str, path: Path, loads: int, bare: bool) -> Readings:
         if sequence < last.get(writer, 0):
             readings.add(BACK, f"{sequence} of writer {writer} after {last[writer]}")
         last[writer] = sequence
+    readings.bare_loads, readings.loads = (done, 0) if bare else (0, done)
     return readings
 
 
-def watch(adapter: Adapter, path: Path, writers: int, readers: int, loads: int) -> Readings:
+def watch(
+    adapter: Adapter, path: Path, writers: int, readers: int, loads: int, saves: int
+) -> Readings:
     """Reads beside writers; the first of the readers does so without the library."""
-    stop = path.with_name("stop")
     adapter.save(path, make_document(0, ROWS))
+    _attempts(path).touch()
     spawn = multiprocessing.get_context("spawn")
     total = Readings()
     with ProcessPoolExecutor(writers + readers, mp_context=spawn) as pool:
         writing = [
-            pool.submit(write, adapter.name, path, writer, stop) for writer in range(1, writers + 1)
+            pool.submit(write, adapter.name, path, writer) for writer in range(1, writers + 1)
         ]
         share = -(-loads // readers)
         reading = [
-            pool.submit(read, adapter.name, path, share, bare=reader == 0)
+            pool.submit(read, adapter.name, path, share, saves, bare=reader == 0)
             for reader in range(readers)
         ]
         try:
@@ -94,6 +115,6 @@ def watch(adapter: Adapter, path: Path, writers: int, readers: int, loads: int) 
                 total.met += part.met
                 total.first = part.first | total.first
         finally:
-            stop.touch()
+            _stop(path).touch()
         total.saves = sum(run.result() for run in writing)
     return total

@@ -37,8 +37,9 @@ def test_readers_notice_what_is_torn_mixed_missing_or_goes_back(
     mixed = first | {"filler": second["filler"]}
     documents = [first, second, other, second, first, mixed, {}, None]
     monkeypatch.setitem(BY_NAME, "wayward", Wayward(iter(documents)))
+    (tmp_path / "attempts").touch()
     # One more than there are: that the loading itself fails counts too.
-    readings = readers.read("wayward", tmp_path, len(documents) + 1, bare=False)
+    readings = readers.read("wayward", tmp_path / "x.json", len(documents) + 1, 0, bare=False)
     assert readings.met == {BACK: 1, TORN: 4}
 
 

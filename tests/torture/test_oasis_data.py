@@ -32,14 +32,19 @@ def test_no_increment_is_lost(tmp_path: Path, report: Callable[[str], None]) -> 
 def test_no_load_is_torn_or_missing_or_goes_back(
     tmp_path: Path, report: Callable[[str], None]
 ) -> None:
-    readings = watch(OasisData(), tmp_path / "tanks.json", 8, 4, rounds(20_000, 1_000_000))
+    readings = watch(
+        *(OasisData(), tmp_path / "tanks.json"),
+        writers=8,
+        readers=4,
+        loads=rounds(20_000, 1_000_000),
+        saves=rounds(300, 10_000),
+    )
     report(
         f"readers: {readings.loads:,} loads through it and {readings.bare_loads:,} without it "
         f"beside {readings.saves:,} saves by 8 writers, {readings.met[TORN]} torn or missing, "
         f"{readings.met[BARE_TORN]} torn without it, {readings.met[BACK]} going back"
     )
     assert readings.first == {}
-    assert readings.saves > 8
 
 
 def test_kills_lose_nothing_that_was_acknowledged(

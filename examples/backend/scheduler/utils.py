@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
-from oasis_data import load_data_file, save_json_atomic
+from oasis_data import load_data_file, save_json_atomic, save_many_atomic
 
 
 def load_dynamic(root: Path, name: str) -> object:
@@ -25,9 +26,13 @@ def load_static(root: Path, name: str) -> object:
     return document
 
 
-def save_dynamic(root: Path, name: str, document: object) -> None:
-    """Saves a document that a planner computed. Raises `JSONWriteError`."""
-    save_json_atomic(dynamic_path(root, name), document)
+def save_dynamic(root: Path, documents: Mapping[str, object]) -> None:
+    """Saves documents, by name, that a planner computed together: all of them, or none.
+
+    Raises:
+        JSONWriteError: None was saved.
+    """
+    save_many_atomic({dynamic_path(root, name): each for name, each in documents.items()})
 
 
 def save_schedule(root: Path, document: object) -> None:

@@ -71,7 +71,7 @@ def run_optimizer(root: Path, max_vessels: int = DEFAULT_MAX_VESSELS) -> Fleet:
 
     Raises:
         InputError: A document, or `max_vessels`, is not fit to plan with.
-        DataOperationError: A document could not be read, or one of the two not be saved.
+        DataOperationError: A document could not be read, or the fleet not be saved.
     """
     fleet = build_fleet(
         requirements=load_dynamic(root, "feedstock_requirements"),
@@ -82,10 +82,8 @@ def run_optimizer(root: Path, max_vessels: int = DEFAULT_MAX_VESSELS) -> Fleet:
         parcels=load_dynamic(root, "feedstock_parcels"),
         max_vessels=max_vessels,
     )
-    # These two belong together: a crash between the saves leaves a new fleet on old routes.
-    # Each is whole by itself; only `save_many_atomic` would make them one.
-    save_dynamic(root, "vessels", fleet.vessels)
-    save_dynamic(root, "vessel_routes", fleet.vessel_routes)
+    # As one: a crash in between would leave a new fleet on old routes.
+    save_dynamic(root, {"vessels": fleet.vessels, "vessel_routes": fleet.vessel_routes})
     return fleet
 
 

@@ -1,0 +1,161 @@
+//! Several files at once: saved as one, loaded as one.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use pyo3::prelude::*;
+
+use super::arguments::{self, FilePath};
+use super::documents::Document;
+use super::loading::{entry, failed, fresh, lent};
+use super::raise::Operation;
+use super::saving::{encoded, options, saved, waiting};
+use crate::codec::EncodeOptions;
+use crate::error::Error;
+use crate::settings;
+use crate::storage::batch::{self, Save};
+use crate::storage::identity::Identity;
+use crate::storage::recovery::{self, Pending};
+use crate::storage::snapshot;
+use crate::storage::store::WriteOptions;
+
+/// How long a load of several files waits before it looks again.
+const PAUSE: Duration = Duration::from_millis(1);
+
+/// Saves all documents, or none. `documents` has for each its path, the
+/// document, and what its version must be. Returns remarks for the
+/// log, on each.
+#[pyfunction]
+#[pyo3(signature = (documents, *, indent, ensure_ascii, sort_keys, allow_nan, default, backup, timeout, make_parents, skip_unchanged))]
+#[allow(
+    clippy::too_many_arguments,
+    clippy::fn_params_excessive_bools,
+    reason = "one for each keyword of the Python function"
+)]
+pub(super) fn save_many<'py>(
+    py: Python<'py>,
+    documents: Vec<(FilePath, Bound<'py, PyAny>, Option<String>)>,
+    indent: Option<Bound<'py, PyAny>>,
+    ensure_ascii: bool,
+    sort_keys: bool,
+    allow_nan: bool,
+    default: Option<Bound<'py, PyAny>>,
+    backup: Option<bool>,
+    timeout: Option<f64>,
+    make_parents: bool,
+    skip_unchanged: bool,
+) -> PyResult<Vec<Vec<String>>> {
+    let write_options = WriteOptions {
+        make_parents,
+        skip_unchanged,
+        ..options(&settings::current(), backup, timeout)?
+    };
+    let encode_options = EncodeOptions { indent, ensure_ascii, sort_keys, allow_nan, default };
+    let mut texts = Vec::with_capacity(documents.len());
+    for (FilePath(path), document, if_version) in documents {
+        let text = encoded(&path, &document, &encode_options)?;
+        texts.push((path, text, if_version));
+    }
+    let Some((first, ..)) = texts.first() else { return Ok(Vec::new()) };
+    let saves: Vec<Save<'_>> = texts
+        .iter()
+        .map(|(path, bytes, if_version)| Save { path, bytes, if_version: if_version.clone() })
+        .collect();
+    let written = waiting(py, first, Operation::Write, |signals| {
+        batch::save_many(&saves, &write_options, signals)
+    })?;
+    let done = texts.iter().zip(&written);
+    Ok(done.map(|((path, text, _), written)| saved(path, text, written)).collect())
+}
+
+/// The documents of all files, as they were at one moment as far as batches go.
+/// For a file that is missing or corrupt, the exception that says so.
+#[pyfunction]
+#[pyo3(signature = (paths, *, copy, timeout))]
+pub(super) fn load_many(
+    py: Python<'_>,
+    paths: Vec<FilePath>,
+    copy: bool,
+    timeout: Option<f64>,
+) -> PyResult<Vec<Bound<'_, PyAny>>> {
+    let paths: Vec<PathBuf> = paths.into_iter().map(|FilePath(path)| path).collect();
+    let seconds = timeout.unwrap_or(settings::current().lock_timeout);
+    let timeout = arguments::timeout("timeout", seconds)?;
+    let deadline = Instant::now().checked_add(timeout);
+    let mut through_cache = true;
+    loop {
+        let before = identities(py, &paths)?;
+        let loaded = load_each(py, &paths, through_cache)?;
+        // In this order: a batch that began to rename after this shows in the
+        // identities, and one that began before it still has its journal.
+        let pending = py.detach(|| paths.iter().map(|path| (recovery::pending(path), path)).max());
+        let (pending, busy) =
+            pending.map_or((Pending::No, None), |(state, path)| (state, Some(path)));
+        let after = identities(py, &paths)?;
+        let settled = match pending {
+            Pending::No => {
+                let read = loaded.iter().zip(&before);
+                read.into_iter().all(|(loaded, before)| {
+                    loaded.as_ref().map_or(true, |entry| Some(entry.identity) == *before)
+                })
+            }
+            // Nobody who may write has met it yet: each read tells what the
+            // batch will have done, and the files stay as they are.
+            Pending::Stuck => !through_cache,
+            Pending::Live => false,
+        };
+        if settled && before == after {
+            return loaded
+                .into_iter()
+                .map(|loaded| match loaded {
+                    Ok(entry) => lent(py, &entry, copy),
+                    Err(error) => Ok(error.into_value(py).into_bound(py).into_any()),
+                })
+                .collect();
+        }
+        through_cache = pending != Pending::Stuck;
+        if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+            let path = busy.unwrap_or(&paths[0]).clone();
+            let error = Error::LockTimeout { path: path.clone(), waited: timeout, holder: None };
+            return Err(failed(py, &path, &error));
+        }
+        if pending == Pending::Live {
+            py.detach(|| thread::sleep(PAUSE));
+        }
+        py.check_signals()?;
+    }
+}
+
+fn identities(py: Python<'_>, paths: &[PathBuf]) -> PyResult<Vec<Option<Identity>>> {
+    let identify = |path: &PathBuf| match snapshot::identify(path) {
+        Ok(identity) => Ok(Some(identity)),
+        Err(Error::NotFound { .. }) => Ok(None),
+        Err(error) => Err((path.clone(), error)),
+    };
+    py.detach(|| paths.iter().map(identify).collect::<Result<_, _>>())
+        .map_err(|(path, error)| failed(py, &path, &error))
+}
+
+/// Loads each file; what is wrong with a document itself is part of the answer.
+fn load_each(
+    py: Python<'_>,
+    paths: &[PathBuf],
+    through_cache: bool,
+) -> PyResult<Vec<PyResult<Arc<Document>>>> {
+    let load = |path: &Path| if through_cache { entry(py, path) } else { fresh(py, path) };
+    let errors = py.import("oasis_data.error_handling")?;
+    let answers = (errors.getattr("DataFileNotFoundError")?, errors.getattr("CorruptFileError")?);
+    let mut loaded = Vec::with_capacity(paths.len());
+    for path in paths {
+        let document = load(path);
+        if let Err(error) = &document
+            && !error.matches(py, &answers)?
+        {
+            return Err(error.clone_ref(py));
+        }
+        loaded.push(document);
+    }
+    Ok(loaded)
+}

@@ -1,0 +1,268 @@
+//! What a batch of saves writes down before it renames anything.
+//!
+//! A batch over several folders has a journal in each. The one in the first
+//! folder is the decision: once it is on the disk the batch has happened, and
+//! whoever meets any of its journals completes it. The others only lead there:
+//! one whose decision does not exist is taken back.
+//!
+//! The journal's lock is held by the batch, and by whoever recovers one. It is
+//! taken after all locks of data files, and nobody who holds it waits for one
+//! of those.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::fd::AsFd;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{self, Access, AtFlags, CWD, Mode, OFlags};
+use rustix::io::Errno;
+use serde::{Deserialize, Serialize};
+
+use super::identity::{FileKey, Identity};
+use super::sidecar;
+use super::target::Target;
+use crate::error::{Error, Result};
+
+const JOURNAL: &str = ".oasis_data/journal";
+const FORMAT: u32 = 1;
+
+/// A journal, as it stands on the disk in JSON.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Journal {
+    format: u32,
+    /// The same in all folders of one batch, and in no other batch.
+    pub batch: String,
+    /// The way from this folder to the one of the decision; none in that one.
+    pub decided_in: Option<Name>,
+    /// Seconds east of Greenwich for the names of backups; none for no backups.
+    pub backups: Option<i32>,
+    /// What is to be renamed: in the decision all, else what is in this folder.
+    pub changes: Vec<Change>,
+}
+
+/// A file that a batch changes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Change {
+    /// The way from the journal's folder to the file's.
+    pub folder: Name,
+    /// The file.
+    pub name: Name,
+    /// Its new content, in the folder of temporary files.
+    pub temporary: Name,
+}
+
+/// A name or path: text where it is text, so that a person can read it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Name {
+    /// UTF-8.
+    Text(String),
+    /// Anything else.
+    Bytes(Vec<u8>),
+}
+
+impl From<&OsStr> for Name {
+    fn from(name: &OsStr) -> Self {
+        match name.to_str() {
+            Some(text) => Self::Text(text.to_owned()),
+            None => Self::Bytes(name.as_bytes().to_vec()),
+        }
+    }
+}
+
+impl Name {
+    /// As the system calls want it.
+    #[must_use]
+    pub fn to_path(&self) -> PathBuf {
+        match self {
+            Self::Text(text) => PathBuf::from(text),
+            Self::Bytes(bytes) => PathBuf::from(OsString::from_vec(bytes.clone())),
+        }
+    }
+}
+
+impl Change {
+    /// The new content, seen from the file's folder.
+    #[must_use]
+    pub fn temporary(&self) -> PathBuf {
+        Path::new(sidecar::TEMP).join(self.temporary.to_path())
+    }
+}
+
+impl Journal {
+    /// A journal that is yet to be written.
+    #[must_use]
+    pub fn new(
+        batch: &str,
+        decided_in: Option<Name>,
+        backups: Option<i32>,
+        changes: Vec<Change>,
+    ) -> Self {
+        Self { format: FORMAT, batch: batch.to_owned(), decided_in, backups, changes }
+    }
+
+    /// Whether the batch changes the file called `name` in the journal's folder.
+    #[must_use]
+    pub fn concerns(&self, name: &OsStr) -> bool {
+        self.changes.iter().any(|change| {
+            change.folder.to_path() == Path::new(".") && change.name.to_path() == Path::new(name)
+        })
+    }
+}
+
+/// What stands where a folder's journal would.
+#[derive(Debug, PartialEq)]
+pub enum Found {
+    /// No journal.
+    Nothing,
+    /// One that is being written, or whose writer died over it: nothing has
+    /// been decided by it.
+    Torn,
+    /// A journal.
+    Whole(Journal),
+}
+
+/// Whether there is a journal in `parent`: one lookup, which loads can afford.
+#[must_use]
+pub fn exists(folder: impl AsFd) -> bool {
+    fs::accessat(folder, JOURNAL, Access::EXISTS, AtFlags::empty()).is_ok()
+}
+
+/// Whether there is a journal in the folder of `path`, by that path alone.
+#[must_use]
+pub fn exists_beside(path: &Path) -> bool {
+    let journal = path.parent().unwrap_or_else(|| Path::new("")).join(JOURNAL);
+    fs::accessat(CWD, journal, Access::EXISTS, AtFlags::empty()).is_ok()
+}
+
+/// Reads the journal of the target's folder.
+///
+/// # Errors
+///
+/// When there is one that cannot be read, or is of a later format.
+pub fn read(target: &Target) -> Result<Found> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let file = match fs::openat(&target.folder, JOURNAL, flags, Mode::empty()) {
+        Ok(file) => file,
+        Err(Errno::NOENT) => return Ok(Found::Nothing),
+        Err(errno) => return Err(target.failed("open of .oasis_data/journal", errno)),
+    };
+    let mut text = Vec::new();
+    File::from(file)
+        .read_to_end(&mut text)
+        .map_err(|error| target.failed("read of .oasis_data/journal", error))?;
+    // Cut short, no JSON object ends.
+    let Ok(value) = serde_json::from_slice::<serde_json::Value>(&text) else {
+        return Ok(Found::Torn);
+    };
+    match serde_json::from_value::<Journal>(value) {
+        Ok(journal) if journal.format == FORMAT => Ok(Found::Whole(journal)),
+        _ => {
+            let reason = "its .oasis_data/journal is of another release of this package: use that \
+                          one to complete it";
+            Err(Error::Unrecovered { path: target.spelt.clone(), reason })
+        }
+    }
+}
+
+/// Writes the journal of the target's folder and, when `sync`, waits until it
+/// is on the disk, name and all.
+///
+/// # Errors
+///
+/// When a syscall fails; what there is of it then has to be removed.
+pub fn write(target: &Target, journal: &Journal, sync: bool) -> Result<()> {
+    let failed = |call, errno: Errno| target.failed(call, errno);
+    // Nobody else may have one here: O_EXCL, under the journal's lock.
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let mut file = fs::openat(&target.folder, JOURNAL, flags, Mode::from_raw_mode(0o666))
+        .map(File::from)
+        .map_err(|errno| failed("open of .oasis_data/journal", errno))?;
+    sidecar::share(target, &file)?;
+    let text = serde_json::to_vec_pretty(journal)
+        .map_err(|error| target.failed("write of .oasis_data/journal", error))?;
+    file.write_all(&text).map_err(|error| target.failed("write of .oasis_data/journal", error))?;
+    if sync {
+        fs::fsync(&file).map_err(|errno| failed("fsync of .oasis_data/journal", errno))?;
+        sync_sidecar(target)?;
+    }
+    Ok(())
+}
+
+/// Removes the journal of the target's folder, if there is one.
+///
+/// # Errors
+///
+/// When the unlink fails.
+pub fn remove(target: &Target) -> Result<()> {
+    match fs::unlinkat(&target.folder, JOURNAL, AtFlags::empty()) {
+        Ok(()) | Err(Errno::NOENT) => Ok(()),
+        Err(errno) => Err(target.failed("unlink of .oasis_data/journal", errno)),
+    }
+}
+
+/// The way from one folder to another: relative where that leads there, so that
+/// a tree that is moved as a whole takes its batches along.
+///
+/// # Errors
+///
+/// When the kernel does not tell where the folders are.
+pub fn way(from: &Target, to: &Target) -> Result<Name> {
+    let goal = key(to)?;
+    if key(from)? == goal {
+        return Ok(Name::Text(".".to_owned()));
+    }
+    let absolute = absolute(to)?;
+    let relative = pathdiff::diff_paths(&absolute, self::absolute(from)?);
+    for way in relative.into_iter().chain([absolute]) {
+        let reached = follow(from, &way).and_then(|reached| key(&reached));
+        if reached.is_ok_and(|reached| reached == goal) {
+            return Ok(Name::from(way.as_os_str()));
+        }
+    }
+    Err(to.failed("open of its folder by its full path", Errno::NOENT))
+}
+
+/// Goes the way to another folder.
+///
+/// # Errors
+///
+/// When it cannot be opened.
+pub fn follow(from: &Target, way: &Path) -> Result<Target> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let folder = fs::openat(&from.folder, way, flags, Mode::empty())
+        .map_err(|errno| from.failed("open of a folder of its batch", errno))?;
+    Ok(Target {
+        folder: File::from(folder),
+        name: from.name.clone(),
+        spelt: from.spelt.with_file_name("").join(way).join(&from.name),
+    })
+}
+
+/// Which folder the target is in.
+///
+/// # Errors
+///
+/// When its `fstat` fails.
+pub fn key(target: &Target) -> Result<FileKey> {
+    let stat =
+        fs::fstat(&target.folder).map_err(|errno| target.failed("fstat of its folder", errno))?;
+    Ok(Identity::of(&stat).key())
+}
+
+fn absolute(target: &Target) -> Result<PathBuf> {
+    use std::os::fd::AsRawFd;
+    let link = format!("/proc/self/fd/{}", target.folder.as_raw_fd());
+    let path = fs::readlink(link, Vec::new())
+        .map_err(|errno| target.failed("readlink of its folder in /proc", errno))?;
+    Ok(PathBuf::from(OsString::from_vec(path.into_bytes())))
+}
+
+fn sync_sidecar(target: &Target) -> Result<()> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    fs::openat(&target.folder, sidecar::FOLDER, flags, Mode::empty())
+        .and_then(fs::fsync)
+        .map_err(|errno| target.failed("fsync of .oasis_data", errno))
+}

@@ -1,0 +1,339 @@
+//! Batches whose writer died: completed if they were decided, else taken back,
+//! on the first use of any of their files. A writer killed in here leaves the
+//! same work to the next.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use chrono::FixedOffset;
+use rustix::fs::{self, Access, AtFlags, CWD};
+use rustix::io::Errno;
+
+use super::identity::FileKey;
+use super::journal::{self, Found, Journal};
+use super::lock::{self, Deadline, Lock, Signals};
+use super::snapshot::{self, Snapshot};
+use super::store;
+use super::target::Target;
+use crate::error::{Error, Result};
+use crate::statistics::COUNTERS;
+
+/// How often a load starts over because a batch was recovered under it.
+const READ_ATTEMPTS: usize = 8;
+
+/// Reads the file that `path` leads to, for a load: as the last batch that was
+/// decided left it, whether or not that batch came to rename it. Needs no lock
+/// and no permission to write.
+///
+/// # Errors
+///
+/// As for [`snapshot::read`].
+pub fn read(path: &Path) -> Result<Snapshot> {
+    for _ in 0..READ_ATTEMPTS {
+        let (found, folder) = match snapshot::read_at(CWD, path, path) {
+            // A symlink: the journal is beside what it leads to.
+            Err(error) if error.errno() == Some(Errno::LOOP.raw_os_error()) => {
+                let Ok(target) = Target::resolve(path, false) else { return snapshot::read(path) };
+                (snapshot::read_at(&target.folder, Path::new(&target.name), path), Some(target))
+            }
+            found => (found, None),
+        };
+        // After the read: a batch decided later changes the ctime of what was
+        // read, and by that its identity.
+        let involved = match folder {
+            Some(target) if journal::exists(&target.folder) => target,
+            None if journal::exists_beside(path) => Target::resolve(path, false)?,
+            _ => return found,
+        };
+        match recover(&involved, &Deadline::now(), &Undisturbed) {
+            Ok(false) => return found,
+            Ok(true) => {}
+            // Its writer is at work: until it is done, this is not to be kept.
+            Err(Error::LockTimeout { .. }) => return found.map(unkept),
+            // Not ours to complete: on a read-only file system, say.
+            Err(error) => return read_decided(&involved, found, error),
+        }
+    }
+    snapshot::read(path)
+}
+
+/// What a load may do about a file's batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Pending {
+    /// There is none.
+    No,
+    /// It was interrupted, and is not ours to complete: [`read`] tells what it
+    /// will have done.
+    Stuck,
+    /// It is being carried out.
+    Live,
+}
+
+/// Whether a batch changes the file that `path` leads to at this moment. One
+/// that was interrupted is recovered.
+#[must_use]
+pub fn pending(path: &Path) -> Pending {
+    let Ok(target) = Target::resolve(path, false) else { return Pending::No };
+    if !journal::exists(&target.folder) {
+        return Pending::No;
+    }
+    match recover(&target, &Deadline::now(), &Undisturbed) {
+        Ok(_) => Pending::No,
+        Err(Error::LockTimeout { .. }) => Pending::Live,
+        Err(_) => Pending::Stuck,
+    }
+}
+
+/// Completes or takes back an interrupted batch that changes `target`. Whether
+/// there was one.
+///
+/// # Errors
+///
+/// [`Error::LockTimeout`] while its writer is alive, [`Error::Unrecovered`], or
+/// a failing syscall.
+pub fn recover(target: &Target, deadline: &Deadline, signals: &dyn Signals) -> Result<bool> {
+    recover_if(target, |journal| journal.concerns(&target.name), deadline, signals)
+}
+
+/// Completes or takes back whatever interrupted batch has its journal in the
+/// target's folder.
+///
+/// # Errors
+///
+/// As for [`recover`].
+pub fn recover_any(target: &Target, deadline: &Deadline, signals: &dyn Signals) -> Result<bool> {
+    recover_if(target, |_| true, deadline, signals)
+}
+
+fn recover_if(
+    target: &Target,
+    concerned: impl Fn(&Journal) -> bool,
+    deadline: &Deadline,
+    signals: &dyn Signals,
+) -> Result<bool> {
+    let mut recovered = false;
+    loop {
+        let journal = match journal::read(target)? {
+            Found::Nothing => return Ok(recovered),
+            Found::Torn => {
+                remove_if_dead(target, signals)?;
+                return Ok(recovered);
+            }
+            Found::Whole(journal) if !concerned(&journal) => return Ok(recovered),
+            Found::Whole(journal) => journal,
+        };
+        recovered = true;
+        let interrupted = Interrupted::of(target, &journal)?;
+        let locks = interrupted.lock(deadline, signals)?;
+        // Looked at again under the locks: its writer may have been alive, or
+        // somebody else have recovered it.
+        if journal::read(target)? == Found::Whole(journal.clone()) {
+            let now = Interrupted::of(target, &journal)?;
+            if now.decision == interrupted.decision {
+                now.settle(target, &journal)?;
+                COUNTERS.recoveries.count();
+            }
+        }
+        drop(locks);
+    }
+}
+
+/// Renames what a decided batch has not renamed yet. `folders` are those of the decision's changes, by the way to each; `backed_up`
+/// says that every old content has its backup already.
+///
+/// # Errors
+///
+/// When a syscall fails: the journals then stay, and the next use goes on.
+pub fn complete(
+    decision: &Journal,
+    folders: &BTreeMap<&Path, &Target>,
+    backed_up: bool,
+    sync: bool,
+) -> Result<()> {
+    for change in &decision.changes {
+        let way = change.folder.to_path();
+        let Some(target) = folders.get(way.as_path()) else { continue };
+        let temporary = change.temporary();
+        let name = change.name.to_path();
+        if !backed_up && is_there(target, &temporary)? {
+            back_up(target, &name, decision.backups)?;
+        }
+        match fs::renameat(&target.folder, &temporary, &target.folder, &name) {
+            // Renamed already, before the batch was interrupted.
+            Ok(()) | Err(Errno::NOENT) => {}
+            Err(errno) => return Err(target.failed("rename (to complete a batch)", errno)),
+        }
+    }
+    if sync {
+        for target in folders.values() {
+            fs::fsync(&target.folder).map_err(|errno| {
+                target.failed("fsync of its folder (to complete a batch)", errno)
+            })?;
+        }
+    }
+    Ok(())
+}
+
+/// Removes the journals of a batch that has been completed.
+///
+/// # Errors
+///
+/// When an unlink fails.
+pub fn close(folders: &BTreeMap<&Path, &Target>) -> Result<()> {
+    // The decision first: without it the others are only leftovers.
+    if let Some(decided_in) = folders.get(Path::new(".")) {
+        journal::remove(decided_in)?;
+    }
+    folders.values().try_for_each(|target| journal::remove(target))
+}
+
+/// A batch that was interrupted, as its journals tell.
+struct Interrupted {
+    /// The journal that decides it, if it came to that, and its folder.
+    decision: Option<Journal>,
+    /// The folder of each way in the decision; of an undecided batch, only the
+    /// one whose journal was met.
+    folders: BTreeMap<std::path::PathBuf, Target>,
+}
+
+impl Interrupted {
+    fn of(target: &Target, met: &Journal) -> Result<Self> {
+        let here = journal::follow(target, Path::new("."))?;
+        let (decided_in, decision) = match &met.decided_in {
+            None => (here, Some(met.clone())),
+            Some(way) => {
+                let there = journal::follow(target, &way.to_path())?;
+                require_sidecar(&there)?;
+                match journal::read(&there)? {
+                    Found::Whole(decision) if decision.batch == met.batch => {
+                        (there, Some(decision))
+                    }
+                    _ => (here, None),
+                }
+            }
+        };
+        let mut folders = BTreeMap::new();
+        for change in decision.iter().flat_map(|decision| &decision.changes) {
+            let way = change.folder.to_path();
+            if way != Path::new(".") && !folders.contains_key(&way) {
+                let folder = journal::follow(&decided_in, &way)?;
+                require_sidecar(&folder)?;
+                folders.insert(way, folder);
+            }
+        }
+        folders.insert(".".into(), decided_in);
+        Ok(Self { decision, folders })
+    }
+
+    fn lock(&self, deadline: &Deadline, signals: &dyn Signals) -> Result<Vec<Lock>> {
+        lock_journals(self.folders.values(), deadline, signals)
+    }
+
+    fn settle(&self, target: &Target, met: &Journal) -> Result<()> {
+        if let Some(decision) = &self.decision {
+            let folders =
+                self.folders.iter().map(|(way, folder)| (way.as_path(), folder)).collect();
+            complete(decision, &folders, false, true)?;
+            return close(&folders);
+        }
+        for change in &met.changes {
+            match fs::unlinkat(&target.folder, change.temporary(), AtFlags::empty()) {
+                Ok(()) | Err(Errno::NOENT) => {}
+                Err(errno) => return Err(target.failed("unlink (to take a batch back)", errno)),
+            }
+        }
+        journal::remove(target)
+    }
+}
+
+/// Takes the journal locks of folders, in the one order that everybody takes
+/// them in.
+///
+/// # Errors
+///
+/// As for [`Lock::of_journal`].
+pub fn lock_journals<'a>(
+    folders: impl Iterator<Item = &'a Target>,
+    deadline: &Deadline,
+    signals: &dyn Signals,
+) -> Result<Vec<Lock>> {
+    let mut by_key: BTreeMap<FileKey, &Target> = BTreeMap::new();
+    for folder in folders {
+        by_key.insert(journal::key(folder)?, folder);
+    }
+    by_key.values().map(|folder| Lock::of_journal(folder, deadline, signals)).collect()
+}
+
+/// A folder of a batch has its sidecar. One that has not is another folder at
+/// the same place, such as the mount point of a disk that is not mounted: to
+/// take it for the right one would lose half of the batch.
+fn require_sidecar(folder: &Target) -> Result<()> {
+    if fs::accessat(&folder.folder, lock::JOURNAL, Access::EXISTS, AtFlags::empty()).is_ok() {
+        return Ok(());
+    }
+    let reason = "a folder of it is not there as it was (not mounted?): bring it back, or give the \
+                  batch up by removing .oasis_data/journal";
+    Err(Error::Unrecovered { path: folder.spelt.clone(), reason })
+}
+
+fn remove_if_dead(target: &Target, signals: &dyn Signals) -> Result<()> {
+    let _lock = match Lock::of_journal(target, &Deadline::now(), signals) {
+        Ok(lock) => lock,
+        Err(Error::LockTimeout { .. }) => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    match journal::read(target)? {
+        Found::Torn => journal::remove(target),
+        _ => Ok(()),
+    }
+}
+
+fn is_there(target: &Target, name: &Path) -> Result<bool> {
+    match fs::accessat(&target.folder, name, Access::EXISTS, AtFlags::empty()) {
+        Ok(()) => Ok(true),
+        Err(Errno::NOENT) => Ok(false),
+        Err(errno) => Err(target.failed("faccessat of its new content", errno)),
+    }
+}
+
+/// Backs up what is about to be replaced, unless its backup was made before the
+/// batch was interrupted: another program may have replaced the file since.
+fn back_up(folder: &Target, name: &Path, zone: Option<i32>) -> Result<()> {
+    let Some(zone) = zone.and_then(FixedOffset::east_opt) else { return Ok(()) };
+    let file = journal::follow(folder, Path::new("."))?.called(name);
+    let Some(live) = file.stat()? else { return Ok(()) };
+    store::back_up(&file, &live, zone).map(drop)
+}
+
+/// What the file holds once its batch has been completed.
+fn read_decided(target: &Target, found: Result<Snapshot>, error: Error) -> Result<Snapshot> {
+    let Found::Whole(met) = journal::read(target)? else { return found.map(unkept) };
+    let decision = match &Interrupted::of(target, &met) {
+        Ok(Interrupted { decision: Some(_), .. }) => &met,
+        Ok(_) => return found.map(unkept),
+        Err(_) => return Err(error),
+    };
+    let own = |change: &&journal::Change| {
+        change.folder.to_path() == Path::new(".")
+            && change.name.to_path() == Path::new(&target.name)
+    };
+    let Some(change) = decision.changes.iter().find(own) else { return found };
+    match snapshot::read_at(&target.folder, &change.temporary(), &target.spelt) {
+        Err(Error::NotFound { .. }) => found,
+        decided => decided,
+    }
+    .map(unkept)
+}
+
+fn unkept(snapshot: Snapshot) -> Snapshot {
+    Snapshot { stable: false, ..snapshot }
+}
+
+/// A load does not wait, so nothing can interrupt it.
+struct Undisturbed;
+
+impl Signals for Undisturbed {
+    fn pending(&self) -> bool {
+        false
+    }
+}

@@ -1,0 +1,383 @@
+"""Several files as one change: saved by `save_many_atomic`, loaded by `load_many`."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from oasis_data import (
+    MISSING,
+    CorruptFileError,
+    DataFileNotFoundError,
+    LockTimeoutError,
+    NamedTwiceError,
+    UnserializableError,
+    VersionConflictError,
+    edit_json,
+    list_backups,
+    load_data_file,
+    load_many,
+    load_with_version,
+    save_json_atomic,
+    save_many_atomic,
+    stats,
+)
+from tests.conftest import require, temporaries, visible
+from tests.test_cache import as_nobody, settle
+
+BATCH = (
+    "import os, sys, oasis_data\n"
+    "paths = sys.argv[2:]\n"
+    "os.write(1, b'begin')\n"
+    "oasis_data.save_many_atomic({path: sys.argv[1] for path in paths})\n"
+    "os.write(1, b'returned')\n"
+)
+
+
+def three_files(folder: Path, document: Any = "old") -> list[Path]:
+    """Files in two folders, all with the same document."""
+    paths = [folder / "here" / "a.json", folder / "here" / "b.json", folder / "there" / "c.json"]
+    save_many_atomic(dict.fromkeys(paths, document), make_parents=True)
+    return paths
+
+
+def contents(paths: list[Path]) -> list[Any]:
+    """What any program reads."""
+    return [json.loads(path.read_text()) for path in paths]
+
+
+def killed(strace: str, inject: str, code: str, *arguments: object) -> list[str]:
+    """The command that runs code up to an injected kill."""
+    command = [strace, "-f", "-o", "/dev/null", "-e", inject, sys.executable, "-c", code]
+    return command + [str(argument) for argument in arguments]
+
+
+def interrupt(strace: str, paths: list[Path], fault: str) -> None:
+    """Saves "new" to all paths in a process that is killed at a syscall."""
+    done = subprocess.run(
+        [
+            strace,
+            "-f",
+            "-o",
+            "/dev/null",
+            "-e",
+            f"inject={fault}:signal=SIGKILL",
+            sys.executable,
+            "-c",
+            BATCH,
+            "new",
+            *map(str, paths),
+        ],
+        capture_output=True,
+        check=False,
+        timeout=120,
+    )
+    assert done.stdout == b"begin", done.stderr
+
+
+def require_tidy(folders: set[Path]) -> None:
+    for folder in folders:
+        assert temporaries(folder) == []
+        assert not (folder / ".oasis_data" / "journal").exists()
+
+
+def test_saves_documents_of_all_kinds_of_paths(tmp_path: Path) -> None:
+    one, two, three = (tmp_path / name for name in ("one.json", "two.json", "three.json"))
+    documents: dict[Any, Any] = {one: {"a": 1}, str(two): [], os.fsencode(three): None}
+    assert save_many_atomic(documents) is True
+    assert load_many(documents) == [{"a": 1}, [], None]
+    assert one.read_text() == '{\n  "a": 1\n}'
+    assert visible(tmp_path) == ["one.json", "three.json", "two.json"]
+
+
+def test_an_empty_batch_is_nothing(tmp_path: Path) -> None:
+    assert save_many_atomic({}) is True
+    assert load_many([]) == []
+
+
+def test_each_file_keeps_its_backup(tmp_path: Path) -> None:
+    paths = three_files(tmp_path)
+    save_many_atomic(dict.fromkeys(paths, "new"))
+    for path in paths:
+        (backup,) = list_backups(path)
+        assert json.loads(Path(backup.path).read_text()) == "old"
+    save_many_atomic(dict.fromkeys(paths, "newer"), backup=False)
+    assert all(len(list_backups(path)) == 1 for path in paths)
+
+
+def test_a_document_that_json_cannot_write_keeps_all_from_being_saved(tmp_path: Path) -> None:
+    paths = three_files(tmp_path)
+    documents = dict(zip(paths, ["new", {"cost": [1, {2}]}, "new"], strict=True))
+    with pytest.raises(UnserializableError, match=r"b\.json: .* at \$\.cost\[1\]"):
+        save_many_atomic(documents)
+    assert contents(paths) == ["old"] * 3
+
+
+def test_versions_are_those_of_each_file(tmp_path: Path) -> None:
+    a, b, c = paths = three_files(tmp_path)
+    new = tmp_path / "new.json"
+    _, version = load_with_version(b)
+    documents = dict.fromkeys([*paths, new], "new")
+    save_json_atomic(b, "changed")
+    with pytest.raises(VersionConflictError, match=r"b\.json: changed") as conflict:
+        save_many_atomic(documents, if_version={new: MISSING, b: version})
+    assert conflict.value.expected == version
+    assert contents(paths) == ["old", "changed", "old"]
+    assert not new.exists()
+    _, version = load_with_version(b)
+    save_many_atomic(documents, if_version={new: MISSING, b: version})
+    assert contents([*paths, new]) == ["new"] * 4
+    with pytest.raises(ValueError, match="not among the documents"):
+        save_many_atomic({a: 1}, if_version={c: MISSING})
+
+
+@pytest.mark.parametrize("spelling", ["dots", "symlink", "folder", "bytes", "relative"])
+def test_one_file_named_twice_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spelling: str
+) -> None:
+    path = tmp_path / "a.json"
+    save_json_atomic(path, "old")
+    (tmp_path / "link.json").symlink_to("a.json")
+    (tmp_path / "folder").symlink_to(".")
+    monkeypatch.chdir(tmp_path)
+    twin: Any = {
+        "dots": f"{tmp_path}/../{tmp_path.name}/a.json",
+        "symlink": tmp_path / "link.json",
+        "folder": tmp_path / "folder" / "a.json",
+        "bytes": os.fsencode(path),
+        "relative": "a.json",
+    }[spelling]
+    with pytest.raises(NamedTwiceError, match="is the same file as"):
+        save_many_atomic({path: "new", tmp_path / "b.json": "new", twin: "newer"})
+    assert contents([path]) == ["old"]
+
+
+def test_waits_for_the_lock_of_each_file(tmp_path: Path) -> None:
+    paths = three_files(tmp_path)
+    held, release = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with edit_json(paths[2]):
+            held.set()
+            release.wait()
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    held.wait()
+    with pytest.raises(LockTimeoutError, match=rf"c\.json: .* process {os.getpid()}"):
+        save_many_atomic(dict.fromkeys(paths, "new"), timeout=0.05)
+    release.set()
+    thread.join()
+    assert contents(paths) == ["old"] * 3
+    require_tidy({path.parent for path in paths})
+
+
+def test_a_batch_that_waits_for_a_file_holds_up_no_other_file(tmp_path: Path) -> None:
+    paths = three_files(tmp_path)
+    with edit_json(paths[2]):
+        batch = threading.Thread(target=save_many_atomic, args=(dict.fromkeys(paths, "new"),))
+        before = stats()["lock_waits"]
+        batch.start()
+        while stats()["lock_waits"] == before:
+            pass
+        for folder in ("here", "there"):
+            others = [tmp_path / folder / name for name in ("other.json", "another.json")]
+            save_many_atomic(dict.fromkeys(others, 1))
+    batch.join()
+    assert contents(paths) == ["new"] * 3
+
+
+# What a killed writer leaves, and who finds it
+
+# After the decision the renames are all that is left to do.
+DECIDED, HALF, ALL = ("renameat:when=1", "renameat:when=2", "unlinkat:when=1")
+
+
+@pytest.mark.parametrize("fault", [DECIDED, HALF, ALL])
+@pytest.mark.parametrize("used", [0, 1, 2])
+def test_a_load_completes_what_was_decided(
+    strace: str, tmp_path: Path, fault: str, used: int
+) -> None:
+    paths = three_files(tmp_path)
+    interrupt(strace, paths, fault)
+    before = stats()["recoveries"]
+    assert load_data_file(paths[used]) == "new"
+    assert stats()["recoveries"] == before + 1
+    assert contents(paths) == ["new"] * 3
+    require_tidy({path.parent for path in paths})
+
+
+def test_a_reader_that_has_the_old_content_cached_finds_the_batch(
+    strace: str, tmp_path: Path
+) -> None:
+    paths = three_files(tmp_path)
+    for path in paths:
+        settle(path)
+    interrupt(strace, paths, HALF)
+    assert sorted(contents(paths)) == ["new", "old", "old"]
+    assert [load_data_file(path) for path in paths] == ["new"] * 3
+
+
+def test_a_load_of_a_file_that_the_batch_was_to_create(strace: str, tmp_path: Path) -> None:
+    paths = [tmp_path / "a.json", tmp_path / "b.json"]
+    interrupt(strace, paths, HALF)
+    assert [path.exists() for path in paths].count(True) == 1
+    missing = next(path for path in paths if not path.exists())
+    assert load_data_file(missing, strict=True) == "new"
+
+
+def test_a_load_through_a_symlink(strace: str, tmp_path: Path) -> None:
+    paths = three_files(tmp_path)
+    link = tmp_path / "link.json"
+    link.symlink_to("here/b.json")
+    interrupt(strace, paths, DECIDED)
+    assert load_data_file(link) == "new"
+    assert contents(paths) == ["new"] * 3
+
+
+def use_by_edit(path: Path) -> None:
+    with edit_json(path) as document:
+        assert document == "new"
+
+
+def use_by_listing(path: Path) -> None:
+    (backup,) = list_backups(path)
+    assert json.loads(Path(backup.path).read_text()) == "old"
+
+
+@pytest.mark.parametrize("use", [use_by_edit, use_by_listing, load_with_version])
+def test_any_other_use_completes_it_too(
+    strace: str, tmp_path: Path, use: Callable[[Path], object]
+) -> None:
+    paths = three_files(tmp_path)
+    interrupt(strace, paths, DECIDED)
+    use(paths[1])
+    assert contents(paths) == ["new"] * 3
+
+
+def load_all(_: object = None) -> list[Any]:
+    paths = ["here/a.json", "here/b.json", "there/c.json"]
+    return [load_data_file(path) for path in paths] + load_many(paths)
+
+
+@pytest.mark.parametrize("fault", [DECIDED, HALF])
+def test_a_reader_who_may_not_write_sees_what_was_decided(
+    strace: str, tmp_path: Path, fault: str
+) -> None:
+    require(os.geteuid() == 0, "needs root, to become nobody")
+    paths = three_files(tmp_path)
+    for folder, _, names in os.walk(tmp_path):
+        os.chmod(folder, 0o755)
+        for name in names:
+            os.chmod(os.path.join(folder, name), 0o644)
+    interrupt(strace, paths, fault)
+    assert as_nobody(tmp_path, load_all) == ["new"] * 6
+    assert sorted(contents(paths)) != ["new"] * 3
+    assert load_all_in(tmp_path) == ["new"] * 6
+    assert contents(paths) == ["new"] * 3
+
+
+def load_all_in(folder: Path) -> list[Any]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        return load_all()
+
+
+RECOVER = (
+    "import os, sys, oasis_data\n"
+    "os.write(1, b'begin')\n"
+    "oasis_data.load_data_file(sys.argv[1])\n"
+    "os.write(1, b'returned')\n"
+)
+
+
+@pytest.mark.timeout(300)
+def test_killed_in_the_recovery_at_every_change(strace: str, tmp_path: Path) -> None:
+    changes = 0
+    for call in ("renameat", "fsync", "unlinkat", "linkat"):
+        for when in range(1, 6):
+            folder = tmp_path / f"{call}{when}"
+            paths = three_files(folder)
+            interrupt(strace, paths, DECIDED)
+            done = subprocess.run(
+                [
+                    strace,
+                    "-f",
+                    "-o",
+                    "/dev/null",
+                    "-e",
+                    f"inject={call}:signal=SIGKILL:when={when}",
+                    sys.executable,
+                    "-c",
+                    RECOVER,
+                    str(paths[0]),
+                ],
+                capture_output=True,
+                check=False,
+                timeout=120,
+            )
+            if done.stdout == b"beginreturned":
+                break
+            changes += 1
+            assert load_data_file(paths[2]) == "new"
+            assert contents(paths) == ["new"] * 3
+            # Of a batch that is complete a journal may be left that says so.
+            assert load_data_file(paths[0]) == "new"
+            require_tidy({path.parent for path in paths})
+            assert all(len(list_backups(path)) == 1 for path in paths)
+    assert changes >= 7
+
+
+# Snapshots
+
+
+def test_load_many_answers_for_missing_and_corrupt_files_as_a_load_does(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    good, missing, corrupt = (tmp_path / name for name in ("good", "missing", "corrupt"))
+    save_json_atomic(good, [1])
+    corrupt.write_text("{")
+    assert load_many([good, missing, corrupt], default=[]) == [[1], [], []]
+    assert [record.getMessage()[:17] for record in caplog.records] == ["Using the default"] * 2
+    with pytest.raises(DataFileNotFoundError):
+        load_many([good, missing], strict=True)
+    with pytest.raises(CorruptFileError):
+        load_many([corrupt, good], strict=True)
+    first, second = load_many([good, good])
+    first.append(2)
+    assert second == load_data_file(good) == [1]
+
+
+def keep_saving(paths: list[Path], rounds: int) -> None:
+    for number in range(rounds):
+        save_many_atomic({key: [os.getpid(), number] for key in paths}, backup=False)
+
+
+def test_load_many_never_sees_half_a_batch(tmp_path: Path) -> None:
+    paths = three_files(tmp_path)
+    context = get_context("spawn")
+    writers = [context.Process(target=keep_saving, args=(paths, 150)) for _ in range(2)]
+    for writer in writers:
+        writer.start()
+    mixed, seen, single = [], set(), 0
+    while any(writer.is_alive() for writer in writers):
+        documents = load_many(paths)
+        seen.add(json.dumps(documents[0]))
+        if documents != [documents[0]] * 3:
+            mixed.append(documents)
+        # The control: file by file, halves are met.
+        one_by_one = [load_data_file(path) for path in paths]
+        single += one_by_one != [one_by_one[0]] * 3
+    assert [writer.exitcode for writer in writers] == [0, 0]
+    assert mixed == []
+    assert len(seen) > 20
+    assert single
