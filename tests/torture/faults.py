@@ -39,7 +39,7 @@ class Scenario:
     """An operation, what it finds and what it leaves."""
 
     name: str
-    prepare: Callable[[Path], None]
+    prepare: Callable[[Path], object]
     """Makes the old state in an empty folder."""
     act: Callable[[Path], object]
     state: Callable[[Path], object]
@@ -156,8 +156,8 @@ def _question(child: Child) -> Answer:
     return Answer(told, leaked)
 
 
-def traced(strace: str, scenario: Scenario, root: Path, log: Path) -> list[str]:
-    """The lines of strace from the start of an undisturbed operation to its end."""
+def traced(strace: str, scenario: Scenario, root: Path, log: Path) -> list[tuple[str, str]]:
+    """The syscalls of an undisturbed operation, each with its thread."""
     # Once without strace: what a process looks up only once (its time zone) is no part of it.
     prepared(scenario, root)
     scenario.act(root)
@@ -167,25 +167,25 @@ def traced(strace: str, scenario: Scenario, root: Path, log: Path) -> list[str]:
         answer = _question(child)
     assert answer.told == "returned", answer
     assert scenario.state(root) == scenario.new
-    calls = re.findall(r"^\d+ +(\w+\(.*)$", log.read_text(), re.MULTILINE)
-    sent = [i for i, call in enumerate(calls) if call.startswith("sendto(")]
-    assert '"begin"' in calls[sent[0]]
+    calls = re.findall(r"^(\d+) +(\w+\(.*)$", log.read_text(), re.MULTILINE)
+    sent = [i for i, (_, call) in enumerate(calls) if call.startswith("sendto(")]
+    assert '"begin"' in calls[sent[0]][1]
     return calls[: sent[1]]
 
 
 def storage_calls(strace: str, scenario: Scenario, root: Path, log: Path) -> list[tuple[str, int]]:
     """Each syscall of an undisturbed operation that has to do with its files.
 
-    Each with how often that call was made until then.
+    Each with how often its thread made that call until then, as strace counts.
     """
-    seen: Counter[str] = Counter()
+    seen: Counter[tuple[str, str]] = Counter()
     calls: list[tuple[str, int]] = []
-    for call in traced(strace, scenario, root, log):
+    for thread, call in traced(strace, scenario, root, log):
         name = call.partition("(")[0]
-        seen[name] += 1
+        seen[thread, name] += 1
         if str(root) in call:
-            calls.append((name, seen[name]))
-    return calls
+            calls.append((name, seen[thread, name]))
+    return list(dict.fromkeys(calls))
 
 
 def prepared(scenario: Scenario, root: Path) -> None:
@@ -194,7 +194,6 @@ def prepared(scenario: Scenario, root: Path) -> None:
     root.mkdir()
     scenario.prepare(root)
     oasis_data.clear_all_cache()
-    assert scenario.state(root) == scenario.old
 
 
 def _start(scenario: Scenario, root: Path, limit: int | None = None) -> Child:
@@ -203,14 +202,19 @@ def _start(scenario: Scenario, root: Path, limit: int | None = None) -> Child:
     return child
 
 
+def interrupt(strace: str, scenario: Scenario, root: Path, log: Path, fault: Fault) -> Answer:
+    """One operation with one fault."""
+    child = _start(scenario, root)
+    with _attached(strace, child, log, fault):
+        return _question(child)
+
+
 def strike(
     strace: str, scenario: Scenario, root: Path, log: Path, fault: Fault, tally: Tally
 ) -> None:
     """One operation with one fault, and the judgement of what it left."""
     prepared(scenario, root)
-    child = _start(scenario, root)
-    with _attached(strace, child, log, fault):
-        answer = _question(child)
+    answer = interrupt(strace, scenario, root, log, fault)
     text = log.read_text()
     struck = "killed by SIGKILL" in text if fault.kind == KILL else "(INJECTED)" in text
     tally.tried[fault.kind if struck else "missed"] += 1

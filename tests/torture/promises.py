@@ -231,7 +231,7 @@ def synced(adapter: Adapter, folder: Path) -> Verdict:
     where = re.escape(str(root))
 
     def positions(pattern: str) -> list[int]:
-        return [i for i, call in enumerate(calls) if re.match(pattern, call)]
+        return [i for i, (_, call) in enumerate(calls) if re.match(pattern, call)]
 
     renamed = positions(rf"rename.*{NAME}\"[^\"]*= 0")
     file_synced = positions(rf"f(data)?sync\(\d+<{where}/.+>\) += 0")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import json
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -29,7 +31,7 @@ def litter(root: Path) -> list[str]:
         for path in (Path(folder) / file for file in files):
             place = path.relative_to(root)
             if ".oasis_data" in place.parts:
-                if place.parts[-2] not in ("locks", ".oasis_data"):
+                if place.parts[-2] != "locks" and path.name not in (".gitignore", "journal.lock"):
                     found.append(str(place))
             elif not path.name.partition(".backup.")[0].endswith(".json"):
                 found.append(str(place))
@@ -71,7 +73,7 @@ def of_one_file(
     act: Callable[[Path], object],
     old: object = OLD,
     new: object = NEW,
-    prepare: Callable[[Path], None] | None = None,
+    prepare: Callable[[Path], object] | None = None,
 ) -> Scenario:
     """A scenario about `tanks.json`, which holds `old` at first."""
 
@@ -143,6 +145,52 @@ def _through_symlink() -> Scenario:
     )
 
 
+BATCH = ["here/tanks.json", "here/vessels.json", "there/routes.json"]
+
+
+def _prepare_batch(root: Path) -> None:
+    for file in BATCH:
+        (root / file).parent.mkdir(exist_ok=True)
+        oasis_data.save_json_atomic(root / file, OLD)
+
+
+def _batch_state(root: Path) -> object:
+    """What is there when an interrupted batch has been completed, or taken back, by a load."""
+    paths = [root / file for file in BATCH]
+    if any((path.parent / ".oasis_data" / "journal").exists() for path in paths):
+        loaded = oasis_data.load_many(paths)
+        assert loaded == [read(path) for path in paths]
+    return [read(path) for path in paths]
+
+
+def _save_batch(root: Path) -> None:
+    oasis_data.save_many_atomic({root / file: NEW for file in BATCH})
+
+
+BATCH_SAVE = Scenario(
+    "batch",
+    prepare=_prepare_batch,
+    act=_save_batch,
+    state=_batch_state,
+    old=[OLD] * len(BATCH),
+    new=[NEW] * len(BATCH),
+    heal=functools.partial(heal, BATCH),
+    litter=litter,
+)
+
+
+def recovery_of(interrupted: Path, settled: object) -> Scenario:
+    """A load of a file of a batch whose writer was killed and left this."""
+    return dataclasses.replace(
+        BATCH_SAVE,
+        name="recovery",
+        prepare=lambda root: shutil.copytree(interrupted, root, symlinks=True, dirs_exist_ok=True),
+        act=lambda root: oasis_data.load_data_file(root / BATCH[0], strict=True),
+        old=settled,
+        new=settled,
+    )
+
+
 SCENARIOS = [
     of_one_file("create", lambda path: oasis_data.save_json_atomic(path, NEW), old=None),
     of_one_file("replace", lambda path: oasis_data.save_json_atomic(path, NEW, backup=False)),
@@ -152,4 +200,5 @@ SCENARIOS = [
     of_one_file("restore", oasis_data.restore_backup, prepare=_history),
     of_one_file("edit", _edit),
     of_one_file("delete", oasis_data.delete_json_atomic, new=None),
+    BATCH_SAVE,
 ]
