@@ -47,27 +47,30 @@ BACKUP = "src/storage/backup.rs"
 IDENTITY = "src/storage/identity.rs"
 LOADING = "src/python/loading.rs"
 FORK = "src/storage/fork.rs"
+BATCH = "src/storage/batch.rs"
+JOURNAL = "src/storage/journal.rs"
+RECOVERY = "src/storage/recovery.rs"
 
 SABOTAGES = [
     Sabotage(
         "data sync before the rename",
         TEMPORARY,
-        'fs::fsync(&self.file).map_err(|errno| self.target.failed("fsync", errno))?;',
-        "",
+        'fs::fsync(&self.file).map_err(|errno| self.target.failed("fsync", errno))',
+        "Ok(())",
         "pytest tests/test_syscalls.py -k data_before",
     ),
     Sabotage(
         "directory sync after the rename",
         STORE,
-        "            atomic::sync_folder(&self.target)?;\n        }\n        let surplus",
-        "        }\n        let surplus",
+        "Durability::Full => atomic::sync_folder(&self.target),",
+        "Durability::Full => Ok(()),",
         "pytest tests/test_syscalls.py -k data_before",
     ),
     Sabotage(
         "a failed directory sync is told",
         STORE,
-        "            atomic::sync_folder(&self.target)?;\n        }\n        let surplus",
-        "            let _ = atomic::sync_folder(&self.target);\n        }\n        let surplus",
+        "Durability::Full => atomic::sync_folder(&self.target),",
+        "Durability::Full => atomic::sync_folder(&self.target).or(Ok(())),",
         "pytest tests/test_syscalls.py -k failed_sync",
     ),
     Sabotage(
@@ -136,8 +139,8 @@ SABOTAGES = [
     Sabotage(
         "a killed writer's backup is not linked again",
         STORE,
-        "&& backup::is_live(&self.target, newest, live)?",
-        "&& backup::is_live(&self.target, newest, live)? && false",
+        "&& backup::is_live(target, newest, live)?",
+        "&& backup::is_live(target, newest, live)? && false",
         "cargo backups::what_a_writer",
     ),
     Sabotage(
@@ -224,15 +227,15 @@ SABOTAGES = [
     Sabotage(
         "the sweep",
         STORE,
-        "let mut remarks = temporary::sweep(target);\n        let mut temporary",
-        "let mut remarks = Vec::new();\n        let mut temporary",
+        "let remarks = temporary::sweep(target);\n        let mut temporary",
+        "let remarks = Vec::new();\n        let mut temporary",
         "cargo sweep::a_save",
     ),
     Sabotage(
         "the backup of a failed save is taken back",
         STORE,
-        "Some(taken) => discard_after(error, target, taken),",
-        "Some(_) => error,",
+        "return Err(backups.take_back(error, &self.target));",
+        "return Err(error);",
         "pytest tests/test_syscalls.py -k takes_its_backup",
     ),
     Sabotage(
@@ -298,6 +301,111 @@ SABOTAGES = [
         "if found == *expected {",
         "if true {",
         "cargo saves::compares_versions",
+    ),
+    Sabotage(
+        "a batch syncs its contents before it decides",
+        BATCH,
+        "syncs.push(Box::new(|| change.prepared.temporary.sync()));",
+        "",
+        "pytest tests/test_batch.py -k in_this_order",
+    ),
+    Sabotage(
+        "a batch syncs the names of its contents",
+        BATCH,
+        "syncs.push(Box::new(|| sync_temporary_folder(target)));",
+        "",
+        "pytest tests/test_batch.py -k in_this_order",
+    ),
+    Sabotage(
+        "a batch syncs new sidecars before it decides",
+        BATCH,
+        "let several = folders.len() > 1;",
+        "let several = false;",
+        "pytest tests/test_batch.py -k in_this_order",
+    ),
+    Sabotage(
+        "the journal's sync",
+        JOURNAL,
+        'fs::fsync(&file).map_err(|errno| failed("fsync of .oasis_data/journal", errno))?;',
+        "",
+        "pytest tests/test_batch.py -k in_this_order",
+    ),
+    Sabotage(
+        "the sync of the journal's name",
+        JOURNAL,
+        "        sync_sidecar(target)?;\n",
+        "",
+        "pytest tests/test_batch.py -k in_this_order",
+    ),
+    Sabotage(
+        "the decision comes last",
+        BATCH,
+        """            for (target, journal) in &leading {
+                journal::write(target, journal, sync)?;
+            }
+            journal::write(first, &decision, sync)""",
+        """            journal::write(first, &decision, sync)?;
+            for (target, journal) in &leading {
+                journal::write(target, journal, sync)?;
+            }
+            Ok(())""",
+        "pytest tests/test_batch.py -k in_this_order",
+    ),
+    Sabotage(
+        "a batch syncs its folders after the renames",
+        RECOVERY,
+        "    if sync {\n        for target in folders.values() {",
+        "    if false && sync {\n        for target in folders.values() {",
+        "pytest tests/test_batch.py -k in_this_order",
+    ),
+    Sabotage(
+        "a decided batch changes its files' identities",
+        BATCH,
+        "        change_identity(change);\n",
+        "        let _ = change_identity;\n        let _ = change;\n",
+        "pytest tests/test_batch.py -k has_the_old_content_cached",
+    ),
+    Sabotage(
+        "a writer looks for an interrupted batch",
+        STORE,
+        "        recovery::recover(&target, deadline, signals)?;\n        Ok(Self { target, lock })",
+        "        Ok(Self { target, lock })",
+        "cargo batches::a_decided_batch",
+    ),
+    Sabotage(
+        "what a live batch may change is not cached",
+        RECOVERY,
+        "Err(Error::LockTimeout { .. }) => return found.map(unkept),",
+        "Err(Error::LockTimeout { .. }) => return found,",
+        "cargo batches::leaves_a_batch_alone",
+    ),
+    Sabotage(
+        "a folder without its sidecar is another folder",
+        RECOVERY,
+        "                require_sidecar(&there)?;\n",
+        "",
+        "cargo batches::waits_for_a_folder",
+    ),
+    Sabotage(
+        "what was replaced after the decision is backed up",
+        RECOVERY,
+        "if !backed_up && is_there(target, &temporary)? {",
+        "if false && !backed_up && is_there(target, &temporary)? {",
+        "cargo batches::what_was_replaced",
+    ),
+    Sabotage(
+        "a snapshot waits for the batch at work",
+        "src/python/batching.rs",
+        "            Pending::Live => false,",
+        "            Pending::Live => true,",
+        "pytest tests/test_batch.py -k half_a_batch",
+    ),
+    Sabotage(
+        "a snapshot looks at all files again",
+        "src/python/batching.rs",
+        "if settled && before == after {",
+        "if settled {",
+        "pytest tests/test_batch.py -k half_a_batch",
     ),
 ]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -33,6 +34,7 @@ from oasis_data import (
 )
 from tests.conftest import require, temporaries, visible
 from tests.test_cache import as_nobody, settle
+from tests.test_syscalls import Call, trace
 
 BATCH = (
     "import os, sys, oasis_data\n"
@@ -194,6 +196,44 @@ def test_a_batch_that_waits_for_a_file_holds_up_no_other_file(tmp_path: Path) ->
             save_many_atomic(dict.fromkeys(others, 1))
     batch.join()
     assert contents(paths) == ["new"] * 3
+
+
+# The order of its syscalls
+
+
+def first_and_last(calls: list[Call], pattern: str) -> tuple[int, int]:
+    found = [at for at, call in enumerate(calls) if re.search(pattern, call.text)]
+    assert found, f"never {pattern}"
+    return found[0], found[-1]
+
+
+def test_contents_journals_renames_and_folders_are_synced_in_this_order(
+    strace: str, tmp_path: Path
+) -> None:
+    paths = three_files(tmp_path)
+    folders = {path.parent for path in paths}
+    calls = trace(strace, tmp_path / "log", BATCH, "new", *paths)
+    _, decided = first_and_last(calls, r"fsync\(\d+<.*/\.oasis_data>")
+    first_rename, last_rename = first_and_last(calls, r'renameat\(.*"\.oasis_data/temp/')
+    first_journal, _ = first_and_last(calls, r'openat\(.*"\.oasis_data/journal", .*O_CREAT')
+    closed, _ = first_and_last(calls, r'unlinkat\(.*"\.oasis_data/journal"')
+    for path in paths:
+        temp = rf"<{path.parent}/\.oasis_data/temp/{path.name}\.\w+>"
+        assert first_and_last(calls, rf"fsync\(\d+{temp}")[1] < first_journal
+    for folder in folders:
+        _, names = first_and_last(calls, rf"fsync\(\d+<{folder}/\.oasis_data/temp>")
+        new, last = first_and_last(calls, rf"fsync\(\d+<{folder}>")
+        assert max(names, new) < first_journal
+        assert first_and_last(calls, rf"fsync\(\d+<{folder}/\.oasis_data/journal>")[1] < decided
+        assert last_rename < last < closed
+    assert decided < first_rename
+    # The decision is written when the journals that lead to it are safe.
+    journals = [call.text for call in calls if '.oasis_data/journal"' in call.text]
+    created = [text for text in journals if "O_CREAT" in text]
+    removed = [text for text in journals if text.split()[1].startswith("unlinkat")]
+    place = re.compile(r"\(\d+<([^>]*)>")
+    (decision,) = place.findall(created[-1])
+    assert place.findall(removed[0]) == [decision]
 
 
 # What a killed writer leaves, and who finds it
