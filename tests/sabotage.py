@@ -368,7 +368,8 @@ SABOTAGES = [
     Sabotage(
         "a writer looks for an interrupted batch",
         STORE,
-        "        recovery::recover(&target, deadline, signals)?;\n        Ok(Self { target, lock })",
+        "        recovery::recover(&target, deadline, signals)?;\n"
+        "        Ok(Self { target, lock })",
         "        Ok(Self { target, lock })",
         "cargo batches::a_decided_batch",
     ),
