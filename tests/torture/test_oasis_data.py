@@ -37,7 +37,7 @@ def test_no_load_is_torn_or_missing_or_goes_back(
         writers=8,
         readers=4,
         loads=rounds(20_000, 1_000_000),
-        saves=rounds(300, 10_000),
+        saves=rounds(300, 5_000),
     )
     report(
         f"readers: {readings.loads:,} loads through it and {readings.bare_loads:,} without it "
