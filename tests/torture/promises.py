@@ -368,6 +368,8 @@ def table(columns: dict[str, list[Verdict]]) -> str:
 
 def main() -> None:
     """Measures all, and prints or publishes the table."""
+    if os.geteuid():
+        sys.exit("needs root, to mount a file system with coarse stamps")
     columns = {adapter.name: measure(adapter, EVERYTHING) for adapter in ADAPTERS}
     for name, verdicts in columns.items():
         for verdict in verdicts:
