@@ -368,9 +368,8 @@ SABOTAGES = [
     Sabotage(
         "a writer looks for an interrupted batch",
         STORE,
-        "        recovery::recover(&target, deadline, signals)?;\n"
-        "        Ok(Self { target, lock })",
-        "        Ok(Self { target, lock })",
+        "recovery::recover(&target, deadline, signals)?;\n        Ok(Self {",
+        "Ok(Self {",
         "cargo batches::a_decided_batch",
     ),
     Sabotage(
@@ -399,14 +398,14 @@ SABOTAGES = [
         "src/python/batching.rs",
         "            Pending::Live => false,",
         "            Pending::Live => true,",
-        "pytest tests/test_batch.py -k half_a_batch",
+        "pytest tests/test_batch.py -k waits_for_a_batch",
     ),
     Sabotage(
         "a snapshot looks at all files again",
         "src/python/batching.rs",
         "if settled && before == after {",
         "if settled {",
-        "pytest tests/test_batch.py -k half_a_batch",
+        "pytest tests/test_batch.py -k ends_meanwhile",
     ),
 ]
 
