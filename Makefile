@@ -12,7 +12,7 @@ PYTHONS ?= python3.10 python3.11 python3.12 python3.13
 VERSION := $(shell $(PYTHON) -c 'import platform; print(platform.python_version())' 2>/dev/null)
 INSTALLED := .venv/installed-$(VERSION)
 
-.PHONY: run test lint test-rust test-python test-pythons torture sabotage bench check build clean
+.PHONY: run test lint test-rust test-python test-pythons torture promises sabotage bench check build clean
 
 run: build
 	@$(BIN)/python examples/backend/run.py
@@ -38,10 +38,14 @@ test-python: build
 test-pythons: check
 	tests/pythons.sh $(PYTHONS)
 
-# The campaign in full: kills, power cuts, faults, and every file system. Wants root, for mounts
-# and, for moments, the clock.
+# The campaign at full length: faults, kills, power cuts, increments, and every file system.
+# Wants root, for mounts and, for moments, the clock.
 torture: build
 	OASIS_TORTURE=1 $(BIN)/python -m pytest tests/torture tests/test_fork.py -s
+
+# The README's table of promises, kept or broken, for the package and its peers.
+promises: build
+	$(BIN)/python -m tests.torture.promises
 
 # Takes each safeguard out of a copy: its test must fail.
 sabotage: build

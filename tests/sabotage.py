@@ -1,22 +1,32 @@
 """Takes safeguards out of a scratch copy, one at a time; each must fail its test.
 
-    python tests/sabotage.py [WORD...]
+    python tests/sabotage.py [--write] [WORD...]
 
-With words, only the safeguards that contain one of them. Prints a table, and
-exits with 1 when a safeguard is missed by its test.
+With words, only the safeguards that contain one of them. Prints a table, with
+`--write` into docs/sabotage.md too, and exits with 1 when a safeguard is missed
+by its test.
 """
 
 from __future__ import annotations
 
+import argparse
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+PUBLISHED = ROOT / "docs" / "sabotage.md"
+HEADING = """# Safeguards, and the tests that notice when one is gone
+
+Each line below was taken out of a copy of the source, and the named test run: it must fail.
+`make sabotage` does all of it again; `python tests/sabotage.py --write` writes this page.
+
+"""
 
 
 @dataclass
@@ -219,6 +229,27 @@ SABOTAGES = [
         "        if sync {\n            atomic::sync_folder(plain.target)?;\n        }\n",
         "",
         "pytest tests/test_compression.py -k synced",
+    ),
+    Sabotage(
+        "a write that was cut short goes on",
+        TEMPORARY,
+        "self.fill_with(|mut file| file.write_all(bytes))",
+        "self.fill_with(|mut file| file.write(bytes).map(drop))",
+        "pytest tests/torture/test_faults.py -k edit",
+    ),
+    Sabotage(
+        "a failed save removes its temporary file",
+        TEMPORARY,
+        "if !self.published {",
+        "if self.published {",
+        "pytest tests/torture/test_faults.py -k edit",
+    ),
+    Sabotage(
+        "a backup that cannot be read is not passed over",
+        "src/python/restoring.rs",
+        "Err(error) if error.errno().is_some() => {",
+        "Err(error) if false => {",
+        "pytest tests/torture/test_faults.py -k restore",
     ),
     Sabotage(
         "out of the turnstile before a signal handler",
@@ -485,8 +516,8 @@ SABOTAGES = [
     Sabotage(
         "directory sync, by a power cut",
         STORE,
-        "            atomic::sync_folder(&self.target)?;\n        }\n        let surplus",
-        "        }\n        let surplus",
+        "            atomic::sync_folder(&self.target)?;\n        }\n        self.tidy",
+        "        }\n        self.tidy",
         "pytest tests/torture/test_power_cuts.py -k after_each",
     ),
     Sabotage(
@@ -562,17 +593,12 @@ def run(scratch: Path, test: str) -> bool:
     return call(*command).returncode == 0
 
 
-def main() -> int:
-    """Tries each sabotage; 1 if any is missed."""
-    words = sys.argv[1:]
-    chosen = [s for s in SABOTAGES if not words or any(word in s.safeguard for word in words)]
-    missed = 0
+def attempts(chosen: list[Sabotage]) -> Iterator[tuple[Sabotage, bool]]:
+    """Each sabotage, tried in a scratch copy: whether its test passed even so."""
     with tempfile.TemporaryDirectory() as folder:
         scratch = Path(folder) / "copy"
         ignore = shutil.ignore_patterns(".venv", "target", ".git", "*.so", "__pycache__")
         shutil.copytree(ROOT, scratch, ignore=ignore)
-        print(f"| {'safeguard taken out':45} | {'test that must fail':55} | result |")
-        print(f"| {'-' * 45} | {'-' * 55} | ------ |")
         for sabotage in chosen:
             path = scratch / sabotage.file
             whole = path.read_text()
@@ -581,9 +607,35 @@ def main() -> int:
             path.write_text(whole.replace(sabotage.line, sabotage.instead))
             passed = run(scratch, sabotage.test)
             path.write_text(whole)
-            missed += passed
-            verdict = "MISSED" if passed else "fails"
-            print(f"| {sabotage.safeguard:45} | {sabotage.test:55} | {verdict:6} |", flush=True)
+            yield sabotage, passed
+
+
+def main() -> int:
+    """Tries each sabotage; 1 if any is missed."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--write", action="store_true", help="publish the table")
+    parser.add_argument("words", nargs="*", metavar="WORD")
+    asked = parser.parse_args()
+    if asked.write and asked.words:
+        parser.error("only a whole table is published")
+    chosen = [
+        s for s in SABOTAGES if not asked.words or any(word in s.safeguard for word in asked.words)
+    ]
+    lines = []
+
+    def tell(*cells: str) -> None:
+        lines.append("| {:47} | {:55} | {:6} |".format(*cells))
+        print(lines[-1], flush=True)
+
+    tell("safeguard taken out", "test that must fail", "result")
+    tell("---", "---", "---")
+    missed = 0
+    for sabotage, passed in attempts(chosen):
+        tell(sabotage.safeguard, f"`{sabotage.test}`", "MISSED" if passed else "fails")
+        missed += passed
+    if asked.write:
+        PUBLISHED.parent.mkdir(exist_ok=True)
+        PUBLISHED.write_text(HEADING + "\n".join(lines) + "\n")
     return 1 if missed else 0
 
 

@@ -485,7 +485,8 @@ def restore_backup(
 
     Raises:
         NoBackupError: There is none, or none that is a JSON document.
-        JSONWriteError: As for `save_json_atomic`.
+        JSONWriteError: As for `save_json_atomic`; or a backup could not be read,
+            and an older one would have lost what it holds.
     """
     folder = _folder(file_path)
     name = None

@@ -12,7 +12,7 @@ use super::loading::detached;
 use super::raise::{Operation, storage_error};
 use super::saving::{closed, options, saved, waiting};
 use crate::codec::{self, DecodeError};
-use crate::error::{Error, Result};
+use crate::error::Error;
 use crate::settings;
 use crate::storage::backup::{Backup, Opened};
 use crate::storage::store::{self, Locked};
@@ -44,11 +44,15 @@ pub(super) fn list_backups(
             Ok(None) => continue,
             Err(error) => (0, Err(error)),
         };
+        let fault = match content {
+            Ok(bytes) => fault(py, &bytes)?,
+            Err(error) => Some(error.to_string()),
+        };
         let record = Record {
             time: backup.stamp.format("%Y-%m-%dT%H:%M:%S%.6f").to_string(),
             size,
             compressed: backup.compressed,
-            fault: fault(py, &content)?,
+            fault,
         };
         records.push((backup.name, pythonize(py, &record)?));
     }
@@ -125,27 +129,33 @@ fn choose(
         if name.is_some_and(|name| !backup.is_called(name)) {
             continue;
         }
-        let content = py.detach(|| match locked.open_backup(&backup)? {
-            Some(opened) => opened.read(),
-            None => Err(Error::NotFound { path: path.to_path_buf() }),
-        });
-        match (fault(py, &content)?, content) {
-            (None, Ok(bytes)) => return Ok((backup, bytes)),
-            (fault, _) => {
-                faults.push(format!("{}: {}", backup.name.display(), fault.unwrap_or_default()));
+        let content = match py.detach(|| locked.open_backup(&backup)) {
+            Ok(Some(opened)) => py.detach(|| opened.read()),
+            // Pruned meanwhile.
+            Ok(None) => continue,
+            Err(error) => Err(error),
+        };
+        let fault = match content {
+            Ok(bytes) => match fault(py, &bytes)? {
+                None => return Ok((backup, bytes)),
+                Some(fault) => fault,
+            },
+            // One that cannot be read just now may be whole: an older one in
+            // its place would quietly lose what it holds.
+            Err(error) if error.errno().is_some() => {
+                return Err(storage_error(py, Operation::Write, &error));
             }
-        }
+            // No whole gzip file.
+            Err(error) => error.to_string(),
+        };
+        faults.push(format!("{}: {fault}", backup.name.display()));
     }
     let error = Error::NoBackup { path: path.to_path_buf(), tried: faults };
     Err(storage_error(py, Operation::Write, &error))
 }
 
 /// Why a backup's content is no document, or nothing if it is one.
-fn fault(py: Python<'_>, content: &Result<Vec<u8>>) -> PyResult<Option<String>> {
-    let bytes = match content {
-        Ok(bytes) => bytes,
-        Err(error) => return Ok(Some(error.to_string())),
-    };
+fn fault(py: Python<'_>, bytes: &[u8]) -> PyResult<Option<String>> {
     match codec::decode(py, bytes) {
         Ok(_) => Ok(None),
         Err(DecodeError::Corrupt { reason, place, .. }) => {

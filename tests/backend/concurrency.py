@@ -70,6 +70,11 @@ def read_number(body: bytes) -> int:
         document = json.loads(body)
     except ValueError:
         raise ValueError(f"torn: {len(body)} bytes that are not JSON") from None
+    return number_of(document)
+
+
+def number_of(document: Any) -> int:
+    """Returns the number of a whole document; raises ValueError that says what is wrong."""
     if document == {}:
         raise ValueError("empty: {}")
     try:
