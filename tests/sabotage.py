@@ -57,8 +57,8 @@ SABOTAGES = [
     Sabotage(
         "data sync before the rename",
         TEMPORARY,
-        'fs::fsync(&self.file).map_err(|errno| self.target.failed("fsync", errno))',
-        "Ok(())",
+        'fs::fsync(&self.file).map_err(|errno| failed("fsync", errno))?;',
+        "",
         "pytest tests/test_syscalls.py -k data_before",
     ),
     Sabotage(
@@ -404,7 +404,7 @@ SABOTAGES = [
     Sabotage(
         "a batch syncs its contents before it decides",
         BATCH,
-        "syncs.push(Box::new(|| change.prepared.temporary.sync()));",
+        "syncs.push(Box::new(|| change.locked.sync(&change.prepared.temporary)));",
         "",
         "pytest tests/test_batch.py -k in_this_order",
     ),
@@ -509,8 +509,8 @@ SABOTAGES = [
     Sabotage(
         "data sync, by a power cut",
         TEMPORARY,
-        'fs::fsync(&self.file).map_err(|errno| self.target.failed("fsync", errno))',
-        "Ok(())",
+        'fs::fsync(&self.file).map_err(|errno| failed("fsync", errno))?;',
+        "",
         "pytest tests/torture/test_power_cuts.py -k after_each",
     ),
     Sabotage(
@@ -519,6 +519,13 @@ SABOTAGES = [
         "            atomic::sync_folder(&self.target)?;\n        }\n        self.tidy",
         "        }\n        self.tidy",
         "pytest tests/torture/test_power_cuts.py -k after_each",
+    ),
+    Sabotage(
+        "sync of what others wrote before it is linked",
+        STORE,
+        "            lease.sync(target)?;\n",
+        "",
+        "pytest tests/test_syscalls.py -k others_wrote",
     ),
     Sabotage(
         "sync of what is unchanged, by a power cut",

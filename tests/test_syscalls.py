@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from oasis_data import load_data_file, save_json_atomic
+from oasis_data import configure, load_data_file, save_json_atomic
 from tests.conftest import backups, temporaries, visible
 
 SAVE = (
@@ -128,6 +129,32 @@ def test_the_same_content_again_is_synced_though_not_written(strace: str, tmp_pa
     assert re.search(rf"fsync\(\d+<{re.escape(str(path))}>\) += 0", synced[0])
     assert re.search(rf"fsync\(\d+<{re.escape(str(folder))}>\) += 0", synced[1])
     assert not [call for call in calls if call.name in ("linkat", "renameat", "renameat2")]
+
+
+def test_what_others_wrote_is_synced_before_it_becomes_a_backup(
+    strace: str, tmp_path: Path
+) -> None:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    path = folder / "tanks.json"
+
+    def syncs() -> int:
+        calls = trace(strace, tmp_path / "log", SAVE, path, os.urandom(4).hex())
+        linked = next(at for at, call in enumerate(calls) if call.name == "linkat")
+        replaced = rf"fsync\(\d+<{re.escape(str(path))}>\) += 0"
+        return sum(bool(re.search(replaced, call.text)) for call in calls[:linked])
+
+    path.write_text("1")
+    assert syncs() == 1
+    # What a save has synced itself, by whatever process, is not synced again.
+    assert syncs() == 0
+    path.write_text("2")
+    assert syncs() == 1
+    save_json_atomic(path, 3)
+    assert syncs() == 0
+    configure(durability="process")
+    save_json_atomic(path, 4)
+    assert syncs() == 1
 
 
 def test_a_deletion_syncs_its_folder(strace: str, tmp_path: Path) -> None:

@@ -304,7 +304,7 @@ fn sync_contents(changed: &[Changed<'_>], in_place: &[(&Locked, Snapshot)]) -> R
     let mut syncs: Vec<Sync<'_>> = Vec::new();
     let mut folders = BTreeMap::new();
     for change in changed {
-        syncs.push(Box::new(|| change.prepared.temporary.sync()));
+        syncs.push(Box::new(|| change.locked.sync(&change.prepared.temporary)));
         folders.insert(journal::key(change.target())?, change.target());
     }
     // A sidecar that is new must not be missing where a journal leads to it.

@@ -53,6 +53,16 @@ impl Identity {
         self.key
     }
 
+    /// A line that tells this content of this file from every other: what a save
+    /// notes when it has synced it. Without the ctime, which the rename to come
+    /// changes.
+    #[must_use]
+    pub fn note(&self) -> String {
+        // Of one length, so that a new one leaves nothing of the one before.
+        let Self { key: FileKey { inode, .. }, size, mtime, .. } = self;
+        format!("synced {inode:>20} {size:>20} {mtime:>30}\n")
+    }
+
     /// Whether every change after `read_at` must show in the stamps. Until
     /// then a write could still fall into the tick that the file's ctime names,
     /// and leave this identity as it is. A ctime, unlike an mtime, cannot be

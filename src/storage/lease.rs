@@ -15,6 +15,7 @@ use super::fork::Uninherited;
 use super::host::Host;
 use super::identity::Identity;
 use super::target::Target;
+use crate::error::{Error, Result};
 
 /// A read lease, until dropped.
 #[derive(Debug)]
@@ -39,6 +40,23 @@ impl Lease {
         let same = Identity::of(&stat).key() == Identity::of(live).key();
         lease.held = same && host.lease(lease.descriptor()?);
         lease.held.then_some(lease)
+    }
+
+    /// Waits until the file is on the disk: a program that wrote it in place may
+    /// not have waited for that.
+    ///
+    /// # Errors
+    ///
+    /// When the sync fails.
+    pub fn sync(&self, target: &Target) -> Result<()> {
+        // Its own descriptor: to sync through `with` would hold up forks.
+        let synced =
+            self.file.with(File::try_clone).map(|file| file.and_then(|file| file.sync_all()));
+        match synced {
+            Some(Ok(())) => Ok(()),
+            Some(Err(error)) => Err(target.failed("fsync of what is replaced", error)),
+            None => Err(Error::LockGone { path: target.spelt.clone() }),
+        }
     }
 
     /// Lets go. Where somebody is waiting to write into the file, `first` comes

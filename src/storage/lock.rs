@@ -13,6 +13,7 @@
 
 use std::fs::File;
 use std::io;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::ThreadId;
@@ -154,6 +155,20 @@ impl Lock {
                 return Err(wait.timed_out(&file));
             }
         }
+    }
+
+    /// Leaves a note in the lock file, for whoever holds the lock next. One that
+    /// cannot be written is missed by nobody: it only saves work.
+    pub fn leave_note(&self, note: &str) {
+        let _ = self.file.with(|file| file.write_all_at(note.as_bytes(), 0));
+    }
+
+    /// Whether this is the note that was left last.
+    #[must_use]
+    pub fn has_note(&self, note: &str) -> bool {
+        let mut found = vec![0; note.len()];
+        let read = self.file.with(|file| file.read_exact_at(&mut found, 0));
+        matches!(read, Some(Ok(()))) && found == note.as_bytes()
     }
 
     /// Whether it is still this process's: not in a child forked since.

@@ -130,7 +130,7 @@ impl Locked {
             Preparation::Change(prepared) => prepared,
         };
         if options.durability == Durability::Full {
-            temporary.sync()?;
+            self.sync(&temporary)?;
         }
         let replace = || atomic::replace(&self.target, temporary);
         self.change(kept.as_ref(), options, replace, &mut written.remarks)?;
@@ -164,7 +164,7 @@ impl Locked {
         let mut temporary = Temporary::create(target, live.as_ref())?;
         temporary.fill(bytes)?;
         let replaced = live.as_ref().map(|live| Identity::of(live).key());
-        let kept = live.filter(|_| keep).map(|stat| Kept { stat, corrupt });
+        let kept = live.filter(|_| keep).map(|stat| self.kept(stat, corrupt));
         Ok(Preparation::Change(Prepared {
             temporary,
             kept,
@@ -187,7 +187,7 @@ impl Locked {
             fs::unlinkat(&target.folder, &target.name, AtFlags::empty())
                 .map_err(|errno| target.failed("unlink", errno))
         };
-        let kept = (options.backups_kept > 0).then_some(Kept { stat: live, corrupt: false });
+        let kept = (options.backups_kept > 0).then(|| self.kept(live, false));
         self.change(kept.as_ref(), options, unlink, &mut remarks)?;
         Ok(Written { replaced: Some(Identity::of(&live).key()), remarks })
     }
@@ -277,10 +277,23 @@ impl Locked {
         Ok(self.read()?.filter(|found| found.stable && found.bytes == bytes))
     }
 
+    /// What there is to keep. Asked before the new content's sync, which leaves
+    /// a note of its own.
+    fn kept(&self, stat: Stat, corrupt: bool) -> Kept {
+        Kept { stat, synced: self.lock.has_note(&Identity::of(&stat).note()), corrupt }
+    }
+
+    /// Waits until the new content is on the disk.
+    pub(super) fn sync(&self, temporary: &Temporary<'_>) -> Result<()> {
+        self.lock.leave_note(&temporary.sync()?.note());
+        Ok(())
+    }
+
     /// Makes a file durable that has the right content already: whoever wrote
     /// it may not have synced it.
     pub(super) fn settle(&self, same: &Snapshot) -> Result<()> {
         fs::fsync(&same.descriptor).map_err(|errno| self.target.failed("fsync", errno))?;
+        self.lock.leave_note(&same.identity.note());
         atomic::sync_folder(&self.target)
     }
 
@@ -337,7 +350,9 @@ impl Locked {
     ///
     /// When the folder cannot be read, or the backup not be made.
     pub(super) fn back_up(&self, kept: Option<&Kept>, options: &WriteOptions) -> Result<BackedUp> {
-        let Some(Kept { stat: live, corrupt }) = kept else { return Ok(BackedUp::default()) };
+        let Some(Kept { stat: live, synced, corrupt }) = kept else {
+            return Ok(BackedUp::default());
+        };
         let target = &self.target;
         let mut all = backup::list(target)?;
         let left = match all.last() {
@@ -347,6 +362,14 @@ impl Locked {
         // Under another name the old content would stay open to changes.
         let lone = live.st_nlink == if left { 2 } else { 1 };
         let lease = if lone { Lease::take(target, live, options.host) } else { None };
+        // What another program wrote may not be on the disk, and would not be in
+        // the backup after a power cut.
+        if let Some(lease) = &lease
+            && options.durability == Durability::Full
+            && !synced
+        {
+            lease.sync(target)?;
+        }
         if left
             && lease.is_none()
             && let Some(unsafe_link) = all.pop()
@@ -430,6 +453,8 @@ pub(super) struct Prepared<'a> {
 /// Content that a backup is to keep.
 pub(super) struct Kept {
     stat: Stat,
+    /// Whether a save has synced it.
+    synced: bool,
     /// Whether a reader has found it to be no document.
     corrupt: bool,
 }

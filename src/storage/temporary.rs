@@ -11,6 +11,7 @@ use rustix::io::Errno;
 use tempfile::Builder;
 use xattr::FileExt;
 
+use super::identity::Identity;
 use super::sidecar;
 use super::target::Target;
 use crate::error::{Error, KEEP_OWNER, Result};
@@ -103,15 +104,18 @@ impl<'a> Temporary<'a> {
         write(&self.file).map_err(|error| self.target.failed("write", error))
     }
 
-    /// Waits until the content is on the disk.
+    /// Waits until the content is on the disk, and tells which it is.
     ///
     /// # Errors
     ///
     /// When the sync fails. It is not tried again: the kernel may have dropped
     /// the pages that it could not write, and a second sync of this descriptor
     /// would then succeed over lost data.
-    pub fn sync(&self) -> Result<()> {
-        fs::fsync(&self.file).map_err(|errno| self.target.failed("fsync", errno))
+    pub fn sync(&self) -> Result<Identity> {
+        let failed = |call, errno| self.target.failed(call, errno);
+        let stat = fs::fstat(&self.file).map_err(|errno| failed("fstat", errno))?;
+        fs::fsync(&self.file).map_err(|errno| failed("fsync", errno))?;
+        Ok(Identity::of(&stat))
     }
 
     /// Its name, seen from the target's folder.
