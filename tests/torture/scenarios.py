@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import gzip
 import json
 import os
 import shutil
@@ -46,8 +47,11 @@ def litter(root: Path) -> list[str]:
 
 def _unfit(backup: Path) -> list[str]:
     try:
-        whole = json.loads(backup.read_bytes()) in (OLD, NEW, NEXT)
-    except ValueError:
+        content = backup.read_bytes()
+        if backup.suffix == ".gz":
+            content = gzip.decompress(content)
+        whole = json.loads(content) in (OLD, NEW, NEXT)
+    except (ValueError, EOFError, OSError):
         whole = False
     return [] if whole else [f"a backup that is not whole: {backup.name}"]
 
@@ -96,6 +100,15 @@ def of_one_file(
 def _save_new(path: Path) -> None:
     oasis_data.load_data_file(path)
     oasis_data.save_json_atomic(path, NEW)
+
+
+def _save_compressing(path: Path) -> None:
+    before = oasis_data.configure()["backups_compressed_above"]
+    oasis_data.configure(backups_compressed_above=1000)
+    try:
+        oasis_data.save_json_atomic(path, NEW)
+    finally:
+        oasis_data.configure(backups_compressed_above=before)
 
 
 def _edit(path: Path) -> None:
@@ -196,6 +209,7 @@ SCENARIOS = [
     of_one_file("replace", lambda path: oasis_data.save_json_atomic(path, NEW, backup=False)),
     of_one_file("replace with backup", _save_new, prepare=_full_history),
     of_one_file("replace with copied backup", _save_new, prepare=_second_name),
+    of_one_file("replace with compressed backup", _save_compressing, prepare=_history),
     _through_symlink(),
     of_one_file("restore", oasis_data.restore_backup, prepare=_history),
     of_one_file("edit", _edit),
