@@ -6,8 +6,6 @@ import gzip
 import json
 import os
 import re
-import subprocess
-import sys
 import threading
 from datetime import datetime
 from pathlib import Path
@@ -25,7 +23,7 @@ from oasis_data import (
     save_json_atomic,
 )
 from tests.conftest import backups, python, temporaries, visible
-from tests.test_syscalls import faults_of, trace
+from tests.test_syscalls import trace
 
 FILL = "x" * 5000
 
@@ -172,47 +170,6 @@ SAVE = (
     "oasis_data.save_json_atomic(sys.argv[1], [sys.argv[2], 'x' * 5000])\n"
     "os.write(1, b'returned')\n"
 )
-STEPS = ["openat", "flock", "write", "fsync", "linkat", "renameat", "unlinkat"]
-
-
-@pytest.mark.timeout(600)
-@pytest.mark.parametrize("kind", ["signal=SIGKILL", "error=ENOSPC"])
-def test_no_backup_is_lost_whatever_call_fails(strace: str, tmp_path: Path, kind: str) -> None:
-    folder = tmp_path / "data"
-    folder.mkdir()
-    path = folder / "tanks.json"
-    configure(backups_compressed_above=1000)
-
-    def command(content: str) -> list[str]:
-        return [sys.executable, "-c", SAVE, str(path), content]
-
-    def prepare() -> None:
-        path.unlink(missing_ok=True)
-        prune_backups(path, keep=0)
-        save_json_atomic(path, ["older", FILL])
-        save_json_atomic(path, ["old", FILL])
-
-    prepare()
-    faults = faults_of(strace, command("probe"), tmp_path / "log", kind, STEPS)
-    # The publication of the save, and of the compressed backup.
-    assert len([fault for fault in faults if fault.startswith("renameat")]) == 2
-    for fault in faults:
-        prepare()
-        subprocess.run(
-            [strace, "-f", "-o", "/dev/null", "-e", f"inject={fault}", *command("new")],
-            capture_output=True,
-            check=False,
-            timeout=120,
-        )
-        live = load_data_file(path, strict=True)[0]
-        told = list_backups(path)
-        assert [backup.fault for backup in told] == [None] * len(told), fault
-        held = [contents_of(backup.path) for backup in told]
-        assert [*held[::-1], live] in (["older", "old"], ["older", "old", "new"]), fault
-        save_json_atomic(path, ["next", FILL])
-        assert temporaries(folder) == [], fault
-        assert all(backup.compressed for backup in list_backups(path)), fault
-        assert len(visible(folder)) == len(list_backups(path)) + 1, fault
 
 
 def test_is_synced_before_the_plain_one_goes(strace: str, tmp_path: Path) -> None:
