@@ -7,7 +7,11 @@ mod buffer;
 mod clone;
 mod decode;
 mod encode;
+mod escape;
 mod fault;
+mod number;
+mod objects;
+mod scan;
 mod standard;
 
 pub(crate) use clone::clone;

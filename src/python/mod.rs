@@ -3,6 +3,7 @@
 //! stands here.
 
 mod arguments;
+mod coding;
 mod documents;
 mod editing;
 mod loading;
@@ -18,6 +19,8 @@ use pyo3::prelude::*;
 mod _native {
     use pyo3::prelude::*;
 
+    #[pymodule_export]
+    use super::coding::{decode, encode};
     #[pymodule_export]
     use super::editing::Edit;
     #[pymodule_export]

@@ -1,0 +1,36 @@
+//! The codec alone, without files: for measurements and for the tests that give
+//! it more inputs than a disk would take.
+
+use std::path::Path;
+
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+
+use super::raise::decode_error;
+use super::saving::encoded;
+use crate::codec::{self, EncodeOptions};
+
+/// What `save` would write.
+#[pyfunction]
+#[pyo3(signature = (data, /, *, indent, allow_nan=false, default=None))]
+pub(super) fn encode<'py>(
+    data: &Bound<'py, PyAny>,
+    indent: Option<Bound<'py, PyAny>>,
+    allow_nan: bool,
+    default: Option<Bound<'py, PyAny>>,
+) -> PyResult<Bound<'py, PyBytes>> {
+    let options =
+        EncodeOptions { indent, ensure_ascii: false, sort_keys: false, allow_nan, default };
+    let text = encoded(Path::new("encode"), data, &options)?;
+    PyBytes::new_with(data.py(), text.len(), |bytes| {
+        bytes.copy_from_slice(&text);
+        Ok(())
+    })
+}
+
+/// What `load` would answer.
+#[pyfunction]
+pub(super) fn decode<'py>(py: Python<'py>, text: &[u8]) -> PyResult<Bound<'py, PyAny>> {
+    codec::decode(py, text)
+        .map_err(|error| decode_error(py, Path::new("decode"), error, text.is_empty()))
+}
