@@ -4,11 +4,12 @@
 
 use pyo3::exceptions::{PyException, PyMemoryError};
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyList, PyString, PyStringData, PyTuple};
+use pyo3::types::{PyDict, PyInt, PyList, PyString, PyStringData, PyTuple};
 
 use super::buffer::{Buffer, OutOfMemory};
+use super::objects::{self, Still, Value};
 use super::standard::{self, EncodeOptions};
-use super::{escape, fault, number, objects};
+use super::{escape, fault, number};
 use crate::statistics::COUNTERS;
 
 /// Deeper documents are left to `json`, which knows the interpreter's limit.
@@ -65,7 +66,8 @@ impl From<OutOfMemory> for Stop {
     }
 }
 
-struct Writer {
+struct Writer<'a> {
+    still: Still<'a>,
     out: Buffer,
     /// What stands between two values: a comma, and then either a space or a
     /// line break and the indentation of the innermost container.
@@ -77,9 +79,6 @@ struct Writer {
     around: Vec<*mut pyo3::ffi::PyObject>,
 }
 
-/// No Python code runs in here, so the containers cannot change while they are
-/// walked: only exact built-in types are touched, and nothing is made that the
-/// garbage collector tracks and could start it (an exception, say).
 fn write<'py>(value: &Bound<'py, PyAny>, options: &EncodeOptions<'py>) -> Result<Vec<u8>, Stop> {
     // Neither is worth a second way of its own here.
     if options.ensure_ascii || options.sort_keys {
@@ -88,12 +87,17 @@ fn write<'py>(value: &Bound<'py, PyAny>, options: &EncodeOptions<'py>) -> Result
     let indent = options.indent.as_ref().map(indentation).transpose()?;
     let separator = if indent.is_some() { b",\n" } else { b", " };
     let mut writer = Writer {
+        // SAFETY: the lock is held throughout. Only exact built-in types are
+        // touched, and nothing is made that the garbage collector tracks and
+        // could start it (an exception, say).
+        #[allow(unsafe_code, reason = "a promise about all that the writer does")]
+        still: unsafe { Still::promised() },
         out: Buffer::default(),
         separator: separator.to_vec(),
         indent,
-        around: Vec::new(),
+        around: Vec::with_capacity(16),
     };
-    writer.value(value)?;
+    writer.value(value.as_borrowed())?;
     Ok(writer.out.into_bytes())
 }
 
@@ -108,55 +112,55 @@ fn indentation(indent: &Bound<'_, PyAny>) -> Result<String, Stop> {
     }
 }
 
-impl Writer {
-    fn value(&mut self, value: &Bound<'_, PyAny>) -> Result<(), Stop> {
-        if let Ok(text) = value.cast_exact::<PyString>() {
-            self.string(text)
-        } else if let Ok(float) = value.cast_exact::<PyFloat>() {
-            match float.value() {
-                number if number.is_finite() => Ok(number::float(number, &mut self.out)?),
-                _ => Err(Stop::NotCovered),
-            }
-        } else if let Ok(integer) = value.cast_exact::<PyInt>() {
-            match objects::small_integer(integer) {
+impl<'a> Writer<'a> {
+    #[inline(always)]
+    fn value(&mut self, value: Borrowed<'a, '_, PyAny>) -> Result<(), Stop> {
+        match Value::of(value) {
+            Value::Text(text) => self.string(text),
+            Value::Float(number) if number.is_finite() => Ok(number::float(number, &mut self.out)?),
+            Value::Integer(integer) => match objects::small_integer(integer) {
                 Some(number) => Ok(number::integer(number, &mut self.out)?),
                 None => self.large_integer(integer),
-            }
-        } else if let Ok(dict) = value.cast_exact::<PyDict>() {
-            self.dict(dict)
-        } else if let Ok(list) = value.cast_exact::<PyList>() {
-            self.items(value, list.iter())
-        } else if value.is_none() {
-            Ok(self.out.raw(b"null")?)
-        } else if let Ok(truth) = value.cast_exact::<PyBool>() {
-            Ok(self.out.raw(if truth.is_true() { b"true" } else { b"false" })?)
-        } else if let Ok(tuple) = value.cast_exact::<PyTuple>() {
-            self.items(value, tuple.iter())
-        } else {
-            Err(Stop::NotCovered)
+            },
+            Value::Dict(dict) => self.dict(dict),
+            Value::List(list) => self.list(list),
+            Value::Null => Ok(self.out.raw(b"null")?),
+            Value::Truth(true) => Ok(self.out.raw(b"true")?),
+            Value::Truth(false) => Ok(self.out.raw(b"false")?),
+            Value::Tuple(tuple) => self.tuple(tuple),
+            Value::Float(_) | Value::Other => Err(Stop::NotCovered),
         }
     }
 
-    fn dict(&mut self, dict: &Bound<'_, PyDict>) -> Result<(), Stop> {
+    fn dict(&mut self, dict: Borrowed<'a, '_, PyDict>) -> Result<(), Stop> {
         if dict.is_empty() {
             return Ok(self.out.raw(b"{}")?);
         }
-        self.enter(dict, b"{")?;
+        self.enter(dict.as_any(), b"{")?;
         let mut first = true;
-        for (key, value) in dict.iter() {
-            let key = key.cast_exact::<PyString>().map_err(|_| Stop::NotCovered)?;
+        for (key, value) in self.still.pairs(dict) {
+            let Value::Text(key) = Value::of(key) else { return Err(Stop::NotCovered) };
             self.separate(&mut first)?;
             self.string(key)?;
             self.out.raw(b": ")?;
-            self.value(&value)?;
+            self.value(value)?;
         }
         self.leave(b"}")
     }
 
+    fn list(&mut self, list: Borrowed<'a, '_, PyList>) -> Result<(), Stop> {
+        self.items(&list, self.still.items(list))
+    }
+
+    fn tuple(&mut self, tuple: Borrowed<'a, '_, PyTuple>) -> Result<(), Stop> {
+        self.items(&tuple, self.still.parts(tuple))
+    }
+
+    #[inline(always)]
     fn items<'py>(
         &mut self,
         container: &Bound<'py, PyAny>,
-        items: impl ExactSizeIterator<Item = Bound<'py, PyAny>>,
+        items: impl ExactSizeIterator<Item = Borrowed<'a, 'py, PyAny>>,
     ) -> Result<(), Stop> {
         if items.len() == 0 {
             return Ok(self.out.raw(b"[]")?);
@@ -165,7 +169,7 @@ impl Writer {
         let mut first = true;
         for item in items {
             self.separate(&mut first)?;
-            self.value(&item)?;
+            self.value(item)?;
         }
         self.leave(b"]")
     }
@@ -191,15 +195,15 @@ impl Writer {
     }
 
     /// Between two values; in front of the first there is no comma.
-    #[inline]
+    #[inline(always)]
     fn separate(&mut self, first: &mut bool) -> Result<(), Stop> {
         let before_first = if self.indent.is_some() { 1 } else { 2 };
         let from = if std::mem::take(first) { before_first } else { 0 };
         Ok(self.out.raw(&self.separator[from..])?)
     }
 
-    #[inline]
-    fn string(&mut self, text: &Bound<'_, PyString>) -> Result<(), Stop> {
+    #[inline(always)]
+    fn string(&mut self, text: Borrowed<'a, '_, PyString>) -> Result<(), Stop> {
         match objects::characters(text)? {
             PyStringData::Ucs1(text) => escape::latin1(text, &mut self.out),
             PyStringData::Ucs2(text) => escape::wide(text, &mut self.out),
@@ -211,9 +215,12 @@ impl Writer {
     /// that making it neither fails (`sys.set_int_max_str_digits`) nor runs
     /// Python code, as some versions do.
     #[cold]
-    fn large_integer(&mut self, integer: &Bound<'_, PyInt>) -> Result<(), Stop> {
+    fn large_integer(&mut self, integer: Borrowed<'a, '_, PyInt>) -> Result<(), Stop> {
         let beyond = integer.rshift(LARGEST_BITS).map_err(|_| Stop::NotCovered)?;
-        if !matches!(objects::small_integer(beyond.cast().map_err(|_| Stop::NotCovered)?), Some(-1 | 0)) {
+        let Value::Integer(beyond) = Value::of(beyond.as_borrowed()) else {
+            return Err(Stop::NotCovered);
+        };
+        if !matches!(objects::small_integer(beyond), Some(-1 | 0)) {
             return Err(Stop::NotCovered);
         }
         let text = integer.repr().map_err(|_| Stop::NotCovered)?;

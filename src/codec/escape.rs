@@ -3,7 +3,6 @@
 
 use super::buffer::Buffer;
 use super::encode::Stop;
-use super::scan;
 
 /// Room is made for so many characters at a time.
 const STRIDE: usize = 256;
@@ -11,21 +10,14 @@ const STRIDE: usize = 256;
 /// Appends Latin-1 as a JSON string.
 #[inline]
 pub(super) fn latin1(text: &[u8], out: &mut Buffer) -> Result<(), Stop> {
-    let plain = scan::plain(text);
-    if plain == text.len() {
-        out.reserve(text.len() + 2)?;
-        out.raw(b"\"")?;
-        out.raw(text)?;
-        return Ok(out.raw(b"\"")?);
-    }
+    out.reserve(text.len() + 2)?;
     out.raw(b"\"")?;
-    let (mut rest, mut plain) = (text, plain);
+    let mut rest = text;
     loop {
-        out.raw(&rest[..plain])?;
+        let plain = out.plain(rest)?;
         let Some(&byte) = rest.get(plain) else { break };
         character(byte.into(), out)?;
         rest = &rest[plain + 1..];
-        plain = scan::plain(rest);
     }
     Ok(out.raw(b"\"")?)
 }
@@ -44,7 +36,7 @@ pub(super) fn wide<T: Copy + Into<u32>>(text: &[T], out: &mut Buffer) -> Result<
     Ok(out.raw(b"\"")?)
 }
 
-#[inline]
+#[cold]
 fn character(character: char, out: &mut Buffer) -> Result<(), Stop> {
     let short = match character {
         '"' => br#"\""#,

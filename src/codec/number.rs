@@ -12,14 +12,33 @@ pub(super) fn integer(number: i64, out: &mut Buffer) -> Result<(), OutOfMemory> 
 /// same number, in the notation that only Python chooses.
 #[inline]
 pub(super) fn float(number: f64, out: &mut Buffer) -> Result<(), OutOfMemory> {
+    let magnitude = number.abs();
+    // Most are amounts with two places at most. If a decimal of 15 digits or
+    // less reads back as the number, then no other one does, nor a shorter one.
+    let hundredths = (magnitude * 100.0 + 0.5) as u64;
+    if hundredths < 1_000_000_000_000_000 && hundredths as f64 / 100.0 == magnitude {
+        return decimal(number.is_sign_negative(), hundredths, out);
+    }
     let mut buffer = zmij::Buffer::new();
     let text = buffer.format_finite(number);
-    let magnitude = number.abs();
-    if (1e-4..1e16).contains(&magnitude) || magnitude == 0.0 {
+    if (1e-4..1e16).contains(&magnitude) {
         // Plain digits here and there.
         return out.raw(text.as_bytes());
     }
     with_exponent(text, out)
+}
+
+#[inline(always)]
+fn decimal(negative: bool, hundredths: u64, out: &mut Buffer) -> Result<(), OutOfMemory> {
+    let mut whole = itoa::Buffer::new();
+    let whole = whole.format(hundredths / 100).as_bytes();
+    let digit = |value: u64| b'0' + (value % 10) as u8;
+    let (tenth, hundredth) = (digit(hundredths / 10), digit(hundredths));
+    if negative {
+        out.raw(b"-")?;
+    }
+    out.raw(whole)?;
+    if hundredth == b'0' { out.raw(&[b'.', tenth]) } else { out.raw(&[b'.', tenth, hundredth]) }
 }
 
 /// zmij writes 1.5e-7 and 0.000015 where Python writes 1.5e-07 and 1.5e-05.

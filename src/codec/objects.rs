@@ -2,23 +2,147 @@
 //! panics when memory runs out.
 #![allow(unsafe_code, reason = "the one place for it, behind a safe face")]
 
+use std::marker::PhantomData;
+use std::{ptr, slice};
+
 use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::types::{PyInt, PyString, PyStringData};
+use pyo3::types::{PyDict, PyInt, PyList, PyString, PyStringData, PyTuple};
 
 use super::encode::Stop;
 
+/// A value of a document, by its exact type.
+pub(super) enum Value<'a, 'py> {
+    Null,
+    Truth(bool),
+    Integer(Borrowed<'a, 'py, PyInt>),
+    Float(f64),
+    Text(Borrowed<'a, 'py, PyString>),
+    Dict(Borrowed<'a, 'py, PyDict>),
+    List(Borrowed<'a, 'py, PyList>),
+    Tuple(Borrowed<'a, 'py, PyTuple>),
+    Other,
+}
+
+impl<'a, 'py> Value<'a, 'py> {
+    #[inline(always)]
+    pub(super) fn of(object: Borrowed<'a, 'py, PyAny>) -> Self {
+        let pointer = object.as_ptr();
+        // SAFETY: each cast follows the check that it needs.
+        unsafe {
+            if ffi::PyUnicode_CheckExact(pointer) != 0 {
+                Self::Text(object.cast_unchecked())
+            } else if ffi::PyFloat_CheckExact(pointer) != 0 {
+                Self::Float(ffi::PyFloat_AS_DOUBLE(pointer))
+            } else if ffi::PyLong_CheckExact(pointer) != 0 {
+                Self::Integer(object.cast_unchecked())
+            } else if ffi::PyDict_CheckExact(pointer) != 0 {
+                Self::Dict(object.cast_unchecked())
+            } else if ffi::PyList_CheckExact(pointer) != 0 {
+                Self::List(object.cast_unchecked())
+            } else if object.is_none() {
+                Self::Null
+            } else if ffi::PyBool_Check(pointer) != 0 {
+                Self::Truth(pointer == ffi::Py_True())
+            } else if ffi::PyTuple_CheckExact(pointer) != 0 {
+                Self::Tuple(object.cast_unchecked())
+            } else {
+                Self::Other
+            }
+        }
+    }
+}
+
 /// The characters of a string, as they lie in it.
-#[inline]
-pub(super) fn characters<'a>(text: &'a Bound<'_, PyString>) -> Result<PyStringData<'a>, Stop> {
-    // SAFETY: the bit field is read as every C compiler for Linux lays it out;
-    // the parity tests read strings of each kind.
-    unsafe { text.data() }.map_err(|_| Stop::NotCovered)
+#[inline(always)]
+pub(super) fn characters<'a>(text: Borrowed<'a, '_, PyString>) -> Result<PyStringData<'a>, Stop> {
+    // SAFETY: a string. Its bit field is read as every C compiler for Linux lays
+    // it out; the parity tests read strings of each kind. What is compact and
+    // ASCII has its characters, one byte each, right behind the header.
+    unsafe {
+        let object = text.as_ptr();
+        if ffi::PyUnicode_IS_COMPACT_ASCII(object) != 0 {
+            let length = (*object.cast::<ffi::PyASCIIObject>()).length.cast_unsigned();
+            let data = object.cast::<ffi::PyASCIIObject>().add(1).cast::<u8>();
+            return Ok(PyStringData::Ucs1(slice::from_raw_parts(data, length)));
+        }
+        // The string lives as long as what it is borrowed from, not only as
+        // long as this variable.
+        Ok(match text.data().map_err(|_| Stop::NotCovered)? {
+            PyStringData::Ucs1(data) => PyStringData::Ucs1(&*ptr::from_ref(data)),
+            PyStringData::Ucs2(data) => PyStringData::Ucs2(&*ptr::from_ref(data)),
+            PyStringData::Ucs4(data) => PyStringData::Ucs4(&*ptr::from_ref(data)),
+        })
+    }
+}
+
+/// A promise that no container changes as long as it lives: that no Python code
+/// runs, no thread, and no garbage collection.
+#[derive(Clone, Copy)]
+pub(super) struct Still<'a>(PhantomData<&'a ()>);
+
+impl<'a> Still<'a> {
+    /// # Safety
+    ///
+    /// The promise is kept for `'a`.
+    pub(super) unsafe fn promised() -> Self {
+        Self(PhantomData)
+    }
+
+    /// The pairs of a dictionary, borrowed from it.
+    #[inline(always)]
+    pub(super) fn pairs<'py>(
+        self,
+        dict: Borrowed<'a, 'py, PyDict>,
+    ) -> impl Iterator<Item = (Borrowed<'a, 'py, PyAny>, Borrowed<'a, 'py, PyAny>)> {
+        let (py, mut position) = (dict.py(), 0);
+        std::iter::from_fn(move || {
+            let (mut key, mut value) = (ptr::null_mut(), ptr::null_mut());
+            // SAFETY: a dictionary, which keeps its keys and values alive while
+            // it stays as it is.
+            unsafe {
+                let more =
+                    ffi::PyDict_Next(dict.as_ptr(), &raw mut position, &raw mut key, &raw mut value);
+                (more != 0)
+                    .then(|| (Borrowed::from_ptr(py, key), Borrowed::from_ptr(py, value)))
+            }
+        })
+    }
+
+    /// The items of a list, borrowed from it.
+    #[inline(always)]
+    pub(super) fn items<'py>(
+        self,
+        list: Borrowed<'a, 'py, PyList>,
+    ) -> impl ExactSizeIterator<Item = Borrowed<'a, 'py, PyAny>> {
+        let py = list.py();
+        // SAFETY: a list, which keeps its items alive while it stays as it is.
+        let item = move |index: usize| unsafe {
+            let item = ffi::PyList_GET_ITEM(list.as_ptr(), index.cast_signed());
+            Borrowed::from_ptr(py, item)
+        };
+        (0..list.len()).map(item)
+    }
+
+    /// The items of a tuple, borrowed from it.
+    #[inline(always)]
+    pub(super) fn parts<'py>(
+        self,
+        tuple: Borrowed<'a, 'py, PyTuple>,
+    ) -> impl ExactSizeIterator<Item = Borrowed<'a, 'py, PyAny>> {
+        let py = tuple.py();
+        // SAFETY: a tuple, which keeps its items alive.
+        let item = move |index: usize| unsafe {
+            let item = ffi::PyTuple_GET_ITEM(tuple.as_ptr(), index.cast_signed());
+            Borrowed::from_ptr(py, item)
+        };
+        (0..tuple.len()).map(item)
+    }
 }
 
 /// The value of an integer, if it has 64 bits.
-#[inline]
-pub(super) fn small_integer(integer: &Bound<'_, PyInt>) -> Option<i64> {
+#[inline(always)]
+pub(super) fn small_integer(integer: Borrowed<'_, '_, PyInt>) -> Option<i64> {
     let mut overflow = 0;
     // SAFETY: an integer, for which the call neither fails nor runs any code.
     let number = unsafe { ffi::PyLong_AsLongLongAndOverflow(integer.as_ptr(), &raw mut overflow) };

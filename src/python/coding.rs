@@ -22,10 +22,7 @@ pub(super) fn encode<'py>(
     let options =
         EncodeOptions { indent, ensure_ascii: false, sort_keys: false, allow_nan, default };
     let text = encoded(Path::new("encode"), data, &options)?;
-    PyBytes::new_with(data.py(), text.len(), |bytes| {
-        bytes.copy_from_slice(&text);
-        Ok(())
-    })
+    Ok(PyBytes::new(data.py(), &text))
 }
 
 /// What `load` would answer.
