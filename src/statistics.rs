@@ -79,6 +79,8 @@ counters! {
     bytes_read,
     /// Saves that had to wait for another writer.
     lock_waits,
+    /// Decodings left to the standard library's `json`.
+    decode_fallbacks,
     /// Encodings left to the standard library's `json`.
     encode_fallbacks,
     /// Temporary files of dead writers that were removed.

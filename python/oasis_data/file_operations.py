@@ -79,6 +79,7 @@ class Statistics(TypedDict):
     bytes_written: int
     bytes_read: int
     lock_waits: int
+    decode_fallbacks: int
     encode_fallbacks: int
     leftovers_swept: int
     cache_entries: int

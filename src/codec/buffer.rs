@@ -75,7 +75,7 @@ impl Buffer {
 ///
 /// `to` has room for it.
 #[inline(always)]
-unsafe fn copy(from: &[u8], to: *mut u8) {
+pub(super) unsafe fn copy(from: &[u8], to: *mut u8) {
     /// The first and the last `N` bytes, which may overlap.
     ///
     /// # Safety

@@ -3,18 +3,39 @@
 //! The text is byte for byte that of the standard library's `json`, because
 //! whatever the encoder here does not cover is left to `json` itself.
 
-mod buffer;
-mod clone;
-mod decode;
-mod encode;
-mod escape;
-mod fault;
-mod number;
-mod objects;
+pub mod parse;
 mod scan;
+
+#[cfg(feature = "python")]
+mod buffer;
+#[cfg(feature = "python")]
+mod clone;
+#[cfg(feature = "python")]
+mod collector;
+#[cfg(feature = "python")]
+mod corrupt;
+#[cfg(feature = "python")]
+mod decode;
+#[cfg(feature = "python")]
+mod encode;
+#[cfg(feature = "python")]
+mod escape;
+#[cfg(feature = "python")]
+mod fault;
+#[cfg(feature = "python")]
+mod names;
+#[cfg(feature = "python")]
+mod number;
+#[cfg(feature = "python")]
+mod objects;
+#[cfg(feature = "python")]
 mod standard;
 
-pub(crate) use clone::clone;
-pub(crate) use decode::{DecodeError, decode};
-pub(crate) use encode::{EncodeError, encode};
-pub(crate) use standard::EncodeOptions;
+#[cfg(feature = "python")]
+pub(crate) use self::{
+    clone::clone,
+    corrupt::DecodeError,
+    decode::decode,
+    encode::{EncodeError, encode},
+    standard::EncodeOptions,
+};

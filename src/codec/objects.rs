@@ -9,6 +9,7 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyInt, PyList, PyString, PyStringData, PyTuple};
 
+use super::buffer::copy;
 use super::encode::Stop;
 
 /// A value of a document, by its exact type.
@@ -147,4 +148,99 @@ pub(super) fn small_integer(integer: Borrowed<'_, '_, PyInt>) -> Option<i64> {
     // SAFETY: an integer, for which the call neither fails nor runs any code.
     let number = unsafe { ffi::PyLong_AsLongLongAndOverflow(integer.as_ptr(), &raw mut overflow) };
     (overflow == 0).then_some(number)
+}
+
+/// What the interpreter made, or `None` where it failed, for lack of memory;
+/// without the error.
+///
+/// # Safety
+///
+/// `object` is null, or a reference that the caller owns.
+#[inline(always)]
+unsafe fn made(py: Python<'_>, object: *mut ffi::PyObject) -> Option<Bound<'_, PyAny>> {
+    // SAFETY: as the caller's.
+    let made = unsafe { Bound::from_owned_ptr_or_opt(py, object) };
+    if made.is_none() {
+        drop(PyErr::take(py));
+    }
+    made
+}
+
+#[inline(always)]
+pub(super) fn integer(py: Python<'_>, number: i64) -> Option<Bound<'_, PyAny>> {
+    // SAFETY: attached; the reference is new.
+    unsafe { made(py, ffi::PyLong_FromLongLong(number)) }
+}
+
+#[inline(always)]
+pub(super) fn float(py: Python<'_>, number: f64) -> Option<Bound<'_, PyAny>> {
+    // SAFETY: attached; the reference is new.
+    unsafe { made(py, ffi::PyFloat_FromDouble(number)) }
+}
+
+/// A string of ASCII.
+#[inline(always)]
+pub(super) fn ascii<'py>(py: Python<'py>, text: &[u8]) -> Option<Bound<'py, PyAny>> {
+    // The interpreter has those of one character already.
+    if text.len() < 2 {
+        return encoded(py, text);
+    }
+    // SAFETY: attached; the reference is new, nobody else has seen the string,
+    // and it has room for as many characters of one byte as are written.
+    unsafe {
+        let string = made(py, ffi::PyUnicode_New(text.len().cast_signed(), 127))?;
+        let data = string.as_ptr().cast::<ffi::PyASCIIObject>().add(1).cast::<u8>();
+        copy(text, data);
+        Some(string)
+    }
+}
+
+/// A string of UTF-8, if it is.
+#[cold]
+pub(super) fn encoded<'py>(py: Python<'py>, text: &[u8]) -> Option<Bound<'py, PyAny>> {
+    let (data, length) = (text.as_ptr().cast(), text.len().cast_signed());
+    // SAFETY: attached; the text is as long as it is said to be; the reference
+    // is new.
+    unsafe { made(py, ffi::PyUnicode_DecodeUTF8(data, length, ptr::null())) }
+}
+
+/// A list of the values from `from` on, which it takes off.
+#[inline(always)]
+pub(super) fn list<'py>(
+    py: Python<'py>,
+    values: &mut Vec<Bound<'py, PyAny>>,
+    from: usize,
+) -> Option<Bound<'py, PyAny>> {
+    let items = &values[from..];
+    // SAFETY: attached; the reference is new, and the list has a place for each
+    // item. The items' references move into it: the vector forgets them.
+    unsafe {
+        let list = made(py, ffi::PyList_New(items.len().cast_signed()))?;
+        let places = (*list.as_ptr().cast::<ffi::PyListObject>()).ob_item;
+        items.as_ptr().cast::<*mut ffi::PyObject>().copy_to_nonoverlapping(places, items.len());
+        values.set_len(from);
+        Some(list)
+    }
+}
+
+/// A dictionary of the names and values from `from` on, which it takes off.
+#[inline(always)]
+pub(super) fn dict<'py>(
+    py: Python<'py>,
+    values: &mut Vec<Bound<'py, PyAny>>,
+    from: usize,
+) -> Option<Bound<'py, PyAny>> {
+    // SAFETY: attached; the reference is new. The pairs stay alive throughout,
+    // and hashing and comparing strings runs no code of anybody's.
+    unsafe {
+        let dict = made(py, ffi::PyDict_New())?;
+        for pair in values[from..].chunks_exact(2) {
+            if ffi::PyDict_SetItem(dict.as_ptr(), pair[0].as_ptr(), pair[1].as_ptr()) != 0 {
+                drop(PyErr::take(py));
+                return None;
+            }
+        }
+        values.truncate(from);
+        Some(dict)
+    }
 }

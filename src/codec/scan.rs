@@ -73,3 +73,35 @@ fn marks(word: u64) -> u64 {
     let backslash = (word ^ (LOW * u64::from(b'\\'))).wrapping_sub(LOW);
     control | quote | backslash
 }
+
+/// How many blanks a text begins with.
+#[inline(always)]
+pub(super) fn blanks(text: &[u8]) -> usize {
+    let mut offset = 0;
+    while let Some(b' ' | b'\n' | b'\t' | b'\r') = text.get(offset) {
+        offset += 1;
+        // Indentation.
+        while let Some(bytes) = text[offset..].first_chunk::<8>() {
+            let others = u64::from_le_bytes(*bytes) ^ (LOW * u64::from(b' '));
+            offset += others.trailing_zeros() as usize / 8;
+            if others != 0 {
+                break;
+            }
+        }
+    }
+    offset
+}
+
+/// The value of eight digits, if they are.
+#[inline(always)]
+pub(super) fn eight_digits(text: [u8; 8]) -> Option<u64> {
+    let digits = u64::from_le_bytes(text) ^ (LOW * u64::from(b'0'));
+    // Above nine, adding 0x76 sets the high bit, if it was not set before.
+    if (digits.wrapping_add(LOW * 0x76) | digits) & HIGH != 0 {
+        return None;
+    }
+    // Neighbours joined into pairs, pairs into fours, and those into one.
+    let pairs = (digits * 10 + (digits >> 8)) & 0x00FF_00FF_00FF_00FF;
+    let fours = (pairs * 100 + (pairs >> 16)) & 0x0000_FFFF_0000_FFFF;
+    Some((fours * 10_000 + (fours >> 32)) & 0xFFFF_FFFF)
+}
