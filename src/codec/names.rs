@@ -5,10 +5,10 @@ use std::sync::{Mutex, MutexGuard};
 use pyo3::prelude::*;
 
 /// Names up to this length are kept.
-const LONGEST: usize = 32;
+const LONGEST: usize = 24;
 
 /// Places for names; each name has one, and the last that came is in it.
-const PLACES: usize = 1024;
+const PLACES: usize = 256;
 
 type Words = [u64; LONGEST / 8];
 
@@ -38,7 +38,7 @@ impl Names {
         let words = words(text, length);
         let place = &mut self.0[place(&words)];
         if let Some((kept, name)) = place
-            && *kept == words
+            && same(kept, &words)
         {
             return Some(name.bind(py).clone());
         }
@@ -51,19 +51,24 @@ impl Names {
 /// The bytes, with zeros behind them.
 #[inline(always)]
 fn words(text: &[u8], length: usize) -> Words {
-    let mut words = Words::default();
-    for (index, word) in words.iter_mut().enumerate() {
-        let from = index * 8;
+    let word = |from: usize| {
         if from >= length {
-            break;
+            return 0;
         }
-        let mask = u64::MAX >> (64 - 8 * (length - from).min(8));
-        *word = match text[from..].first_chunk::<8>() {
-            Some(bytes) => u64::from_le_bytes(*bytes) & mask,
+        match text[from..].first_chunk::<8>() {
+            Some(bytes) => {
+                u64::from_le_bytes(*bytes) & u64::MAX >> (64 - 8 * (length - from).min(8))
+            }
+            // At the end of the text.
             None => text[from..length].iter().rev().fold(0, |word, &byte| word << 8 | u64::from(byte)),
-        };
-    }
-    words
+        }
+    };
+    [word(0), word(8), word(16)]
+}
+
+#[inline(always)]
+fn same(one: &Words, other: &Words) -> bool {
+    (one[0] ^ other[0]) | (one[1] ^ other[1]) | (one[2] ^ other[2]) == 0
 }
 
 #[inline(always)]

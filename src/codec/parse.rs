@@ -310,12 +310,18 @@ impl<'a, B: Builder> Parser<'a, B> {
     /// for 19 of them at most.
     #[inline(always)]
     fn digits(&mut self, number: u64) -> u64 {
+        const POWERS: [u64; 9] =
+            [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000];
         let mut number = number;
-        while let Some(eight) = self.text[self.at..].first_chunk::<8>()
-            && let Some(value) = scan::eight_digits(*eight)
-        {
-            number = number.wrapping_mul(100_000_000).wrapping_add(value);
-            self.at += 8;
+        // Without a branch for each digit, which would be guessed wrongly at
+        // the end of each number.
+        while let Some(eight) = self.text[self.at..].first_chunk::<8>() {
+            let (count, value) = scan::digits(*eight);
+            number = number.wrapping_mul(POWERS[count]).wrapping_add(value);
+            self.at += count;
+            if count < 8 {
+                return number;
+            }
         }
         while let Some(digit @ b'0'..=b'9') = self.next() {
             number = number.wrapping_mul(10).wrapping_add(u64::from(digit - b'0'));

@@ -77,12 +77,13 @@ fn marks(word: u64) -> u64 {
 /// How many blanks a text begins with.
 #[inline(always)]
 pub(super) fn blanks(text: &[u8]) -> usize {
+    const SPACES: u128 = u128::from_ne_bytes([b' '; 16]);
     let mut offset = 0;
     while let Some(b' ' | b'\n' | b'\t' | b'\r') = text.get(offset) {
         offset += 1;
         // Indentation.
-        while let Some(bytes) = text[offset..].first_chunk::<8>() {
-            let others = u64::from_le_bytes(*bytes) ^ (LOW * u64::from(b' '));
+        while let Some(bytes) = text[offset..].first_chunk::<16>() {
+            let others = u128::from_le_bytes(*bytes) ^ SPACES;
             offset += others.trailing_zeros() as usize / 8;
             if others != 0 {
                 break;
@@ -92,16 +93,22 @@ pub(super) fn blanks(text: &[u8]) -> usize {
     offset
 }
 
-/// The value of eight digits, if they are.
+/// How many of eight bytes, from the first on, are digits, and the number that
+/// these make.
 #[inline(always)]
-pub(super) fn eight_digits(text: [u8; 8]) -> Option<u64> {
+pub(super) fn digits(text: [u8; 8]) -> (usize, u64) {
     let digits = u64::from_le_bytes(text) ^ (LOW * u64::from(b'0'));
-    // Above nine, adding 0x76 sets the high bit, if it was not set before.
-    if (digits.wrapping_add(LOW * 0x76) | digits) & HIGH != 0 {
-        return None;
+    // Above nine, adding 0x76 sets the high bit, if it was not set before; a
+    // carry goes to later bytes only.
+    let others = (digits.wrapping_add(LOW * 0x76) | digits) & HIGH;
+    let count = others.trailing_zeros() as usize / 8;
+    if count == 0 {
+        return (0, 0);
     }
+    // Zeros in front, in place of what is behind.
+    let digits = digits << (64 - 8 * count);
     // Neighbours joined into pairs, pairs into fours, and those into one.
     let pairs = (digits * 10 + (digits >> 8)) & 0x00FF_00FF_00FF_00FF;
     let fours = (pairs * 100 + (pairs >> 16)) & 0x0000_FFFF_0000_FFFF;
-    Some((fours * 10_000 + (fours >> 32)) & 0xFFFF_FFFF)
+    (count, (fours * 10_000 + (fours >> 32)) & 0xFFFF_FFFF)
 }
