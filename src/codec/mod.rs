@@ -33,7 +33,7 @@ mod standard;
 
 #[cfg(feature = "python")]
 pub(crate) use self::{
-    clone::clone,
+    clone::Plan,
     corrupt::DecodeError,
     decode::decode,
     encode::{EncodeError, encode},

@@ -244,3 +244,21 @@ pub(super) fn dict<'py>(
         Some(dict)
     }
 }
+
+/// A copy, one level deep, of an exact dictionary or list.
+#[inline(always)]
+pub(super) fn copy_of<'py>(container: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    let object = container.as_ptr();
+    // SAFETY: attached; each call has what it is made for, and its reference is
+    // new. Neither runs any code.
+    unsafe {
+        let copy = if ffi::PyDict_CheckExact(object) != 0 {
+            ffi::PyDict_Copy(object)
+        } else if ffi::PyList_CheckExact(object) != 0 {
+            ffi::PyList_GetSlice(object, 0, ffi::PyList_GET_SIZE(object))
+        } else {
+            ffi::Py_NewRef(object)
+        };
+        Bound::from_owned_ptr_or_err(container.py(), copy)
+    }
+}

@@ -7,11 +7,12 @@ use pyo3::prelude::*;
 use rustix::io::Errno;
 
 use super::arguments::FilePath;
-use super::documents::{Document, find, forget, keep, with_cache};
+use super::documents::{Content, Document, find, forget, grow, keep, with_cache};
 use super::raise::{Operation, decode_error, storage_error};
-use crate::codec;
+use crate::codec::{self, DecodeError};
 use crate::error::{Error, Result};
 use crate::statistics::COUNTERS;
+use crate::storage::identity::Identity;
 use crate::storage::snapshot::{self, Snapshot};
 
 /// The document in the file at `path`: a copy of the caller's own, or the
@@ -19,19 +20,16 @@ use crate::storage::snapshot::{self, Snapshot};
 #[pyfunction]
 pub(super) fn load(py: Python<'_>, path: FilePath, copy: bool) -> PyResult<Bound<'_, PyAny>> {
     let FilePath(path) = path;
-    let entry = match cached(py, &path)? {
+    let snapshot = match cached(py, &path)? {
         Found::Fresh(entry) => {
             COUNTERS.hits.count();
-            entry
+            let document = if copy { copied(py, &entry) } else { entry.document.lend(py) };
+            return document.map_err(|error| corrupt(py, &path, error, &entry.identity, entry.size == 0));
         }
-        Found::Reread(snapshot) => decoded(py, &path, snapshot)?,
-        Found::Nothing => {
-            let snapshot = read(py, &path)?;
-            decoded(py, &path, snapshot)?
-        }
+        Found::Reread(snapshot) => snapshot,
+        Found::Nothing => read(py, &path)?,
     };
-    let document = entry.document.bind(py);
-    if copy { codec::clone(document) } else { Ok(document.clone()) }
+    decoded(py, &path, snapshot, copy)
 }
 
 /// The document at `path` and the version of the bytes it was decoded from;
@@ -97,8 +95,10 @@ fn cached(py: Python<'_>, path: &Path) -> PyResult<Found> {
         return Ok(Found::Reread(snapshot));
     }
     if snapshot.settled {
-        let document = entry.document.clone_ref(py);
-        keep(path, &Arc::new(entry_of(snapshot, document)));
+        let content = Arc::clone(&entry.document);
+        let entry = Arc::new(entry_of(py, snapshot, Some(content)));
+        keep(path, &entry);
+        return Ok(Found::Fresh(entry));
     }
     Ok(Found::Fresh(entry))
 }
@@ -110,30 +110,59 @@ fn read(py: Python<'_>, path: &Path) -> PyResult<Snapshot> {
     Ok(snapshot)
 }
 
-fn decoded(py: Python<'_>, path: &Path, snapshot: Snapshot) -> PyResult<Arc<Document>> {
-    COUNTERS.misses.count();
-    let document = codec::decode(py, &snapshot.bytes).map_err(|error| {
-        forget(path, Some(snapshot.identity.key()));
-        decode_error(py, path, error, snapshot.bytes.is_empty())
-    })?;
-    let stable = snapshot.stable;
-    let entry = Arc::new(entry_of(snapshot, document.unbind()));
-    if stable {
-        keep(path, &entry);
+/// A copy of the caller's own, made in a way that the cache keeps for the next.
+fn copied<'py>(
+    py: Python<'py>,
+    entry: &Arc<Document>,
+) -> std::result::Result<Bound<'py, PyAny>, DecodeError> {
+    let (document, grown) = entry.document.copy(py)?;
+    if grown > 0 {
+        grow(entry, grown);
     }
-    Ok(entry)
+    Ok(document)
 }
 
-fn entry_of(snapshot: Snapshot, document: Py<PyAny>) -> Document {
+/// The document in what was read: the caller's own, or lent by the cache.
+fn decoded<'py>(
+    py: Python<'py>,
+    path: &Path,
+    snapshot: Snapshot,
+    own: bool,
+) -> PyResult<Bound<'py, PyAny>> {
+    COUNTERS.misses.count();
+    let document = codec::decode(py, &snapshot.bytes)
+        .map_err(|error| corrupt(py, path, error, &snapshot.identity, snapshot.bytes.is_empty()))?;
+    if snapshot.stable {
+        let content = (!own).then(|| Arc::new(Content::document(document.clone().unbind())));
+        keep(path, &Arc::new(entry_of(py, snapshot, content)));
+    }
+    Ok(document)
+}
+
+/// For the cache: with the content that there is, or else the text.
+fn entry_of(py: Python<'_>, snapshot: Snapshot, content: Option<Arc<Content>>) -> Document {
     let Snapshot { bytes, identity, settled, descriptor, .. } = snapshot;
-    let text = bytes.len() as u64;
+    let text = Arc::new(bytes);
+    let length = text.len() as u64;
+    let document = content.unwrap_or_else(|| Arc::new(Content::text(Arc::clone(&text))));
     Document {
         identity,
+        size: if settled { length } else { 2 * length } + document.grown(py) as u64,
         document,
-        size: if settled { text } else { 2 * text },
-        unsettled: (!settled).then(|| bytes.into_boxed_slice()),
+        unsettled: (!settled).then_some(text),
         descriptor,
     }
+}
+
+fn corrupt(
+    py: Python<'_>,
+    path: &Path,
+    error: DecodeError,
+    identity: &Identity,
+    empty: bool,
+) -> PyErr {
+    forget(path, Some(identity.key()));
+    decode_error(py, path, error, empty)
 }
 
 fn failed(py: Python<'_>, path: &Path, error: &Error) -> PyErr {
