@@ -13,6 +13,7 @@ use super::{collector, objects};
 pub(crate) struct Plan {
     document: Py<PyAny>,
     steps: Vec<Step>,
+    parents: usize,
 }
 
 /// The copy of one container.
@@ -59,7 +60,7 @@ impl Plan {
             parents += usize::from(is_parent);
             steps.push(Step { container: container.unbind(), place, parent, is_parent });
         }
-        Self { document: document.clone().unbind(), steps }
+        Self { document: document.clone().unbind(), steps, parents }
     }
 
     /// Bytes that it takes, beside the document.
@@ -71,7 +72,7 @@ impl Plan {
     pub(crate) fn copy<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let _held = collector::Held::new(py);
         let mut copied = self.document.bind(py).clone();
-        let mut parents: Vec<Bound<'py, PyAny>> = Vec::new();
+        let mut parents: Vec<Bound<'py, PyAny>> = Vec::with_capacity(self.parents);
         for step in &self.steps {
             let copy = objects::copy_of(step.container.bind(py))?;
             match &step.place {
