@@ -87,7 +87,17 @@ impl<'py> Builder for Objects<'py> {
     }
 
     #[inline(always)]
-    fn dict(&mut self, values: &mut Vec<Self::Value>, from: usize) -> Option<Self::Value> {
-        objects::dict(self.py, values, from)
+    fn dict(&mut self) -> Option<Self::Value> {
+        objects::dict(self.py)
+    }
+
+    #[inline(always)]
+    fn insert(
+        &mut self,
+        dict: &mut Self::Value,
+        name: Self::Value,
+        value: Self::Value,
+    ) -> Option<()> {
+        objects::insert(dict, &name, &value)
     }
 }

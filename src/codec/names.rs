@@ -51,20 +51,35 @@ impl Names {
 /// The bytes, with zeros behind them.
 #[inline(always)]
 fn words(text: &[u8], length: usize) -> Words {
-    let word = |from: usize| {
-        if from >= length {
-            return 0;
-        }
-        match text[from..].first_chunk::<8>() {
-            Some(bytes) => {
-                u64::from_le_bytes(*bytes) & u64::MAX >> (64 - 8 * (length - from).min(8))
-            }
-            // At the end of the text.
-            None => text[from..length].iter().rev().fold(0, |word, &byte| word << 8 | u64::from(byte)),
+    let mut padded = [0; LONGEST];
+    let bytes = match text.first_chunk::<LONGEST>() {
+        Some(bytes) => bytes,
+        // At the end of the text.
+        None => {
+            padded[..length].copy_from_slice(&text[..length]);
+            &padded
         }
     };
-    [word(0), word(8), word(16)]
+    let (words, _) = bytes.as_chunks::<8>();
+    let word = |index: usize| {
+        let there = length.saturating_sub(index * 8).min(8);
+        u64::from_le_bytes(words[index]) & MASKS[there]
+    };
+    [word(0), word(1), word(2)]
 }
+
+/// The first so many bytes of a word.
+const MASKS: [u64; 9] = [
+    0,
+    0xFF,
+    0xFFFF,
+    0xFF_FFFF,
+    0xFFFF_FFFF,
+    0xFF_FFFF_FFFF,
+    0xFFFF_FFFF_FFFF,
+    0xFF_FFFF_FFFF_FFFF,
+    u64::MAX,
+];
 
 #[inline(always)]
 fn same(one: &Words, other: &Words) -> bool {
@@ -74,6 +89,6 @@ fn same(one: &Words, other: &Words) -> bool {
 #[inline(always)]
 fn place(words: &Words) -> usize {
     const ODD: u64 = 0x9E37_79B9_7F4A_7C15;
-    let mixed = words.iter().fold(0_u64, |mixed, &word| (mixed.rotate_left(5) ^ word).wrapping_mul(ODD));
-    (mixed >> (64 - PLACES.trailing_zeros())) as usize
+    let mixed = words[0] ^ words[1].rotate_left(23) ^ words[2].rotate_left(47);
+    (mixed.wrapping_mul(ODD) >> (64 - PLACES.trailing_zeros())) as usize
 }

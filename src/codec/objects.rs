@@ -223,26 +223,27 @@ pub(super) fn list<'py>(
     }
 }
 
-/// A dictionary of the names and values from `from` on, which it takes off.
+/// An empty dictionary.
 #[inline(always)]
-pub(super) fn dict<'py>(
-    py: Python<'py>,
-    values: &mut Vec<Bound<'py, PyAny>>,
-    from: usize,
-) -> Option<Bound<'py, PyAny>> {
-    // SAFETY: attached; the reference is new. The pairs stay alive throughout,
-    // and hashing and comparing strings runs no code of anybody's.
-    unsafe {
-        let dict = made(py, ffi::PyDict_New())?;
-        for pair in values[from..].chunks_exact(2) {
-            if ffi::PyDict_SetItem(dict.as_ptr(), pair[0].as_ptr(), pair[1].as_ptr()) != 0 {
-                drop(PyErr::take(py));
-                return None;
-            }
-        }
-        values.truncate(from);
-        Some(dict)
+pub(super) fn dict(py: Python<'_>) -> Option<Bound<'_, PyAny>> {
+    // SAFETY: attached; the reference is new.
+    unsafe { made(py, ffi::PyDict_New()) }
+}
+
+/// Adds to a dictionary that has only strings for names.
+#[inline(always)]
+pub(super) fn insert<'py>(
+    dict: &Bound<'py, PyAny>,
+    name: &Bound<'py, PyAny>,
+    value: &Bound<'py, PyAny>,
+) -> Option<()> {
+    // SAFETY: attached; of what is no dictionary, the call says so. The
+    // references stay ours.
+    if unsafe { ffi::PyDict_SetItem(dict.as_ptr(), name.as_ptr(), value.as_ptr()) } != 0 {
+        drop(PyErr::take(dict.py()));
+        return None;
     }
+    Some(())
 }
 
 /// A copy, one level deep, of an exact dictionary or list.

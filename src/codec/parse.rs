@@ -32,9 +32,15 @@ pub trait Builder {
     fn name(&mut self, text: &[u8], length: usize, ascii: bool) -> Option<Self::Value>;
     /// Makes a list of the values from `from` on, which it takes off.
     fn list(&mut self, values: &mut Vec<Self::Value>, from: usize) -> Option<Self::Value>;
-    /// Makes a dictionary, of which the later of two equal names counts, of the
-    /// names and values from `from` on, which it takes off.
-    fn dict(&mut self, values: &mut Vec<Self::Value>, from: usize) -> Option<Self::Value>;
+    /// Makes an empty dictionary.
+    fn dict(&mut self) -> Option<Self::Value>;
+    /// Adds a value; the later of two with equal names counts.
+    fn insert(
+        &mut self,
+        dict: &mut Self::Value,
+        name: Self::Value,
+        value: Self::Value,
+    ) -> Option<()>;
 }
 
 /// The characters of a string.
@@ -60,7 +66,7 @@ struct Parser<'a, B: Builder> {
     text: &'a [u8],
     at: usize,
     depth: usize,
-    /// Of the containers that are open, outermost first.
+    /// Of the lists that are open, outermost first.
     values: Vec<B::Value>,
     unescaped: Vec<u8>,
     builder: &'a mut B,
@@ -99,7 +105,8 @@ impl<'a, B: Builder> Parser<'a, B> {
     }
 
     fn list(&mut self) -> Option<B::Value> {
-        let from = self.open()?;
+        self.open()?;
+        let from = self.values.len();
         if self.next()? != b']' {
             loop {
                 let value = self.value()?;
@@ -114,11 +121,11 @@ impl<'a, B: Builder> Parser<'a, B> {
     }
 
     fn dict(&mut self) -> Option<B::Value> {
-        let from = self.open()?;
+        self.open()?;
+        let mut dict = self.builder.dict()?;
         if self.next()? != b'}' {
             loop {
                 let name = self.name()?;
-                self.push(name)?;
                 self.blanks();
                 if self.next()? != b':' {
                     return None;
@@ -126,25 +133,25 @@ impl<'a, B: Builder> Parser<'a, B> {
                 self.at += 1;
                 self.blanks();
                 let value = self.value()?;
-                self.push(value)?;
+                self.builder.insert(&mut dict, name, value)?;
                 if !self.goes_on(b'}')? {
                     break;
                 }
             }
         }
         self.close();
-        self.builder.dict(&mut self.values, from)
+        Some(dict)
     }
 
     #[inline(always)]
-    fn open(&mut self) -> Option<usize> {
+    fn open(&mut self) -> Option<()> {
         if self.depth == MAX_DEPTH {
             return None;
         }
         self.depth += 1;
         self.at += 1;
         self.blanks();
-        Some(self.values.len())
+        Some(())
     }
 
     #[inline(always)]
@@ -292,16 +299,18 @@ impl<'a, B: Builder> Parser<'a, B> {
                 _ => exponent += power.cast_signed() * if negative { -1 } else { 1 },
             }
         }
-        // Both are exact as floats, so what is rounded is the result alone.
         let places = usize::try_from(exponent.unsigned_abs()).ok()?;
-        let number = if digits <= 19 && mantissa <= 1 << 53 && places < POWERS.len() {
-            #[allow(clippy::cast_precision_loss, reason = "53 bits")]
-            let mantissa = mantissa as f64;
-            let magnitude =
-                if exponent < 0 { mantissa / POWERS[places] } else { mantissa * POWERS[places] };
-            if self.text[start] == b'-' { -magnitude } else { magnitude }
+        let magnitude = if digits > 19 {
+            None
+        } else if exponent < 0 {
+            POWERS.get(places).map(|&power| quotient(mantissa, power))
         } else {
-            str::from_utf8(&self.text[start..self.at]).ok()?.parse().ok()?
+            POWERS.get(places).and_then(|&power| mantissa.checked_mul(power)).map(|it| it as f64)
+        };
+        let number = match magnitude {
+            Some(magnitude) if self.text[start] == b'-' => -magnitude,
+            Some(magnitude) => magnitude,
+            None => str::from_utf8(&self.text[start..self.at]).ok()?.parse().ok()?,
         };
         self.builder.float(number)
     }
@@ -310,8 +319,6 @@ impl<'a, B: Builder> Parser<'a, B> {
     /// for 19 of them at most.
     #[inline(always)]
     fn digits(&mut self, number: u64) -> u64 {
-        const POWERS: [u64; 9] =
-            [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000];
         let mut number = number;
         // Without a branch for each digit, which would be guessed wrongly at
         // the end of each number.
@@ -331,11 +338,34 @@ impl<'a, B: Builder> Parser<'a, B> {
     }
 }
 
-/// The powers of ten that a float has exactly.
-const POWERS: [f64; 23] = [
-    1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16,
-    1e17, 1e18, 1e19, 1e20, 1e21, 1e22,
-];
+/// The powers of ten that have 64 bits.
+const POWERS: [u64; 20] = {
+    let mut powers = [1; 20];
+    let mut index = 1;
+    while index < powers.len() {
+        powers[index] = powers[index - 1] * 10;
+        index += 1;
+    }
+    powers
+};
+
+/// The float nearest to a fraction.
+#[inline(always)]
+#[allow(clippy::cast_precision_loss, reason = "it rounds as it should")]
+fn quotient(dividend: u64, divisor: u64) -> f64 {
+    if dividend <= 1 << 53 {
+        // Both are exact as floats: nothing is rounded but the result.
+        return dividend as f64 / divisor as f64;
+    }
+    let (up, down) = (dividend.leading_zeros(), divisor.leading_zeros());
+    let (dividend, divisor) = (u128::from(dividend << up) << 63, u128::from(divisor << down));
+    let quotient = dividend / divisor;
+    let rest = dividend - quotient * divisor;
+    // At least 63 bits: ten more than stay, so the last of them can stand for
+    // whatever the division has left over.
+    let quotient = quotient as u64 | u64::from(rest != 0);
+    quotient as f64 * f64::from_bits(u64::from(1023 - 63 + down - up) << 52)
+}
 
 /// The character of an escape, without its backslash, and the text behind it.
 /// Half of a surrogate pair is no character.

@@ -77,20 +77,28 @@ fn marks(word: u64) -> u64 {
 /// How many blanks a text begins with.
 #[inline(always)]
 pub(super) fn blanks(text: &[u8]) -> usize {
-    const SPACES: u128 = u128::from_ne_bytes([b' '; 16]);
     let mut offset = 0;
-    while let Some(b' ' | b'\n' | b'\t' | b'\r') = text.get(offset) {
-        offset += 1;
-        // Indentation.
+    loop {
+        match text.get(offset) {
+            Some(b'\n') => offset += 1,
+            Some(b' ' | b'\t' | b'\r') => {
+                offset += 1;
+                continue;
+            }
+            _ => return offset,
+        }
+        // Indentation, and mostly nothing else behind it.
         while let Some(bytes) = text[offset..].first_chunk::<16>() {
-            let others = u128::from_le_bytes(*bytes) ^ SPACES;
+            let others = u128::from_le_bytes(*bytes) ^ u128::from_ne_bytes([b' '; 16]);
             offset += others.trailing_zeros() as usize / 8;
             if others != 0 {
+                if text[offset] > b' ' {
+                    return offset;
+                }
                 break;
             }
         }
     }
-    offset
 }
 
 /// How many of eight bytes, from the first on, are digits, and the number that
