@@ -11,7 +11,9 @@ __all__ = [
     "__version__",
     "clear",
     "configure",
+    "decode",
     "delete",
+    "encode",
     "invalidate",
     "is_cached",
     "list_backups",
@@ -30,7 +32,16 @@ __version__: str
 class Edit:
     def __new__(cls, path: FilePath, timeout: float | None, /) -> Edit: ...
     def load(self) -> tuple[bool, Any]: ...
-    def save(
+    def encode(
+    data: Any,
+    /,
+    *,
+    indent: int | str | None,
+    allow_nan: bool = False,
+    default: Callable[[Any], Any] | None = None,
+) -> bytes: ...
+def decode(text: bytes, /, *, copied: bool = False) -> Any: ...
+def save(
         self, data: Any, /, *, indent: int | str | None, ensure_ascii: bool, sort_keys: bool
     ) -> list[str]: ...
     def close(self) -> None: ...

@@ -8,7 +8,7 @@ use pyo3::types::PyBytes;
 
 use super::raise::decode_error;
 use super::saving::encoded;
-use crate::codec::{self, EncodeOptions};
+use crate::codec::{self, EncodeOptions, Plan};
 
 /// What `save` would write.
 #[pyfunction]
@@ -25,9 +25,15 @@ pub(super) fn encode<'py>(
     Ok(PyBytes::new(data.py(), &text))
 }
 
-/// What `load` would answer.
+/// What `load` would answer: as it is decoded, or as the cache copies it.
 #[pyfunction]
-pub(super) fn decode<'py>(py: Python<'py>, text: &[u8]) -> PyResult<Bound<'py, PyAny>> {
-    codec::decode(py, text)
-        .map_err(|error| decode_error(py, Path::new("decode"), error, text.is_empty()))
+#[pyo3(signature = (text, /, *, copied=false))]
+pub(super) fn decode<'py>(
+    py: Python<'py>,
+    text: &[u8],
+    copied: bool,
+) -> PyResult<Bound<'py, PyAny>> {
+    let document = codec::decode(py, text)
+        .map_err(|error| decode_error(py, Path::new("decode"), error, text.is_empty()))?;
+    if copied { Plan::of(&document).copy(py) } else { Ok(document) }
 }
