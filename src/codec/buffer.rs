@@ -8,6 +8,9 @@ use super::scan;
 #[derive(Debug)]
 pub(crate) struct OutOfMemory;
 
+/// Bytes of a line break and indentation that are usually enough.
+pub(super) const LINE: usize = 32;
+
 /// Bytes to begin with: a small document is written without moving.
 const SMALLEST: usize = 1 << 10;
 
@@ -33,22 +36,40 @@ impl Buffer {
         Ok(())
     }
 
-    /// Appends the first bytes of `text`, up to one that [`scan::plain`] stops
-    /// at, and tells how many.
+    /// Appends the first `length` bytes of a line: the usual ones in one go,
+    /// whatever their length.
     #[inline(always)]
-    pub(super) fn plain(&mut self, text: &[u8]) -> Result<usize, OutOfMemory> {
-        self.reserve(text.len())?;
-        // SAFETY: there is room for the whole text, so for each word of it that
-        // is written; only what was written is counted.
+    pub(super) fn line(&mut self, line: &[u8], length: usize) -> Result<(), OutOfMemory> {
+        let Some(start) = line.first_chunk::<LINE>().filter(|_| length <= LINE) else {
+            return self.raw(&line[..length]);
+        };
+        self.reserve(LINE)?;
+        // SAFETY: there is room for a whole line, and as much of it is counted
+        // as was written.
         unsafe {
-            let mut end = self.end();
-            let plain = scan::plain_words(text, |word| {
-                end.cast::<[u8; 8]>().write_unaligned(word);
-                end = end.add(8);
-            });
-            let words = plain - plain % 8;
-            copy(&text[words..plain], self.end().add(words));
-            self.0.set_len(self.0.len() + plain);
+            self.end().cast::<[u8; LINE]>().write_unaligned(*start);
+            self.0.set_len(self.0.len() + length);
+        }
+        Ok(())
+    }
+
+    /// Appends a quote and the first bytes of `text`, up to one that is no
+    /// ASCII, a quote, a backslash or a control character, and tells how many;
+    /// behind all of them, a quote again.
+    #[inline(always)]
+    pub(super) fn quoted(&mut self, text: &[u8]) -> Result<usize, OutOfMemory> {
+        // SAFETY: there is room for the whole text and two quotes. Only what
+        // was written is counted.
+        unsafe {
+            self.reserve(text.len().checked_add(2).ok_or(OutOfMemory)?)?;
+            let end = self.end();
+            end.write(b'"');
+            let plain = copy_plain(text, end.add(1));
+            let whole = plain == text.len();
+            if whole {
+                end.add(1 + plain).write(b'"');
+            }
+            self.0.set_len(self.0.len() + 1 + plain + usize::from(whole));
             Ok(plain)
         }
     }
@@ -66,6 +87,56 @@ impl Buffer {
 
     fn end(&mut self) -> *mut u8 {
         self.0.spare_capacity_mut().as_mut_ptr().cast()
+    }
+}
+
+/// Copies `text` up to the first byte that [`scan::plain`] stops at, and perhaps
+/// some behind it; tells how many come before it.
+///
+/// # Safety
+///
+/// `to` has room for all of it.
+#[inline(always)]
+unsafe fn copy_plain(text: &[u8], to: *mut u8) -> usize {
+    let length = text.len();
+    // SAFETY: each word lies within the text, and goes where it lies there.
+    unsafe {
+        let word = |from: usize| {
+            let word = text.as_ptr().add(from).cast::<[u8; 8]>().read_unaligned();
+            to.add(from).cast::<[u8; 8]>().write_unaligned(word);
+            scan::first_odd(u64::from_le_bytes(word))
+        };
+        if length >= 8 {
+            let mut from = 0;
+            while from + 8 <= length {
+                if let Some(odd) = word(from) {
+                    return from + odd;
+                }
+                from += 8;
+            }
+            // Again what is plain, and then the rest.
+            return word(length - 8).map_or(length, |odd| length - 8 + odd);
+        }
+        if length >= 4 {
+            let half = |from: usize| {
+                let half = text.as_ptr().add(from).cast::<[u8; 4]>().read_unaligned();
+                to.add(from).cast::<[u8; 4]>().write_unaligned(half);
+                u64::from(u32::from_le_bytes(half))
+            };
+            let (head, tail) = (half(0), half(length - 4));
+            return match scan::first_odd(head | tail << 32) {
+                None => length,
+                Some(odd @ 0..4) => odd,
+                Some(odd) => length - 8 + odd,
+            };
+        }
+        for (index, &byte) in text.iter().enumerate() {
+            if scan::is_odd(byte) {
+                return index;
+            }
+            to.add(index).write(byte);
+        }
+        length
     }
 }
 

@@ -6,7 +6,7 @@ use pyo3::exceptions::{PyException, PyMemoryError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyInt, PyList, PyString, PyStringData, PyTuple};
 
-use super::buffer::{Buffer, OutOfMemory};
+use super::buffer::{Buffer, LINE, OutOfMemory};
 use super::objects::{self, Still, Value};
 use super::standard::{self, EncodeOptions};
 use super::{escape, fault, number};
@@ -70,8 +70,10 @@ struct Writer<'a> {
     still: Still<'a>,
     out: Buffer,
     /// What stands between two values: a comma, and then either a space or a
-    /// line break and the indentation of the innermost container.
+    /// line break and indentation, for deeper containers than the innermost.
     separator: Vec<u8>,
+    /// Bytes of it for the innermost container.
+    width: usize,
     /// One level of indentation; `None` writes everything on one line.
     indent: Option<String>,
     /// The containers around the value being written. A container inside
@@ -93,7 +95,8 @@ fn write<'py>(value: &Bound<'py, PyAny>, options: &EncodeOptions<'py>) -> Result
         #[allow(unsafe_code, reason = "a promise about all that the writer does")]
         still: unsafe { Still::promised() },
         out: Buffer::default(),
-        separator: separator.to_vec(),
+        separator: [separator, [b' '; LINE].as_slice()].concat(),
+        width: separator.len(),
         indent,
         around: Vec::with_capacity(16),
     };
@@ -180,7 +183,13 @@ impl<'a> Writer<'a> {
         }
         self.around.push(container.as_ptr());
         if let Some(indent) = &self.indent {
-            self.separator.extend_from_slice(indent.as_bytes());
+            let width = self.width + indent.len();
+            if self.separator.len() < width + LINE {
+                self.separator.truncate(self.width);
+                self.separator.extend_from_slice(indent.as_bytes());
+                self.separator.resize(width + LINE, b' ');
+            }
+            self.width = width;
         }
         Ok(self.out.raw(bracket)?)
     }
@@ -188,8 +197,8 @@ impl<'a> Writer<'a> {
     fn leave(&mut self, bracket: &[u8]) -> Result<(), Stop> {
         self.around.pop();
         if let Some(indent) = &self.indent {
-            self.separator.truncate(self.separator.len() - indent.len());
-            self.out.raw(&self.separator[1..])?;
+            self.width -= indent.len();
+            self.out.line(&self.separator[1..], self.width - 1)?;
         }
         Ok(self.out.raw(bracket)?)
     }
@@ -199,7 +208,7 @@ impl<'a> Writer<'a> {
     fn separate(&mut self, first: &mut bool) -> Result<(), Stop> {
         let before_first = if self.indent.is_some() { 1 } else { 2 };
         let from = if std::mem::take(first) { before_first } else { 0 };
-        Ok(self.out.raw(&self.separator[from..])?)
+        Ok(self.out.line(&self.separator[from..], self.width - from)?)
     }
 
     #[inline(always)]

@@ -3,6 +3,7 @@
 
 use super::buffer::Buffer;
 use super::encode::Stop;
+use super::scan;
 
 /// Room is made for so many characters at a time.
 const STRIDE: usize = 256;
@@ -10,14 +11,20 @@ const STRIDE: usize = 256;
 /// Appends Latin-1 as a JSON string.
 #[inline]
 pub(super) fn latin1(text: &[u8], out: &mut Buffer) -> Result<(), Stop> {
-    out.reserve(text.len() + 2)?;
-    out.raw(b"\"")?;
+    let plain = out.quoted(text)?;
+    if plain == text.len() { Ok(()) } else { odd_latin1(&text[plain..], out) }
+}
+
+/// The rest of a string, from a character on that is not written as it lies
+/// there.
+#[cold]
+fn odd_latin1(text: &[u8], out: &mut Buffer) -> Result<(), Stop> {
     let mut rest = text;
-    loop {
-        let plain = out.plain(rest)?;
-        let Some(&byte) = rest.get(plain) else { break };
+    while let Some((&byte, after)) = rest.split_first() {
         character(byte.into(), out)?;
-        rest = &rest[plain + 1..];
+        let (plain, odd) = after.split_at(scan::plain(after));
+        out.raw(plain)?;
+        rest = odd;
     }
     Ok(out.raw(b"\"")?)
 }
@@ -36,7 +43,7 @@ pub(super) fn wide<T: Copy + Into<u32>>(text: &[T], out: &mut Buffer) -> Result<
     Ok(out.raw(b"\"")?)
 }
 
-#[cold]
+#[inline]
 fn character(character: char, out: &mut Buffer) -> Result<(), Stop> {
     let short = match character {
         '"' => br#"\""#,

@@ -8,56 +8,41 @@ const HIGH: u64 = 0x8080_8080_8080_8080;
 /// backslash or a control character.
 #[inline(always)]
 pub(super) fn plain(text: &[u8]) -> usize {
-    plain_words(text, |_| ())
+    first(text, |word| marks(word) | word, is_odd)
 }
 
-/// As [`plain`], and calls `visit` with each whole word of the text up to there,
-/// and perhaps with the one in which it ends.
+/// Where in a word the first byte is that [`plain`] stops at.
 #[inline(always)]
-pub(super) fn plain_words(text: &[u8], visit: impl FnMut([u8; 8])) -> usize {
-    first(text, visit, |word| marks(word) | word, |byte| special(byte) || !byte.is_ascii())
+pub(super) fn first_odd(word: u64) -> Option<usize> {
+    let found = (marks(word) | word) & HIGH;
+    (found != 0).then(|| found.trailing_zeros() as usize / 8)
+}
+
+/// Whether [`plain`] stops at a byte.
+#[inline(always)]
+pub(super) fn is_odd(byte: u8) -> bool {
+    special(byte) || !byte.is_ascii()
 }
 
 /// How many bytes stand in front of the first quote, backslash or control
 /// character.
 #[inline(always)]
-#[allow(dead_code)]
 pub(super) fn unescaped(text: &[u8]) -> usize {
-    first(text, |_| (), |word| marks(word) & !word, special)
+    first(text, |word| marks(word) & !word, special)
 }
 
 #[inline(always)]
-fn first(
-    text: &[u8],
-    mut visit: impl FnMut([u8; 8]),
-    marks: impl Fn(u64) -> u64,
-    special: impl Fn(u8) -> bool,
-) -> usize {
+fn first(text: &[u8], marks: impl Fn(u64) -> u64, special: impl Fn(u8) -> bool) -> usize {
     let mut offset = 0;
     while let Some(bytes) = text[offset..].first_chunk::<8>() {
-        visit(*bytes);
         let found = marks(u64::from_le_bytes(*bytes)) & HIGH;
         if found != 0 {
             return offset + found.trailing_zeros() as usize / 8;
         }
         offset += 8;
     }
-    if offset == text.len() {
-        return offset;
-    }
-    // The rest again with what is in front of it, which is plain.
-    if let Some(bytes) = text.last_chunk::<8>() {
-        let found = marks(u64::from_le_bytes(*bytes)) & HIGH;
-        return text.len() - 8 + (found.trailing_zeros() as usize).min(64) / 8;
-    }
-    if let (Some(head), Some(tail)) = (text.first_chunk::<4>(), text.last_chunk::<4>()) {
-        let head = u64::from(u32::from_le_bytes(*head));
-        let found = marks(head | u64::from(u32::from_le_bytes(*tail)) << 32) & HIGH;
-        if found == 0 {
-            return text.len();
-        }
-    }
-    text.iter().position(|&byte| special(byte)).unwrap_or(text.len())
+    let rest = &text[offset..];
+    offset + rest.iter().position(|&byte| special(byte)).unwrap_or(rest.len())
 }
 
 fn special(byte: u8) -> bool {
