@@ -12,7 +12,7 @@ pub(crate) struct OutOfMemory;
 pub(super) const LINE: usize = 32;
 
 /// Bytes to begin with: a small document is written without moving.
-const SMALLEST: usize = 1 << 10;
+const SMALLEST: usize = 1000;
 
 /// Bytes written one after the other.
 #[derive(Default)]
@@ -49,6 +49,18 @@ impl Buffer {
         unsafe {
             self.end().cast::<[u8; LINE]>().write_unaligned(*start);
             self.0.set_len(self.0.len() + length);
+        }
+        Ok(())
+    }
+
+    /// Appends the first `length` of eight bytes.
+    #[inline(always)]
+    pub(super) fn word(&mut self, word: [u8; 8], length: usize) -> Result<(), OutOfMemory> {
+        self.reserve(8)?;
+        // SAFETY: there is room for a word, and no more than that is counted.
+        unsafe {
+            self.end().cast::<[u8; 8]>().write_unaligned(word);
+            self.0.set_len(self.0.len() + length.min(8));
         }
         Ok(())
     }

@@ -2,6 +2,8 @@
 //! floats, booleans and None are written here; anything else sends the whole
 //! document to `json`, which also makes the error if there is one to make.
 
+use std::borrow::Cow;
+
 use pyo3::exceptions::{PyException, PyMemoryError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyInt, PyList, PyString, PyStringData, PyTuple};
@@ -75,19 +77,41 @@ struct Writer<'a> {
     /// Bytes of it for the innermost container.
     width: usize,
     /// One level of indentation; `None` writes everything on one line.
-    indent: Option<String>,
-    /// The containers around the value being written. A container inside
-    /// itself is left to `json`, which reports it.
-    around: Vec<*mut pyo3::ffi::PyObject>,
+    indent: Option<Cow<'a, str>>,
 }
 
-fn write<'py>(value: &Bound<'py, PyAny>, options: &EncodeOptions<'py>) -> Result<Vec<u8>, Stop> {
+/// The containers around a value, innermost first. A container inside itself is
+/// left to `json`, which reports it.
+struct Around<'a> {
+    container: &'a Bound<'a, PyAny>,
+    outer: Option<&'a Around<'a>>,
+    depth: usize,
+}
+
+impl<'a> Around<'a> {
+    fn enter(container: &'a Bound<'a, PyAny>, outer: Option<&'a Self>) -> Result<Self, Stop> {
+        let depth = outer.map_or(1, |outer| outer.depth + 1);
+        let mut around = outer;
+        while let Some(each) = around {
+            if each.container.is(container) {
+                return Err(Stop::NotCovered);
+            }
+            around = each.outer;
+        }
+        if depth > MAX_DEPTH { Err(Stop::NotCovered) } else { Ok(Self { container, outer, depth }) }
+    }
+}
+
+fn write(value: &Bound<'_, PyAny>, options: &EncodeOptions<'_>) -> Result<Vec<u8>, Stop> {
     // Neither is worth a second way of its own here.
     if options.ensure_ascii || options.sort_keys {
         return Err(Stop::NotCovered);
     }
     let indent = options.indent.as_ref().map(indentation).transpose()?;
     let separator = if indent.is_some() { b",\n" } else { b", " };
+    let mut padded = Vec::with_capacity(4 * LINE);
+    padded.extend_from_slice(separator);
+    padded.resize(separator.len() + LINE, b' ');
     let mut writer = Writer {
         // SAFETY: the lock is held throughout. Only exact built-in types are
         // touched, and nothing is made that the garbage collector tracks and
@@ -95,29 +119,33 @@ fn write<'py>(value: &Bound<'py, PyAny>, options: &EncodeOptions<'py>) -> Result
         #[allow(unsafe_code, reason = "a promise about all that the writer does")]
         still: unsafe { Still::promised() },
         out: Buffer::default(),
-        separator: [separator, [b' '; LINE].as_slice()].concat(),
+        separator: padded,
         width: separator.len(),
         indent,
-        around: Vec::with_capacity(16),
     };
-    writer.value(value.as_borrowed())?;
+    writer.value(value.as_borrowed(), None)?;
     Ok(writer.out.into_bytes())
 }
 
-fn indentation(indent: &Bound<'_, PyAny>) -> Result<String, Stop> {
+fn indentation<'a>(indent: &'a Bound<'_, PyAny>) -> Result<Cow<'a, str>, Stop> {
     if let Ok(text) = indent.cast_exact::<PyString>() {
         let text = text.to_str().map_err(|_| Stop::NotCovered)?;
-        return if text.len() <= MAX_INDENT { Ok(text.to_owned()) } else { Err(Stop::NotCovered) };
+        return if text.len() <= MAX_INDENT { Ok(text.into()) } else { Err(Stop::NotCovered) };
     }
     match indent.extract::<i64>().map(|width| usize::try_from(width).unwrap_or(0)) {
-        Ok(width @ ..=MAX_INDENT) => Ok(" ".repeat(width)),
+        Ok(2) => Ok("  ".into()),
+        Ok(width @ ..=MAX_INDENT) => Ok(" ".repeat(width).into()),
         _ => Err(Stop::NotCovered),
     }
 }
 
 impl<'a> Writer<'a> {
     #[inline(always)]
-    fn value(&mut self, value: Borrowed<'a, '_, PyAny>) -> Result<(), Stop> {
+    fn value(
+        &mut self,
+        value: Borrowed<'a, '_, PyAny>,
+        around: Option<&Around<'_>>,
+    ) -> Result<(), Stop> {
         match Value::of(value) {
             Value::Text(text) => self.string(text),
             Value::Float(number) if number.is_finite() => Ok(number::float(number, &mut self.out)?),
@@ -125,38 +153,39 @@ impl<'a> Writer<'a> {
                 Some(number) => Ok(number::integer(number, &mut self.out)?),
                 None => self.large_integer(integer),
             },
-            Value::Dict(dict) => self.dict(dict),
-            Value::List(list) => self.list(list),
+            Value::Dict(dict) => self.dict(dict, around),
+            Value::List(list) => self.list(list, around),
             Value::Null => Ok(self.out.raw(b"null")?),
             Value::Truth(true) => Ok(self.out.raw(b"true")?),
             Value::Truth(false) => Ok(self.out.raw(b"false")?),
-            Value::Tuple(tuple) => self.tuple(tuple),
+            Value::Tuple(tuple) => self.tuple(tuple, around),
             Value::Float(_) | Value::Other => Err(Stop::NotCovered),
         }
     }
 
-    fn dict(&mut self, dict: Borrowed<'a, '_, PyDict>) -> Result<(), Stop> {
+    fn dict(&mut self, dict: Borrowed<'a, '_, PyDict>, around: Option<&Around<'_>>) -> Result<(), Stop> {
         if dict.is_empty() {
             return Ok(self.out.raw(b"{}")?);
         }
-        self.enter(dict.as_any(), b"{")?;
+        let around = Around::enter(&dict, around)?;
+        self.enter(b"{")?;
         let mut first = true;
         for (key, value) in self.still.pairs(dict) {
             let Value::Text(key) = Value::of(key) else { return Err(Stop::NotCovered) };
             self.separate(&mut first)?;
             self.string(key)?;
             self.out.raw(b": ")?;
-            self.value(value)?;
+            self.value(value, Some(&around))?;
         }
         self.leave(b"}")
     }
 
-    fn list(&mut self, list: Borrowed<'a, '_, PyList>) -> Result<(), Stop> {
-        self.items(&list, self.still.items(list))
+    fn list(&mut self, list: Borrowed<'a, '_, PyList>, around: Option<&Around<'_>>) -> Result<(), Stop> {
+        self.items(&list, self.still.items(list), around)
     }
 
-    fn tuple(&mut self, tuple: Borrowed<'a, '_, PyTuple>) -> Result<(), Stop> {
-        self.items(&tuple, self.still.parts(tuple))
+    fn tuple(&mut self, tuple: Borrowed<'a, '_, PyTuple>, around: Option<&Around<'_>>) -> Result<(), Stop> {
+        self.items(&tuple, self.still.parts(tuple), around)
     }
 
     #[inline(always)]
@@ -164,24 +193,22 @@ impl<'a> Writer<'a> {
         &mut self,
         container: &Bound<'py, PyAny>,
         items: impl ExactSizeIterator<Item = Borrowed<'a, 'py, PyAny>>,
+        around: Option<&Around<'_>>,
     ) -> Result<(), Stop> {
         if items.len() == 0 {
             return Ok(self.out.raw(b"[]")?);
         }
-        self.enter(container, b"[")?;
+        let around = Around::enter(container, around)?;
+        self.enter(b"[")?;
         let mut first = true;
         for item in items {
             self.separate(&mut first)?;
-            self.value(item)?;
+            self.value(item, Some(&around))?;
         }
         self.leave(b"]")
     }
 
-    fn enter(&mut self, container: &Bound<'_, PyAny>, bracket: &[u8]) -> Result<(), Stop> {
-        if self.around.len() == MAX_DEPTH || self.around.contains(&container.as_ptr()) {
-            return Err(Stop::NotCovered);
-        }
-        self.around.push(container.as_ptr());
+    fn enter(&mut self, bracket: &[u8]) -> Result<(), Stop> {
         if let Some(indent) = &self.indent {
             let width = self.width + indent.len();
             if self.separator.len() < width + LINE {
@@ -195,7 +222,6 @@ impl<'a> Writer<'a> {
     }
 
     fn leave(&mut self, bracket: &[u8]) -> Result<(), Stop> {
-        self.around.pop();
         if let Some(indent) = &self.indent {
             self.width -= indent.len();
             self.out.line(&self.separator[1..], self.width - 1)?;
@@ -213,6 +239,9 @@ impl<'a> Writer<'a> {
 
     #[inline(always)]
     fn string(&mut self, text: Borrowed<'a, '_, PyString>) -> Result<(), Stop> {
+        if let Some(text) = objects::ascii_of(text) {
+            return escape::latin1(text, &mut self.out);
+        }
         match objects::characters(text)? {
             PyStringData::Ucs1(text) => escape::latin1(text, &mut self.out),
             PyStringData::Ucs2(text) => escape::wide(text, &mut self.out),

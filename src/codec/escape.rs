@@ -9,7 +9,7 @@ use super::scan;
 const STRIDE: usize = 256;
 
 /// Appends Latin-1 as a JSON string.
-#[inline]
+#[inline(always)]
 pub(super) fn latin1(text: &[u8], out: &mut Buffer) -> Result<(), Stop> {
     let plain = out.quoted(text)?;
     if plain == text.len() { Ok(()) } else { odd_latin1(&text[plain..], out) }

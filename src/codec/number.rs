@@ -3,14 +3,20 @@
 use super::buffer::{Buffer, OutOfMemory};
 
 /// Appends the text of an integer.
-#[inline]
+#[inline(always)]
 pub(super) fn integer(number: i64, out: &mut Buffer) -> Result<(), OutOfMemory> {
+    // Most are counts and days: without a branch for each digit.
+    if let number @ 0..1000 = number.cast_unsigned() {
+        let digits = (number / 100) | (number / 10 % 10) << 8 | (number % 10) << 16;
+        let zeros = usize::from(number < 100) + usize::from(number < 10);
+        return out.word(((digits | 0x30_3030) >> (8 * zeros)).to_le_bytes(), 3 - zeros);
+    }
     out.raw(itoa::Buffer::new().format(number).as_bytes())
 }
 
 /// Appends `repr` of a finite float: the shortest digits that read back as the
 /// same number, in the notation that only Python chooses.
-#[inline]
+#[inline(always)]
 pub(super) fn float(number: f64, out: &mut Buffer) -> Result<(), OutOfMemory> {
     let magnitude = number.abs();
     // Most are amounts with two places at most. If a decimal of 15 digits or

@@ -54,21 +54,28 @@ impl<'a, 'py> Value<'a, 'py> {
     }
 }
 
-/// The characters of a string, as they lie in it.
+/// The characters of a string that has nothing but ASCII.
 #[inline(always)]
-pub(super) fn characters<'a>(text: Borrowed<'a, '_, PyString>) -> Result<PyStringData<'a>, Stop> {
-    // SAFETY: a string. Its bit field is read as every C compiler for Linux lays
-    // it out; the parity tests read strings of each kind. What is compact and
-    // ASCII has its characters, one byte each, right behind the header.
+pub(super) fn ascii_of<'a>(text: Borrowed<'a, '_, PyString>) -> Option<&'a [u8]> {
+    let object = text.as_ptr();
+    // SAFETY: a string, which lives for 'a. Its bit field is read as every C
+    // compiler for Linux lays it out; the parity tests read strings of each
+    // kind. What is compact and ASCII has its characters, one byte each, right
+    // behind the header.
     unsafe {
-        let object = text.as_ptr();
-        if ffi::PyUnicode_IS_COMPACT_ASCII(object) != 0 {
-            let length = (*object.cast::<ffi::PyASCIIObject>()).length.cast_unsigned();
-            let data = object.cast::<ffi::PyASCIIObject>().add(1).cast::<u8>();
-            return Ok(PyStringData::Ucs1(slice::from_raw_parts(data, length)));
+        if ffi::PyUnicode_IS_COMPACT_ASCII(object) == 0 {
+            return None;
         }
-        // The string lives as long as what it is borrowed from, not only as
-        // long as this variable.
+        let header = object.cast::<ffi::PyASCIIObject>();
+        Some(slice::from_raw_parts(header.add(1).cast(), (*header).length.cast_unsigned()))
+    }
+}
+
+/// The characters of any string, as they lie in it.
+#[cold]
+pub(super) fn characters<'a>(text: Borrowed<'a, '_, PyString>) -> Result<PyStringData<'a>, Stop> {
+    // SAFETY: as above; and the string lives longer than this variable.
+    unsafe {
         Ok(match text.data().map_err(|_| Stop::NotCovered)? {
             PyStringData::Ucs1(data) => PyStringData::Ucs1(&*ptr::from_ref(data)),
             PyStringData::Ucs2(data) => PyStringData::Ucs2(&*ptr::from_ref(data)),
