@@ -34,9 +34,8 @@ class Edit:
     def load(self) -> tuple[bool, Any]: ...
     def encode(
     data: Any,
-    /,
+    indent: int | str | None = None,
     *,
-    indent: int | str | None,
     allow_nan: bool = False,
     default: Callable[[Any], Any] | None = None,
 ) -> bytes: ...

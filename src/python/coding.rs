@@ -12,7 +12,7 @@ use crate::codec::{self, EncodeOptions, Plan};
 
 /// What `save` would write.
 #[pyfunction]
-#[pyo3(signature = (data, /, *, indent, allow_nan=false, default=None))]
+#[pyo3(signature = (data, indent=None, *, allow_nan=false, default=None))]
 pub(super) fn encode<'py>(
     data: &Bound<'py, PyAny>,
     indent: Option<Bound<'py, PyAny>>,
