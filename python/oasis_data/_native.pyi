@@ -8,6 +8,7 @@ from oasis_data.file_operations import FilePath, Settings, Statistics
 __all__ = [
     "MISSING",
     "Edit",
+    "Text",
     "__version__",
     "clear",
     "configure",
@@ -32,13 +33,18 @@ __version__: str
 class Edit:
     def __new__(cls, path: FilePath, timeout: float | None, /) -> Edit: ...
     def load(self) -> tuple[bool, Any]: ...
-    def encode(
+    @final
+class Text:
+    def __bytes__(self) -> bytes: ...
+    def __len__(self) -> int: ...
+
+def encode(
     data: Any,
     indent: int | str | None = None,
     *,
     allow_nan: bool = False,
     default: Callable[[Any], Any] | None = None,
-) -> bytes: ...
+) -> Text: ...
 def decode(text: bytes, /, *, copied: bool = False) -> Any: ...
 def save(
         self, data: Any, /, *, indent: int | str | None, ensure_ascii: bool, sort_keys: bool

@@ -5,7 +5,7 @@ use super::buffer::Buffer;
 use super::encode::Stop;
 use super::scan;
 
-/// Room is made for so many characters at a time.
+/// So many characters are written at a time.
 const STRIDE: usize = 256;
 
 /// Appends Latin-1 as a JSON string.
@@ -34,17 +34,34 @@ fn odd_latin1(text: &[u8], out: &mut Buffer) -> Result<(), Stop> {
 pub(super) fn wide<T: Copy + Into<u32>>(text: &[T], out: &mut Buffer) -> Result<(), Stop> {
     out.raw(b"\"")?;
     for stride in text.chunks(STRIDE) {
-        out.reserve(stride.len() * char::MAX.len_utf8())?;
+        let (mut written, mut length) = ([0; STRIDE * char::MAX.len_utf8()], 0);
         for &point in stride {
-            // Lone surrogates have no UTF-8.
-            character(char::from_u32(point.into()).ok_or(Stop::NotCovered)?, out)?;
+            match u8::try_from(point.into()) {
+                Ok(byte) if !scan::is_odd(byte) => {
+                    written[length] = byte;
+                    length += 1;
+                }
+                Ok(..0x80) => {
+                    out.raw(&written[..std::mem::take(&mut length)])?;
+                    character(point.into(), out)?;
+                }
+                // Lone surrogates have no UTF-8.
+                _ => match char::from_u32(point.into()) {
+                    Some(letter) => length += letter.encode_utf8(&mut written[length..]).len(),
+                    None => return Err(Stop::NotCovered),
+                },
+            }
         }
+        out.raw(&written[..length])?;
     }
     Ok(out.raw(b"\"")?)
 }
 
+/// Appends what is no plain ASCII.
 #[inline]
-fn character(character: char, out: &mut Buffer) -> Result<(), Stop> {
+fn character(point: u32, out: &mut Buffer) -> Result<(), Stop> {
+    // Latin-1 at most: a character in any case.
+    let character = char::from_u32(point).ok_or(Stop::NotCovered)?;
     let short = match character {
         '"' => br#"\""#,
         '\\' => br"\\",
@@ -55,7 +72,6 @@ fn character(character: char, out: &mut Buffer) -> Result<(), Stop> {
         '\x0C' => br"\f",
         '\0'..' ' => {
             let digit = |value: u32| char::from_digit(value, 16).map_or(b'0', |digit| digit as u8);
-            let point = u32::from(character);
             return Ok(out.raw(&[b'\\', b'u', b'0', b'0', digit(point >> 4), digit(point & 15)])?);
         }
         _ => return Ok(out.raw(character.encode_utf8(&mut [0; 4]).as_bytes())?),

@@ -10,7 +10,22 @@ use super::raise::decode_error;
 use super::saving::encoded;
 use crate::codec::{self, EncodeOptions, Plan};
 
-/// What `save` would write.
+/// What `save` would write; `bytes()` makes a copy.
+#[pyclass(frozen, module = "oasis_data._native")]
+pub(super) struct Text(Vec<u8>);
+
+#[pymethods]
+impl Text {
+    fn __bytes__<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        PyBytes::new(py, &self.0)
+    }
+
+    fn __len__(&self) -> usize {
+        self.0.len()
+    }
+}
+
+/// Encodes as `save` would.
 #[pyfunction]
 #[pyo3(signature = (data, indent=None, *, allow_nan=false, default=None))]
 pub(super) fn encode<'py>(
@@ -18,11 +33,10 @@ pub(super) fn encode<'py>(
     indent: Option<Bound<'py, PyAny>>,
     allow_nan: bool,
     default: Option<Bound<'py, PyAny>>,
-) -> PyResult<Bound<'py, PyBytes>> {
+) -> PyResult<Text> {
     let options =
         EncodeOptions { indent, ensure_ascii: false, sort_keys: false, allow_nan, default };
-    let text = encoded(Path::new("encode"), data, &options)?;
-    Ok(PyBytes::new(data.py(), &text))
+    encoded(Path::new("encode"), data, &options).map(Text)
 }
 
 /// What `load` would answer: as it is decoded, or as the cache copies it.

@@ -20,7 +20,7 @@ mod _native {
     use pyo3::prelude::*;
 
     #[pymodule_export]
-    use super::coding::{decode, encode};
+    use super::coding::{Text, decode, encode};
     #[pymodule_export]
     use super::editing::Edit;
     #[pymodule_export]
