@@ -37,7 +37,8 @@ macro_rules! counters {
             $($(#[$doc])* pub $name: u64,)+
             /// Documents in the cache now.
             pub cache_entries: usize,
-            /// Bytes of JSON text of the documents in the cache now.
+            /// Bytes of JSON text of the documents in the cache now, and of
+            /// what it keeps to copy them by.
             pub cache_bytes: u64,
         }
 

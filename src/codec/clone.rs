@@ -47,7 +47,9 @@ impl Plan {
                     open.push((child, Place::Name(name.unbind()), parents));
                 }
             } else if let Ok(list) = container.cast_exact::<PyList>() {
-                for (index, child) in list.iter().enumerate().filter(|(_, child)| is_container(child)) {
+                for (index, child) in
+                    list.iter().enumerate().filter(|(_, child)| is_container(child))
+                {
                     open.push((child, Place::Index(index), parents));
                 }
             } else {

@@ -163,7 +163,11 @@ impl<'a> Writer<'a> {
         }
     }
 
-    fn dict(&mut self, dict: Borrowed<'a, '_, PyDict>, around: Option<&Around<'_>>) -> Result<(), Stop> {
+    fn dict(
+        &mut self,
+        dict: Borrowed<'a, '_, PyDict>,
+        around: Option<&Around<'_>>,
+    ) -> Result<(), Stop> {
         if dict.is_empty() {
             return Ok(self.out.raw(b"{}")?);
         }
@@ -180,11 +184,19 @@ impl<'a> Writer<'a> {
         self.leave(b"}")
     }
 
-    fn list(&mut self, list: Borrowed<'a, '_, PyList>, around: Option<&Around<'_>>) -> Result<(), Stop> {
+    fn list(
+        &mut self,
+        list: Borrowed<'a, '_, PyList>,
+        around: Option<&Around<'_>>,
+    ) -> Result<(), Stop> {
         self.items(&list, self.still.items(list), around)
     }
 
-    fn tuple(&mut self, tuple: Borrowed<'a, '_, PyTuple>, around: Option<&Around<'_>>) -> Result<(), Stop> {
+    fn tuple(
+        &mut self,
+        tuple: Borrowed<'a, '_, PyTuple>,
+        around: Option<&Around<'_>>,
+    ) -> Result<(), Stop> {
         self.items(&tuple, self.still.parts(tuple), around)
     }
 

@@ -72,7 +72,14 @@ fn character(point: u32, out: &mut Buffer) -> Result<(), Stop> {
         '\x0C' => br"\f",
         '\0'..' ' => {
             let digit = |value: u32| char::from_digit(value, 16).map_or(b'0', |digit| digit as u8);
-            return Ok(out.raw(&[b'\\', b'u', b'0', b'0', digit(point >> 4), digit(point & 15)])?);
+            return Ok(out.raw(&[
+                b'\\',
+                b'u',
+                b'0',
+                b'0',
+                digit(point >> 4),
+                digit(point & 15),
+            ])?);
         }
         _ => return Ok(out.raw(character.encode_utf8(&mut [0; 4]).as_bytes())?),
     };

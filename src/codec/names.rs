@@ -52,14 +52,11 @@ impl Names {
 #[inline(always)]
 fn words(text: &[u8], length: usize) -> Words {
     let mut padded = [0; LONGEST];
-    let bytes = match text.first_chunk::<LONGEST>() {
-        Some(bytes) => bytes,
+    let bytes = text.first_chunk::<LONGEST>().unwrap_or_else(|| {
         // At the end of the text.
-        None => {
-            padded[..length].copy_from_slice(&text[..length]);
-            &padded
-        }
-    };
+        padded[..length].copy_from_slice(&text[..length]);
+        &padded
+    });
     let (words, _) = bytes.as_chunks::<8>();
     let word = |index: usize| {
         let there = length.saturating_sub(index * 8).min(8);
@@ -90,5 +87,6 @@ fn same(one: &Words, other: &Words) -> bool {
 fn place(words: &Words) -> usize {
     const ODD: u64 = 0x9E37_79B9_7F4A_7C15;
     let mixed = words[0] ^ words[1].rotate_left(23) ^ words[2].rotate_left(47);
-    (mixed.wrapping_mul(ODD) >> (64 - PLACES.trailing_zeros())) as usize
+    let index = mixed.wrapping_mul(ODD) >> (64 - PLACES.trailing_zeros());
+    usize::try_from(index).unwrap_or(0)
 }

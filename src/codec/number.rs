@@ -17,6 +17,13 @@ pub(super) fn integer(number: i64, out: &mut Buffer) -> Result<(), OutOfMemory> 
 /// Appends `repr` of a finite float: the shortest digits that read back as the
 /// same number, in the notation that only Python chooses.
 #[inline(always)]
+#[allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::cast_precision_loss,
+    clippy::float_cmp,
+    reason = "a guess, and the comparison says whether it is right to the bit"
+)]
 pub(super) fn float(number: f64, out: &mut Buffer) -> Result<(), OutOfMemory> {
     let magnitude = number.abs();
     // Most are amounts with two places at most. If a decimal of 15 digits or

@@ -99,6 +99,7 @@ impl<'a> Still<'a> {
 
     /// The pairs of a dictionary, borrowed from it.
     #[inline(always)]
+    #[allow(clippy::unused_self, reason = "it is the promise that this needs, here and below")]
     pub(super) fn pairs<'py>(
         self,
         dict: Borrowed<'a, 'py, PyDict>,
@@ -109,16 +110,20 @@ impl<'a> Still<'a> {
             // SAFETY: a dictionary, which keeps its keys and values alive while
             // it stays as it is.
             unsafe {
-                let more =
-                    ffi::PyDict_Next(dict.as_ptr(), &raw mut position, &raw mut key, &raw mut value);
-                (more != 0)
-                    .then(|| (Borrowed::from_ptr(py, key), Borrowed::from_ptr(py, value)))
+                let more = ffi::PyDict_Next(
+                    dict.as_ptr(),
+                    &raw mut position,
+                    &raw mut key,
+                    &raw mut value,
+                );
+                (more != 0).then(|| (Borrowed::from_ptr(py, key), Borrowed::from_ptr(py, value)))
             }
         })
     }
 
     /// The items of a list, borrowed from it.
     #[inline(always)]
+    #[allow(clippy::unused_self, reason = "as above")]
     pub(super) fn items<'py>(
         self,
         list: Borrowed<'a, 'py, PyList>,
@@ -134,6 +139,7 @@ impl<'a> Still<'a> {
 
     /// The items of a tuple, borrowed from it.
     #[inline(always)]
+    #[allow(clippy::unused_self, reason = "as above")]
     pub(super) fn parts<'py>(
         self,
         tuple: Borrowed<'a, 'py, PyTuple>,

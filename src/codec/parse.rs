@@ -238,7 +238,8 @@ impl<'a, B: Builder> Parser<'a, B> {
                     let (character, after) = escaped(&rest[length + 1..])?;
                     rest = after;
                     let mut encoded = [0; 4];
-                    self.unescaped.extend_from_slice(character.encode_utf8(&mut encoded).as_bytes());
+                    self.unescaped
+                        .extend_from_slice(character.encode_utf8(&mut encoded).as_bytes());
                 }
                 _ => return None,
             }
@@ -305,7 +306,10 @@ impl<'a, B: Builder> Parser<'a, B> {
         } else if exponent < 0 {
             POWERS.get(places).map(|&power| quotient(mantissa, power))
         } else {
-            POWERS.get(places).and_then(|&power| mantissa.checked_mul(power)).map(|it| it as f64)
+            POWERS
+                .get(places)
+                .and_then(|&power| mantissa.checked_mul(power))
+                .map(|it| quotient(it, 1))
         };
         let number = match magnitude {
             Some(magnitude) if self.text[start] == b'-' => -magnitude,
@@ -351,7 +355,11 @@ const POWERS: [u64; 20] = {
 
 /// The float nearest to a fraction.
 #[inline(always)]
-#[allow(clippy::cast_precision_loss, reason = "it rounds as it should")]
+#[allow(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    reason = "it rounds as it should; a quotient has 64 bits"
+)]
 fn quotient(dividend: u64, divisor: u64) -> f64 {
     if dividend <= 1 << 53 {
         // Both are exact as floats: nothing is rounded but the result.
@@ -393,8 +401,8 @@ fn escaped(text: &[u8]) -> Option<(char, &[u8])> {
 
 fn unit(text: &[u8]) -> Option<(u16, &[u8])> {
     let (digits, after) = text.split_first_chunk::<4>()?;
-    let value = digits.iter().try_fold(0, |value, &digit| {
-        Some(value * 16 + char::from(digit).to_digit(16)?)
-    })?;
+    let value = digits
+        .iter()
+        .try_fold(0, |value, &digit| Some(value * 16 + char::from(digit).to_digit(16)?))?;
     Some((u16::try_from(value).ok()?, after))
 }

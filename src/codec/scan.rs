@@ -8,14 +8,13 @@ const HIGH: u64 = 0x8080_8080_8080_8080;
 /// backslash or a control character.
 #[inline(always)]
 pub(super) fn plain(text: &[u8]) -> usize {
-    first(text, |word| marks(word) | word, is_odd)
+    first(text, first_odd, is_odd)
 }
 
 /// Where in a word the first byte is that [`plain`] stops at.
 #[inline(always)]
 pub(super) fn first_odd(word: u64) -> Option<usize> {
-    let found = (marks(word) | word) & HIGH;
-    (found != 0).then(|| found.trailing_zeros() as usize / 8)
+    marked(marks(word) | word)
 }
 
 /// Whether [`plain`] stops at a byte.
@@ -28,21 +27,31 @@ pub(super) fn is_odd(byte: u8) -> bool {
 /// character.
 #[inline(always)]
 pub(super) fn unescaped(text: &[u8]) -> usize {
-    first(text, |word| marks(word) & !word, special)
+    first(text, |word| marked(marks(word) & !word), special)
 }
 
 #[inline(always)]
-fn first(text: &[u8], marks: impl Fn(u64) -> u64, special: impl Fn(u8) -> bool) -> usize {
+fn first(
+    text: &[u8],
+    in_word: impl Fn(u64) -> Option<usize>,
+    special: impl Fn(u8) -> bool,
+) -> usize {
     let mut offset = 0;
     while let Some(bytes) = text[offset..].first_chunk::<8>() {
-        let found = marks(u64::from_le_bytes(*bytes)) & HIGH;
-        if found != 0 {
-            return offset + found.trailing_zeros() as usize / 8;
+        if let Some(found) = in_word(u64::from_le_bytes(*bytes)) {
+            return offset + found;
         }
         offset += 8;
     }
     let rest = &text[offset..];
     offset + rest.iter().position(|&byte| special(byte)).unwrap_or(rest.len())
+}
+
+/// The first byte with its high bit set.
+#[inline(always)]
+fn marked(word: u64) -> Option<usize> {
+    let found = word & HIGH;
+    (found != 0).then(|| found.trailing_zeros() as usize / 8)
 }
 
 fn special(byte: u8) -> bool {

@@ -17,6 +17,7 @@ impl<'py> FromPyObject<'_, 'py> for FilePath {
     type Error = PyErr;
 
     fn extract(path: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
+        static FSPATH: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
         // The same bytes in every encoding of file names.
         if let Ok(text) = path.cast::<PyString>()
             && let Ok(ascii) = text.to_str()
@@ -24,7 +25,6 @@ impl<'py> FromPyObject<'_, 'py> for FilePath {
         {
             return Ok(Self(ascii.into()));
         }
-        static FSPATH: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
         let spelt = if path.is_instance_of::<PyString>() || path.is_instance_of::<PyBytes>() {
             path.to_owned()
         } else {

@@ -68,14 +68,12 @@ impl Content {
         &self,
         py: Python<'py>,
     ) -> Result<(Bound<'py, PyAny>, usize), DecodeError> {
-        let mut grown = 0;
-        let plan = match self.plan.get(py) {
-            Some(plan) => plan,
-            None => {
-                let plan = Plan::of(&self.lend(py)?);
-                grown = plan.size();
-                self.plan.get_or_init(py, || plan)
-            }
+        let (plan, grown) = if let Some(plan) = self.plan.get(py) {
+            (plan, 0)
+        } else {
+            let plan = Plan::of(&self.lend(py)?);
+            let grown = plan.size();
+            (self.plan.get_or_init(py, || plan), grown)
         };
         Ok((plan.copy(py).map_err(DecodeError::Other)?, grown))
     }

@@ -24,7 +24,8 @@ pub(super) fn load(py: Python<'_>, path: FilePath, copy: bool) -> PyResult<Bound
         Found::Fresh(entry) => {
             COUNTERS.hits.count();
             let document = if copy { copied(py, &entry) } else { entry.document.lend(py) };
-            return document.map_err(|error| corrupt(py, &path, error, &entry.identity, entry.size == 0));
+            return document
+                .map_err(|error| corrupt(py, &path, error, &entry.identity, entry.size == 0));
         }
         Found::Reread(snapshot) => snapshot,
         Found::Nothing => read(py, &path)?,

@@ -11,6 +11,7 @@ mod backups;
 mod cache;
 mod identity;
 mod locks;
+mod parse;
 mod saves;
 mod sweep;
 
