@@ -24,10 +24,8 @@ def take_turns(
     times: dict[str, list[float]] = {name: [] for name in contenders}
     gc.collect()
     end = time.perf_counter() + seconds
-    while (
-        len(taken := next(iter(times.values()))) < 5
-        or time.perf_counter() < end
-        and len(taken) < rounds
+    while len(taken := next(iter(times.values()))) < 5 or (
+        time.perf_counter() < end and len(taken) < rounds
     ):
         for name, act in contenders.items():
             if before is not None:

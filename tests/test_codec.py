@@ -19,9 +19,16 @@ from typing import Any
 import pytest
 from hypothesis import given
 
-from oasis_data import CorruptFileError, JSONReadError, _native, load_data_file, stats
+from oasis_data import (
+    CorruptFileError,
+    JSONReadError,
+    _native,
+    configure,
+    load_data_file,
+    stats,
+)
 from oasis_data._native import decode
-from tests.strategies import FLOATS, INTEGERS, LETTERS, examples, exact, plain_trees
+from tests.strategies import FLOATS, INTEGERS, LETTERS, exact, examples, plain_trees
 from tests.test_json_vectors import ACCEPTED, LENIENT
 
 INPUTS = int(os.environ.get("OASIS_INPUTS", "100000"))
@@ -69,12 +76,12 @@ def changed(text: bytes, source: random.Random) -> bytes:
     for _ in range(source.choice((1, 1, 1, 2, 3))):
         start = source.randrange(len(text) + 1)
         end = min(len(text), start + source.choice((0, 0, 1, 1, 2, 8)))
-        kind = source.randrange(4)
-        if kind == 0:
+        way = source.randrange(4)
+        if way == 0:
             piece = source.choice(PIECES)
-        elif kind == 1:
+        elif way == 1:
             piece = bytes([source.randrange(256)])
-        elif kind == 2:
+        elif way == 2:
             other = source.randrange(len(text) + 1)
             piece = text[other : other + source.choice((1, 4, 20))]
         else:
@@ -83,10 +90,10 @@ def changed(text: bytes, source: random.Random) -> bytes:
     return text
 
 
-def outcome(act: Callable[[], Any]) -> Any:
+def outcome(act: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
     """The text of what comes of it: of a value all types, bits and their order."""
     try:
-        return repr(act())
+        return repr(act(*arguments, **options))
     except CorruptFileError as error:
         return type(error.original_error), str(error.original_error)
     except (ValueError, RecursionError) as error:
@@ -100,8 +107,8 @@ def test_changed_texts_are_read_and_written_as_by_json() -> None:
     read = written = 0
     for number in range(INPUTS):
         data = changed(source.choice(starts), source)
-        expected = outcome(lambda: json.loads(data))
-        found = outcome(lambda: decode(data, copied=number % 2 == 0))
+        expected = outcome(json.loads, data)
+        found = outcome(decode, data, copied=number % 2 == 0)
         assert found == expected, f"input {number} of seed {SEED}: {data!r}"
         if isinstance(expected, str):
             read += 1
@@ -147,11 +154,11 @@ def numbers(count: int) -> Iterator[str]:
             case _:
                 # Halfway, and a little beside it: the digits of such a number
                 # that have to be looked at are more than any float has.
-                low = struct.unpack("<d", struct.pack("<Q", source.getrandbits(63) % (2046 << 52)))
-                low, high = low[0], math.nextafter(low[0], math.inf)
+                bits = struct.pack("<Q", source.getrandbits(63) % (2046 << 52))
+                low = float(struct.unpack("<d", bits)[0])
                 if not 1e-5 < low < 1e15:
                     low = abs(source.gauss(0, 1000))
-                    high = math.nextafter(low, math.inf)
+                high = math.nextafter(low, math.inf)
                 middle = (int(low * 2**70) + int(high * 2**70)) * 10**18 // 2**71
                 yield f"{middle // 10**18}.{middle % 10**18:018}"
 
@@ -195,7 +202,7 @@ def test_the_collector_is_left_as_it_was(enabled: bool, text: bytes) -> None:
     was_enabled = gc.isenabled()
     (gc.enable if enabled else gc.disable)()
     try:
-        outcome(lambda: decode(text, copied=True))
+        outcome(decode, text, copied=True)
         assert gc.isenabled() is enabled
     finally:
         (gc.enable if was_enabled else gc.disable)()
@@ -350,3 +357,43 @@ def test_a_depth_of_any_size_is_copied(tmp_path: Path) -> None:
         assert exact(decode(text, copied=True)) == exact(json.loads(text))
     with pytest.raises(JSONReadError):
         decode(b"[" * 100_000)
+
+
+def test_names_that_differ_in_one_place_stay_apart() -> None:
+    for length in range(1, 40):
+        names = ["n" * place + "m" + "n" * (length - place - 1) for place in range(length)]
+        names += ["n" * length, "n" * length + "é"]
+        document = dict.fromkeys(names, 0)
+        text = json.dumps(document, ensure_ascii=False).encode()
+        for _ in range(2):
+            assert list(decode(text)) == names
+
+
+def test_what_copies_take_counts_towards_the_limit(tmp_path: Path) -> None:
+    path = tmp_path / "x.json"
+    text = json.dumps([[n] for n in range(100)])
+    path.write_text(text)
+    os.utime(path, (1, 1))
+    load_data_file(path)
+    before = stats()["cache_bytes"]
+    load_data_file(path)
+    grown = stats()["cache_bytes"] - before
+    # A pointer at least for each container, and once only.
+    assert 8 * 100 < grown < 100 * 100
+    load_data_file(path)
+    assert stats()["cache_bytes"] - before == grown
+    configure(cache_bytes=before + grown - 1)
+    assert stats()["cache_entries"] == 0
+
+
+def test_a_copy_is_made_from_what_is_kept_and_never_lent(tmp_path: Path) -> None:
+    path = tmp_path / "x.json"
+    path.write_text('{"a": [{"b": [1]}]}')
+    os.utime(path, (1, 1))
+    seen = [load_data_file(path) for _ in range(4)]
+    lent = load_data_file(path, copy=False)
+    seen.append(lent)
+    seen.extend(load_data_file(path) for _ in range(2))
+    inner = [id(part) for each in seen for part in (each, each["a"], each["a"][0]["b"])]
+    assert len(set(inner)) == len(inner)
+    assert load_data_file(path, copy=False) is lent
