@@ -367,6 +367,16 @@ def test_names_that_differ_in_one_place_stay_apart() -> None:
         text = json.dumps(document, ensure_ascii=False).encode()
         for _ in range(2):
             assert list(decode(text)) == names
+    # More than are kept, so that many come into the place of another one.
+    for before, after in (
+        ("", ""),
+        ("n" * 8, ""),
+        ("n" * 16, ""),
+        ("", "n" * 16),
+        ("n" * 8, "n" * 8),
+    ):
+        names = [f"{before}{number:08}{after}" for number in range(5_000)]
+        assert list(decode(json.dumps(dict.fromkeys(names, 0)).encode())) == names
 
 
 def test_what_copies_take_counts_towards_the_limit(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 use oasis_data::codec::parse::{Builder, Characters, parse};
 use serde_json::{Map, Number, Value};
 
-/// Makes what serde_json makes, to compare with.
+/// Makes what `serde_json` makes, to compare with.
 struct Values;
 
 impl Builder for Values {
