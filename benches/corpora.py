@@ -14,10 +14,12 @@ SAMPLES = Path(__file__).parent.parent / "examples" / "backend" / "sample_data"
 def grown(size: int, more: Callable[[int], Any]) -> list[Any]:
     """So many parts that their JSON takes about `size` bytes."""
     parts: list[Any] = []
-    while len(json.dumps(parts, indent=2)) < size:
-        # Doubling up to the size would overshoot; a tenth more each time does not.
-        for _ in range(max(1, len(parts) // 10)):
-            parts.append(more(len(parts)))
+    taken = 0
+    while taken < size:
+        parts.append(more(len(parts)))
+        text = json.dumps(parts[-1], indent=2)
+        # Every line of it is indented further where it goes.
+        taken += len(text) + 4 * (text.count("\n") + 1)
     return parts
 
 
