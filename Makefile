@@ -12,7 +12,7 @@ PYTHONS ?= python3.10 python3.11 python3.12 python3.13
 VERSION := $(shell $(PYTHON) -c 'import platform; print(platform.python_version())' 2>/dev/null)
 INSTALLED := .venv/installed-$(VERSION)
 
-.PHONY: run test lint test-rust test-python test-pythons torture promises sabotage bench check build clean
+.PHONY: run test lint test-rust test-python test-pythons torture promises sabotage bench bench-quick check build clean
 
 run: build
 	@$(BIN)/python examples/backend/run.py
@@ -51,8 +51,14 @@ promises: build
 sabotage: build
 	$(BIN)/python tests/sabotage.py
 
+# Against peers; `bench-quick` takes two minutes and leaves out the large documents.
 bench: build
+	$(BIN)/python -m pip install --quiet --group bench
 	$(BIN)/python benches/compare.py
+
+bench-quick: build
+	$(BIN)/python -m pip install --quiet --group bench
+	$(BIN)/python benches/compare.py quick
 
 build: check $(INSTALLED)
 	@echo "building the native module; the first time takes a minute or two"

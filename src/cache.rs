@@ -25,8 +25,9 @@ pub struct Entry<T> {
     pub document: T,
     /// The file's text, while its stamps cannot yet be trusted alone: a hit
     /// then compares this with the file.
-    pub unsettled: Option<Box<[u8]>>,
-    /// Bytes of JSON text that the document stands for.
+    pub unsettled: Option<Arc<Vec<u8>>>,
+    /// What counts towards the limit, when it comes into the cache: bytes of
+    /// JSON text that the document stands for.
     pub size: u64,
     /// Keeps the inode, and with it the key, from being used again.
     pub descriptor: File,
@@ -39,7 +40,7 @@ pub type Evicted<T> = Vec<Arc<Entry<T>>>;
 /// The cache.
 #[derive(Debug)]
 pub struct Cache<T> {
-    entries: LruCache<FileKey, (Arc<Entry<T>>, PathBuf)>,
+    entries: LruCache<FileKey, Place<T>>,
     /// The file that each path led to when it was last loaded: finds the entry
     /// of a file that has since been replaced or removed.
     paths: HashMap<PathBuf, FileKey>,
@@ -50,6 +51,10 @@ pub struct Cache<T> {
 
 /// How many corrupt files are remembered.
 const MOST_CORRUPT: NonZeroUsize = NonZeroUsize::MIN.saturating_add(255);
+
+/// An entry in the cache, with the path it was last loaded through, and its size
+/// by now.
+type Place<T> = (Arc<Entry<T>>, PathBuf, u64);
 
 impl<T> Default for Cache<T> {
     fn default() -> Self {
@@ -65,7 +70,7 @@ impl<T> Default for Cache<T> {
 impl<T> Cache<T> {
     /// The entry of a file, which becomes the most recently used.
     pub fn get(&mut self, key: FileKey) -> Option<Arc<Entry<T>>> {
-        self.entries.get(&key).map(|(entry, _)| Arc::clone(entry))
+        self.entries.get(&key).map(|(entry, ..)| Arc::clone(entry))
     }
 
     /// Adds an entry, loaded through `path`, and keeps within the limits. What
@@ -85,28 +90,51 @@ impl<T> Cache<T> {
         }
         self.bytes += entry.size;
         self.paths.insert(path.to_path_buf(), key);
-        self.entries.put(key, (entry, path.to_path_buf()));
+        let size = entry.size;
+        self.entries.put(key, (entry, path.to_path_buf(), size));
         evicted.extend(self.shrink(max_entries, max_bytes));
         evicted
+    }
+
+    /// Counts what an entry has grown by, and keeps within the limits. One that
+    /// is too large by itself goes alone.
+    pub fn grow(
+        &mut self,
+        entry: &Arc<Entry<T>>,
+        more: u64,
+        max_entries: usize,
+        max_bytes: u64,
+    ) -> Evicted<T> {
+        let key = entry.identity.key();
+        match self.entries.peek_mut(&key) {
+            Some((kept, _, size)) if Arc::ptr_eq(kept, entry) => {
+                *size += more;
+                self.bytes += more;
+                if *size > max_bytes {
+                    COUNTERS.evictions.count();
+                    return self.remove(key).into_iter().collect();
+                }
+                self.shrink(max_entries, max_bytes)
+            }
+            _ => Vec::new(),
+        }
     }
 
     /// Lets least recently used entries go until the limits hold.
     pub fn shrink(&mut self, max_entries: usize, max_bytes: u64) -> Evicted<T> {
         let mut evicted = Vec::new();
         while self.entries.len() > max_entries || self.bytes > max_bytes {
-            let Some((_, (entry, path))) = self.entries.pop_lru() else { break };
-            self.forget(&entry, &path);
+            let Some((_, place)) = self.entries.pop_lru() else { break };
             COUNTERS.evictions.count();
-            evicted.push(entry);
+            evicted.push(self.forget(place));
         }
         evicted
     }
 
     /// Lets a file's entry go.
     pub fn remove(&mut self, key: FileKey) -> Option<Arc<Entry<T>>> {
-        let (entry, path) = self.entries.pop(&key)?;
-        self.forget(&entry, &path);
-        Some(entry)
+        let place = self.entries.pop(&key)?;
+        Some(self.forget(place))
     }
 
     /// Lets the entry go that was last loaded through `path`.
@@ -118,7 +146,7 @@ impl<T> Cache<T> {
     /// Lets every document go. Which files were corrupt stays known.
     pub fn clear(&mut self) -> Evicted<T> {
         let mut evicted = Vec::with_capacity(self.entries.len());
-        while let Some((_, (entry, _))) = self.entries.pop_lru() {
+        while let Some((_, (entry, ..))) = self.entries.pop_lru() {
             evicted.push(entry);
         }
         self.entries = LruCache::unbounded();
@@ -154,16 +182,17 @@ impl<T> Cache<T> {
         self.entries.is_empty()
     }
 
-    /// Bytes of JSON text of the documents it holds.
+    /// Bytes of JSON text of the documents it holds, and what they have grown by.
     #[must_use]
     pub fn bytes(&self) -> u64 {
         self.bytes
     }
 
-    fn forget(&mut self, entry: &Entry<T>, path: &Path) {
-        self.bytes -= entry.size;
-        if self.paths.get(path) == Some(&entry.identity.key()) {
-            self.paths.remove(path);
+    fn forget(&mut self, (entry, path, size): Place<T>) -> Arc<Entry<T>> {
+        self.bytes -= size;
+        if self.paths.get(&path) == Some(&entry.identity.key()) {
+            self.paths.remove(&path);
         }
+        entry
     }
 }

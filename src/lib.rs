@@ -12,12 +12,11 @@
 //! says that the file is still the one that was read.
 
 pub mod cache;
+pub mod codec;
 pub mod error;
 pub mod settings;
 pub mod statistics;
 pub mod storage;
 
-#[cfg(feature = "python")]
-mod codec;
 #[cfg(feature = "python")]
 mod python;

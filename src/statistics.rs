@@ -37,7 +37,8 @@ macro_rules! counters {
             $($(#[$doc])* pub $name: u64,)+
             /// Documents in the cache now.
             pub cache_entries: usize,
-            /// Bytes of JSON text of the documents in the cache now.
+            /// Bytes of JSON text of the documents in the cache now, and of
+            /// what it keeps to copy them by.
             pub cache_bytes: u64,
         }
 
@@ -81,6 +82,8 @@ counters! {
     bytes_read,
     /// Saves that had to wait for another writer.
     lock_waits,
+    /// Decodings left to the standard library's `json`.
+    decode_fallbacks,
     /// Encodings left to the standard library's `json`.
     encode_fallbacks,
     /// Temporary files of dead writers that were removed.

@@ -260,7 +260,7 @@ SABOTAGES = [
     ),
     Sabotage(
         "only json's own errors are corruption",
-        "src/codec/decode.rs",
+        "src/codec/corrupt.rs",
         "if value.is_instance(standard::decode_error(py)?)? {",
         'if value.getattr("msg").is_err() {\n'
         '        return Ok(Some((String::new(), Place::after(b""))));\n    }\n'
@@ -376,8 +376,8 @@ SABOTAGES = [
     Sabotage(
         "the private copy",
         LOADING,
-        "if copy { codec::clone(document) } else { Ok(document.clone()) }",
-        "let _ = copy; Ok(document.clone())",
+        "if own { copied(py, &entry) } else { entry.document.lend(py) }",
+        "{ let _ = (own, copied); entry.document.lend(py) }",
         "pytest tests/test_cache.py",
     ),
     Sabotage(
@@ -561,6 +561,62 @@ SABOTAGES = [
         'fs::fsync(&file).map_err(|errno| failed("fsync of .oasis_data/journal", errno))?;',
         "",
         "pytest tests/torture/test_power_cuts.py -k renames_of_a_batch",
+    ),
+    Sabotage(
+        "no collection while objects are made",
+        "src/codec/decode.rs",
+        "let _held = collector::Held::new(py);",
+        "",
+        "pytest tests/test_codec.py -k falls_into",
+    ),
+    Sabotage(
+        "the collector is left as it was",
+        "src/codec/collector.rs",
+        "if self.enabled {",
+        "if true {",
+        "pytest tests/test_codec.py -k left_as_it_was",
+    ),
+    Sabotage(
+        "what the division leaves over is rounded",
+        "src/codec/parse.rs",
+        "u64::from(rest != 0)",
+        "u64::from(rest > divisor)",
+        "pytest tests/test_codec.py -k a_million",
+    ),
+    Sabotage(
+        "the depth of what is parsed",
+        "src/codec/parse.rs",
+        "if self.depth == MAX_DEPTH {",
+        "if self.depth == usize::MAX {",
+        "cargo parse::gives_up",
+    ),
+    Sabotage(
+        "names are told apart to their ends",
+        "src/codec/names.rs",
+        "(one[0] ^ other[0]) | (one[1] ^ other[1]) | (one[2] ^ other[2]) == 0",
+        "(one[0] ^ other[0]) | (one[1] ^ other[1]) == 0",
+        "pytest tests/test_codec.py -k names_that",
+    ),
+    Sabotage(
+        "a decimal is written only if it is exact",
+        "src/codec/number.rs",
+        "&& hundredths as f64 / 100.0 == magnitude",
+        "",
+        "pytest tests/test_codec.py -k two_million",
+    ),
+    Sabotage(
+        "a shortened document is not written past its end",
+        "src/codec/clone.rs",
+        "&& *index < list.len()",
+        "",
+        "pytest tests/test_codec.py -k lent_and_changed",
+    ),
+    Sabotage(
+        "what copies take counts towards the limit",
+        LOADING,
+        "if grown > 0 {",
+        "if grown > usize::MAX - 1 {",
+        "pytest tests/test_codec.py -k counts_towards",
     ),
 ]
 

@@ -8,10 +8,13 @@ from oasis_data.file_operations import FilePath, Settings, Statistics
 __all__ = [
     "MISSING",
     "Edit",
+    "Text",
     "__version__",
     "clear",
     "configure",
+    "decode",
     "delete",
+    "encode",
     "invalidate",
     "is_cached",
     "list_backups",
@@ -37,6 +40,19 @@ class Edit:
     ) -> list[str]: ...
     def close(self) -> None: ...
 
+@final
+class Text:
+    def __bytes__(self) -> bytes: ...
+    def __len__(self) -> int: ...
+
+def encode(
+    data: Any,
+    indent: int | str | None = None,
+    *,
+    allow_nan: bool = False,
+    default: Callable[[Any], Any] | None = None,
+) -> Text: ...
+def decode(text: bytes, /, *, copied: bool = False) -> Any: ...
 def save(
     path: FilePath,
     data: Any,

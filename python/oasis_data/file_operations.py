@@ -85,6 +85,7 @@ class Statistics(TypedDict):
     bytes_written: int
     bytes_read: int
     lock_waits: int
+    decode_fallbacks: int
     encode_fallbacks: int
     leftovers_swept: int
     recoveries: int
@@ -573,8 +574,9 @@ def configure(
     """Changes process-wide settings; without arguments only tells them.
 
     Args:
-        cache_bytes: Bytes of JSON text whose documents the cache holds (at
-            first 134217728). The objects take a few times that.
+        cache_bytes: Bytes of JSON text whose documents the cache holds, and of
+            what it keeps to copy them by (at first 134217728). The objects of
+            those that are loaded again take a few times that.
         cache_entries: Documents it holds, each with one file descriptor (256).
         backups_kept: Backups of each file (10); 0 makes none.
         backups_max_age: Seconds after which a save removes one, but for the
@@ -609,7 +611,10 @@ def stats() -> Statistics:
 
     Returns:
         Counts by name; `cache_entries` and `cache_bytes` are what the cache
-        holds now.
+        holds now. `decode_fallbacks` and `encode_fallbacks` count what was left
+        to the standard library's `json`, which is slower: NaN and infinities,
+        lone surrogates, subclasses, names that are no strings, texts that are
+        not UTF-8 or no JSON, `sort_keys`, `ensure_ascii`, great depth.
     """
     return _native.stats()
 

@@ -1,44 +1,106 @@
-//! A private copy of a decoded document: its dictionaries and lists anew, the
+//! Private copies of a decoded document: its dictionaries and lists anew, the
 //! strings and numbers in them shared, since nobody can change those.
 
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 
-/// Copies `document`, however deep, without recursion.
-pub(crate) fn clone<'py>(document: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-    let Some(copy) = shallow(document)? else { return Ok(document.clone()) };
-    let mut open = vec![copy.clone()];
-    while let Some(container) = open.pop() {
-        // Each container is a whole copy already; only the containers in it
-        // are still shared and are replaced one by one.
-        if let Ok(dict) = container.cast::<PyDict>() {
-            // Setting the value of a key that is there leaves the iteration
-            // whole, and nobody else has this dictionary yet.
-            for (key, child) in dict.iter() {
-                if let Some(child) = shallow(&child)? {
-                    dict.set_item(key, &child)?;
-                    open.push(child);
-                }
-            }
-        } else if let Ok(list) = container.cast::<PyList>() {
-            for index in 0..list.len() {
-                if let Some(child) = shallow(&list.get_item(index)?)? {
-                    list.set_item(index, &child)?;
-                    open.push(child);
-                }
-            }
-        }
-    }
-    Ok(copy)
+use super::{collector, objects};
+
+/// How to copy a document: its containers, each behind the one that it is in.
+/// A container is copied whole, and then only those in it are replaced; nothing
+/// has to be looked at to find them.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    document: Py<PyAny>,
+    steps: Vec<Step>,
+    parents: usize,
 }
 
-/// One level of copy for what can be changed, or `None` for the rest.
-fn shallow<'py>(value: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
-    if let Ok(dict) = value.cast_exact::<PyDict>() {
-        Ok(Some(dict.copy()?.into_any()))
-    } else if let Ok(list) = value.cast_exact::<PyList>() {
-        Ok(Some(list.get_slice(0, list.len()).into_any()))
-    } else {
-        Ok(None)
+/// The copy of one container.
+#[derive(Debug)]
+struct Step {
+    container: Py<PyAny>,
+    place: Place,
+    /// The place is in this one of the copies that have others in them, counted
+    /// in the order of the steps.
+    parent: usize,
+    is_parent: bool,
+}
+
+#[derive(Debug)]
+enum Place {
+    Document,
+    Name(Py<PyAny>),
+    Index(usize),
+}
+
+impl Plan {
+    /// Finds the way through `document`, however deep, without recursion.
+    pub(crate) fn of(document: &Bound<'_, PyAny>) -> Self {
+        let mut steps = Vec::new();
+        let mut open = vec![(document.clone(), Place::Document, 0)];
+        let mut parents = 0;
+        while let Some((container, place, parent)) = open.pop() {
+            let before = open.len();
+            if let Ok(dict) = container.cast_exact::<PyDict>() {
+                for (name, child) in dict.iter().filter(|(_, child)| is_container(child)) {
+                    open.push((child, Place::Name(name.unbind()), parents));
+                }
+            } else if let Ok(list) = container.cast_exact::<PyList>() {
+                for (index, child) in
+                    list.iter().enumerate().filter(|(_, child)| is_container(child))
+                {
+                    open.push((child, Place::Index(index), parents));
+                }
+            } else {
+                // The document itself, and nothing in it to change.
+                break;
+            }
+            let is_parent = open.len() > before;
+            // In the order of the text, in which they lie in memory.
+            open[before..].reverse();
+            parents += usize::from(is_parent);
+            steps.push(Step { container: container.unbind(), place, parent, is_parent });
+        }
+        Self { document: document.clone().unbind(), steps, parents }
     }
+
+    /// Bytes that it takes, beside the document.
+    pub(crate) fn size(&self) -> usize {
+        self.steps.len() * size_of::<Step>()
+    }
+
+    /// A copy of the document.
+    pub(crate) fn copy<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let _held = collector::Held::new(py);
+        let mut copied = self.document.bind(py).clone();
+        let mut parents: Vec<Bound<'py, PyAny>> = Vec::with_capacity(self.parents);
+        for step in &self.steps {
+            let copy = objects::copy_of(step.container.bind(py))?;
+            match &step.place {
+                Place::Document => copied = copy.clone(),
+                Place::Name(name) => {
+                    if let Ok(dict) = parents[step.parent].cast_exact::<PyDict>() {
+                        dict.set_item(name, &copy)?;
+                    }
+                }
+                Place::Index(index) => {
+                    if let Ok(list) = parents[step.parent].cast_exact::<PyList>()
+                        // Unless somebody has shortened what was only lent.
+                        && *index < list.len()
+                    {
+                        list.set_item(*index, &copy)?;
+                    }
+                }
+            }
+            if step.is_parent {
+                parents.push(copy);
+            }
+        }
+        Ok(copied)
+    }
+}
+
+fn is_container(value: &Bound<'_, PyAny>) -> bool {
+    value.is_exact_instance_of::<PyDict>() || value.is_exact_instance_of::<PyList>()
 }

@@ -2,19 +2,26 @@
 //! floats, booleans and None are written here; anything else sends the whole
 //! document to `json`, which also makes the error if there is one to make.
 
-use std::io::{self, Write};
+use std::borrow::Cow;
 
 use pyo3::exceptions::{PyException, PyMemoryError};
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
+use pyo3::types::{PyDict, PyInt, PyList, PyString, PyStringData, PyTuple};
 
-use super::buffer::Buffer;
-use super::fault;
+use super::buffer::{Buffer, LINE, OutOfMemory};
+use super::objects::{self, Still, Value};
 use super::standard::{self, EncodeOptions};
+use super::{escape, fault, number};
 use crate::statistics::COUNTERS;
 
 /// Deeper documents are left to `json`, which knows the interpreter's limit.
 const MAX_DEPTH: usize = 200;
+
+/// Bytes of one level of indentation up to which it is written here.
+const MAX_INDENT: usize = 1024;
+
+/// Bits of an integer up to which Python is asked for its text here.
+const LARGEST_BITS: u32 = 2048;
 
 /// Why an object has no JSON text.
 pub(crate) enum EncodeError {
@@ -48,163 +55,225 @@ pub(crate) fn encode<'py>(
     Ok(out.into_bytes())
 }
 
-enum Stop {
+/// Why the writer here gives up.
+pub(super) enum Stop {
+    /// Something that is left to `json`.
     NotCovered,
     OutOfMemory,
 }
 
-impl From<io::Error> for Stop {
-    fn from(_: io::Error) -> Self {
-        // A buffer has no other error.
+impl From<OutOfMemory> for Stop {
+    fn from(_: OutOfMemory) -> Self {
         Self::OutOfMemory
     }
 }
 
-struct Writer {
+struct Writer<'a> {
+    still: Still<'a>,
     out: Buffer,
+    /// What stands between two values: a comma, and then either a space or a
+    /// line break and indentation, for deeper containers than the innermost.
+    separator: Vec<u8>,
+    /// Bytes of it for the innermost container.
+    width: usize,
     /// One level of indentation; `None` writes everything on one line.
-    indent: Option<String>,
-    /// The containers around the value being written. A container inside
-    /// itself is left to `json`, which reports it.
-    around: Vec<*mut pyo3::ffi::PyObject>,
+    indent: Option<Cow<'a, str>>,
 }
 
-/// No Python code runs in here, so the containers cannot change while they are
-/// walked: only exact built-in types are touched, and nothing is made that the
-/// garbage collector tracks and could start it (an exception, say).
-fn write<'py>(value: &Bound<'py, PyAny>, options: &EncodeOptions<'py>) -> Result<Vec<u8>, Stop> {
+/// The containers around a value, innermost first. A container inside itself is
+/// left to `json`, which reports it.
+struct Around<'a> {
+    container: &'a Bound<'a, PyAny>,
+    outer: Option<&'a Around<'a>>,
+    depth: usize,
+}
+
+impl<'a> Around<'a> {
+    fn enter(container: &'a Bound<'a, PyAny>, outer: Option<&'a Self>) -> Result<Self, Stop> {
+        let depth = outer.map_or(1, |outer| outer.depth + 1);
+        let mut around = outer;
+        while let Some(each) = around {
+            if each.container.is(container) {
+                return Err(Stop::NotCovered);
+            }
+            around = each.outer;
+        }
+        if depth > MAX_DEPTH { Err(Stop::NotCovered) } else { Ok(Self { container, outer, depth }) }
+    }
+}
+
+fn write(value: &Bound<'_, PyAny>, options: &EncodeOptions<'_>) -> Result<Vec<u8>, Stop> {
     // Neither is worth a second way of its own here.
     if options.ensure_ascii || options.sort_keys {
         return Err(Stop::NotCovered);
     }
+    let indent = options.indent.as_ref().map(indentation).transpose()?;
+    let separator = if indent.is_some() { b",\n" } else { b", " };
+    let mut padded = Vec::with_capacity(4 * LINE);
+    padded.extend_from_slice(separator);
+    padded.resize(separator.len() + LINE, b' ');
     let mut writer = Writer {
+        // SAFETY: the lock is held throughout. Only exact built-in types are
+        // touched, and nothing is made that the garbage collector tracks and
+        // could start it (an exception, say).
+        #[allow(unsafe_code, reason = "a promise about all that the writer does")]
+        still: unsafe { Still::promised() },
         out: Buffer::default(),
-        indent: options.indent.as_ref().map(indentation).transpose()?,
-        around: Vec::new(),
+        separator: padded,
+        width: separator.len(),
+        indent,
     };
-    writer.value(value)?;
+    writer.value(value.as_borrowed(), None)?;
     Ok(writer.out.into_bytes())
 }
 
-fn indentation(indent: &Bound<'_, PyAny>) -> Result<String, Stop> {
+fn indentation<'a>(indent: &'a Bound<'_, PyAny>) -> Result<Cow<'a, str>, Stop> {
     if let Ok(text) = indent.cast_exact::<PyString>() {
-        return text.to_str().map(str::to_owned).map_err(|_| Stop::NotCovered);
+        let text = text.to_str().map_err(|_| Stop::NotCovered)?;
+        return if text.len() <= MAX_INDENT { Ok(text.into()) } else { Err(Stop::NotCovered) };
     }
-    match indent.extract::<i64>() {
-        Ok(width @ ..=1024) => Ok(" ".repeat(usize::try_from(width).unwrap_or(0))),
+    match indent.extract::<i64>().map(|width| usize::try_from(width).unwrap_or(0)) {
+        Ok(2) => Ok("  ".into()),
+        Ok(width @ ..=MAX_INDENT) => Ok(" ".repeat(width).into()),
         _ => Err(Stop::NotCovered),
     }
 }
 
-impl Writer {
-    fn value(&mut self, value: &Bound<'_, PyAny>) -> Result<(), Stop> {
-        if let Ok(text) = value.cast_exact::<PyString>() {
-            self.string(text)
-        } else if let Ok(dict) = value.cast_exact::<PyDict>() {
-            self.dict(dict)
-        } else if let Ok(list) = value.cast_exact::<PyList>() {
-            self.items(value, list.iter())
-        } else if let Ok(tuple) = value.cast_exact::<PyTuple>() {
-            self.items(value, tuple.iter())
-        } else if let Ok(float) = value.cast_exact::<PyFloat>() {
-            if !float.value().is_finite() {
-                return Err(Stop::NotCovered);
-            }
-            self.representation(value)
-        } else if value.is_none() {
-            self.raw(b"null")
-        } else if let Ok(truth) = value.cast_exact::<PyBool>() {
-            self.raw(if truth.is_true() { b"true" } else { b"false" })
-        } else if value.is_exact_instance_of::<PyInt>() {
-            self.representation(value)
-        } else {
-            Err(Stop::NotCovered)
+impl<'a> Writer<'a> {
+    #[inline(always)]
+    fn value(
+        &mut self,
+        value: Borrowed<'a, '_, PyAny>,
+        around: Option<&Around<'_>>,
+    ) -> Result<(), Stop> {
+        match Value::of(value) {
+            Value::Text(text) => self.string(text),
+            Value::Float(number) if number.is_finite() => Ok(number::float(number, &mut self.out)?),
+            Value::Integer(integer) => match objects::small_integer(integer) {
+                Some(number) => Ok(number::integer(number, &mut self.out)?),
+                None => self.large_integer(integer),
+            },
+            Value::Dict(dict) => self.dict(dict, around),
+            Value::List(list) => self.list(list, around),
+            Value::Null => Ok(self.out.raw(b"null")?),
+            Value::Truth(true) => Ok(self.out.raw(b"true")?),
+            Value::Truth(false) => Ok(self.out.raw(b"false")?),
+            Value::Tuple(tuple) => self.tuple(tuple, around),
+            Value::Float(_) | Value::Other => Err(Stop::NotCovered),
         }
     }
 
-    fn dict(&mut self, dict: &Bound<'_, PyDict>) -> Result<(), Stop> {
+    fn dict(
+        &mut self,
+        dict: Borrowed<'a, '_, PyDict>,
+        around: Option<&Around<'_>>,
+    ) -> Result<(), Stop> {
         if dict.is_empty() {
-            return self.raw(b"{}");
+            return Ok(self.out.raw(b"{}")?);
         }
-        self.enter(dict)?;
-        self.raw(b"{")?;
+        let around = Around::enter(&dict, around)?;
+        self.enter(b"{")?;
         let mut first = true;
-        for (key, value) in dict.iter() {
-            let key = key.cast_exact::<PyString>().map_err(|_| Stop::NotCovered)?;
+        for (key, value) in self.still.pairs(dict) {
+            let Value::Text(key) = Value::of(key) else { return Err(Stop::NotCovered) };
             self.separate(&mut first)?;
             self.string(key)?;
-            self.raw(b": ")?;
-            self.value(&value)?;
+            self.out.raw(b": ")?;
+            self.value(value, Some(&around))?;
         }
-        self.leave()?;
-        self.raw(b"}")
+        self.leave(b"}")
     }
 
+    fn list(
+        &mut self,
+        list: Borrowed<'a, '_, PyList>,
+        around: Option<&Around<'_>>,
+    ) -> Result<(), Stop> {
+        self.items(&list, self.still.items(list), around)
+    }
+
+    fn tuple(
+        &mut self,
+        tuple: Borrowed<'a, '_, PyTuple>,
+        around: Option<&Around<'_>>,
+    ) -> Result<(), Stop> {
+        self.items(&tuple, self.still.parts(tuple), around)
+    }
+
+    #[inline(always)]
     fn items<'py>(
         &mut self,
         container: &Bound<'py, PyAny>,
-        items: impl ExactSizeIterator<Item = Bound<'py, PyAny>>,
+        items: impl ExactSizeIterator<Item = Borrowed<'a, 'py, PyAny>>,
+        around: Option<&Around<'_>>,
     ) -> Result<(), Stop> {
         if items.len() == 0 {
-            return self.raw(b"[]");
+            return Ok(self.out.raw(b"[]")?);
         }
-        self.enter(container)?;
-        self.raw(b"[")?;
+        let around = Around::enter(container, around)?;
+        self.enter(b"[")?;
         let mut first = true;
         for item in items {
             self.separate(&mut first)?;
-            self.value(&item)?;
+            self.value(item, Some(&around))?;
         }
-        self.leave()?;
-        self.raw(b"]")
+        self.leave(b"]")
     }
 
-    fn enter(&mut self, container: &Bound<'_, PyAny>) -> Result<(), Stop> {
-        if self.around.len() == MAX_DEPTH || self.around.contains(&container.as_ptr()) {
+    fn enter(&mut self, bracket: &[u8]) -> Result<(), Stop> {
+        if let Some(indent) = &self.indent {
+            let width = self.width + indent.len();
+            if self.separator.len() < width + LINE {
+                self.separator.truncate(self.width);
+                self.separator.extend_from_slice(indent.as_bytes());
+                self.separator.resize(width + LINE, b' ');
+            }
+            self.width = width;
+        }
+        Ok(self.out.raw(bracket)?)
+    }
+
+    fn leave(&mut self, bracket: &[u8]) -> Result<(), Stop> {
+        if let Some(indent) = &self.indent {
+            self.width -= indent.len();
+            self.out.line(&self.separator[1..], self.width - 1)?;
+        }
+        Ok(self.out.raw(bracket)?)
+    }
+
+    /// Between two values; in front of the first there is no comma.
+    #[inline(always)]
+    fn separate(&mut self, first: &mut bool) -> Result<(), Stop> {
+        let before_first = if self.indent.is_some() { 1 } else { 2 };
+        let from = if std::mem::take(first) { before_first } else { 0 };
+        Ok(self.out.line(&self.separator[from..], self.width - from)?)
+    }
+
+    #[inline(always)]
+    fn string(&mut self, text: Borrowed<'a, '_, PyString>) -> Result<(), Stop> {
+        if let Some(text) = objects::ascii_of(text) {
+            return escape::latin1(text, &mut self.out);
+        }
+        match objects::characters(text)? {
+            PyStringData::Ucs1(text) => escape::latin1(text, &mut self.out),
+            PyStringData::Ucs2(text) => escape::wide(text, &mut self.out),
+            PyStringData::Ucs4(text) => escape::wide(text, &mut self.out),
+        }
+    }
+
+    /// Python's own text of an integer beyond 64 bits, if it is short enough
+    /// that making it neither fails (`sys.set_int_max_str_digits`) nor runs
+    /// Python code, as some versions do.
+    #[cold]
+    fn large_integer(&mut self, integer: Borrowed<'a, '_, PyInt>) -> Result<(), Stop> {
+        let beyond = integer.rshift(LARGEST_BITS).map_err(|_| Stop::NotCovered)?;
+        let Value::Integer(beyond) = Value::of(beyond.as_borrowed()) else {
+            return Err(Stop::NotCovered);
+        };
+        if !matches!(objects::small_integer(beyond), Some(-1 | 0)) {
             return Err(Stop::NotCovered);
         }
-        self.around.push(container.as_ptr());
-        Ok(())
-    }
-
-    fn leave(&mut self) -> Result<(), Stop> {
-        self.around.pop();
-        self.new_line()
-    }
-
-    fn separate(&mut self, first: &mut bool) -> Result<(), Stop> {
-        if !std::mem::take(first) {
-            self.raw(if self.indent.is_some() { b"," } else { b", " })?;
-        }
-        self.new_line()
-    }
-
-    fn new_line(&mut self) -> Result<(), Stop> {
-        let Some(indent) = &self.indent else { return Ok(()) };
-        self.out.write_all(b"\n")?;
-        for _ in &self.around {
-            self.out.write_all(indent.as_bytes())?;
-        }
-        Ok(())
-    }
-
-    fn string(&mut self, text: &Bound<'_, PyString>) -> Result<(), Stop> {
-        // Lone surrogates have no UTF-8.
-        let text = text.to_str().map_err(|_| Stop::NotCovered)?;
-        // serde_json escapes as json does with ensure_ascii=False: quotes,
-        // backslashes and control characters, the rest as it is.
-        Ok(serde_json::to_writer(&mut self.out, text).map_err(io::Error::from)?)
-    }
-
-    /// Python's own text of a number: the shortest digits for a float, in the
-    /// notation that only Python chooses.
-    fn representation(&mut self, number: &Bound<'_, PyAny>) -> Result<(), Stop> {
-        // An integer with too many digits has none (sys.set_int_max_str_digits).
-        let text = number.repr().map_err(|_| Stop::NotCovered)?;
-        self.raw(text.to_str().map_err(|_| Stop::NotCovered)?.as_bytes())
-    }
-
-    fn raw(&mut self, bytes: &[u8]) -> Result<(), Stop> {
-        Ok(self.out.write_all(bytes)?)
+        let text = integer.repr().map_err(|_| Stop::NotCovered)?;
+        Ok(self.out.raw(text.to_str().map_err(|_| Stop::NotCovered)?.as_bytes())?)
     }
 }

@@ -3,14 +3,41 @@
 //! The text is byte for byte that of the standard library's `json`, because
 //! whatever the encoder here does not cover is left to `json` itself.
 
+#![allow(clippy::inline_always, reason = "a tenth of the time of a read")]
+
+pub mod parse;
+mod scan;
+
+#[cfg(feature = "python")]
 mod buffer;
+#[cfg(feature = "python")]
 mod clone;
+#[cfg(feature = "python")]
+mod collector;
+#[cfg(feature = "python")]
+mod corrupt;
+#[cfg(feature = "python")]
 mod decode;
+#[cfg(feature = "python")]
 mod encode;
+#[cfg(feature = "python")]
+mod escape;
+#[cfg(feature = "python")]
 mod fault;
+#[cfg(feature = "python")]
+mod names;
+#[cfg(feature = "python")]
+mod number;
+#[cfg(feature = "python")]
+mod objects;
+#[cfg(feature = "python")]
 mod standard;
 
-pub(crate) use clone::clone;
-pub(crate) use decode::{DecodeError, decode};
-pub(crate) use encode::{EncodeError, encode};
-pub(crate) use standard::EncodeOptions;
+#[cfg(feature = "python")]
+pub(crate) use self::{
+    clone::Plan,
+    corrupt::DecodeError,
+    decode::decode,
+    encode::{EncodeError, encode},
+    standard::EncodeOptions,
+};

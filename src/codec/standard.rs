@@ -1,8 +1,6 @@
 //! The standard library's `json`: what parity is measured by, and what does
 //! the work wherever the codec does not.
 
-use std::io::Write;
-
 use pyo3::exceptions::PyMemoryError;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -33,7 +31,7 @@ pub(crate) fn dump<'py>(
     for piece in encoder.call_method1("iterencode", (value,))?.try_iter()? {
         let piece = piece?.cast_into::<PyString>()?;
         // Lone surrogates have no UTF-8: the error that says so.
-        out.write_all(piece.to_str()?.as_bytes()).map_err(|_| PyMemoryError::new_err(()))?;
+        out.raw(piece.to_str()?.as_bytes()).map_err(|_| PyMemoryError::new_err(()))?;
     }
     Ok(())
 }

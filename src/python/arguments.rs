@@ -18,6 +18,13 @@ impl<'py> FromPyObject<'_, 'py> for FilePath {
 
     fn extract(path: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
         static FSPATH: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+        // The same bytes in every encoding of file names.
+        if let Ok(text) = path.cast::<PyString>()
+            && let Ok(ascii) = text.to_str()
+            && ascii.is_ascii()
+        {
+            return Ok(Self(ascii.into()));
+        }
         let spelt = if path.is_instance_of::<PyString>() || path.is_instance_of::<PyBytes>() {
             path.to_owned()
         } else {

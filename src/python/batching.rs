@@ -1,15 +1,13 @@
 //! Several files at once: saved as one, loaded as one.
 
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use pyo3::prelude::*;
 
 use super::arguments::{self, FilePath};
-use super::documents::Document;
-use super::loading::{entry, failed, fresh, lent};
+use super::loading::{Loaded, failed, fresh, loaded};
 use super::raise::Operation;
 use super::saving::{encoded, options, saved, waiting};
 use crate::codec::EncodeOptions;
@@ -87,7 +85,7 @@ pub(super) fn load_many(
     let mut through_cache = true;
     loop {
         let before = identities(py, &paths)?;
-        let loaded = load_each(py, &paths, through_cache)?;
+        let read = load_each(py, &paths, copy, through_cache)?;
         // In this order: a batch that began to rename after this shows in the
         // identities, and one that began before it still has its journal.
         let pending = py.detach(|| paths.iter().map(|path| (recovery::pending(path), path)).max());
@@ -96,9 +94,9 @@ pub(super) fn load_many(
         let after = identities(py, &paths)?;
         let settled = match pending {
             Pending::No => {
-                let read = loaded.iter().zip(&before);
-                read.into_iter().all(|(loaded, before)| {
-                    loaded.as_ref().map_or(true, |entry| Some(entry.identity) == *before)
+                let read = read.iter().zip(&before);
+                read.into_iter().all(|(read, before)| {
+                    read.as_ref().map_or(true, |loaded| Some(loaded.identity) == *before)
                 })
             }
             // Nobody who may write has met it yet: each read tells what the
@@ -107,13 +105,11 @@ pub(super) fn load_many(
             Pending::Live => false,
         };
         if settled && before == after {
-            return loaded
-                .into_iter()
-                .map(|loaded| match loaded {
-                    Ok(entry) => lent(py, &entry, copy),
-                    Err(error) => Ok(error.into_value(py).into_bound(py).into_any()),
-                })
-                .collect();
+            let answers = read.into_iter().map(|read| match read {
+                Ok(loaded) => loaded.document,
+                Err(error) => error.into_value(py).into_bound(py).into_any(),
+            });
+            return Ok(answers.collect());
         }
         through_cache = pending != Pending::Stuck;
         if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
@@ -139,23 +135,24 @@ fn identities(py: Python<'_>, paths: &[PathBuf]) -> PyResult<Vec<Option<Identity
 }
 
 /// Loads each file; what is wrong with a document itself is part of the answer.
-fn load_each(
-    py: Python<'_>,
+fn load_each<'py>(
+    py: Python<'py>,
     paths: &[PathBuf],
+    own: bool,
     through_cache: bool,
-) -> PyResult<Vec<PyResult<Arc<Document>>>> {
-    let load = |path: &Path| if through_cache { entry(py, path) } else { fresh(py, path) };
+) -> PyResult<Vec<PyResult<Loaded<'py>>>> {
+    let load = if through_cache { loaded } else { fresh };
     let errors = py.import("oasis_data.error_handling")?;
     let answers = (errors.getattr("DataFileNotFoundError")?, errors.getattr("CorruptFileError")?);
-    let mut loaded = Vec::with_capacity(paths.len());
+    let mut read = Vec::with_capacity(paths.len());
     for path in paths {
-        let document = load(path);
+        let document = load(py, path, own);
         if let Err(error) = &document
             && !error.matches(py, &answers)?
         {
             return Err(error.clone_ref(py));
         }
-        loaded.push(document);
+        read.push(document);
     }
-    Ok(loaded)
+    Ok(read)
 }

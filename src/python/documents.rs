@@ -6,20 +6,86 @@ use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
 
 use crate::cache::{Cache, Entry, Evicted};
+use crate::codec::{self, DecodeError, Plan};
 use crate::settings;
 use crate::storage::identity::FileKey;
 
-/// A decoded document, as it is kept and lent.
-pub(super) type Document = Entry<Py<PyAny>>;
+/// A document as it is kept.
+pub(super) struct Content {
+    state: Mutex<State>,
+    plan: PyOnceLock<Plan>,
+}
+
+/// Text until the document is asked for again: one that is loaded once must not
+/// pay for copies of it.
+enum State {
+    Text(Arc<Vec<u8>>),
+    Document(Py<PyAny>),
+}
+
+/// A document in the cache.
+pub(super) type Document = Entry<Arc<Content>>;
+
+type Documents = Cache<Arc<Content>>;
 
 // Swappable, so that a forked child can turn away from a cache that some other
 // thread of its parent was changing at that moment.
-static DOCUMENTS: LazyLock<ArcSwap<Mutex<Cache<Py<PyAny>>>>> = LazyLock::new(ArcSwap::default);
+static DOCUMENTS: LazyLock<ArcSwap<Mutex<Documents>>> = LazyLock::new(ArcSwap::default);
+
+impl Content {
+    /// To be decoded when it is asked for.
+    pub(super) fn text(text: Arc<Vec<u8>>) -> Self {
+        Self { state: State::Text(text).into(), plan: PyOnceLock::new() }
+    }
+
+    /// To be lent, and copied.
+    pub(super) fn document(document: Py<PyAny>) -> Self {
+        Self { state: State::Document(document).into(), plan: PyOnceLock::new() }
+    }
+
+    /// The one object that is lent to whoever asks.
+    pub(super) fn lend<'py>(&self, py: Python<'py>) -> Result<Bound<'py, PyAny>, DecodeError> {
+        let state = || self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let text = match &*state() {
+            State::Document(document) => return Ok(document.bind(py).clone()),
+            State::Text(text) => Arc::clone(text),
+        };
+        // Not under the lock: `json` may have to do it, which runs Python code.
+        let decoded = codec::decode(py, &text)?;
+        let mut state = state();
+        if let State::Document(first) = &*state {
+            return Ok(first.bind(py).clone());
+        }
+        *state = State::Document(decoded.clone().unbind());
+        Ok(decoded)
+    }
+
+    /// A copy of the caller's own; and bytes by which this has grown.
+    pub(super) fn copy<'py>(
+        &self,
+        py: Python<'py>,
+    ) -> Result<(Bound<'py, PyAny>, usize), DecodeError> {
+        let (plan, grown) = if let Some(plan) = self.plan.get(py) {
+            (plan, 0)
+        } else {
+            let plan = Plan::of(&self.lend(py)?);
+            let grown = plan.size();
+            (self.plan.get_or_init(py, || plan), grown)
+        };
+        Ok((plan.copy(py).map_err(DecodeError::Other)?, grown))
+    }
+
+    /// Bytes that it takes beside the document.
+    pub(super) fn grown(&self, py: Python<'_>) -> usize {
+        self.plan.get(py).map_or(0, Plan::size)
+    }
+}
 
 /// Uses the cache. What it evicts is returned, to be dropped without its lock.
-pub(super) fn with_cache<R>(f: impl FnOnce(&mut Cache<Py<PyAny>>) -> R) -> R {
+pub(super) fn with_cache<R>(f: impl FnOnce(&mut Documents) -> R) -> R {
     let documents = DOCUMENTS.load();
     // Short, and never while waiting for the interpreter: safe to take with
     // the interpreter's lock held.
@@ -37,6 +103,15 @@ pub(super) fn keep(path: &Path, entry: &Arc<Document>) {
     let settings = settings::current();
     let evicted: Evicted<_> = with_cache(|cache| {
         cache.insert(path, Arc::clone(entry), settings.cache_entries, settings.cache_bytes)
+    });
+    drop(evicted);
+}
+
+/// Counts what a cached document has grown by.
+pub(super) fn grow(entry: &Arc<Document>, more: usize) {
+    let settings = settings::current();
+    let evicted: Evicted<_> = with_cache(|cache| {
+        cache.grow(entry, more as u64, settings.cache_entries, settings.cache_bytes)
     });
     drop(evicted);
 }

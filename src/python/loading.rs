@@ -7,11 +7,12 @@ use pyo3::prelude::*;
 use rustix::io::Errno;
 
 use super::arguments::FilePath;
-use super::documents::{Document, find, forget, keep, with_cache};
+use super::documents::{Content, Document, find, forget, grow, keep, with_cache};
 use super::raise::{Operation, decode_error, storage_error};
 use crate::codec::{self, DecodeError};
 use crate::error::{Error, Result};
 use crate::statistics::COUNTERS;
+use crate::storage::identity::Identity;
 use crate::storage::recovery;
 use crate::storage::snapshot::{self, Snapshot};
 
@@ -20,35 +21,39 @@ use crate::storage::snapshot::{self, Snapshot};
 #[pyfunction]
 pub(super) fn load(py: Python<'_>, path: FilePath, copy: bool) -> PyResult<Bound<'_, PyAny>> {
     let FilePath(path) = path;
-    lent(py, &*entry(py, &path)?, copy)
+    let loaded = loaded(py, &path, copy)?;
+    Ok(loaded.document)
 }
 
-/// The document of the file as it is now, from the cache or not.
-pub(super) fn entry(py: Python<'_>, path: &Path) -> PyResult<Arc<Document>> {
+/// A document, and the file that it was read from.
+pub(super) struct Loaded<'py> {
+    pub(super) document: Bound<'py, PyAny>,
+    pub(super) identity: Identity,
+}
+
+/// The document of the file as it is now, from the cache or not: the caller's
+/// own, or lent by the cache.
+pub(super) fn loaded<'py>(py: Python<'py>, path: &Path, own: bool) -> PyResult<Loaded<'py>> {
     match cached(py, path)? {
         Found::Fresh(entry) => {
             COUNTERS.hits.count();
-            Ok(entry)
+            let identity = entry.identity;
+            let document = if own { copied(py, &entry) } else { entry.document.lend(py) };
+            let document = document.map_err(|error| {
+                forget(path, Some(identity.key()));
+                decode_error(py, path, error, entry.size == 0)
+            })?;
+            Ok(Loaded { document, identity })
         }
-        Found::Reread(snapshot) => decoded(py, path, snapshot),
-        Found::Nothing => fresh(py, path),
+        Found::Reread(snapshot) => decoded(py, path, snapshot, own),
+        Found::Nothing => fresh(py, path, own),
     }
 }
 
 /// The document of the file as it is now, not from the cache.
-pub(super) fn fresh(py: Python<'_>, path: &Path) -> PyResult<Arc<Document>> {
+pub(super) fn fresh<'py>(py: Python<'py>, path: &Path, own: bool) -> PyResult<Loaded<'py>> {
     let snapshot = read(py, path)?;
-    decoded(py, path, snapshot)
-}
-
-/// The entry's document, as it is handed to a caller.
-pub(super) fn lent<'py>(
-    py: Python<'py>,
-    entry: &Document,
-    copy: bool,
-) -> PyResult<Bound<'py, PyAny>> {
-    let document = entry.document.bind(py);
-    if copy { codec::clone(document) } else { Ok(document.clone()) }
+    decoded(py, path, snapshot, own)
 }
 
 /// The document at `path` and the version of the bytes it was decoded from;
@@ -116,8 +121,10 @@ fn cached(py: Python<'_>, path: &Path) -> PyResult<Found> {
         return Ok(Found::Reread(snapshot));
     }
     if snapshot.settled && snapshot.stable {
-        let document = entry.document.clone_ref(py);
-        keep(path, &Arc::new(entry_of(snapshot, document)));
+        let content = Arc::clone(&entry.document);
+        let entry = Arc::new(entry_of(py, snapshot, Some(content)));
+        keep(path, &entry);
+        return Ok(Found::Fresh(entry));
     }
     Ok(Found::Fresh(entry))
 }
@@ -129,16 +136,16 @@ fn read(py: Python<'_>, path: &Path) -> PyResult<Snapshot> {
     Ok(snapshot)
 }
 
-fn decoded(py: Python<'_>, path: &Path, snapshot: Snapshot) -> PyResult<Arc<Document>> {
-    COUNTERS.misses.count();
-    let document = document_in(py, path, &snapshot)
-        .inspect_err(|_| forget(path, Some(snapshot.identity.key())))?;
-    let stable = snapshot.stable;
-    let entry = Arc::new(entry_of(snapshot, document.unbind()));
-    if stable {
-        keep(path, &entry);
+/// A copy of the caller's own, made in a way that the cache keeps for the next.
+fn copied<'py>(
+    py: Python<'py>,
+    entry: &Arc<Document>,
+) -> std::result::Result<Bound<'py, PyAny>, DecodeError> {
+    let (document, grown) = entry.document.copy(py)?;
+    if grown > 0 {
+        grow(entry, grown);
     }
-    Ok(entry)
+    Ok(document)
 }
 
 /// Decodes what was read, and remembers whether it is a document: a save over
@@ -154,14 +161,35 @@ pub(super) fn document_in<'py>(
     decoded.map_err(|error| decode_error(py, path, error, snapshot.bytes.is_empty()))
 }
 
-fn entry_of(snapshot: Snapshot, document: Py<PyAny>) -> Document {
+/// The document in what was read: the caller's own, or lent by the cache.
+fn decoded<'py>(
+    py: Python<'py>,
+    path: &Path,
+    snapshot: Snapshot,
+    own: bool,
+) -> PyResult<Loaded<'py>> {
+    COUNTERS.misses.count();
+    let identity = snapshot.identity;
+    let document =
+        document_in(py, path, &snapshot).inspect_err(|_| forget(path, Some(identity.key())))?;
+    if snapshot.stable {
+        let content = (!own).then(|| Arc::new(Content::document(document.clone().unbind())));
+        keep(path, &Arc::new(entry_of(py, snapshot, content)));
+    }
+    Ok(Loaded { document, identity })
+}
+
+/// For the cache: with the content that there is, or else the text.
+fn entry_of(py: Python<'_>, snapshot: Snapshot, content: Option<Arc<Content>>) -> Document {
     let Snapshot { bytes, identity, settled, descriptor, .. } = snapshot;
-    let text = bytes.len() as u64;
+    let text = Arc::new(bytes);
+    let length = text.len() as u64;
+    let document = content.unwrap_or_else(|| Arc::new(Content::text(Arc::clone(&text))));
     Document {
         identity,
+        size: if settled { length } else { 2 * length } + document.grown(py) as u64,
         document,
-        size: if settled { text } else { 2 * text },
-        unsettled: (!settled).then(|| bytes.into_boxed_slice()),
+        unsettled: (!settled).then_some(text),
         descriptor,
     }
 }

@@ -4,6 +4,7 @@
 
 mod arguments;
 mod batching;
+mod coding;
 mod documents;
 mod editing;
 mod host;
@@ -22,6 +23,8 @@ mod _native {
 
     #[pymodule_export]
     use super::batching::{load_many, save_many};
+    #[pymodule_export]
+    use super::coding::{Text, decode, encode};
     #[pymodule_export]
     use super::editing::Edit;
     #[pymodule_export]

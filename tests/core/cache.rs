@@ -95,3 +95,30 @@ fn a_descriptor_is_held_until_the_entry_goes() {
     let stat = rustix::fs::fstat(&evicted[0].descriptor).unwrap();
     assert_eq!(stat.st_nlink, 0);
 }
+
+#[test]
+fn what_an_entry_has_grown_by_counts_until_it_goes() {
+    let files = Files::new();
+    let mut cache = Cache::default();
+    let [a, b] = ["a", "b"].map(|name| files.entry(name, 40));
+    let _ = cache.insert(&files.path("a"), Arc::clone(&a), 100, 100);
+    let _ = cache.insert(&files.path("b"), Arc::clone(&b), 100, 100);
+    assert!(cache.grow(&b, 20, 100, 100).is_empty());
+    assert_eq!(cache.bytes(), 100);
+
+    // Over the limit together: the other one goes.
+    let evicted = cache.grow(&b, 10, 100, 100);
+    assert_eq!((evicted.len(), cache.bytes()), (1, 70));
+    assert_eq!(evicted[0].document, a.document);
+    // One that is not there any more, or another one in its place.
+    assert!(cache.grow(&a, 1_000, 100, 100).is_empty());
+    assert!(cache.grow(&entry_of(&files.path("b"), 40), 1_000, 100, 100).is_empty());
+    assert_eq!(cache.bytes(), 70);
+
+    // Over the limit alone: it goes, and nobody else.
+    let _ = cache.insert(&files.path("a"), Arc::clone(&a), 100, 200);
+    assert_eq!(cache.grow(&b, 50, 100, 110).len(), 1);
+    assert_eq!((cache.len(), cache.bytes()), (1, 40));
+    assert!(cache.remove(a.identity.key()).is_some());
+    assert_eq!(cache.bytes(), 0);
+}

@@ -13,6 +13,7 @@ mod cache;
 mod compression;
 mod identity;
 mod locks;
+mod parse;
 mod saves;
 mod sweep;
 

@@ -1,0 +1,77 @@
+"""What is measured: the example's documents, and made ones of every shape and size."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+SAMPLES = Path(__file__).parent.parent / "examples" / "backend" / "sample_data"
+
+
+def grown(size: int, more: Callable[[int], Any]) -> list[Any]:
+    """So many parts that their JSON takes about `size` bytes."""
+    parts: list[Any] = []
+    taken = 0
+    while taken < size:
+        parts.append(more(len(parts)))
+        text = json.dumps(parts[-1], indent=2)
+        # Every line of it is indented further where it goes.
+        taken += len(text) + 4 * (text.count("\n") + 1)
+    return parts
+
+
+def schedule(size: int) -> dict[str, Any]:
+    """Daily plans in the backend's shape."""
+    source = random.Random(size)
+
+    def tank(number: int) -> dict[str, Any]:
+        share = source.random() * 250
+        content = [{"A": share}, {"C": 250 - share}]
+        return {"name": f"Tank{number}", "capacity": 250.0, "content": content}
+
+    def day(number: int) -> dict[str, Any]:
+        return {
+            "day": number + 1,
+            "processing_rates": {"1": 96.0},
+            "inventory": 1004.5 - number,
+            "inventory_by_grade": {grade: round(source.random() * 400, 2) for grade in "ABCD"},
+            "tanks": {f"Tank{number}": tank(number) for number in range(1, 5)},
+            "note": "jour férié" if number % 7 == 0 else None,
+        }
+
+    return {"daily_plans": grown(size, day)}
+
+
+def numbers(size: int) -> list[Any]:
+    """Hardly anything but floats and integers."""
+    source = random.Random(size)
+    return grown(size, lambda n: [n, source.random(), source.gauss(0, 1e6), source.getrandbits(40)])
+
+
+def strings(size: int) -> list[Any]:
+    """Hardly anything but text: with escapes, with other letters, and plain."""
+    words = ["Arab Light, heavy ends", 'a "quoted"\nline', "päivää 漢字", "x" * 120]
+    return grown(size, lambda number: f"{number} {words[number % 4]}")
+
+
+def wide(size: int) -> dict[str, Any]:
+    """One dictionary with a name of its own for everything."""
+    return {f"name {number:x}": part for number, part in enumerate(grown(size, lambda n: n * 3))}
+
+
+def samples() -> Iterator[tuple[str, Any]]:
+    """The example's documents, by name."""
+    for path in sorted(SAMPLES.rglob("*.json")):
+        yield path.stem, json.loads(path.read_bytes())
+
+
+def made(largest: int) -> Iterator[tuple[str, Any]]:
+    """Made documents up to a size, by what they are."""
+    for size in (600, 4_000, 12_000, 64_000, 1_000_000, 10_000_000):
+        if size <= largest:
+            yield f"schedule {size}", schedule(size)
+    for make in (numbers, strings, wide):
+        yield f"{make.__name__} 64000", make(64_000)
