@@ -21,6 +21,7 @@ def confirmed(question: str) -> bool:
     except click.Abort:
         if sys.stdin.isatty():
             raise KeyboardInterrupt from None
+        click.echo()  # ends the line of the question
         raise Failure(
             "there is nobody to ask, so nothing was changed\n  -> --yes does it without a question"
         ) from None

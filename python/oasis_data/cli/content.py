@@ -53,15 +53,14 @@ def parse(path: str, raw: bytes) -> Content:
     try:
         if path.endswith(".gz"):
             raw = gzip.decompress(raw)
-        # Not loads(bytes), which would take UTF-16 too, as no load does.
-        return Content(raw, json.loads(raw.decode("utf-8")), None)
+        return Content(raw, json.loads(raw), None)
     except MemoryError:
         return Content(raw, None, "too large for this machine's memory")
     except RecursionError:
         return Content(raw, None, "nested too deeply")
     except (EOFError, OSError, zlib.error) as error:
         return Content(raw, None, f"not a whole gzip file: {error}")
-    except ValueError as error:  # not JSON, not UTF-8, or an endless number
+    except ValueError as error:  # not JSON, no text, or an endless number
         return Content(raw, None, _reason(raw, error))
 
 

@@ -27,7 +27,7 @@ READER_GONE = 141
 """Exit status when nobody reads the output any more, as of a program that SIGPIPE ends."""
 
 _ADVICE = {
-    errno.ENOENT: "check the spelling; where is it? see: ls -la",
+    errno.ENOENT: "check the spelling",
     errno.ENOTDIR: "name the folder, not a file in it",
     errno.EACCES: "run this as the user of the server, or as root",
     errno.EPERM: "run this as the user of the server, or as root",

@@ -103,7 +103,8 @@ def _backups(path: str) -> dict[str, list[Backup | BackupFile]]:
     for folder in survey(path):
         for _, error in folder.unreadable:
             raise error
-        for backup in folder.backups:
+        # One that is there both plain and compressed is one.
+        for backup in {(backup.of, backup.time): backup for backup in folder.backups}.values():
             found.setdefault(backup.of, []).append(backup)
     return found
 

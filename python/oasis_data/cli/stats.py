@@ -23,6 +23,7 @@ class Holdings:
 
     files: list[File] = field(default_factory=list)
     backups: list[File] = field(default_factory=list)
+    backup_count: int = 0
     files_with_backups: int = 0
     sidecars: list[File] = field(default_factory=list)
     unreadable: list[str] = field(default_factory=list)
@@ -102,6 +103,7 @@ def _count(directory: str) -> Holdings:
     for folder in survey(directory):
         held.files += [file for file in folder.files if file.status]
         held.backups += folder.backups
+        held.backup_count += len({(backup.of, backup.time) for backup in folder.backups})
         held.files_with_backups += len({backup.of for backup in folder.backups})
         held.sidecars += _sidecar(folder.path)
         held.unreadable += [path for path, _ in folder.unreadable]
@@ -129,7 +131,7 @@ def _figures(directory: str, held: Holdings) -> dict[str, Any]:
         "directory": directory,
         "files": len(held.files),
         "file_bytes": sum(file.size for file in held.files),
-        "backups": len(held.backups),
+        "backups": held.backup_count,
         "backup_bytes": sum(backup.size for backup in held.backups),
         "disk_bytes": 512 * sum(blocks.values()),
         "free_bytes": space.f_bavail * space.f_frsize,

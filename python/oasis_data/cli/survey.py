@@ -12,7 +12,10 @@ from datetime import datetime
 SIDECAR = ".oasis_data"
 """The package's own folder beside the data files."""
 
-_BACKUP = re.compile(r"(.+)\.backup\.([0-9]{8}_[0-9]{6}_[0-9]{6})(\.gz)?", re.DOTALL)
+_BACKUP = re.compile(
+    r"(.+)\.backup\.(\d{4})(\d\d)(\d\d)_(\d\d)(\d\d)(\d\d)_(\d{6})(?:\.gz)?",
+    re.DOTALL | re.ASCII,
+)
 _TEMPORARY = re.compile(r"(.+)\.[A-Za-z0-9]{12}", re.DOTALL)
 # What editors and bare writers leave: x.json.tmp, x.json~, .x.json.swp
 _FOREIGN = re.compile(r".*(\.tmp|~|\.sw[a-p])", re.DOTALL | re.IGNORECASE)
@@ -110,7 +113,7 @@ def backup_name(name: str) -> tuple[str, datetime] | None:
     if not match:
         return None
     try:
-        return match[1], datetime.strptime(match[2], "%Y%m%d_%H%M%S_%f")
+        return match[1], datetime(*map(int, match.groups()[1:]))  # type: ignore[arg-type]
     except ValueError:  # digits that are no date
         return None
 
