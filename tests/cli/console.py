@@ -9,13 +9,16 @@ import select
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 SCRIPT = str(Path(sys.executable).with_name("oasis-data"))
 LIMIT = 60.0
 """Seconds after which a program that says nothing hangs."""
+
+AGAIN = 1.0
+"""Seconds of silence after which Ctrl-C is typed again."""
 
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
 
@@ -40,10 +43,16 @@ def environment(**changes: str) -> dict[str, str]:
     return kept | {"TERM": "xterm-256color"} | changes
 
 
+def with_script() -> dict[str, str]:
+    """The environment of an operator whose shell finds the script."""
+    path = os.pathsep.join([os.path.dirname(SCRIPT), os.environ.get("PATH", os.defpath)])
+    return environment(PATH=path)
+
+
 def run(*arguments: object, stdin: str = "", **changes: str) -> Ran:
     """Runs `oasis-data` in pipes."""
     done = subprocess.run(
-        [SCRIPT, *(os.fsencode(str(argument)) for argument in arguments)],
+        [SCRIPT, *(str(argument) for argument in arguments)],
         input=stdin,
         capture_output=True,
         text=True,
@@ -54,28 +63,35 @@ def run(*arguments: object, stdin: str = "", **changes: str) -> Ran:
     return Ran(done.returncode, done.stdout, done.stderr)
 
 
-def terminal(*arguments: object, answers: Sequence[tuple[str, str]] = (), **changes: str) -> Ran:
+Answer: TypeAlias = str | Callable[[], str]
+"""What to type, or what to do first that says what to type."""
+
+
+def terminal(*arguments: object, answers: Sequence[tuple[str, Answer]] = (), **changes: str) -> Ran:
     """Runs `oasis-data` in a terminal, and types each answer when its prompt is there.
 
-    Control characters among the answers act as they do on a keyboard.
+    Control characters among the answers act as they do on a keyboard. As at a
+    keyboard, Ctrl-C is typed again if it came a moment before the program waited.
     """
     child, descriptor = pty.fork()
     if child == 0:
         try:
-            command = [SCRIPT, *(os.fsencode(str(argument)) for argument in arguments)]
+            command = [SCRIPT, *(str(argument) for argument in arguments)]
             os.execve(SCRIPT, command, environment(**changes))
         finally:
             os._exit(127)
     waiting = list(answers)
-    shown = b""
-    asked = 0
+    shown, asked, typed = b"", 0, ""
     deadline = time.monotonic() + LIMIT
     try:
         while True:
-            left = deadline - time.monotonic()
-            if not select.select([descriptor], [], [], max(left, 0.0))[0]:
-                os.kill(child, 9)
-                raise AssertionError(f"hangs after {shown!r}")
+            if not select.select([descriptor], [], [], AGAIN)[0]:
+                if time.monotonic() > deadline:
+                    os.kill(child, 9)
+                    raise AssertionError(f"hangs after {shown!r}")
+                if typed == "\x03":
+                    os.write(descriptor, typed.encode())
+                continue
             try:
                 part = os.read(descriptor, 65536)
             except OSError:  # EIO: the program has closed its terminal
@@ -85,7 +101,9 @@ def terminal(*arguments: object, answers: Sequence[tuple[str, str]] = (), **chan
             shown += part
             if waiting and (at := shown.find(waiting[0][0].encode(), asked)) >= 0:
                 asked = at + len(waiting[0][0])
-                os.write(descriptor, waiting.pop(0)[1].encode())
+                answer = waiting.pop(0)[1]
+                typed = answer if isinstance(answer, str) else answer()
+                os.write(descriptor, typed.encode())
     finally:
         os.close(descriptor)
         _, status = os.waitpid(child, 0)

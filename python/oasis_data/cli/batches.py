@@ -45,6 +45,12 @@ class Batch:
     beside: dict[str, str] = field(default_factory=dict)
 
     @property
+    def contents(self) -> list[str]:
+        """Where the new contents of its files in this folder are."""
+        temp = os.path.join(self.folder, SIDECAR, "temp")
+        return [os.path.join(temp, temporary) for temporary in self.beside.values()]
+
+    @property
     def journal(self) -> str:
         """Where its journal is."""
         return _journal_of(self.folder)

@@ -47,6 +47,16 @@ COMMANDS = {
 """The module of each command, which has it as `command`."""
 
 
+timeout_option = click.option(
+    "--timeout",
+    metavar="SECONDS",
+    type=click.FloatRange(min=0),
+    default=10.0,
+    show_default=True,
+    help="How long to wait for a writer at work.",
+)
+
+
 class Failure(click.ClickException):
     """What kept a command from doing its work, in words for an operator."""
 

@@ -12,7 +12,7 @@ import click
 from oasis_data import Backup, DataOperationError, prune_backups
 from oasis_data.cli.ask import confirmed
 from oasis_data.cli.choice import backups_of
-from oasis_data.cli.group import ATTENTION, FAILED
+from oasis_data.cli.group import ATTENTION, FAILED, timeout_option
 from oasis_data.cli.spelling import shown
 from oasis_data.cli.survey import BackupFile, survey
 from oasis_data.cli.terminal import decimal, plural, screen
@@ -41,6 +41,7 @@ def _seconds(ctx: click.Context, param: click.Parameter, value: str | None) -> f
 )
 @click.option("--dry-run", "-n", is_flag=True, help="Only say what would go.")
 @click.option("--yes", "-y", is_flag=True, help="Do not ask.")
+@timeout_option
 @click.pass_context
 def command(
     ctx: click.Context,
@@ -49,6 +50,7 @@ def command(
     max_age: float,
     dry_run: bool,
     yes: bool,
+    timeout: float,
 ) -> None:
     """Removes old backups of FILE, or of all files in DIR and below.
 
@@ -87,7 +89,7 @@ def command(
     removed, failures = 0, 0
     for file in going:
         try:
-            removed += len(prune_backups(file, keep=kept, max_age=max_age))
+            removed += len(prune_backups(file, keep=kept, max_age=max_age, timeout=timeout))
         except DataOperationError as error:
             failures += 1
             screen(stderr=True).print(f"Not pruned: {shown(file)}: {shown(error.message)}")

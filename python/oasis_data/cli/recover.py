@@ -20,7 +20,7 @@ from oasis_data import (
 from oasis_data.cli.batches import Batch, State, interrupted
 from oasis_data.cli.choice import complete_folder
 from oasis_data.cli.content import read
-from oasis_data.cli.group import ATTENTION, FAILED, program
+from oasis_data.cli.group import ATTENTION, FAILED, program, timeout_option
 from oasis_data.cli.spelling import quoted, shown
 from oasis_data.cli.survey import Folder, owner_of, survey
 from oasis_data.cli.terminal import plural, screen
@@ -31,8 +31,9 @@ _DIGEST = 64
 
 @click.command(name="recover", short_help="Finish or take back what dead writers began.")
 @click.argument("directory", metavar="DIR", shell_complete=complete_folder)
+@timeout_option
 @click.pass_context
-def command(ctx: click.Context, directory: str) -> None:
+def command(ctx: click.Context, directory: str, timeout: float) -> None:
     """Puts DIR and all below in order after a crash.
 
     Saves of several files that were interrupted are completed if they were
@@ -49,7 +50,7 @@ def command(ctx: click.Context, directory: str) -> None:
     Examples:
       oasis-data recover /srv/oasis/data
     """
-    work = _Recovery(directory)
+    work = _Recovery(directory, timeout)
     folders = list(survey(directory))
     batches = [batch for folder in folders if (batch := work.batch_of(folder))]
     for batch in batches:
@@ -63,8 +64,11 @@ def command(ctx: click.Context, directory: str) -> None:
 class _Recovery:
     """What is done, told as it happens."""
 
-    def __init__(self, directory: str) -> None:
+    def __init__(self, directory: str, timeout: float) -> None:
         self.directory = directory
+        self.timeout = timeout
+        # New contents of batches that could not be recovered: not leftovers.
+        self._pending: set[str] = set()
         self.done = self.left = self.failed = 0
         self._console = screen()
         self._errors = screen(stderr=True)
@@ -73,7 +77,7 @@ class _Recovery:
         for path, error in folder.unreadable:
             self._fail(path, error.strerror or str(error))
         try:
-            return interrupted(folder.path)
+            return interrupted(folder.path) if folder.has_sidecar else None
         except OSError as error:
             self._fail(folder.path, error.strerror or str(error))
             return None
@@ -85,12 +89,13 @@ class _Recovery:
             if batch.state is State.TORN:
                 _look_at(batch.folder)
             elif batch.beside:
-                _lock(os.path.join(batch.folder, next(iter(batch.beside)))).close()
+                self._lock(os.path.join(batch.folder, next(iter(batch.beside)))).close()
+            why = batch.state.value
         except DataOperationError as error:
-            self._fail(batch.journal, error.message)
-            return
+            why = error.message
         if os.path.exists(batch.journal):
-            self._fail(batch.journal, f"it is still there; {batch.state.value}")
+            self._pending.update(batch.contents)
+            self._fail(batch.journal, why)
             return
         self.done += 1
         did = {State.DECIDED: "completed", State.UNDECIDED: "taken back"}
@@ -101,6 +106,8 @@ class _Recovery:
     def sweep(self, folder: Folder) -> None:
         by_owner: dict[str, list[str]] = {}
         for path in folder.temporaries:
+            if path in self._pending:
+                continue
             owner = owner_of(os.path.basename(path))
             if owner is None:
                 self._leave(path, "not a temporary file of oasis_data")
@@ -120,7 +127,7 @@ class _Recovery:
     def _sweep(self, file: str, paths: list[str]) -> None:
         # Under its lock no writer can be between making a temporary file and
         # locking it.
-        lock = _lock(file)
+        lock = self._lock(file)
         try:
             for path in paths:
                 with _if_dead(path) as dead:
@@ -134,6 +141,10 @@ class _Recovery:
                         self._tell("leftover removed", shown(path))
         finally:
             lock.close()
+
+    def _lock(self, file: str) -> _native.Edit:
+        """Locks a file, which recovers its batch; unlike a load it says why it cannot."""
+        return _native.Edit(file, self.timeout)
 
     def conclude(self) -> None:
         if self.failed:
@@ -163,11 +174,6 @@ class _Recovery:
         self.failed += 1
         self._errors.print(Text("not done", style="bold red") + Text(f"  {shown(path)}"))
         self._errors.print(f"  {shown(why)}")
-
-
-def _lock(file: str) -> _native.Edit:
-    """Locks a file, which recovers its batch; unlike a load it says why it cannot."""
-    return _native.Edit(file, None)
 
 
 def _look_at(folder: str) -> None:

@@ -11,7 +11,7 @@ from oasis_data.cli.ask import confirmed
 from oasis_data.cli.choice import chosen, complete_backup, content_of
 from oasis_data.cli.content import read
 from oasis_data.cli.diff import show
-from oasis_data.cli.group import ATTENTION, program
+from oasis_data.cli.group import ATTENTION, program, timeout_option
 from oasis_data.cli.spelling import quoted, shown
 from oasis_data.cli.terminal import screen
 
@@ -22,8 +22,9 @@ _LINES = 40
 @click.argument("file", type=click.Path(readable=False))
 @click.argument("backup", required=False, shell_complete=complete_backup)
 @click.option("--yes", "-y", is_flag=True, help="Do not ask.")
+@timeout_option
 @click.pass_context
-def command(ctx: click.Context, file: str, backup: str | None, yes: bool) -> None:
+def command(ctx: click.Context, file: str, backup: str | None, yes: bool, timeout: float) -> None:
     """Makes a backup the content of FILE, as one atomic save.
 
     BACKUP is the path, the name or the stamp of one; without it, the newest
@@ -52,7 +53,9 @@ def command(ctx: click.Context, file: str, backup: str | None, yes: bool) -> Non
         if (now and now.raw) == (live and live.raw):
             break
         console.print("\nSomebody has saved the file meanwhile. What a restore changes now:")
-    _restore(file, back)
+    # How many backups are kept is the server's to say: none goes for this one.
+    configure(backups_kept=sys.maxsize)
+    restore_backup(file, back, timeout=timeout)
     console.print(f"Restored {shown(file)}.")
     if live is not None:
         kept = next((each for each in list_backups(file) if _raw(each) == live.raw), None)
@@ -60,12 +63,6 @@ def command(ctx: click.Context, file: str, backup: str | None, yes: bool) -> Non
             stamp = kept.path.rpartition(".backup.")[2]
             console.print("What it held before is a backup now.")
             console.print(f"  -> to undo: {program()} restore {quoted(file)} {stamp}")
-
-
-def _restore(file: str, backup: Backup) -> None:
-    # How many backups are kept is the server's to say: none goes for this one.
-    configure(backups_kept=sys.maxsize)
-    restore_backup(file, backup)
 
 
 def _raw(backup: Backup) -> bytes | None:

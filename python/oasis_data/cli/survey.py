@@ -68,6 +68,7 @@ class Folder:
 
     Attributes:
         path: The folder.
+        has_sidecar: Whether the package's own folder is in it.
         files: The data files: called `*.json`, or saved by this package, or
             with a backup.
         backups: Their backups, newest first.
@@ -77,6 +78,7 @@ class Folder:
     """
 
     path: str
+    has_sidecar: bool = False
     files: list[File] = field(default_factory=list)
     backups: list[BackupFile] = field(default_factory=list)
     foreign: list[str] = field(default_factory=list)
@@ -126,6 +128,7 @@ def _look(folder: Folder) -> list[str]:
     for entry in _listed(folder, folder.path):
         if entry.is_dir(follow_symlinks=False):
             if entry.name == SIDECAR:
+                folder.has_sidecar = True
                 saved = _look_into_sidecar(folder, entry.path)
             else:
                 folders.append(entry.path)

@@ -194,15 +194,14 @@ def _check_remains(folder: Folder, report: Report) -> list[str]:
             )
         )
     try:
-        batch = interrupted(folder.path)
+        batch = interrupted(folder.path) if folder.has_sidecar else None
     except OSError as error:
         report.findings.append(_unreadable(error.filename or folder.path, error))
         return []
     if batch is None:
         return folder.temporaries
     report.findings.append(_of_batch(batch))
-    pending = set(batch.beside.values())
-    return [path for path in folder.temporaries if os.path.basename(path) not in pending]
+    return [path for path in folder.temporaries if path not in batch.contents]
 
 
 def _of_batch(batch: Batch) -> Finding:
