@@ -36,6 +36,7 @@ def command(file: str, as_json: bool) -> None:
                     "path": each.path,
                     "time": each.time.isoformat(),
                     "size": each.size,
+                    "compressed": each.compressed,
                     "fault": each.fault,
                 }
                 for each in found

@@ -118,6 +118,8 @@ def _work(file: File) -> int:
 
 
 def _check_documents(folder: Folder, report: Report, bar: Bar) -> None:
+    # One that is there both plain and compressed is one.
+    report.backups += len({(backup.of, backup.time) for backup in folder.backups})
     newest_whole: dict[str, BackupFile] = {}
     for backup in folder.backups:
         content = _read(backup, report)
@@ -128,7 +130,6 @@ def _check_documents(folder: Folder, report: Report, bar: Bar) -> None:
             report.findings.append(Finding("corrupt_backup", backup.path, content.fault, advice))
         elif content:
             newest_whole.setdefault(backup.of, backup)
-        report.backups += 1
         bar.advance(_work(backup))
     for file in folder.files:
         if file.status is None:
