@@ -95,12 +95,18 @@ def test_nan_is_itself() -> None:
     assert told([float("nan")], [float("nan")]) == []
 
 
-def test_lists_too_long_to_align_are_compared_by_place() -> None:
-    before = [[number] for number in range(20_000)]
-    after = [[number + 1] for number in range(20_001)]
-    found = list(changes(before, after))
-    assert len(found) == 20_001
-    assert {change.sign for change in found} == {"~", "+"}
+def test_long_lists_are_aligned() -> None:
+    before = fleet(20_000)
+    after = [{"id": "new"}, *before[:9_999], *before[10_000:]]
+    assert told(before, after) == [
+        '+ $[0] null {"id": "new"}',
+        f"- $[9999] {json.dumps(before[9_999])} null",
+    ]
+
+
+def test_long_lists_of_few_different_values_are_compared_by_place() -> None:
+    found = list(changes([0, 1] * 5_000, [1, 0] * 5_001))
+    assert [change.sign for change in found] == ["~"] * 10_000 + ["+"] * 2
 
 
 @given(DOCUMENTS, DOCUMENTS)

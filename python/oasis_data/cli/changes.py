@@ -7,13 +7,15 @@ list of objects changed when one is put in front, and take seconds for a megabyt
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from typing import Any
 
-# Aligning two lists takes the product of their lengths at worst.
-_ALIGNED = 4_000_000
+# Pairs of equal elements that aligning two lists may have to look at: of a long
+# list of few different values there are too many.
+_PAIRS = 4_000_000
 
 
 @dataclass(frozen=True)
@@ -99,12 +101,12 @@ def _differing(before: list[Any], after: list[Any]) -> Iterator[tuple[int, int, 
     while tail < shorter - head and same(before[-1 - tail], after[-1 - tail]):
         tail += 1
     start, end, other_end = head, len(before) - tail, len(after) - tail
-    if start in (end, other_end) or (end - start) * (other_end - start) > _ALIGNED:
-        if start < max(end, other_end):
-            yield start, end, start, other_end
-        return
     texts = [_text(value) for value in before[start:end]]
     other_texts = [_text(value) for value in after[start:other_end]]
+    counts = Counter(other_texts)
+    if sum(counts[text] for text in texts) > _PAIRS:
+        yield start, end, start, other_end
+        return
     for kind, one, stop, other, other_stop in SequenceMatcher(
         None, texts, other_texts, autojunk=False
     ).get_opcodes():
