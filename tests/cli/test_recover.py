@@ -110,6 +110,21 @@ def test_leaves_what_may_be_the_only_good_copy(strace: str, tmp_path: Path) -> N
     assert json.loads((tmp_path / ".oasis_data" / "temp" / left).read_text()) == "new"
 
 
+def test_leaves_the_leftover_of_a_name_that_is_too_long_to_tell(
+    strace: str, tmp_path: Path
+) -> None:
+    path = tmp_path / f"{'x' * 210}.json"
+    kill(strace, "renameat", SAVE, path)
+    (finding,) = found(tmp_path)
+    assert finding["problem"].startswith("an unfinished save of a file with a very long name")
+    assert "recover" not in finding["advice"]
+    ran = run("recover", tmp_path)
+    assert ran.status == 1
+    assert "the next save of its file" in ran.out
+    save_json_atomic(path, 1)
+    assert run("recover", tmp_path).status == 0
+
+
 def test_leaves_what_is_not_ours(tmp_path: Path) -> None:
     save_json_atomic(tmp_path / "tanks.json", "old")
     stray = tmp_path / ".oasis_data" / "temp" / "notes"

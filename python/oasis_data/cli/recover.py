@@ -22,11 +22,8 @@ from oasis_data.cli.choice import complete_folder
 from oasis_data.cli.content import read
 from oasis_data.cli.group import ATTENTION, FAILED, program, timeout_option
 from oasis_data.cli.spelling import quoted, shown
-from oasis_data.cli.survey import Folder, owner_of, survey
+from oasis_data.cli.survey import Folder, is_digest, owner_of, survey
 from oasis_data.cli.terminal import plural, screen
-
-# A digest that stands for a name that is too long.
-_DIGEST = 64
 
 
 @click.command(name="recover", short_help="Finish or take back what dead writers began.")
@@ -93,7 +90,7 @@ class _Recovery:
             why = batch.state.value
         except DataOperationError as error:
             why = error.message
-        if os.path.exists(batch.journal):
+        if interrupted(batch.folder):
             self._pending.update(batch.contents)
             self._fail(batch.journal, why)
             return
@@ -111,7 +108,7 @@ class _Recovery:
             owner = owner_of(os.path.basename(path))
             if owner is None:
                 self._leave(path, "not a temporary file of oasis_data")
-            elif not os.path.exists(os.path.join(folder.path, owner)) and len(owner) == _DIGEST:
+            elif is_digest(owner):
                 self._leave(path, "the next save of its file, whose name is very long, removes it")
             else:
                 by_owner.setdefault(owner, []).append(path)

@@ -109,6 +109,11 @@ def owner_of(temporary: str) -> str | None:
     return match[1] if match else None
 
 
+def is_digest(owner: str) -> bool:
+    """Whether the name of a temporary file's owner is a digest of a longer name."""
+    return re.fullmatch("[0-9a-f]{64}", owner) is not None
+
+
 def backup_name(name: str) -> tuple[str, datetime] | None:
     """The name of the file that a backup of this name is of, and its time."""
     match = _BACKUP.fullmatch(name)

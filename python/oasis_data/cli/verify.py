@@ -14,7 +14,7 @@ from oasis_data.cli.choice import complete_folder
 from oasis_data.cli.content import Content, read
 from oasis_data.cli.group import ATTENTION, program
 from oasis_data.cli.spelling import quoted, shown
-from oasis_data.cli.survey import BackupFile, File, Folder, owner_of, survey
+from oasis_data.cli.survey import BackupFile, File, Folder, is_digest, owner_of, survey
 from oasis_data.cli.terminal import Bar, ago, decimal, plural, print_json, screen
 
 KINDS = {
@@ -250,12 +250,11 @@ def _of_leftover(path: str, corrupt: set[str]) -> Finding:
     advice = f"the next save of that file removes it, as does {program()} recover {quoted(folder)}"
     if os.path.join(folder, owner) in corrupt:
         advice = "the file itself is corrupt, and this may be the only good copy: look at it first"
-    return Finding(
-        "leftover",
-        path,
-        f"an unfinished save of {shown(os.path.join(folder, owner))}, whose writer died",
-        advice,
-    )
+    file = shown(os.path.join(folder, owner))
+    if is_digest(owner):
+        file = "a file with a very long name"
+        advice = "the next save of that file removes it"
+    return Finding("leftover", path, f"an unfinished save of {file}, whose writer died", advice)
 
 
 def _print(directory: str, report: Report) -> None:
