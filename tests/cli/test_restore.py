@@ -170,7 +170,10 @@ def test_restores_over_a_corrupt_file_and_keeps_it(path: Path) -> None:
     assert f"{path} is no JSON document" in ran.out
     assert f"an object of {size} bytes with 2 keys: version, tanks" in ran.out
     assert load_data_file(path)["version"] == 2
-    assert Path(list_backups(path)[0].path).read_text() == '{"vers'
+    kept = list_backups(path)[0].path
+    assert Path(kept).read_text() == '{"vers'
+    assert f"a backup now: {kept}" in ran.out
+    assert "undo" not in ran.out  # nobody wants it back, and restore would refuse it
 
 
 def test_restores_a_deleted_file(path: Path) -> None:

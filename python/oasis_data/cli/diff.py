@@ -123,8 +123,8 @@ def _line(change: Change) -> Text:
         value = f"{_value(change.before)} -> {_value(change.after)}"
     else:
         value = _value(change.after if change.sign == "+" else change.before)
-    sign = Text(f"  {change.sign} ", style=_COLOURS[change.sign])
-    return sign + Text(f"{shown(change.place)}  ", style="bold") + Text(value, style="not bold")
+    sign = (f"  {change.sign} ", _COLOURS[change.sign])
+    return Text.assemble(sign, (shown(change.place), "bold"), f"  {value}")
 
 
 def _value(value: Any) -> str:

@@ -160,16 +160,16 @@ class _Recovery:
             self._console.print(f"Nothing to recover in {shown(self.directory)}.")
 
     def _tell(self, what: str, where: str) -> None:
-        self._console.print(Text(what, style="bold green") + Text(f"  {where}", style="none"))
+        self._console.print(Text.assemble((what, "bold green"), f"  {where}"))
 
     def _leave(self, path: str, why: str) -> None:
         self.left += 1
-        self._console.print(Text("left alone", style="bold yellow") + Text(f"  {shown(path)}"))
+        self._console.print(Text.assemble(("left alone", "bold yellow"), f"  {shown(path)}"))
         self._console.print(f"  {why}")
 
     def _fail(self, path: str, why: str) -> None:
         self.failed += 1
-        self._errors.print(Text("not done", style="bold red") + Text(f"  {shown(path)}"))
+        self._errors.print(Text.assemble(("not done", "bold red"), f"  {shown(path)}"))
         self._errors.print(f"  {shown(why)}")
 
 

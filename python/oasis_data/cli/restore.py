@@ -60,8 +60,9 @@ def command(ctx: click.Context, file: str, backup: str | None, yes: bool, timeou
     if live is not None:
         kept = next((each for each in list_backups(file) if _raw(each) == live.raw), None)
         if kept:
+            console.print(f"What it held before is a backup now: {shown(kept.path)}")
+        if kept and kept.fault is None:
             stamp = kept.path.rpartition(".backup.")[2]
-            console.print("What it held before is a backup now.")
             console.print(f"  -> to undo: {program()} restore {quoted(file)} {stamp}")
 
 

@@ -260,8 +260,8 @@ def _of_leftover(path: str, corrupt: set[str]) -> Finding:
 def _print(directory: str, report: Report) -> None:
     console = screen()
     for finding in report.findings:
-        label = Text(finding.kind.replace("_", " "), style=f"bold {KINDS[finding.kind]}")
-        console.print(label + Text(f"  {shown(finding.path)}", style="not bold default"))
+        label = (finding.kind.replace("_", " "), f"bold {KINDS[finding.kind]}")
+        console.print(Text.assemble(label, f"  {shown(finding.path)}"))
         console.print(f"  {shown(finding.problem)}")
         console.print(f"  -> {finding.advice}")
     looked_at = (
@@ -269,10 +269,10 @@ def _print(directory: str, report: Report) -> None:
         f"({decimal(report.bytes)}) in {shown(directory)}"
     )
     if not report.findings:
-        console.print(Text("All well: ", style="bold green") + Text(looked_at, style="none"))
+        console.print(Text.assemble(("All well: ", "bold green"), looked_at))
         if not report.files:
             console.print("  -> no JSON files are there: is it the right folder?")
         return
     console.print()
     found = plural(len(report.findings), "finding")
-    console.print(Text(found, style="bold") + Text(f" among {looked_at}. Nothing was changed."))
+    console.print(Text.assemble((found, "bold"), f" among {looked_at}. Nothing was changed."))
