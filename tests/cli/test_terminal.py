@@ -195,7 +195,10 @@ def test_flask_works_without_the_rest_of_the_extra() -> None:
     ran = flask("--version", code=without)
     assert ran.returncode == 0
     assert "Flask" in ran.stdout
-    ran = flask("data", "verify", ".", code=without)
+    ran = flask("data", "--help", code=without)
+    assert ran.returncode == 0
+    assert "verify   (needs rich)" in ran.stdout
+    ran = flask("data", "verify", "--json", ".", code=without)
     assert ran.returncode == 3
     assert "pip install 'oasis_data[cli]'" in ran.stderr
     assert "Traceback" not in ran.stderr

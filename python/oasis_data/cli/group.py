@@ -77,7 +77,7 @@ class Commands(click.Group):
         try:
             module = importlib.import_module(COMMANDS[cmd_name])
         except ModuleNotFoundError as error:
-            raise Failure(f"needs {error.name}: pip install 'oasis_data[cli]'") from error
+            return _lacking(cmd_name, str(error.name))
         command: click.Command = module.command
         return command
 
@@ -131,6 +131,18 @@ def data() -> None:
 
     Colours are for terminals only, and NO_COLOR turns them off.
     """
+
+
+def _lacking(command: str, module: str) -> click.Command:
+    """Stands for a command whose part of the extra is not installed."""
+
+    def fail() -> None:
+        raise Failure(f"{command} needs {module}: pip install 'oasis_data[cli]'")
+
+    anything = {"ignore_unknown_options": True, "allow_extra_args": True}
+    return click.Command(
+        command, callback=fail, short_help=f"(needs {module})", context_settings=anything
+    )
 
 
 def _told(error: DataOperationError, program: str) -> str:
