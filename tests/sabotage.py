@@ -617,6 +617,8 @@ SABOTAGES = [
         "if grown > 0 {",
         "if grown > usize::MAX - 1 {",
         "pytest tests/test_codec.py -k counts_towards",
+    ),
+    Sabotage(
         "verify leaves live writers alone",
         "python/oasis_data/cli/batches.py",
         "except BlockingIOError:\n        return True",

@@ -77,7 +77,7 @@ class Commands(click.Group):
         try:
             module = importlib.import_module(COMMANDS[cmd_name])
         except ModuleNotFoundError as error:
-            return _lacking(cmd_name, str(error.name))
+            return _lacking(cmd_name, str(error.name).partition(".")[0])
         command: click.Command = module.command
         return command
 
