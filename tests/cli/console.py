@@ -6,6 +6,7 @@ import os
 import pty
 import re
 import select
+import signal
 import subprocess
 import sys
 import time
@@ -77,6 +78,8 @@ def terminal(*arguments: object, answers: Sequence[tuple[str, Answer]] = (), **c
     if child == 0:
         try:
             command = [SCRIPT, *(str(argument) for argument in arguments)]
+            # A shell's background job ignores Ctrl-C, and so would what it starts.
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
             os.execve(SCRIPT, command, environment(**changes))
         finally:
             os._exit(127)
