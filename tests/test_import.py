@@ -153,6 +153,13 @@ def test_import_needs_nothing_but_the_standard_library(imported: dict[str, Any])
     assert imported["foreign"] == []
 
 
+def test_command_line_imports_the_rest_of_its_extra_when_used(tmp_path: Path) -> None:
+    for name, needed in (("oasis_data.cli", set()), ("oasis_data.cli.group", {"click"})):
+        (tmp_path / name).mkdir()
+        foreign = observe_import(tmp_path / name, name)["foreign"]
+        assert {module.split(".")[0] for module in foreign} == needed
+
+
 @pytest.mark.parametrize(
     "names",
     [
@@ -322,5 +329,6 @@ def test_distribution_says_that_it_is_typed() -> None:
     assert importlib.resources.files("oasis_data").joinpath("_native.pyi").is_file()
 
 
-def test_distribution_needs_no_other() -> None:
-    assert not importlib.metadata.requires("oasis_data")
+def test_distribution_needs_no_other_but_for_its_extras() -> None:
+    needed = importlib.metadata.requires("oasis_data") or []
+    assert [each for each in needed if "extra ==" not in each] == []

@@ -1,0 +1,27 @@
+"""The question before what cannot be taken for granted."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from oasis_data.cli.group import Failure
+
+
+def confirmed(question: str) -> bool:
+    """Asks; anything but a yes is a no.
+
+    Raises:
+        Failure: There is nobody to ask.
+        KeyboardInterrupt: The answer was Ctrl-C, or the end of the input.
+    """
+    try:
+        return click.confirm(question)
+    except click.Abort:
+        if sys.stdin.isatty():
+            raise KeyboardInterrupt from None
+        click.echo()  # ends the line of the question
+        raise Failure(
+            "there is nobody to ask, so nothing was changed\n  -> --yes does it without a question"
+        ) from None

@@ -1,0 +1,65 @@
+"""`backups`: the backups of a file."""
+
+from __future__ import annotations
+
+import os
+
+import click
+from rich.text import Text
+
+from oasis_data.cli.choice import backups_of
+from oasis_data.cli.group import program
+from oasis_data.cli.spelling import quoted, shown
+from oasis_data.cli.terminal import ago, columns, decimal, plural, print_json, screen
+
+
+@click.command(name="backups", short_help="List the backups of a file.")
+@click.argument("file", type=click.Path(readable=False))
+@click.option("--json", "as_json", is_flag=True, help="Print them as JSON.")
+def command(file: str, as_json: bool) -> None:
+    """Lists the backups of FILE, newest first, and whether each is whole.
+
+    The first column is the stamp, by which `diff` and `restore` know a backup.
+    Like any use of a file, this completes a batch of saves that a crash
+    interrupted.
+
+    \b
+    Examples:
+      oasis-data backups tanks.json
+      oasis-data backups --json tanks.json | jq -r '.[0].path'
+    """
+    found = backups_of(file)
+    if as_json:
+        print_json(
+            [
+                {
+                    "path": each.path,
+                    "time": each.time.isoformat(),
+                    "size": each.size,
+                    "compressed": each.compressed,
+                    "fault": each.fault,
+                }
+                for each in found
+            ]
+        )
+        return
+    console = screen()
+    if not found:
+        console.print(f"{shown(file)} has no backup.")
+        console.print("  -> the next save that changes it through oasis_data makes one")
+        return
+    rows = [
+        (
+            os.path.basename(each.path).rpartition(".backup.")[2],
+            f"{each.time:%Y-%m-%d %H:%M:%S}",
+            ago(each.time),
+            decimal(each.size),
+            Text("whole", style="green")
+            if each.fault is None
+            else Text(shown(each.fault), style="yellow"),
+        )
+        for each in found
+    ]
+    console.print(columns(rows, right=frozenset({2, 3})))
+    console.print(f"{plural(len(found), 'backup')} of {shown(file)}.")
+    console.print(f"  -> what putting one back changes: {program()} diff {quoted(file)} STAMP")

@@ -1,0 +1,104 @@
+"""The file and the backup that a command is about, however an operator names them."""
+
+from __future__ import annotations
+
+import os
+
+import click
+from click.shell_completion import CompletionItem
+
+from oasis_data import Backup, list_backups
+from oasis_data.cli.content import Content, read
+from oasis_data.cli.group import Failure, program
+from oasis_data.cli.spelling import quoted, shown
+from oasis_data.cli.survey import backup_name
+
+
+def backups_of(file: str) -> list[Backup]:
+    """The backups of a file, newest first, which may be none.
+
+    Raises:
+        Failure: There is neither such a file nor a backup of it.
+    """
+    folder, name = os.path.split(os.path.abspath(file))
+    if (known := backup_name(name)) and not os.path.islink(file):
+        original = os.path.join(os.path.dirname(file), known[0])
+        raise Failure(
+            f"{shown(file)} is itself a backup\n  -> name the file first, then the backup: "
+            f"{quoted(original)} {quoted(name)}"
+        )
+    if os.path.isdir(file):
+        raise Failure(
+            f"{shown(file)} is a folder\n  -> name the JSON file in it, or look at all of them: "
+            f"{program()} verify {quoted(file)}"
+        )
+    if not os.path.isdir(folder):
+        raise Failure(f"{shown(file)}: there is no folder {shown(folder)}")
+    found = list_backups(file)
+    if not found and not os.path.lexists(file):
+        raise Failure(
+            f"{shown(file)}: no such file, and no backup of it\n  -> see what there is: "
+            f"{program()} stats {quoted(folder)}"
+        )
+    return found
+
+
+def chosen(file: str, given: str | None) -> Backup:
+    """The backup of the file that is meant: by path, name or stamp, or the newest whole one.
+
+    Raises:
+        Failure: There is none.
+    """
+    found = backups_of(file)
+    look = f"  -> see what there is: {program()} backups {quoted(file)}"
+    if given is None:
+        for backup in found:
+            if backup.fault is None:
+                return backup
+        raise Failure(f"{shown(file)}: none of its {len(found)} backups is whole\n{look}")
+    beside, name = os.path.split(given)
+    for backup in found:
+        folder, known = os.path.split(backup.path)
+        stamp = known.rpartition(".backup.")[2]
+        if name in (known, stamp, stamp.removesuffix(".gz")) and (
+            not beside or os.path.realpath(beside) == folder
+        ):
+            return backup
+    raise Failure(f"{shown(given)} is no backup of {shown(file)}\n{look}")
+
+
+def content_of(path: str) -> Content | None:
+    """What a file holds; None for no file."""
+    try:
+        return read(path)
+    except FileNotFoundError:
+        return None
+
+
+def complete_folder(
+    ctx: click.Context, param: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Lets the shell offer folders."""
+    return [CompletionItem(incomplete, type="dir")]
+
+
+def complete_backup(
+    ctx: click.Context, param: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """The stamps of the file's backups, for shells."""
+    file = os.path.realpath(ctx.params.get("file") or "")
+    try:
+        names = sorted(os.listdir(os.path.dirname(file)), reverse=True)
+    except OSError:
+        return []  # nothing to offer is the answer
+    known = [(name, backup_name(name)) for name in names]
+    stamps = [
+        (name.rpartition(".backup.")[2], backup[1])
+        for name, backup in known
+        if backup and backup[0] == os.path.basename(file)
+    ]
+    return [
+        CompletionItem(stamp, help=f"{time:%Y-%m-%d %H:%M:%S}")
+        for stamp, time in stamps
+        if stamp.startswith(incomplete)
+    ]

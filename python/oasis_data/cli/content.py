@@ -1,0 +1,83 @@
+"""What a file holds, read plainly: without the cache, and recovering nothing."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import stat
+import zlib
+from dataclasses import dataclass
+from typing import Any
+
+_ATTEMPTS = 3
+
+
+@dataclass(frozen=True)
+class Content:
+    """A file's bytes as a document.
+
+    Attributes:
+        raw: The bytes; of a compressed backup, decompressed.
+        document: What they say, if they are a JSON document.
+        fault: Why they are none, None if they are one.
+    """
+
+    raw: bytes
+    document: Any
+    fault: str | None
+
+
+def read(path: str) -> Content:
+    """Reads the document in a file.
+
+    A file that another program is writing in place is read again: half of it
+    is no fault of the file.
+
+    Raises:
+        OSError: It cannot be read, or is no regular file.
+    """
+    content = parse(path, _bytes_of(path))
+    for _ in range(_ATTEMPTS - 1):
+        if content.fault is None:
+            break
+        raw = _bytes_of(path)
+        if raw == content.raw:
+            break
+        content = parse(path, raw)
+    return content
+
+
+def parse(path: str, raw: bytes) -> Content:
+    """Takes bytes for a document; decompresses those of a compressed backup."""
+    try:
+        if path.endswith(".gz"):
+            raw = gzip.decompress(raw)
+        return Content(raw, json.loads(raw), None)
+    except MemoryError:
+        return Content(raw, None, "too large for this machine's memory")
+    except RecursionError:
+        return Content(raw, None, "nested too deeply")
+    except (EOFError, OSError, zlib.error) as error:
+        return Content(raw, None, f"not a whole gzip file: {error}")
+    except ValueError as error:  # not JSON, no text, or an endless number
+        return Content(raw, None, _reason(raw, error))
+
+
+def _reason(raw: bytes, error: ValueError) -> str:
+    if not raw:
+        return "empty"
+    if not raw.strip(b"\0"):
+        return "nothing but null bytes"
+    if isinstance(error, json.JSONDecodeError):
+        return f"{error.msg}: line {error.lineno} column {error.colno}"
+    return str(error)
+
+
+def _bytes_of(path: str) -> bytes:
+    # NONBLOCK: opening a pipe without a writer would wait for ever.
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    with open(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(None, "not a regular file", path)
+        return file.read()

@@ -1,0 +1,163 @@
+"""The group of commands, and what all of them have in common: how they end.
+
+Needs click alone, which Flask has: `flask` loads this module on every run, and
+must not fail where the rest of the extra is not installed.
+"""
+
+from __future__ import annotations
+
+import errno
+import importlib
+import os
+import sys
+from typing import Any
+
+import click
+
+from oasis_data import DataOperationError, LockTimeoutError, NoBackupError, __version__
+from oasis_data.cli.spelling import quoted, shown
+
+ATTENTION = 1
+"""Exit status: there is something for a person to look at."""
+FAILED = 3
+"""Exit status: it could not be done. (2 is click's own, for a wrong usage.)"""
+INTERRUPTED = 130
+"""Exit status after Ctrl-C, as shells have it."""
+READER_GONE = 141
+"""Exit status when nobody reads the output any more, as of a program that SIGPIPE ends."""
+
+_ADVICE = {
+    errno.ENOENT: "check the spelling",
+    errno.ENOTDIR: "name the folder, not a file in it",
+    errno.EACCES: "run this as the user of the server, or as root",
+    errno.EPERM: "run this as the user of the server, or as root",
+    errno.ENOSPC: "the disk is full; see: df -h",
+    errno.EMFILE: "too many files are open; raise the limit: ulimit -n 4096",
+}
+
+COMMANDS = {
+    "verify": "oasis_data.cli.verify",
+    "backups": "oasis_data.cli.backups",
+    "diff": "oasis_data.cli.diff",
+    "restore": "oasis_data.cli.restore",
+    "prune": "oasis_data.cli.prune",
+    "recover": "oasis_data.cli.recover",
+    "stats": "oasis_data.cli.stats",
+}
+"""The module of each command, which has it as `command`."""
+
+
+timeout_option = click.option(
+    "--timeout",
+    metavar="SECONDS",
+    type=click.FloatRange(min=0),
+    default=10.0,
+    show_default=True,
+    help="How long to wait for a writer at work.",
+)
+
+
+class Failure(click.ClickException):
+    """What kept a command from doing its work, in words for an operator."""
+
+    exit_code = FAILED
+
+
+class Commands(click.Group):
+    """Commands that are imported when they are used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """In the order of an incident: look, compare, put back, tidy."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Imports the command."""
+        if cmd_name not in COMMANDS:
+            return None
+        try:
+            module = importlib.import_module(COMMANDS[cmd_name])
+        except ModuleNotFoundError as error:
+            return _lacking(cmd_name, str(error.name).partition(".")[0])
+        command: click.Command = module.command
+        return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Ends with a message and a status where a command cannot go on."""
+        try:
+            try:
+                return super().invoke(ctx)
+            finally:
+                sys.stdout.flush()  # a reader that went away is met here, not at exit
+        except DataOperationError as error:
+            raise Failure(_told(error, ctx.command_path)) from error
+        except KeyboardInterrupt:
+            click.echo("\nInterrupted.", err=True)
+            ctx.exit(INTERRUPTED)
+        except BrokenPipeError:
+            # Nobody reads on, as after `| head`. What is still to be flushed at
+            # exit has to go somewhere.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            ctx.exit(READER_GONE)
+        except OSError as error:
+            raise Failure(_told_by_system(error)) from error
+
+
+def program() -> str:
+    """What to type before a command's name: `oasis-data`, or `flask data`."""
+    context = click.get_current_context()
+    return context.parent.command_path if context.parent else context.command_path
+
+
+@click.group(cls=Commands, name="data")
+@click.version_option(__version__, package_name="oasis_data", prog_name="oasis-data")
+def data() -> None:
+    """Looks after JSON data files that oasis_data saves.
+
+    At 3 a.m.: `verify` says what is wrong and what to do about it.
+
+    \b
+    Exit status:
+      0    all is well, or done
+      1    something is left for you to look at: verify found something, diff
+           a difference, recover a thing that only you can decide, or you
+           answered a question with no
+      2    wrong usage
+      3    it could not be done; the message says why and what to do
+      130  Ctrl-C
+
+    \b
+    Completion, for bash (zsh and fish: put that name for bash):
+      eval "$(_OASIS_DATA_COMPLETE=bash_source oasis-data)"
+
+    Colours are for terminals only, and NO_COLOR turns them off.
+    """
+
+
+def _lacking(command: str, module: str) -> click.Command:
+    """Stands for a command whose part of the extra is not installed."""
+
+    def fail() -> None:
+        raise Failure(f"{command} needs {module}: pip install 'oasis_data[cli]'")
+
+    anything = {"ignore_unknown_options": True, "allow_extra_args": True}
+    return click.Command(
+        command, callback=fail, short_help=f"(needs {module})", context_settings=anything
+    )
+
+
+def _told(error: DataOperationError, program: str) -> str:
+    message = shown(error.message)
+    folder = os.path.dirname(os.path.abspath(error.file_path))
+    advice = ""
+    if isinstance(error, LockTimeoutError) and error.holder:
+        advice = f"\n  -> see what it is doing: ps -fp {error.holder}"
+    elif isinstance(error, NoBackupError):
+        advice = f"\n  -> see what there is: {program} backups {quoted(error.file_path)}"
+    return f"{message}\n  in {shown(folder)}{advice}"
+
+
+def _told_by_system(error: OSError) -> str:
+    reason = error.strerror or str(error)
+    advice = _ADVICE.get(error.errno or 0, "look at the disk and the kernel's log: dmesg | tail")
+    name = f"{shown(error.filename)}: " if error.filename is not None else ""
+    return f"{name}{shown(reason)}\n  -> {advice}"

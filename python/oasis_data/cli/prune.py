@@ -1,0 +1,124 @@
+"""`prune`: removes old backups."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from datetime import datetime, timedelta
+
+import click
+
+from oasis_data import Backup, DataOperationError, prune_backups
+from oasis_data.cli.ask import confirmed
+from oasis_data.cli.choice import backups_of
+from oasis_data.cli.group import ATTENTION, FAILED, timeout_option
+from oasis_data.cli.spelling import shown
+from oasis_data.cli.survey import BackupFile, survey
+from oasis_data.cli.terminal import decimal, plural, screen
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+
+
+def _seconds(ctx: click.Context, param: click.Parameter, value: str | None) -> float:
+    """Reads an age such as `12h` or `30d`; none is endless."""
+    if value is None:
+        return float("inf")
+    match = re.fullmatch(r"([0-9]{1,9})([smhdw])", value)
+    if not match:
+        raise click.BadParameter("a number and s, m, h, d or w, such as 30d")
+    return float(match[1]) * _UNITS[match[2]]
+
+
+@click.command(name="prune", short_help="Remove old backups of a file or folder; asks.")
+@click.argument("path", metavar="FILE|DIR", type=click.Path(readable=False))
+@click.option("--keep", type=click.IntRange(min=0), help="How many stay of each file.")
+@click.option(
+    "--max-age",
+    metavar="AGE",
+    callback=_seconds,
+    help="Remove what is older, but for each file's newest: 12h, 30d, 8w.",
+)
+@click.option("--dry-run", "-n", is_flag=True, help="Only say what would go.")
+@click.option("--yes", "-y", is_flag=True, help="Do not ask.")
+@timeout_option
+@click.pass_context
+def command(
+    ctx: click.Context,
+    path: str,
+    keep: int | None,
+    max_age: float,
+    dry_run: bool,
+    yes: bool,
+    timeout: float,
+) -> None:
+    """Removes old backups of FILE, or of all files in DIR and below.
+
+    Name at least one of --keep and --max-age. Saves prune by themselves, to
+    what the server has configured; this is for when the disk is filling.
+
+    \b
+    Examples:
+      oasis-data prune --keep 3 /srv/oasis/data
+      oasis-data prune --max-age 30d --dry-run /srv/oasis/data
+      oasis-data prune --keep 0 --yes tanks.json
+    """
+    if keep is None and max_age == float("inf"):
+        raise click.UsageError("say what is to go: --keep NUMBER, --max-age AGE, or both")
+    console = screen()
+    kept = sys.maxsize if keep is None else keep
+    going = {
+        file: surplus
+        for file, found in _backups(path).items()
+        if (surplus := _surplus(found, kept, max_age))
+    }
+    if not going:
+        console.print(f"Nothing to remove in {shown(path)}.")
+        return
+    for file, surplus in going.items():
+        size = decimal(sum(backup.size for backup in surplus))
+        console.print(f"{shown(file)}: {plural(len(surplus), 'backup')} ({size})")
+    count = sum(map(len, going.values()))
+    total = decimal(sum(backup.size for surplus in going.values() for backup in surplus))
+    if dry_run:
+        console.print(f"{plural(count, 'backup')} ({total}) would go. Nothing was changed.")
+        return
+    if not yes and not confirmed(f"Remove {plural(count, 'backup')} ({total}) for good?"):
+        console.print("Nothing was changed.")
+        ctx.exit(ATTENTION)
+    removed, failures = 0, 0
+    for file in going:
+        try:
+            removed += len(prune_backups(file, keep=kept, max_age=max_age, timeout=timeout))
+        except DataOperationError as error:
+            failures += 1
+            screen(stderr=True).print(f"Not pruned: {shown(file)}: {shown(error.message)}")
+    console.print(f"Removed {plural(removed, 'backup')}.")
+    ctx.exit(FAILED if failures else 0)
+
+
+def _backups(path: str) -> dict[str, list[Backup | BackupFile]]:
+    """The backups of each file, newest first."""
+    if not os.path.isdir(path):
+        return {path: [*backups_of(path)]}
+    found: dict[str, list[Backup | BackupFile]] = {}
+    for folder in survey(path):
+        for _, error in folder.unreadable:
+            raise error
+        # One that is there both plain and compressed is one.
+        for backup in {(backup.of, backup.time): backup for backup in folder.backups}.values():
+            found.setdefault(backup.of, []).append(backup)
+    return found
+
+
+def _surplus(
+    backups: list[Backup | BackupFile], keep: int, max_age: float
+) -> list[Backup | BackupFile]:
+    oldest = datetime.min
+    if max_age < (datetime.now() - datetime.min).total_seconds():
+        oldest = datetime.now() - timedelta(seconds=max_age)
+    return [
+        backup
+        for index, backup in enumerate(backups)
+        if index >= keep or (index > 0 and backup.time < oldest)
+    ]

@@ -1,0 +1,71 @@
+"""`restore`: puts a backup back, after showing what that changes."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from oasis_data import Backup, configure, list_backups, restore_backup
+from oasis_data.cli.ask import confirmed
+from oasis_data.cli.choice import chosen, complete_backup, content_of
+from oasis_data.cli.content import read
+from oasis_data.cli.diff import show
+from oasis_data.cli.group import ATTENTION, program, timeout_option
+from oasis_data.cli.spelling import quoted, shown
+from oasis_data.cli.terminal import screen
+
+_LINES = 40
+
+
+@click.command(name="restore", short_help="Put a backup back; shows what changes, and asks.")
+@click.argument("file", type=click.Path(readable=False))
+@click.argument("backup", required=False, shell_complete=complete_backup)
+@click.option("--yes", "-y", is_flag=True, help="Do not ask.")
+@timeout_option
+@click.pass_context
+def command(ctx: click.Context, file: str, backup: str | None, yes: bool, timeout: float) -> None:
+    """Makes a backup the content of FILE, as one atomic save.
+
+    BACKUP is the path, the name or the stamp of one; without it, the newest
+    that is a JSON document. What it changes is shown first, and nothing is
+    done without a yes. What is replaced becomes a backup itself, however
+    broken: a restore can be undone. A server need not be stopped: it sees the
+    restored file with its next load.
+
+    \b
+    Examples:
+      oasis-data restore tanks.json
+      oasis-data restore tanks.json 20261123_064003_123456
+      oasis-data restore --yes tanks.json
+    """
+    back = chosen(file, backup)
+    console = screen()
+    while True:
+        live = content_of(file)
+        if not show(console, file, live, back, read(back.path), limit=_LINES):
+            console.print("Nothing to restore.")
+            return
+        if not yes and not confirmed(f"Restore {shown(file)}?"):
+            console.print("Nothing was changed.")
+            ctx.exit(ATTENTION)
+        now = content_of(file)
+        if (now and now.raw) == (live and live.raw):
+            break
+        console.print("\nSomebody has saved the file meanwhile. What a restore changes now:")
+    # How many backups are kept is the server's to say: none goes for this one.
+    configure(backups_kept=sys.maxsize)
+    restore_backup(file, back, timeout=timeout)
+    console.print(f"Restored {shown(file)}.")
+    if live is not None:
+        kept = next((each for each in list_backups(file) if _raw(each) == live.raw), None)
+        if kept:
+            console.print(f"What it held before is a backup now: {shown(kept.path)}")
+        if kept and kept.fault is None:
+            stamp = kept.path.rpartition(".backup.")[2]
+            console.print(f"  -> to undo: {program()} restore {quoted(file)} {stamp}")
+
+
+def _raw(backup: Backup) -> bytes | None:
+    content = content_of(backup.path)
+    return content.raw if content else None

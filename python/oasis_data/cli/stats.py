@@ -1,0 +1,154 @@
+"""`stats`: what a folder holds, and the space that it takes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import click
+
+from oasis_data.cli.choice import complete_folder
+from oasis_data.cli.group import program
+from oasis_data.cli.spelling import quoted, shown
+from oasis_data.cli.survey import SIDECAR, File, survey
+from oasis_data.cli.terminal import ago, columns, decimal, plural, print_json, screen
+
+
+@dataclass
+class Holdings:
+    """What was counted."""
+
+    files: list[File] = field(default_factory=list)
+    backups: list[File] = field(default_factory=list)
+    backup_count: int = 0
+    files_with_backups: int = 0
+    sidecars: list[File] = field(default_factory=list)
+    unreadable: list[str] = field(default_factory=list)
+
+
+@click.command(name="stats", short_help="Count files, backups and the space that they take.")
+@click.argument("directory", metavar="DIR", shell_complete=complete_folder)
+@click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
+def command(directory: str, as_json: bool) -> None:
+    """Counts the files and backups in DIR and below, and the space they take.
+
+    These are figures of the disk. What a server has done (hits, saves, waits,
+    failures) is known to its own process alone: see stats() there.
+
+    \b
+    Examples:
+      oasis-data stats /srv/oasis/data
+      oasis-data stats --json /srv/oasis/data | jq .free_bytes
+    """
+    held = _count(directory)
+    figures = _figures(directory, held)
+    if as_json:
+        print_json(figures)
+        return
+    console = screen()
+    rows = [
+        ("files", f"{figures['files']:,}", decimal(figures["file_bytes"]), ""),
+        (
+            "backups",
+            f"{figures['backups']:,}",
+            decimal(figures["backup_bytes"]),
+            f"of {plural(held.files_with_backups, 'file')}",
+        ),
+        (
+            SIDECAR,
+            f"{len(held.sidecars):,}",
+            decimal(sum(each.size for each in held.sidecars)),
+            "locks, and content on its way",
+        ),
+        ("on the disk", "", decimal(figures["disk_bytes"]), "all of these"),
+        (
+            "free",
+            "",
+            decimal(figures["free_bytes"]),
+            f"of {decimal(figures['total_bytes'])} on its file system",
+        ),
+    ]
+    console.print(columns(rows, right=frozenset({1, 2})))
+    moments = [
+        (label, f"{moment:%Y-%m-%d %H:%M:%S}", ago(moment), shown(path))
+        for label, (path, moment) in (
+            ("last change", _extreme(held.files, newest=True)),
+            ("oldest file", _extreme(held.files, newest=False)),
+            ("newest backup", _extreme(held.backups, newest=True)),
+            ("oldest backup", _extreme(held.backups, newest=False)),
+        )
+        if path
+    ]
+    if moments:
+        console.print()
+        console.print(columns(moments))
+    console.print()
+    for path in held.unreadable:
+        console.print(f"Not counted, for want of permission: {shown(path)}")
+    console.print(
+        "A running server's own counters (hits, saves, waits) are not in this: only its "
+        "process knows them."
+    )
+    if not held.files:
+        console.print("  -> no JSON files are there: is it the right folder?")
+    else:
+        console.print(f"  -> is all of it whole? {program()} verify {quoted(directory)}")
+
+
+def _count(directory: str) -> Holdings:
+    held = Holdings()
+    for folder in survey(directory):
+        held.files += [file for file in folder.files if file.status]
+        held.backups += folder.backups
+        held.backup_count += len({(backup.of, backup.time) for backup in folder.backups})
+        held.files_with_backups += len({backup.of for backup in folder.backups})
+        held.sidecars += _sidecar(folder.path)
+        held.unreadable += [path for path, _ in folder.unreadable]
+    return held
+
+
+def _sidecar(folder: str) -> Iterable[File]:
+    for path, _, names in os.walk(os.path.join(folder, SIDECAR)):
+        for name in names:
+            try:
+                yield File(os.path.join(path, name), os.lstat(os.path.join(path, name)))
+            except FileNotFoundError:
+                continue  # a temporary file whose save is done
+
+
+def _figures(directory: str, held: Holdings) -> dict[str, Any]:
+    space = os.statvfs(directory)
+    # A file with two names takes its space once.
+    blocks = {
+        (file.status.st_dev, file.status.st_ino): file.status.st_blocks
+        for file in [*held.files, *held.backups, *held.sidecars]
+        if file.status
+    }
+    return {
+        "directory": directory,
+        "files": len(held.files),
+        "file_bytes": sum(file.size for file in held.files),
+        "backups": held.backup_count,
+        "backup_bytes": sum(backup.size for backup in held.backups),
+        "disk_bytes": 512 * sum(blocks.values()),
+        "free_bytes": space.f_bavail * space.f_frsize,
+        "total_bytes": space.f_blocks * space.f_frsize,
+        "last_change": _stamp(_extreme(held.files, newest=True)[1]),
+        "oldest_backup": _stamp(_extreme(held.backups, newest=False)[1]),
+        "unreadable": held.unreadable,
+    }
+
+
+def _extreme(files: list[File], *, newest: bool) -> tuple[str, datetime]:
+    if not files:
+        return "", datetime.min
+    moments = [(file.written, file.path) for file in files]
+    moment, path = max(moments) if newest else min(moments)
+    return path, moment
+
+
+def _stamp(moment: datetime) -> str | None:
+    return None if moment == datetime.min else moment.isoformat()

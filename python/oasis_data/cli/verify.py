@@ -1,0 +1,278 @@
+"""`verify`: whether everything in a folder is as it should be. Changes nothing."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import asdict, dataclass, field
+
+import click
+from rich.text import Text
+
+from oasis_data.cli.batches import Batch, State, interrupted, is_held
+from oasis_data.cli.choice import complete_folder
+from oasis_data.cli.content import Content, read
+from oasis_data.cli.group import ATTENTION, program
+from oasis_data.cli.spelling import quoted, shown
+from oasis_data.cli.survey import BackupFile, File, Folder, is_digest, owner_of, survey
+from oasis_data.cli.terminal import Bar, ago, decimal, plural, print_json, screen
+
+KINDS = {
+    "corrupt": "red",
+    "interrupted_batch": "red",
+    "unreadable": "red",
+    "corrupt_backup": "yellow",
+    "leftover": "yellow",
+    "foreign_temp": "yellow",
+}
+"""What there is to find, the gravest first, and its colour."""
+
+# What opening a file costs, in bytes that could be read meanwhile.
+_COST_OF_A_FILE = 10_000
+# A writer locks a temporary file right after making it: one that is older than
+# this, in seconds, and not locked, is a dead writer's.
+_SETTLED = 0.2
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something that is not as it should be.
+
+    Attributes:
+        kind: One of `KINDS`.
+        path: Where.
+        problem: What it is.
+        advice: What to do.
+    """
+
+    kind: str
+    path: str
+    problem: str
+    advice: str
+
+
+@dataclass
+class Report:
+    """What there was to look at, and what was found."""
+
+    files: int = 0
+    backups: int = 0
+    bytes: int = 0
+    findings: list[Finding] = field(default_factory=list)
+
+
+@click.command(name="verify", short_help="Check every JSON file, backup and leftover.")
+@click.argument("directory", metavar="DIR", shell_complete=complete_folder)
+@click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
+@click.pass_context
+def command(ctx: click.Context, directory: str, as_json: bool) -> None:
+    """Checks every JSON file and backup in DIR and below. Changes nothing.
+
+    \b
+    It finds
+      corrupt            files that are no JSON document: empty, torn
+      corrupt_backup     backups that are none
+      interrupted_batch  saves of several files that a crash cut short
+      unreadable         what this user may not read, or the disk cannot
+      leftover           unfinished saves of writers that died
+      foreign_temp       other programs' .tmp, ~ and .swp beside the files
+
+    The exit status is 0 if all is well, 1 if there are findings.
+
+    \b
+    Examples:
+      oasis-data verify /srv/oasis/data
+      oasis-data verify --json /srv/oasis/data | jq '.findings[].path'
+      oasis-data verify /srv/oasis/data || mail -s 'look at the data' ops
+    """
+    report = verify(directory)
+    if as_json:
+        print_json({"directory": directory, "ok": not report.findings, **asdict(report)})
+    else:
+        _print(directory, report)
+    ctx.exit(ATTENTION if report.findings else 0)
+
+
+def verify(directory: str) -> Report:
+    """Looks at everything in the folder and below.
+
+    Raises:
+        OSError: The folder itself cannot be listed.
+    """
+    folders = list(survey(directory))
+    report = Report()
+    young: list[str] = []
+    work = sum(_work(file) for folder in folders for file in [*folder.files, *folder.backups])
+    with Bar("Reading", work) as bar:
+        for folder in folders:
+            _check_documents(folder, report, bar)
+            young += _check_remains(folder, report)
+    _check_leftovers(young, report)
+    order = list(KINDS)
+    report.findings.sort(key=lambda finding: (order.index(finding.kind), finding.path))
+    return report
+
+
+def _work(file: File) -> int:
+    return file.size + _COST_OF_A_FILE
+
+
+def _check_documents(folder: Folder, report: Report, bar: Bar) -> None:
+    # One that is there both plain and compressed is one.
+    report.backups += len({(backup.of, backup.time) for backup in folder.backups})
+    newest_whole: dict[str, BackupFile] = {}
+    for backup in folder.backups:
+        content = _read(backup, report)
+        if content and content.fault:
+            advice = (
+                f"restore passes over it; when nobody needs it any more: rm {quoted(backup.path)}"
+            )
+            report.findings.append(Finding("corrupt_backup", backup.path, content.fault, advice))
+        elif content:
+            newest_whole.setdefault(backup.of, backup)
+        bar.advance(_work(backup))
+    for file in folder.files:
+        if file.status is None:
+            report.findings.append(
+                Finding(
+                    "unreadable",
+                    file.path,
+                    f"a symlink to {shown(os.readlink(file.path))}, which is not there",
+                    f"bring that file back, or remove the link: rm {quoted(file.path)}",
+                )
+            )
+        else:
+            content = _read(file, report)
+            if content and content.fault:
+                advice = _advice_for_corrupt(file, newest_whole.get(file.path))
+                report.findings.append(Finding("corrupt", file.path, content.fault, advice))
+        report.files += 1
+        bar.advance(_work(file))
+
+
+def _read(file: File, report: Report) -> Content | None:
+    try:
+        content = read(file.path)
+    except FileNotFoundError:
+        return None  # deleted or pruned since it was listed
+    except OSError as error:
+        report.findings.append(_unreadable(file.path, error))
+        return None
+    report.bytes += file.size
+    return content
+
+
+def _advice_for_corrupt(file: File, whole: BackupFile | None) -> str:
+    if whole is None:
+        return (
+            "no backup of it is whole: keep a copy of it, look for one elsewhere, and save "
+            "the document anew"
+        )
+    return (
+        f"a whole backup was made {ago(whole.time)}: {program()} diff {quoted(file.path)}, "
+        f"then {program()} restore {quoted(file.path)}"
+    )
+
+
+def _unreadable(path: str, error: OSError) -> Finding:
+    advice = "look at the disk and the kernel's log: dmesg | tail"
+    if isinstance(error, PermissionError):
+        advice = f"run this as a user who may read it; see: ls -ld {quoted(path)}"
+    return Finding("unreadable", path, error.strerror or str(error), advice)
+
+
+def _check_remains(folder: Folder, report: Report) -> list[str]:
+    """Returns the temporary files that no interrupted batch accounts for."""
+    for path, error in folder.unreadable:
+        report.findings.append(_unreadable(path, error))
+    for path in folder.foreign:
+        report.findings.append(
+            Finding(
+                "foreign_temp",
+                path,
+                "left by a program that does not save through oasis_data",
+                f"if none is at work on it: look whether it is needed, then rm {quoted(path)}",
+            )
+        )
+    try:
+        batch = interrupted(folder.path) if folder.has_sidecar else None
+    except OSError as error:
+        report.findings.append(_unreadable(error.filename or folder.path, error))
+        return []
+    if batch is None:
+        return folder.temporaries
+    report.findings.append(_of_batch(batch))
+    return [path for path in folder.temporaries if path not in batch.contents]
+
+
+def _of_batch(batch: Batch) -> Finding:
+    files = ", ".join(shown(file) for file in batch.files)
+    problem = batch.state.value + (f"; it changes {files}" if files else "")
+    recover = f"{program()} recover {quoted(batch.folder)}"
+    advice = {
+        State.STRANDED: f"mount or bring back the folder, then {recover}; or give the batch up: "
+        f"rm {quoted(batch.journal)}",
+        State.FOREIGN: "recover it with the release that wrote it",
+    }.get(batch.state, recover)
+    return Finding("interrupted_batch", batch.journal, problem, advice)
+
+
+def _check_leftovers(paths: list[str], report: Report) -> None:
+    newest = 0.0
+    for path in paths:
+        try:
+            newest = max(newest, os.lstat(path).st_ctime)
+        except FileNotFoundError:
+            continue  # its writer is done
+    if paths:
+        time.sleep(min(max(newest + _SETTLED - time.time(), 0.0), _SETTLED))
+    corrupt = {finding.path for finding in report.findings if finding.kind == "corrupt"}
+    for path in paths:
+        try:
+            if is_held(path) or not os.path.lexists(path):
+                continue
+        except OSError as error:
+            report.findings.append(_unreadable(path, error))
+            continue
+        report.findings.append(_of_leftover(path, corrupt))
+
+
+def _of_leftover(path: str, corrupt: set[str]) -> Finding:
+    folder = os.path.dirname(os.path.dirname(os.path.dirname(path)))
+    owner = owner_of(os.path.basename(path))
+    if owner is None:
+        return Finding(
+            "foreign_temp",
+            path,
+            "not a temporary file of oasis_data",
+            f"look what it is, then rm {quoted(path)}",
+        )
+    advice = f"the next save of that file removes it, as does {program()} recover {quoted(folder)}"
+    if os.path.join(folder, owner) in corrupt:
+        advice = "the file itself is corrupt, and this may be the only good copy: look at it first"
+    file = shown(os.path.join(folder, owner))
+    if is_digest(owner):
+        file = "a file with a very long name"
+        advice = "the next save of that file removes it"
+    return Finding("leftover", path, f"an unfinished save of {file}, whose writer died", advice)
+
+
+def _print(directory: str, report: Report) -> None:
+    console = screen()
+    for finding in report.findings:
+        label = (finding.kind.replace("_", " "), f"bold {KINDS[finding.kind]}")
+        console.print(Text.assemble(label, f"  {shown(finding.path)}"))
+        console.print(f"  {shown(finding.problem)}")
+        console.print(f"  -> {finding.advice}")
+    looked_at = (
+        f"{plural(report.files, 'file')} and {plural(report.backups, 'backup')} "
+        f"({decimal(report.bytes)}) in {shown(directory)}"
+    )
+    if not report.findings:
+        console.print(Text.assemble(("All well: ", "bold green"), looked_at))
+        if not report.files:
+            console.print("  -> no JSON files are there: is it the right folder?")
+        return
+    console.print()
+    found = plural(len(report.findings), "finding")
+    console.print(Text.assemble((found, "bold"), f" among {looked_at}. Nothing was changed."))

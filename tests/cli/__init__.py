@@ -1,0 +1,1 @@
+"""The command line, as its users meet it: the console script, in pipes and terminals."""

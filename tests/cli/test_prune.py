@@ -1,0 +1,125 @@
+"""`prune` and `stats`."""
+
+from __future__ import annotations
+
+import json
+import os
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from oasis_data import delete_json_atomic, edit_json, list_backups, save_json_atomic
+from tests.cli.console import run, terminal
+from tests.conftest import visible
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder with two files, six backups of each."""
+    for name in ("tanks.json", "below/routes.json"):
+        for version in range(7):
+            save_json_atomic(tmp_path / name, version, make_parents=True)
+    return tmp_path
+
+
+def counts(folder: Path) -> list[int]:
+    return [len(list_backups(folder / name)) for name in ("tanks.json", "below/routes.json")]
+
+
+def age_all(path: Path, days: int) -> None:
+    """Makes the backups older by their names."""
+    for backup in list_backups(path):
+        stamp = (backup.time - timedelta(days=days)).strftime("%Y%m%d_%H%M%S_%f")
+        os.rename(backup.path, f"{path}.backup.{stamp}")
+
+
+def test_prunes_a_file(folder: Path) -> None:
+    newest = list_backups(folder / "tanks.json")[:2]
+    ran = run("prune", "--keep", 2, "--yes", folder / "tanks.json")
+    assert ran.status == 0
+    assert ran.out == f"{folder}/tanks.json: 4 backups (4 bytes)\nRemoved 4 backups.\n"
+    assert list_backups(folder / "tanks.json") == newest
+    assert counts(folder) == [2, 6]
+
+
+def test_prunes_a_folder_after_a_yes(folder: Path) -> None:
+    delete_json_atomic(folder / "tanks.json")
+    no = terminal("prune", "--keep", 1, folder, answers=[("[y/N]: ", "n\n")])
+    assert no.status == 1
+    assert counts(folder) == [7, 6]
+    yes = terminal("prune", "--keep", 1, folder, answers=[("for good? [y/N]: ", "y\n")])
+    assert yes.status == 0
+    assert "Removed 11 backups." in yes.plain
+    assert counts(folder) == [1, 1]
+    assert run("prune", "--keep", 1, folder).out == f"Nothing to remove in {folder}.\n"
+
+
+def test_prunes_by_age_but_for_the_newest(folder: Path) -> None:
+    age_all(folder / "tanks.json", days=40)
+    assert run("prune", "--max-age", "30d", "--yes", folder).status == 0
+    assert counts(folder) == [1, 6]
+
+
+def test_says_what_would_go(folder: Path) -> None:
+    before = visible(folder)
+    ran = run("prune", "--keep", 0, "--dry-run", folder)
+    assert ran.status == 0
+    assert "12 backups (12 bytes) would go. Nothing was changed." in ran.out
+    assert visible(folder) == before
+
+
+def test_with_nobody_to_ask_nothing_goes(folder: Path) -> None:
+    ran = run("prune", "--keep", 0, folder)
+    assert ran.status == 3
+    assert "--yes" in ran.err
+    assert counts(folder) == [6, 6]
+
+
+@pytest.mark.parametrize(
+    "options", [(), ("--keep", "-1"), ("--max-age", "soon"), ("--max-age", "3"), ("--nope",)]
+)
+def test_a_wrong_usage_is_told(folder: Path, options: tuple[str, ...]) -> None:
+    ran = run("prune", *options, "--yes", folder)
+    assert ran.status == 2
+    assert counts(folder) == [6, 6]
+
+
+def test_a_file_that_cannot_be_locked_is_told_and_the_others_pruned(folder: Path) -> None:
+    with edit_json(folder / "tanks.json", default=0):
+        ran = run("prune", "--keep", 1, "--yes", "--timeout", 0.05, folder)
+    assert ran.status == 3
+    assert f"Not pruned: {folder}/tanks.json" in ran.err
+    assert "still locked by process" in ran.err
+    assert counts(folder) == [6, 1]
+
+
+def test_stats_are_those_of_the_folder(folder: Path) -> None:
+    figures = json.loads(run("stats", "--json", folder).out)
+    data = [folder / "tanks.json", folder / "below" / "routes.json"]
+    backups = [Path(each.path) for path in data for each in list_backups(path)]
+    assert figures["files"] == 2
+    assert figures["file_bytes"] == sum(path.stat().st_size for path in data)
+    assert figures["backups"] == 12
+    assert figures["backup_bytes"] == sum(path.stat().st_size for path in backups)
+    sidecars = [
+        path for path in folder.rglob("*/*") if ".oasis_data" in path.parts and path.is_file()
+    ]
+    held = {path.stat().st_ino: path.stat().st_blocks for path in [*data, *backups, *sidecars]}
+    assert figures["disk_bytes"] == 512 * sum(held.values())
+    space = os.statvfs(folder)
+    assert figures["total_bytes"] == space.f_blocks * space.f_frsize
+    assert 0 <= figures["free_bytes"] <= figures["total_bytes"]
+    oldest = min(each.time for path in data for each in list_backups(path))
+    assert figures["oldest_backup"] == oldest.isoformat()
+    assert figures["unreadable"] == []
+
+
+def test_stats_are_told_in_words(folder: Path) -> None:
+    ran = run("stats", folder)
+    assert ran.status == 0
+    assert "files         2" in ran.out
+    assert "12 bytes  of 2 files" in ran.out
+    assert "oldest backup" in ran.out
+    assert "only its process knows them" in ran.out
+    assert "is it the right folder?" in run("stats", folder / ".oasis_data" / "temp").out

@@ -1,0 +1,180 @@
+"""`recover`: what dead writers left is finished or taken back, and nothing else touched."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from oasis_data import edit_json, load_data_file, save_json_atomic
+from tests.cli.console import run
+from tests.cli.test_verify import SAVE, found, kill, torn, undecided
+from tests.conftest import temporaries
+from tests.test_batch import ALL, DECIDED, HALF, contents, interrupt, require_tidy, three_files
+
+
+@pytest.mark.parametrize("fault", [DECIDED, HALF, ALL])
+def test_completes_what_was_decided(strace: str, tmp_path: Path, fault: str) -> None:
+    paths = three_files(tmp_path)
+    interrupt(strace, paths, fault)
+    ran = run("recover", tmp_path)
+    assert ran.status == 0
+    assert ran.err == ""
+    assert ran.out.count("batch completed") == 1
+    assert all(str(path) in ran.out for path in paths[:1])
+    assert ran.out.endswith(f"In order: {tmp_path}.\n")
+    assert contents(paths) == ["new"] * 3
+    require_tidy({path.parent for path in paths})
+    assert found(tmp_path, status=0) == []
+
+
+def test_takes_back_what_was_not(strace: str, tmp_path: Path) -> None:
+    paths = undecided(strace, tmp_path)
+    ran = run("recover", tmp_path)
+    assert ran.status == 0
+    assert "batch taken back" in ran.out
+    assert "leftover removed" in ran.out
+    assert contents(paths) == ["old"] * 3
+    require_tidy({path.parent for path in paths})
+    assert found(tmp_path, status=0) == []
+
+
+def test_removes_a_journal_that_decided_nothing(strace: str, tmp_path: Path) -> None:
+    paths = torn(strace, tmp_path)
+    ran = run("recover", tmp_path)
+    assert ran.status == 0
+    assert "removed a journal that decided nothing" in ran.out
+    assert contents(paths) == ["old"] * 2
+    require_tidy({tmp_path})
+    locks = sorted(path.name for path in (tmp_path / ".oasis_data" / "locks").iterdir())
+    assert locks == ["a.json.lock", "b.json.lock"]
+
+
+def test_reaches_files_of_the_batch_outside_the_folder(strace: str, tmp_path: Path) -> None:
+    paths = three_files(tmp_path)
+    interrupt(strace, paths, DECIDED)
+    assert run("recover", tmp_path / "there").status == 0
+    assert contents(paths) == ["new"] * 3
+
+
+def test_says_what_it_cannot_do_and_does_the_rest(strace: str, tmp_path: Path) -> None:
+    paths = three_files(tmp_path / "one")
+    interrupt(strace, paths, DECIDED)
+    os.rename(tmp_path / "one" / "there", tmp_path / "away")
+    (tmp_path / "one" / "there").mkdir()
+    others = three_files(tmp_path / "two")
+    interrupt(strace, others, DECIDED)
+    (tmp_path / "three" / ".oasis_data").mkdir(parents=True)
+    (tmp_path / "three" / ".oasis_data" / "journal").write_text('{"format": 2}')
+    ran = run("recover", tmp_path)
+    assert ran.status == 3
+    # Both journals of the one, and that of another release.
+    assert ran.err.count("not done") == 3
+    assert "not mounted" in ran.err
+    assert "another release" in ran.err
+    assert "Traceback" not in ran.err
+    assert f"oasis-data verify {tmp_path}" in ran.out
+    assert contents(others) == ["new"] * 3
+
+
+def test_removes_what_killed_writers_left(strace: str, tmp_path: Path) -> None:
+    path, new = tmp_path / "tanks.json", tmp_path / "new.json"
+    save_json_atomic(path, "old")
+    kill(strace, "renameat", SAVE, path)
+    kill(strace, "renameat", SAVE, new)
+    assert len(temporaries(tmp_path)) == 2
+    ran = run("recover", tmp_path)
+    assert ran.status == 0
+    assert ran.out.count("leftover removed") == 2
+    assert temporaries(tmp_path) == []
+    assert load_data_file(path) == "old"
+    assert not new.exists()
+    assert run("recover", tmp_path).out == f"Nothing to recover in {tmp_path}.\n"
+
+
+def test_leaves_what_may_be_the_only_good_copy(strace: str, tmp_path: Path) -> None:
+    path = tmp_path / "tanks.json"
+    save_json_atomic(path, "old")
+    kill(strace, "renameat", SAVE, path)
+    path.write_text("")
+    ran = run("recover", tmp_path)
+    assert ran.status == 1
+    assert "left alone" in ran.out
+    assert "may be a good copy" in ran.out
+    (left,) = temporaries(tmp_path)
+    assert json.loads((tmp_path / ".oasis_data" / "temp" / left).read_text()) == "new"
+
+
+def test_leaves_the_leftover_of_a_name_that_is_too_long_to_tell(
+    strace: str, tmp_path: Path
+) -> None:
+    path = tmp_path / f"{'x' * 210}.json"
+    kill(strace, "renameat", SAVE, path)
+    (finding,) = found(tmp_path)
+    assert finding["problem"].startswith("an unfinished save of a file with a very long name")
+    assert "recover" not in finding["advice"]
+    ran = run("recover", tmp_path)
+    assert ran.status == 1
+    assert "the next save of its file" in ran.out
+    save_json_atomic(path, 1)
+    assert run("recover", tmp_path).status == 0
+
+
+def test_leaves_what_is_not_ours(tmp_path: Path) -> None:
+    save_json_atomic(tmp_path / "tanks.json", "old")
+    stray = tmp_path / ".oasis_data" / "temp" / "notes"
+    stray.write_text("mine")
+    assert run("recover", tmp_path).status == 1
+    assert stray.read_text() == "mine"
+
+
+def test_leaves_what_a_live_writer_has(strace: str, tmp_path: Path) -> None:
+    path = tmp_path / "tanks.json"
+    kill(strace, "renameat", SAVE, path)
+    (left,) = temporaries(tmp_path)
+    with open(tmp_path / ".oasis_data" / "temp" / left) as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        assert run("recover", tmp_path).status == 0
+        assert temporaries(tmp_path) == [left]
+
+
+def test_waits_for_a_live_writer_of_the_file(strace: str, tmp_path: Path) -> None:
+    path = tmp_path / "tanks.json"
+    save_json_atomic(path, {})
+    kill(strace, "renameat", SAVE, path)
+    with edit_json(path):
+        ran = run("recover", "--timeout", 0.05, tmp_path)
+        assert ran.status == 3
+        assert f"still locked by process {os.getpid()}" in ran.err
+    assert run("recover", tmp_path).status == 0
+
+
+@pytest.mark.timeout(300)
+def test_killed_at_every_change_it_leaves_the_rest_to_the_next(strace: str, tmp_path: Path) -> None:
+    script = Path(sys.executable).with_name("oasis-data")
+    killed = 0
+    for call in ("renameat", "unlinkat", "unlink"):
+        for when in range(1, 6):
+            folder = tmp_path / f"{call}{when}"
+            paths = three_files(folder)
+            kill(strace, "renameat", SAVE, folder / "here" / "left.json")
+            interrupt(strace, paths, DECIDED)
+            inject = f"inject={call}:signal=SIGKILL:when={when}"
+            done = subprocess.run(
+                [strace, "-f", "-o", os.devnull, "-e", inject, script, "recover", folder],
+                capture_output=True,
+                check=False,
+                timeout=120,
+            )
+            killed += done.returncode != 0
+            assert run("recover", folder).status == 0
+            assert contents(paths) == ["new"] * 3
+            require_tidy({path.parent for path in paths})
+            if done.returncode == 0:
+                break
+    assert killed >= 5
