@@ -19,10 +19,10 @@ from oasis_data.audit.handles import (
 from oasis_data.audit.json_calls import argument, json_function, loading_reason
 from oasis_data.audit.replacing import (
     LOAD,
+    call_reason,
     comment_reason,
     loading_edit,
     loading_text,
-    name_reason,
 )
 from oasis_data.audit.source import Source
 from oasis_data.audit.writes import header_reason
@@ -90,7 +90,7 @@ def _read(
 
 def _found(source: Source, call: ast.Call, handle: Handle, reason: str | None) -> Read:
     path = handle.opened.path
-    reason = reason or name_reason(source, LOAD) or _comments_reason(source, call, handle)
+    reason = reason or call_reason(source, call, LOAD) or _comments_reason(source, call, handle)
     edit = loading_edit(source, call, handle.path_argument(source))
     finding = Finding(
         PLAIN_READ,

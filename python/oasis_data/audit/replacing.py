@@ -40,20 +40,24 @@ def spelt(source: Source, function: str) -> str:
     return found[0] if found else f"oasis_data.{function}"
 
 
-def name_reason(source: Source, function: str) -> str | None:
+def call_reason(source: Source, call: ast.Call, function: str) -> str | None:
     """Why the function cannot be called here."""
+    if any(isinstance(each, ast.JoinedStr) for each in source.ancestors(call)):
+        # Before Python 3.12 nothing in there has a place of its own.
+        return "it is inside an f-string"
     if local_name(source, function) is None:
         return f"{function} and {OTHER_NAMES[function]} are names of something else here"
     return None
 
 
-def saving_text(source: Source, path: ast.expr, data: ast.expr, call: ast.Call) -> str:
+def saving_text(source: Source, path: ast.expr, data: ast.expr, call: ast.Call, **more: str) -> str:
     """The save that writes what a `json.dump` does."""
     given = {each.arg: each.value for each in call.keywords}
     options = [
         f"{name}={value if isinstance(value, str) else source.text_of(given[name])}"
         for name, value in saving_keywords(source, call)
     ]
+    options += [f"{name}={value}" for name, value in more.items()]
     arguments = ", ".join([source.text_of(path), source.text_of(data), *options])
     return f"{spelt(source, SAVE)}({arguments}){_import_of(source, SAVE)}"
 

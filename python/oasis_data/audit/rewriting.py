@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
 import libcst as cst
 from libcst.codemod import CodemodContext
-from libcst.codemod.visitors import AddImportsVisitor, RemoveImportsVisitor
+from libcst.codemod.visitors import AddImportsVisitor
 from libcst.metadata import CodeRange, MetadataWrapper, PositionProvider
 
 from oasis_data.audit.finding import Argument, Call, Edit, Remove, Unwrap
@@ -16,6 +17,15 @@ from oasis_data.audit.source import Source, Span
 
 Statement = cst.SimpleStatementLine | cst.BaseCompoundStatement
 Start = tuple[int, int]
+JSON = frozenset({"json", "json.dump", "json.dumps", "json.load", "json.loads"})
+
+
+@dataclass(frozen=True)
+class Unimport:
+    """Takes names out of an import."""
+
+    target: Span
+    names: frozenset[str]
 
 
 def rewrite(content: bytes, source: Source, edits: Iterable[Edit]) -> bytes:
@@ -42,24 +52,44 @@ def rewrite(content: bytes, source: Source, edits: Iterable[Edit]) -> bytes:
     for function, name in missing.items():
         alias = name if name != function else None
         AddImportsVisitor.add_needed_import(context, "oasis_data", function, alias)
-    for node in source.nodes:
-        # Taken out only where nothing uses the name any more.
-        if isinstance(node, ast.Import) and source.parents[node] is source.tree:
-            for each in node.names:
-                if each.name == "json":
-                    RemoveImportsVisitor.remove_unused_import(context, "json", None, each.asname)
-        elif isinstance(node, ast.ImportFrom) and node.module == "json":
-            for each in node.names:
-                RemoveImportsVisitor.remove_unused_import(context, "json", each.name, each.asname)
     module = AddImportsVisitor(context).transform_module(module)
-    module = RemoveImportsVisitor(context).transform_module(module)
-    return module.bytes
+    unused = list(_unused_imports(source, Source(module.bytes)))
+    return MetadataWrapper(module).visit(_Rewriter({}, unused)).bytes
+
+
+def _unused_imports(before: Source, after: Source) -> Iterator[Unimport]:
+    """The imports from `json` that were used before the edits, and are no more."""
+    used_before = {name for name, _ in _used(before)}
+    used = set(_used(after))
+    exported = {each.value for each in after.nodes if isinstance(each, ast.Constant)}
+    for node in after.nodes:
+        if not isinstance(node, ast.Import | ast.ImportFrom):
+            continue
+        names = [each.asname or each.name for each in node.names]
+        gone = frozenset(
+            name
+            for name in names
+            if name in used_before
+            and (name, node) not in used
+            and name not in exported
+            and all(each.origin in JSON for each in after.bound_in(after.scope(node), name))
+        )
+        if gone:
+            yield Unimport(after.span(node), gone)
+
+
+def _used(source: Source) -> Iterator[tuple[str, ast.AST]]:
+    for node in source.nodes:
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
+            for binding in source.bindings(node):
+                if binding.origin in JSON:
+                    yield node.id, binding.node
 
 
 class _Rewriter(cst.CSTTransformer):
     METADATA_DEPENDENCIES = (PositionProvider,)
 
-    def __init__(self, names: dict[str, str], edits: Sequence[Edit]) -> None:
+    def __init__(self, names: dict[str, str], edits: Sequence[Edit | Unimport]) -> None:
         super().__init__()
         self._names = names
         self._calls = {each.target: each for each in edits if isinstance(each, Call)}
@@ -70,10 +100,14 @@ class _Rewriter(cst.CSTTransformer):
                 self._items.setdefault(_start(edit.target), set()).add(edit.item)
             elif isinstance(edit, Remove):
                 self._removals.add(_start(edit.target))
+        self._unused = {
+            _start(each.target): each.names for each in edits if isinstance(each, Unimport)
+        }
         # Calls as they are after what is inside them was rewritten.
         self._done: dict[Span, cst.Call] = {}
         self._unwrapped: set[cst.CSTNode] = set()
-        self._gone: set[cst.CSTNode] = set()
+        # What is gone, each with the lines above it that stay.
+        self._gone: dict[cst.CSTNode, Sequence[cst.EmptyLine]] = {}
 
     def _span(self, node: cst.CSTNode) -> Span:
         place = self.get_metadata(PositionProvider, node)
@@ -130,7 +164,10 @@ class _Rewriter(cst.CSTTransformer):
             return call.args[argument.place].value
         if not isinstance(call.func, cst.Attribute):
             raise TypeError("nothing stands before a dot")
-        return call.func.value
+        value = call.func.value
+        # As an argument it needs no parentheses.
+        bare = isinstance(value, cst.BinaryOperation)
+        return value.with_changes(lpar=[], rpar=[]) if bare else value
 
     # Statements
 
@@ -147,18 +184,18 @@ class _Rewriter(cst.CSTTransformer):
 
     def leave_If(self, original_node: cst.If, updated_node: cst.If) -> cst.If:
         if _start(self._span(original_node)) in self._removals:
-            self._gone.add(updated_node)
+            self._gone[updated_node] = _apart(updated_node.leading_lines)
         return updated_node
 
     def leave_SimpleStatementLine(
         self, original_node: cst.SimpleStatementLine, updated_node: cst.SimpleStatementLine
     ) -> cst.SimpleStatementLine:
         body = self._kept(original_node.body, updated_node.body)
-        if len(body) == len(updated_node.body):
-            return updated_node
         updated_node = updated_node.with_changes(body=body)
         if not body:
-            self._gone.add(updated_node)
+            lines = updated_node.leading_lines
+            imports = isinstance(original_node.body[0], cst.Import | cst.ImportFrom)
+            self._gone[updated_node] = lines if imports else _apart(lines)
         return updated_node
 
     def leave_SimpleStatementSuite(
@@ -171,11 +208,19 @@ class _Rewriter(cst.CSTTransformer):
         originals: Sequence[cst.BaseSmallStatement],
         updated: Sequence[cst.BaseSmallStatement],
     ) -> list[cst.BaseSmallStatement]:
-        kept = [
-            new
-            for old, new in zip(originals, updated, strict=True)
-            if _start(self._span(old)) not in self._removals
-        ]
+        kept: list[cst.BaseSmallStatement] = []
+        for old, new in zip(originals, updated, strict=True):
+            start = _start(self._span(old))
+            unused = self._unused.get(start, frozenset())
+            if isinstance(new, cst.Import | cst.ImportFrom) and unused:
+                if isinstance(new.names, cst.ImportStar):
+                    raise TypeError("a star has no name")
+                names = [each for each in new.names if _imported_as(each) not in unused]
+                if names:
+                    names[-1] = names[-1].with_changes(comma=cst.MaybeSentinel.DEFAULT)
+                    kept.append(new.with_changes(names=names))
+            elif start not in self._removals:
+                kept.append(new)
         if kept and len(kept) < len(updated):
             kept[-1] = kept[-1].with_changes(semicolon=cst.MaybeSentinel.DEFAULT)
         return kept
@@ -200,14 +245,14 @@ class _Rewriter(cst.CSTTransformer):
             if not isinstance(statement, cst.SimpleStatementLine | cst.BaseCompoundStatement):
                 raise TypeError("a statement of an unknown kind")
             if statement in self._gone:
-                carried += _apart(statement.leading_lines)
+                carried = _joined(carried, self._gone[statement])
                 continue
             body: Sequence[Statement] = [statement]
             after: Sequence[cst.EmptyLine] = []
             if isinstance(statement, cst.With) and statement in self._unwrapped:
                 body, after = _unwrapped(statement)
             first, *others = body
-            lines = [*carried, *first.leading_lines]
+            lines = _joined(carried, first.leading_lines)
             settled += [first.with_changes(leading_lines=lines), *others]
             carried = list(after)
         return settled, carried
@@ -241,6 +286,18 @@ def _apart(lines: Sequence[cst.EmptyLine]) -> Sequence[cst.EmptyLine]:
         if lines[place - 1].comment is None:
             return lines[:place]
     return []
+
+
+def _joined(above: list[cst.EmptyLine], below: Sequence[cst.EmptyLine]) -> list[cst.EmptyLine]:
+    """Lines in a row, without doubling the empty ones where they meet."""
+    above = list(above)
+    while above and below and above[-1].comment is None and below[0].comment is None:
+        above.pop()
+    return [*above, *below]
+
+
+def _imported_as(alias: cst.ImportAlias) -> str:
+    return alias.evaluated_alias or alias.evaluated_name
 
 
 def _start(span: Span) -> Start:

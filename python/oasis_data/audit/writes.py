@@ -27,17 +27,17 @@ from oasis_data.audit.json_calls import (
 )
 from oasis_data.audit.replacing import (
     SAVE,
+    call_reason,
     comment_reason,
-    name_reason,
     saving_edit,
     saving_text,
 )
 from oasis_data.audit.source import Source, Span
 
 MODES = {
-    "a": "appending makes several documents, which together are no JSON file",
-    "x": "the file must not exist yet: save it with if_version=MISSING",
-    "+": "the file is read and written through one handle: use edit_json",
+    "a": "what is appended makes the file several documents, which is not JSON",
+    "x": "the file must not exist yet, which if_version=MISSING asks for",
+    "+": "the file is read and written through one handle",
     "r": "the file is open for reading",
 }
 RENAMES = frozenset({"os.replace", "os.rename", "os.renames", "shutil.move"})
@@ -137,14 +137,17 @@ def _finding(
     source: Source, call: ast.Call, handle: Handle, text: Dumped, reason: str | None
 ) -> Write:
     path = handle.opened.path
+    moved = _moved(source, call, path)
+    if moved:
+        place = source.text_of(moved[0])
+        reason = reason or f"it is moved to {place} in line {moved[1]}: save there at once"
     reason = (
         reason
         or _place_reason(source, call, handle, text)
-        or _temporary_reason(source, call, path)
-        or name_reason(source, SAVE)
+        or call_reason(source, call, SAVE)
         or _comments_reason(source, call, handle, text)
     )
-    replacement = saving_text(source, path, text.data, text.call)
+    replacement = _replacement(source, handle, text, moved[0] if moved else path)
     edit = saving_edit(source, call, handle.path_argument(source), text.call, text.data)
     finding = Finding(
         TORN_WRITE,
@@ -197,23 +200,33 @@ def _place_reason(source: Source, call: ast.Call, handle: Handle, text: Dumped) 
     return None
 
 
-def _temporary_reason(source: Source, call: ast.Call, path: ast.expr) -> str | None:
-    """Whether the file is moved to its place afterwards."""
+def _replacement(source: Source, handle: Handle, text: Dumped, path: ast.expr) -> str:
+    mode = handle.opened.mode or ""
+    if "+" in mode or "a" in mode:
+        return f"with edit_json({source.text_of(path)}) as document: change it in place"
+    more = {"if_version": "MISSING"} if "x" in mode else {}
+    return saving_text(source, path, text.data, text.call, **more)
+
+
+def _moved(source: Source, call: ast.Call, path: ast.expr) -> tuple[ast.expr, int] | None:
+    """Where the file is moved to afterwards, and in which line."""
     spelling = ast.dump(path)
     function = source.function(call)
     for node in source.nodes:
         if not isinstance(node, ast.Call) or source.function(node) is not function:
             continue
-        renamed = argument(node, 0, "src") if source.origins(node.func) & RENAMES else None
-        if isinstance(node.func, ast.Attribute) and node.func.attr in RENAMING_METHODS:
+        moved = argument(node, 0, "src") if source.origins(node.func) & RENAMES else None
+        place = argument(node, 1, "dst")
+        if (
+            isinstance(node.func, ast.Attribute)
+            and node.func.attr in RENAMING_METHODS
+            and moved is None
             # A string's `replace` takes two.
-            renamed = renamed or (node.func.value if len(node.args) == 1 else None)
-        if renamed is not None and _unwrapped(source, renamed) == spelling:
-            place = node.args[-1] if node.args else path
-            return (
-                f"it is moved to {source.text_of(place)} in line {node.lineno}: "
-                "save there at once, without the temporary file"
-            )
+            and len(node.args) == 1
+        ):
+            moved, place = node.func.value, node.args[0]
+        if moved is not None and place is not None and _unwrapped(source, moved) == spelling:
+            return place, node.lineno
     return None
 
 
