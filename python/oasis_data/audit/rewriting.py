@@ -191,11 +191,12 @@ class _Rewriter(cst.CSTTransformer):
         self, original_node: cst.SimpleStatementLine, updated_node: cst.SimpleStatementLine
     ) -> cst.SimpleStatementLine:
         body = self._kept(original_node.body, updated_node.body)
-        updated_node = updated_node.with_changes(body=body)
-        if not body:
-            lines = updated_node.leading_lines
-            imports = isinstance(original_node.body[0], cst.Import | cst.ImportFrom)
-            self._gone[updated_node] = lines if imports else _apart(lines)
+        if body:
+            return updated_node.with_changes(body=body)
+        # As it was: LibCST would drop an empty line, and the comments above with it.
+        lines = updated_node.leading_lines
+        imports = isinstance(original_node.body[0], cst.Import | cst.ImportFrom)
+        self._gone[updated_node] = lines if imports else _apart(lines)
         return updated_node
 
     def leave_SimpleStatementSuite(
