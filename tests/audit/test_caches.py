@@ -44,6 +44,7 @@ def load(path):
             "\n\ndef forget(path):\n    if path in cache:\n        del cache[path]\n    done()\n",
             "\n\ndef forget(path):\n    done()\n",
         ),
+        ("\n\ndef forget(path): cache.clear()\n", "\n\ndef forget(path): pass\n"),
         (
             "\n\ndef forget(path): cache.pop(path, None); done()\n",
             "\n\ndef forget(path): done()\n",

@@ -58,8 +58,16 @@ def audit_file(path: Path, content: bytes, foreign: frozenset[str]) -> Audited:
     """Audits a file's bytes, and works out what they would be after all fixes.
 
     Raises:
-        NotFixedError: The fixes do not hold: this is a fault of the audit.
+        NotFixedError: The fixes do not hold, which is a fault of the audit; or the file is
+            nested too deeply.
     """
+    try:
+        return _audit(path, content, foreign)
+    except RecursionError as error:
+        raise NotFixedError(f"{path}: nested too deeply: {error}") from error
+
+
+def _audit(path: Path, content: bytes, foreign: frozenset[str]) -> Audited:
     source = parse(content)
     if isinstance(source, Finding):
         return Audited(path, content, [source], content, [source])
@@ -81,7 +89,7 @@ def _rewritten(
     try:
         content = rewrite(content, source, edits)
         compile(content, str(path), "exec", dont_inherit=True)
-    except (cst.ParserSyntaxError, SyntaxError, ValueError, RecursionError) as error:
+    except (cst.ParserSyntaxError, SyntaxError, ValueError) as error:
         raise NotFixedError(f"{path}: the fixed source would be no Python: {error}") from error
     parsed = parse(content)
     if isinstance(parsed, Finding):

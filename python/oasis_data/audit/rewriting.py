@@ -242,11 +242,14 @@ class _Rewriter(cst.CSTTransformer):
         """A block without what is gone, and the comments that are left after its end."""
         settled: list[cst.BaseStatement] = []
         carried: list[cst.EmptyLine] = []
+        # What is gone stood first: the empty lines after it separate nothing any more.
+        opening = False
         for statement in statements:
             if not isinstance(statement, cst.SimpleStatementLine | cst.BaseCompoundStatement):
                 raise TypeError("a statement of an unknown kind")
             if statement in self._gone:
                 carried = _joined(carried, self._gone[statement])
+                opening = not settled and not carried
                 continue
             body: Sequence[Statement] = [statement]
             after: Sequence[cst.EmptyLine] = []
@@ -254,6 +257,9 @@ class _Rewriter(cst.CSTTransformer):
                 body, after = _unwrapped(statement)
             first, *others = body
             lines = _joined(carried, first.leading_lines)
+            while opening and lines and lines[0].comment is None:
+                del lines[0]
+            opening = False
             settled += [first.with_changes(leading_lines=lines), *others]
             carried = list(after)
         return settled, carried
