@@ -13,7 +13,7 @@ import jsonschema  # type: ignore[import-untyped]
 import pytest
 from click.testing import CliRunner, Result
 
-from oasis_data.audit.command import audit
+from oasis_data.audit.command import command
 from tests.conftest import python
 
 UNSAFE = 'import json\nwith open("x.json", "w") as f:\n    json.dump([], f)\n'
@@ -22,7 +22,7 @@ SCHEMA = Path(__file__).parent / "sarif-schema-2.1.0.json"
 
 
 def run(*arguments: object) -> Result:
-    return CliRunner().invoke(audit, [os.fsdecode(each) for each in arguments])  # type: ignore[arg-type]
+    return CliRunner().invoke(command, [os.fsdecode(each) for each in arguments])  # type: ignore[arg-type]
 
 
 @pytest.fixture
@@ -93,7 +93,7 @@ def test_a_file_that_cannot_be_written_is_told(here: Path, monkeypatch: pytest.M
 
     monkeypatch.setattr(os, "replace", fail)
     done = run("--fix", "unsafe.py")
-    assert done.exit_code == 1
+    assert done.exit_code == 3
     assert "not written: [Errno 13] Permission denied" in done.stderr
     assert "--fix replaces 1" in done.stdout
 

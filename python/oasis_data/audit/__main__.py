@@ -1,5 +1,5 @@
 """Runs the command: `python -m oasis_data.audit`."""
 
-from oasis_data.audit.command import audit
+from oasis_data.audit.command import command
 
-audit(prog_name="oasis-data audit")
+command(prog_name="oasis-data audit")

@@ -17,7 +17,13 @@ from oasis_data.audit.sarif import sarif_log
 from oasis_data.audit.source import Source, Span
 
 
-@click.command()
+ATTENTION = 1
+"""Exit status: there is something for a person to look at. (2 is click's own.)"""
+FAILED = 3
+"""Exit status: a file could not be written."""
+
+
+@click.command("audit")
 @click.argument(
     "paths",
     nargs=-1,
@@ -32,7 +38,7 @@ from oasis_data.audit.source import Source, Span
     "--exclude", multiple=True, metavar="PATTERN", help="Leave out files and folders named so."
 )
 @click.pass_context
-def audit(
+def command(
     context: click.Context,
     paths: tuple[Path, ...],
     fix: bool,
@@ -51,8 +57,9 @@ def audit(
 
     \b
     Exit status: 0  nothing is found (with --fix: nothing is left)
-                 1  something is found, or a file was not read or not written
+                 1  something is found
                  2  the command line is wrong
+                 3  a file could not be written
 
     \b
     Examples:
@@ -90,7 +97,7 @@ def audit(
             for line in describe(path, findings):
                 click.echo(line)
         click.echo(summarize(len(reports), every))
-    context.exit(1 if every or failed else 0)
+    context.exit(FAILED if failed else ATTENTION if every else 0)
 
 
 def audit_paths(paths: tuple[Path, ...], exclude: tuple[str, ...] = ()) -> list[Audited]:
