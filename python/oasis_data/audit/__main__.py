@@ -2,4 +2,5 @@
 
 from oasis_data.audit.command import command
 
-command(prog_name="oasis-data audit")
+if __name__ == "__main__":
+    command(prog_name="oasis-data audit")
