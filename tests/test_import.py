@@ -322,6 +322,6 @@ def test_distribution_says_that_it_is_typed() -> None:
     assert importlib.resources.files("oasis_data").joinpath("_native.pyi").is_file()
 
 
-def test_distribution_needs_no_other() -> None:
-    required = importlib.metadata.requires("oasis_data") or []
-    assert [each for each in required if "extra ==" not in each] == []
+def test_distribution_needs_no_other_but_for_its_extras() -> None:
+    needed = importlib.metadata.requires("oasis_data") or []
+    assert [each for each in needed if "extra ==" not in each] == []
