@@ -220,6 +220,12 @@ def test_the_schema_refuses_what_is_no_sarif(here: Path) -> None:
 # The program
 
 
+def test_the_help_has_examples() -> None:
+    help_text = run("--help").output
+    assert "\n    oasis-data audit --fix backend/api.py\n" in help_text
+    assert "\n               1  something is found\n" in help_text
+
+
 def test_the_module_is_the_command(here: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-W", "error", "-m", "oasis_data.audit", "unsafe.py"],

@@ -16,7 +16,6 @@ from oasis_data.audit.reporting import describe, printable, summarize
 from oasis_data.audit.sarif import sarif_log
 from oasis_data.audit.source import Source, Span
 
-
 ATTENTION = 1
 """Exit status: there is something for a person to look at. (2 is click's own.)"""
 FAILED = 3
@@ -46,7 +45,7 @@ def command(
     sarif: bool,
     exclude: tuple[str, ...],
 ) -> None:
-    r"""Find JSON files that Python sources write, read and cache unsafely.
+    """Find JSON files that Python sources write, read and cache unsafely.
 
     PATH is a source, or a folder of them; .venv, node_modules and their like are left
     out. The sources are read, never run. Each finding says what to write instead.
@@ -67,7 +66,7 @@ def command(
       oasis-data audit --diff backend/
       oasis-data audit --fix backend/api.py
       oasis-data audit --sarif backend/ > audit.sarif
-    """
+    """  # noqa: D301 -- click's mark for lines that are not to be joined
     if diff and sarif:
         raise click.UsageError("--diff and --sarif both write to the output: give one of them.")
     failed = False
