@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-import oasis_data
 from tests.audit.sources import findings, fixed, found, reasons
 
 IMPORTS = "import json, os\nfrom pathlib import Path\n"
@@ -21,14 +20,14 @@ DOCUMENTS: list[Any] = [
     {"a": [[], {"x": float("nan")}], 1: 2},
 ]
 FORMS = {
-    "dump": 'with open(path, "w") as f:\n    json.dump(data, f{options})\n',
-    "dump by name": 'with open(path, "w") as f:\n    json.dump(fp=f, obj=data{options})\n',
-    "inline": 'json.dump(data, open(path, "w"){options})\n',
-    "write": 'with open(path, mode="w") as f:\n    f.write(json.dumps(data{options}))\n',
-    "bytes": 'with open(path, "wb") as f:\n    f.write(json.dumps(data{options}).encode())\n',
-    "path": 'with Path(path).open("w") as f:\n    json.dump(data, f{options})\n',
-    "write_text": "Path(path).write_text(json.dumps(data{options}))\n",
-    "write_bytes": "Path(path).write_bytes(json.dumps(data{options}).encode('utf-8'))\n",
+    "dump": 'with open({path}, "w") as f:\n    json.dump(data, f{options})\n',
+    "dump by name": 'with open({path}, "w") as f:\n    json.dump(fp=f, obj=data{options})\n',
+    "inline": 'json.dump(data, open({path}, "w"){options})\n',
+    "write": 'with open({path}, mode="w") as f:\n    f.write(json.dumps(data{options}))\n',
+    "bytes": 'with open({path}, "wb") as f:\n    f.write(json.dumps(data{options}).encode())\n',
+    "path": 'with Path({path}).open("w") as f:\n    json.dump(data, f{options})\n',
+    "write_text": "Path({path}).write_text(json.dumps(data{options}))\n",
+    "write_bytes": "Path({path}).write_bytes(json.dumps(data{options}).encode('utf-8'))\n",
 }
 OPTIONS = {
     "indent": ["", ", indent=2", ", indent=None", ", indent=4", ", indent='\\t'", ", indent=0"],
@@ -45,23 +44,28 @@ OPTIONS = {
 @pytest.mark.filterwarnings("ignore:unclosed file")
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_the_bytes_stay_the_same(form: str, tmp_path: Path) -> None:
-    oasis_data.configure(durability="process", backups_kept=0)
-    for options in map("".join, itertools.product(*OPTIONS.values())):
-        before = IMPORTS + FORMS[form].replace("{options}", options)
-        after = fixed(before)
-        assert "save_json_atomic" in after
-        assert "json.dump" not in after
-        for data in DOCUMENTS:
-            written = []
-            for code in (before, after):
-                path = tmp_path / "x.json"
-                exec(code, {"path": str(path), "data": data})
-                written.append(path.read_bytes())
-            assert written[0] == written[1], (after, data)
+    before = IMPORTS
+    combinations = ["".join(each) for each in itertools.product(*OPTIONS.values())]
+    for number, options in enumerate(combinations):
+        path = f"os.path.join(folder, '{number}.json')"
+        before += FORMS[form].format(path=path, options=options)
+    after = fixed(before)
+    assert after.count("save_json_atomic(") == len(combinations)
+    assert "json.dump" not in after
+    for number, data in enumerate(DOCUMENTS):
+        written = []
+        for name, code in (("before", before), ("after", after)):
+            folder = tmp_path / f"{name}{number}"
+            folder.mkdir()
+            exec(code, {"folder": str(folder), "data": data})
+            files = sorted(folder.glob("*.json"))
+            assert len(files) == len(combinations)
+            written.append([file.read_bytes() for file in files])
+        assert written[0] == written[1], (after, data)
 
 
 def test_what_json_refuses_is_refused_with_what_callers_catch(tmp_path: Path) -> None:
-    code = fixed(IMPORTS + FORMS["dump"].format(options=", allow_nan=False"))
+    code = fixed(IMPORTS + FORMS["dump"].format(path="path", options=", allow_nan=False"))
     path = tmp_path / "x.json"
     path.write_text("1")
     for data, error in ((float("nan"), ValueError), ({1, 2}, TypeError)):
