@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+import oasis_data
 from tests.audit.sources import findings, fixed, found, reasons
 
 IMPORTS = "import json, os\nfrom pathlib import Path\n"
@@ -44,6 +45,7 @@ OPTIONS = {
 @pytest.mark.filterwarnings("ignore:unclosed file")
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_the_bytes_stay_the_same(form: str, tmp_path: Path) -> None:
+    oasis_data.configure(durability="process")
     before = IMPORTS
     combinations = ["".join(each) for each in itertools.product(*OPTIONS.values())]
     for number, options in enumerate(combinations):
