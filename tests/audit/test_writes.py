@@ -313,6 +313,11 @@ def test_what_touches_no_json_file_is_not_found(snippet: str) -> None:
     assert found(f"{IMPORTS}{snippet}\n") == []
 
 
+def test_a_forgotten_import_is_told() -> None:
+    code = 'with open("x.json", "w") as f:\n    json.dump([], f)\n'
+    assert found(code) == [("torn-write", 2, "json is not imported")]
+
+
 def test_the_place_is_in_characters() -> None:
     (one,) = findings('import json\nx = "äöü😀"; json.dump(x, open("y.json", "w"))\n')
     assert (one.span.line, one.span.column) == (2, 12)

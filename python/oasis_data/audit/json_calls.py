@@ -49,6 +49,8 @@ def json_function(source: Source, call: ast.Call, *names: str) -> tuple[str, str
         if name in names and module.rpartition(".")[2].endswith("json"):
             if len(origins) > 1:
                 return name, f"{source.text_of(call.func)} is not always that of json"
+            if module == "builtins.json":
+                return name, "json is not imported"
             return name, f"{module} is not json: its options and bytes are others"
     if (
         isinstance(call.func, ast.Attribute)
