@@ -43,6 +43,7 @@ COMMANDS = {
     "prune": "oasis_data.cli.prune",
     "recover": "oasis_data.cli.recover",
     "stats": "oasis_data.cli.stats",
+    "audit": "oasis_data.audit.command",
 }
 """The module of each command, which has it as `command`."""
 

@@ -1,0 +1,128 @@
+"""The command `oasis-data audit`."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+
+import click
+
+from oasis_data.audit.auditing import mentioned, parse
+from oasis_data.audit.finding import NOT_READ, Finding
+from oasis_data.audit.fixing import Audited, NotFixedError, audit_file, write
+from oasis_data.audit.folders import find_sources
+from oasis_data.audit.reporting import describe, printable, summarize
+from oasis_data.audit.sarif import sarif_log
+from oasis_data.audit.source import Source, Span
+
+ATTENTION = 1
+"""Exit status: there is something for a person to look at. (2 is click's own.)"""
+FAILED = 3
+"""Exit status: a file could not be written."""
+
+
+@click.command("audit")
+@click.argument(
+    "paths",
+    nargs=-1,
+    required=True,
+    metavar="PATH...",
+    type=click.Path(exists=True, path_type=Path),
+)
+@click.option("--fix", is_flag=True, help="Replace what is certain; leave the rest, and say why.")
+@click.option("--diff", is_flag=True, help="Show what --fix changes.")
+@click.option("--sarif", is_flag=True, help="Report as SARIF 2.1.0, for code review.")
+@click.option(
+    "--exclude", multiple=True, metavar="PATTERN", help="Leave out files and folders named so."
+)
+@click.pass_context
+def command(
+    context: click.Context,
+    paths: tuple[Path, ...],
+    fix: bool,
+    diff: bool,
+    sarif: bool,
+    exclude: tuple[str, ...],
+) -> None:
+    """Find JSON files that Python sources write, read and cache unsafely.
+
+    PATH is a source, or a folder of them; .venv, node_modules and their like are left
+    out. The sources are read, never run. Each finding says what to write instead.
+
+    With --fix, what certainly does the same is rewritten. A file is written only if the
+    new source is Python, a second --fix would change nothing, and nobody changed the
+    file meanwhile. --diff alone shows that, and writes nothing.
+
+    \b
+    Exit status: 0  nothing is found (with --fix: nothing is left)
+                 1  something is found
+                 2  the command line is wrong
+                 3  a file could not be written
+
+    \b
+    Examples:
+      oasis-data audit backend/
+      oasis-data audit --diff backend/
+      oasis-data audit --fix backend/api.py
+      oasis-data audit --sarif backend/ > audit.sarif
+    """  # noqa: D301 -- click's mark for lines that are not to be joined
+    if diff and sarif:
+        raise click.UsageError("--diff and --sarif both write to the output: give one of them.")
+    failed = False
+    reports: list[tuple[Path, list[Finding]]] = []
+    found = audit_paths(paths, exclude)
+    for each in found:
+        findings = each.findings
+        if diff:
+            for line in each.diff():
+                click.echo(line.encode("utf-8", "backslashreplace"))
+        if fix and each.fixed != each.content:
+            try:
+                write(each)
+            except (NotFixedError, OSError) as error:
+                failed = True
+                click.echo(f"not written: {printable(str(error))}", err=True)
+            else:
+                replaced = sum(finding.fixable for finding in findings)
+                click.echo(f"fixed {printable(each.path)}: {replaced} replaced", err=True)
+                findings = each.remaining
+        reports.append((each.path, findings))
+    every = [finding for _, findings in reports for finding in findings]
+    if sarif:
+        click.echo(json.dumps(sarif_log(reports), indent=2))
+    elif fix or not diff:
+        for path, findings in reports:
+            for line in describe(path, findings):
+                click.echo(line)
+        click.echo(summarize(len(reports), every))
+    context.exit(FAILED if failed else ATTENTION if every else 0)
+
+
+def audit_paths(paths: tuple[Path, ...], exclude: tuple[str, ...] = ()) -> list[Audited]:
+    """Audits all sources under some paths, each in the light of the others."""
+    contents: dict[Path, bytes] = {}
+    unread: list[Audited] = []
+    names: dict[Path, frozenset[str]] = {}
+    for path in find_sources(paths, exclude):
+        try:
+            contents[path] = path.read_bytes()
+        except OSError as error:
+            unread.append(_unread(path, error.strerror or str(error), b""))
+            continue
+        source = parse(contents[path])
+        names[path] = mentioned(source) if isinstance(source, Source) else frozenset()
+    counts = Counter(name for each in names.values() for name in each)
+    audited = []
+    for path, content in contents.items():
+        foreign = frozenset(name for name in counts if counts[name] > (name in names[path]))
+        try:
+            audited.append(audit_file(path, content, foreign))
+        except NotFixedError as error:
+            unread.append(_unread(path, str(error), content))
+    return sorted([*audited, *unread], key=lambda each: each.path)
+
+
+def _unread(path: Path, fault: str, content: bytes) -> Audited:
+    finding = Finding(NOT_READ, Span(1, 0, 1, 0), fault, "", "it could not be read")
+    return Audited(path, content, [finding], content, [finding])

@@ -1,0 +1,129 @@
+"""What the audit finds, and what `--fix` is to do about it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from oasis_data.audit.source import Span
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A kind of finding: its name, how bad it is, and why it is bad."""
+
+    name: str
+    level: Literal["error", "warning", "note"]
+    summary: str
+    danger: str
+
+
+TORN_WRITE = Rule(
+    "torn-write",
+    "error",
+    "JSON is written into the live file",
+    "A crash in the middle leaves half a file, and readers meet it empty or half written.",
+)
+PLAIN_READ = Rule(
+    "plain-read",
+    "note",
+    "a JSON file is read past the library",
+    "It is parsed anew each time, and half of an interrupted batch can be read.",
+)
+STALE_CACHE = Rule(
+    "stale-cache",
+    "error",
+    "JSON read from a file is kept in a cache of its own",
+    "No other process empties it, so a reader is given what was saved long ago; "
+    "and all callers share one object.",
+)
+CACHE_WRITE = Rule(
+    "cache-write",
+    "warning",
+    "a cache of JSON files is written by hand",
+    "The cache and the file differ when either write fails, and in every other process.",
+)
+LOST_UPDATE = Rule(
+    "lost-update",
+    "warning",
+    "a JSON file is loaded, changed and saved without a lock",
+    "Of two that do so at once, one loses its change.",
+)
+NOT_READ = Rule(
+    "not-read",
+    "error",
+    "this file could not be audited",
+    "What it does with JSON files is not known.",
+)
+RULES = (TORN_WRITE, PLAIN_READ, STALE_CACHE, CACHE_WRITE, LOST_UPDATE, NOT_READ)
+
+
+@dataclass(frozen=True)
+class Argument:
+    """An expression of the source: an argument of a call, by its place; None: before the dot."""
+
+    call: Span
+    place: int | None
+
+
+@dataclass(frozen=True)
+class Call:
+    """Puts a call of the package in the place of another call.
+
+    Attributes:
+        target: The call that goes.
+        function: The package's function, by its own name.
+        layout: The call whose way with lines is kept.
+        arguments: The positional arguments.
+        keywords: The others, each from the source or spelt out.
+    """
+
+    target: Span
+    function: str
+    layout: Span
+    arguments: tuple[Argument, ...]
+    keywords: tuple[tuple[str, Argument | str], ...]
+
+
+@dataclass(frozen=True)
+class Unwrap:
+    """Takes one item out of a `with` statement, and with the last one the statement."""
+
+    target: Span
+    item: int
+
+
+@dataclass(frozen=True)
+class Remove:
+    """Takes out a statement."""
+
+    target: Span
+
+
+Edit: TypeAlias = Call | Unwrap | Remove
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing found.
+
+    Attributes:
+        rule: Its kind.
+        span: Where it is.
+        message: What it is.
+        replacement: What to write instead.
+        reason: Why `--fix` leaves it; None if it does not.
+        edits: What `--fix` does.
+    """
+
+    rule: Rule
+    span: Span
+    message: str
+    replacement: str
+    reason: str | None
+    edits: tuple[Edit, ...] = ()
+
+    @property
+    def fixable(self) -> bool:
+        """Whether `--fix` replaces it."""
+        return self.reason is None

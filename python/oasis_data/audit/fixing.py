@@ -1,0 +1,131 @@
+"""Fixes one file: everything that is certain, checked before a byte is written."""
+
+from __future__ import annotations
+
+import difflib
+import io
+import os
+import shutil
+import tempfile
+import tokenize
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import libcst as cst
+
+from oasis_data.audit.auditing import audit_source, parse
+from oasis_data.audit.finding import Edit, Finding
+from oasis_data.audit.rewriting import rewrite
+from oasis_data.audit.source import Source
+
+ROUNDS = 10
+"""A fix can make another one certain; each takes something out, so that this ends by itself."""
+
+
+class NotFixedError(Exception):
+    """A file was left as it is; says why."""
+
+
+@dataclass(frozen=True)
+class Audited:
+    """A file with what was found in it, and what it would be after `--fix`.
+
+    Attributes:
+        path: The file.
+        content: Its bytes when it was read.
+        findings: What was found.
+        fixed: Its bytes after all fixes; the same if there are none.
+        remaining: What is found in those.
+    """
+
+    path: Path
+    content: bytes
+    findings: list[Finding]
+    fixed: bytes
+    remaining: list[Finding]
+
+    def diff(self) -> Iterator[str]:
+        """The lines of a unified diff, without their ends; none if nothing changes."""
+        if self.fixed == self.content:
+            return
+        before, after = _lines(self.content), _lines(self.fixed)
+        name = str(self.path)
+        yield from difflib.unified_diff(before, after, name, name, lineterm="")
+
+
+def audit_file(path: Path, content: bytes, foreign: frozenset[str]) -> Audited:
+    """Audits a file's bytes, and works out what they would be after all fixes.
+
+    Raises:
+        NotFixedError: The fixes do not hold, which is a fault of the audit; or the file is
+            nested too deeply.
+    """
+    try:
+        return _audit(path, content, foreign)
+    except RecursionError as error:
+        raise NotFixedError(f"{path}: nested too deeply: {error}") from error
+
+
+def _audit(path: Path, content: bytes, foreign: frozenset[str]) -> Audited:
+    source = parse(content)
+    if isinstance(source, Finding):
+        return Audited(path, content, [source], content, [source])
+    findings = remaining = audit_source(source, foreign)
+    fixed = content
+    for _ in range(ROUNDS):
+        edits = [edit for each in remaining if each.fixable for edit in each.edits]
+        if not edits:
+            return Audited(path, content, findings, fixed, remaining)
+        fixed, source = _rewritten(path, fixed, source, edits)
+        remaining = audit_source(source, foreign)
+    raise NotFixedError(f"{path}: the fixes come to no end")
+
+
+def _rewritten(
+    path: Path, content: bytes, source: Source, edits: list[Edit]
+) -> tuple[bytes, Source]:
+    """The bytes after some edits, parsed anew."""
+    try:
+        content = rewrite(content, source, edits)
+        compile(content, str(path), "exec", dont_inherit=True)
+    except (cst.ParserSyntaxError, SyntaxError, ValueError) as error:
+        raise NotFixedError(f"{path}: the fixed source would be no Python: {error}") from error
+    parsed = parse(content)
+    if isinstance(parsed, Finding):
+        raise NotFixedError(f"{path}: the fixed source would be no Python: {parsed.message}")
+    return content, parsed
+
+
+def write(audited: Audited) -> None:
+    """Writes the fixed bytes in place of those that were audited, or nothing.
+
+    The file is replaced whole, and keeps its mode and owner; a symlink to it stays.
+
+    Raises:
+        NotFixedError: The file is not what was audited any more.
+        OSError: It could not be written.
+    """
+    target = Path(os.path.realpath(audited.path))
+    descriptor, temporary = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+    try:
+        with open(descriptor, "wb") as file:
+            file.write(audited.fixed)
+            file.flush()
+            os.fsync(descriptor)
+        status = target.stat()
+        if (status.st_uid, status.st_gid) != (os.geteuid(), os.getegid()):
+            os.chown(temporary, status.st_uid, status.st_gid)
+        shutil.copymode(target, temporary)
+        # As late as can be: an editor may have saved the file since.
+        if target.read_bytes() != audited.content:
+            raise NotFixedError(f"{audited.path}: changed while it was audited; run this again")
+        os.replace(temporary, target)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+
+
+def _lines(content: bytes) -> list[str]:
+    encoding, _ = tokenize.detect_encoding(io.BytesIO(content).readline)
+    return content.decode(encoding).splitlines()

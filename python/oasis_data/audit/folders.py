@@ -1,0 +1,53 @@
+"""The Python sources under some paths."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from fnmatch import fnmatch
+from pathlib import Path
+
+SKIPPED = frozenset(
+    {"node_modules", "__pycache__", "site-packages", "venv", "env", "build", "dist", "target"}
+)
+"""Folders of what others wrote, or a tool made; like all whose names begin with a dot."""
+
+
+def find_sources(paths: Iterable[Path], excluded: Iterable[str] = ()) -> Iterator[Path]:
+    """Yields each Python source once: files that are named, and all in folders that are.
+
+    Args:
+        paths: Files, whatever their names, and folders.
+        excluded: Patterns of names, or of paths, to leave out of folders.
+    """
+    seen: set[str] = set()
+    patterns = list(excluded)
+    for path in paths:
+        for each in _under(path, patterns) if path.is_dir() else [path]:
+            real = os.path.realpath(each)
+            if real not in seen:
+                seen.add(real)
+                yield each
+
+
+def _under(folder: Path, patterns: list[str]) -> Iterator[Path]:
+    for parent, folders, files in os.walk(folder):
+        here = Path(parent)
+        folders[:] = sorted(name for name in folders if not _is_skipped(here / name, patterns))
+        for name in sorted(files):
+            path = here / name
+            if name.endswith(".py") and path.is_file() and not _matches(path, patterns):
+                yield path
+
+
+def _is_skipped(folder: Path, patterns: list[str]) -> bool:
+    return (
+        folder.name in SKIPPED
+        or folder.name.startswith(".")
+        or (folder / "pyvenv.cfg").exists()
+        or _matches(folder, patterns)
+    )
+
+
+def _matches(path: Path, patterns: list[str]) -> bool:
+    return any(fnmatch(path.name, each) or fnmatch(str(path), each) for each in patterns)

@@ -1,0 +1,378 @@
+"""Open files: which path they lead to, how they were opened, and what else is done with them."""
+
+from __future__ import annotations
+
+import ast
+import re
+from dataclasses import dataclass
+
+from oasis_data.audit.finding import Argument, Unwrap
+from oasis_data.audit.json_calls import argument, argument_at, enclosing_function
+from oasis_data.audit.source import COMPREHENSIONS, Scope, Source
+
+OPEN = frozenset({"builtins.open", "io.open"})
+# They open other things than a plain file, or on an event loop.
+OTHER_OPENERS = {
+    **dict.fromkeys(("gzip.open", "bz2.open", "lzma.open"), "the file is compressed"),
+    "codecs.open": "codecs.open encodes in its own way; open the file with open(encoding=…) first",
+    "aiofiles.open": "it is asynchronous; call the replacement through asyncio.to_thread",
+    "os.fdopen": "it opens a descriptor, not a path",
+}
+PATHS = frozenset({"pathlib.Path", "pathlib.PosixPath"})
+# What a path gives that is again a path.
+FROM_PATH = {
+    *("parent", "joinpath", "with_suffix", "with_name", "with_stem", "resolve", "absolute"),
+    *("expanduser", "home", "cwd"),
+}
+PURE = frozenset({"os.path.join", "os.fspath", "builtins.str", *PATHS})
+DESCRIPTORS = frozenset({"os.open", "os.dup", "tempfile.mkstemp", "os.memfd_create", "os.pipe"})
+# Paths that lead to something else than a file that is kept.
+DEVICES = ("/dev/", "/proc/", "/sys/")
+READ, WRITE = "r", "w"
+# Spellings of the options that a path's methods are given where they leave UTF-8 as it is.
+IN_UTF8 = {"", "encoding='utf-8'", "encoding='utf8'", "'utf-8'", "'utf8'"}
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A call that opens a file.
+
+    Attributes:
+        call: The call.
+        path: The path that it opens.
+        mode: With which mode; None if that is not certain.
+        encoding: "utf-8", "ascii" for others that write ASCII alike, "other".
+        reason: Why the file may not be a plain one.
+    """
+
+    call: ast.Call
+    path: ast.expr
+    mode: str | None
+    encoding: str
+    reason: str | None
+
+    @property
+    def direction(self) -> str | None:
+        """`READ`, `WRITE`, or None for both and for what is not certain."""
+        kind = (self.mode or "").replace("b", "").replace("t", "")
+        return {"r": READ, "": READ if self.mode is not None else None, "w": WRITE}.get(kind)
+
+
+@dataclass(frozen=True)
+class Handle:
+    """An open file where it is used.
+
+    Attributes:
+        opened: How it was opened.
+        statement: The `with` that closes it; None if it is used where it is opened.
+        item: Which of the statement's items it is.
+        reason: Why it is not certain what becomes of it.
+    """
+
+    opened: Opened
+    statement: ast.With | ast.AsyncWith | None
+    item: int
+    reason: str | None
+
+    def path_argument(self, source: Source) -> Argument:
+        """The path, for an edit."""
+        return argument_at(source, self.opened.call, self.opened.path)
+
+    def unwraps(self, source: Source) -> tuple[Unwrap, ...]:
+        """What takes the `with` away."""
+        return (Unwrap(source.span(self.statement), self.item),) if self.statement else ()
+
+
+@dataclass(frozen=True)
+class _Options:
+    mode: str | None
+    encoding: str
+    reason: str | None
+
+
+def opened(source: Source, expression: ast.expr) -> Opened | None:
+    """How an expression opens a file; None if it does not."""
+    if not isinstance(expression, ast.Call):
+        return None
+    origins = source.origins(expression.func)
+    if origins & OPEN:
+        path = argument(expression, 0, "file")
+        if path is None:
+            return None
+        options = _options(expression, 1)
+        reason = options.reason or _file_reason(source, path)
+        if origins - OPEN:
+            reason = "open may stand for something else here"
+        return Opened(expression, path, options.mode, options.encoding, reason)
+    for origin in sorted(origins & OTHER_OPENERS.keys()):
+        path = argument(expression, 0, "filename")
+        mode = argument(expression, 1, "mode")
+        value = mode.value if isinstance(mode, ast.Constant) else None
+        if path is not None:
+            spelt = value if isinstance(value, str) else None
+            return Opened(expression, path, spelt, "other", OTHER_OPENERS[origin])
+    if isinstance(expression.func, ast.Attribute) and expression.func.attr == "open":
+        return _path_opened(source, expression, expression.func.value)
+    return None
+
+
+def _path_opened(source: Source, call: ast.Call, path: ast.expr) -> Opened | None:
+    options = _options(call, 0)
+    mode = options.mode
+    certain = is_path(source, path)
+    if not certain and (mode is None or not call.args or not re.fullmatch("[rwxabt+]+", mode)):
+        return None
+    reason = None if certain else f"cannot tell that {source.text_of(path)} is a pathlib.Path"
+    return Opened(call, path, mode, options.encoding, options.reason or reason)
+
+
+def _options(call: ast.Call, first: int) -> _Options:
+    """The options of `open`; `first` is the place of the mode."""
+    names = ("mode", "buffering", "encoding", "errors", "newline")
+    given: dict[str, ast.expr] = dict(zip(names, call.args[first:], strict=False))
+    given |= {each.arg or "**": each.value for each in call.keywords if each.arg != "file"}
+    mode = _literal(given.pop("mode", ast.Constant("r")))
+    if any(isinstance(each, ast.Starred) for each in call.args) or "**" in given:
+        return _Options(None, "other", "the arguments of open cannot be told apart")
+    encoding = _encoding(given.pop("encoding", ast.Constant(None)))
+    for name, fine in (("newline", (None, "\n", "")), ("errors", (None, "strict"))):
+        if name in given and _literal(given.pop(name)) not in fine:
+            return _Options(_text(mode), encoding, f"open is given {name}")
+    given.pop("buffering", None)
+    if given:
+        return _Options(_text(mode), encoding, f"open is given {next(iter(given))}")
+    reason = None if isinstance(mode, str) else "the mode of open is not a constant"
+    return _Options(_text(mode), encoding, reason)
+
+
+def _encoding(value: ast.expr) -> str:
+    name = _literal(value)
+    if name is None:
+        # The locale's, which is UTF-8 wherever this package runs.
+        return "utf-8"
+    ascii_text = "".join(map(chr, range(128)))
+    try:
+        if not isinstance(name, str) or ascii_text.encode(name) != ascii_text.encode():
+            return "other"
+        # One that has more bytes for it, such as utf-8-sig, is caught above.
+        return "utf-8" if "ä€😀".encode(name) == "ä€😀".encode() else "ascii"
+    except UnicodeEncodeError:
+        return "ascii"
+    except (LookupError, ValueError):
+        return "other"
+
+
+def _literal(value: ast.expr) -> object:
+    """A constant's value; for anything else a value that equals no constant."""
+    return value.value if isinstance(value, ast.Constant) else value
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _file_reason(source: Source, path: ast.expr) -> str | None:
+    if isinstance(path, ast.Constant):
+        if not isinstance(path.value, str | bytes):
+            return "it opens a descriptor, not a path"
+        if str(path.value).startswith(DEVICES):
+            return "it opens a device"
+    for inside in ast.walk(path):
+        if isinstance(inside, ast.Name) and _is_descriptor(source, inside):
+            return "it may open a descriptor, not a path"
+        if isinstance(inside, (ast.Await, ast.Yield, ast.YieldFrom, ast.NamedExpr)):
+            return "the path is no plain expression"
+    if isinstance(path, ast.Call) and source.origins(path.func) & DESCRIPTORS:
+        return "it opens a descriptor, not a path"
+    return None
+
+
+def _is_descriptor(source: Source, name: ast.Name) -> bool:
+    for binding in source.bindings(name):
+        for around in source.ancestors(binding.node):
+            if isinstance(around, ast.Assign):
+                called = around.value
+                if isinstance(called, ast.Call) and source.origins(called.func) & DESCRIPTORS:
+                    return True
+            if isinstance(around, ast.stmt):
+                break
+    return bool(re.search(r"(^|_)fd$", name.id))
+
+
+def is_path(source: Source, expression: ast.expr, names: frozenset[str] = frozenset()) -> bool:
+    """Whether an expression is certainly a `pathlib.Path`.
+
+    Args:
+        source: Where it is.
+        expression: The expression.
+        names: Those that are being looked up already.
+    """
+    if isinstance(expression, ast.Call):
+        function = expression.func
+        return source.origins(function) <= PATHS or (
+            isinstance(function, ast.Attribute)
+            and function.attr in FROM_PATH
+            and (source.origins(function.value) <= PATHS or is_path(source, function.value, names))
+        )
+    if isinstance(expression, ast.BinOp) and isinstance(expression.op, ast.Div):
+        sides = (expression.left, expression.right)
+        return any(is_path(source, each, names) for each in sides)
+    if isinstance(expression, ast.Attribute):
+        return expression.attr == "parent" and is_path(source, expression.value, names)
+    if isinstance(expression, ast.Name) and expression.id not in names:
+        bindings = source.bindings(expression)
+        known = names | {expression.id}
+        return bool(bindings) and all(_binds_path(source, each.node, known) for each in bindings)
+    return False
+
+
+def _binds_path(source: Source, node: ast.AST, names: frozenset[str]) -> bool:
+    around = source.parents.get(node)
+    if isinstance(node, ast.arg):
+        return node.annotation is not None and source.origins(node.annotation) <= PATHS
+    if isinstance(around, ast.AnnAssign):
+        return source.origins(around.annotation) <= PATHS
+    if isinstance(around, ast.Assign) and around.targets == [node]:
+        return is_path(source, around.value, names)
+    return False
+
+
+def find_handle(source: Source, expression: ast.expr) -> Handle | None:
+    """Where the file was opened that an expression stands for; None if that is not known."""
+    inline = opened(source, expression)
+    if inline:
+        return Handle(inline, None, 0, None)
+    if not isinstance(expression, ast.Name):
+        return None
+    binder = _binder(source, expression)
+    if binder:
+        statement, item = binder
+        found = opened(source, statement.items[item].context_expr)
+        return Handle(found, statement, item, found.reason) if found else None
+    for binding in source.bindings(expression):
+        around = source.parents.get(binding.node)
+        if isinstance(around, ast.Assign | ast.NamedExpr):
+            found = opened(source, around.value)
+            if found:
+                reason = f"{expression.id} is not opened by a with statement around this"
+                return Handle(found, None, 0, reason)
+    return None
+
+
+def is_parameter(source: Source, expression: ast.expr) -> bool:
+    """Whether an expression is a parameter of the function around it."""
+    return isinstance(expression, ast.Name) and any(
+        isinstance(each.node, ast.arg) for each in source.bindings(expression)
+    )
+
+
+def _binder(source: Source, name: ast.Name) -> tuple[ast.With | ast.AsyncWith, int] | None:
+    """The innermost `with` around a name that binds it, unless a loop does so further inside."""
+    home = source.home(name)
+    for around in source.ancestors(name):
+        if isinstance(around, ast.With | ast.AsyncWith):
+            for place, item in reversed(list(enumerate(around.items))):
+                target = item.optional_vars
+                if isinstance(target, ast.Name) and target.id == name.id:
+                    return (around, place) if source.home(target) is home else None
+        if isinstance(around, ast.For | ast.AsyncFor) and name.id in _names(around.target):
+            return None
+    return None
+
+
+def _names(node: ast.AST) -> set[str]:
+    return {each.id for each in ast.walk(node) if isinstance(each, ast.Name)}
+
+
+def use_reason(source: Source, handle: Handle, use: ast.Name | None, call: ast.Call) -> str | None:
+    """Why a call that uses the handle cannot take the place of the whole `with`.
+
+    Args:
+        source: Where all this is.
+        handle: The open file.
+        use: The name in the call that stands for it.
+        call: The call that is to be replaced.
+    """
+    statement = handle.statement
+    if statement is None or use is None:
+        return None
+    if isinstance(statement, ast.AsyncWith):
+        return "it is asynchronous"
+    if enclosing_function(source, call) is not enclosing_function(source, statement):
+        return "it is written in a function of its own inside the with statement"
+    if any(_is_use(source, each, use, statement) for each in source.nodes):
+        return f"{use.id} is used for something else too"
+    within = source.statement(call)
+    if within not in statement.body:
+        return "it is not always reached once the file is open"
+    before = statement.body[: statement.body.index(within)]
+    for each in before:
+        if not isinstance(each, ast.Expr | ast.Assign | ast.AnnAssign | ast.AugAssign):
+            return "it is not always reached once the file is open"
+        if any(
+            isinstance(inside, ast.Await | ast.Yield | ast.YieldFrom) for inside in ast.walk(each)
+        ):
+            return "it is not always reached once the file is open"
+    later = [*before, *(each.context_expr for each in statement.items[handle.item + 1 :])]
+    path = handle.opened.path
+    if later and not stable(source, path, later):
+        return f"{source.text_of(path)} may be another path by then"
+    return None
+
+
+def _is_use(
+    source: Source, node: ast.AST, use: ast.Name, statement: ast.With | ast.AsyncWith
+) -> bool:
+    if not isinstance(node, ast.Name) or node.id != use.id or node is use:
+        return False
+    if isinstance(node.ctx, ast.Store) or source.home(node) is not source.home(use):
+        return False
+    binder = _binder(source, node)
+    if binder:
+        return binder[0] is statement
+    # In a loop that binds the same name for itself.
+    return not any(
+        isinstance(around, ast.For | ast.AsyncFor) and node.id in _names(around.target)
+        for around in source.ancestors(node)
+    )
+
+
+def stable(source: Source, path: ast.expr, meanwhile: list[ast.AST] | list[ast.stmt]) -> bool:
+    """Whether a path is certainly the same after some statements or expressions."""
+    changed = {
+        each.id
+        for node in meanwhile
+        for each in ast.walk(node)
+        if isinstance(each, ast.Name) and not isinstance(each.ctx, ast.Load)
+    }
+    return _stable(source, path, changed)
+
+
+def _stable(source: Source, node: ast.expr, changed: set[str]) -> bool:
+    if isinstance(node, ast.Constant):
+        return True
+    if isinstance(node, ast.Name):
+        return node.id not in changed and _is_settled(source, node)
+    if isinstance(node, ast.JoinedStr):
+        return all(_stable(source, each, changed) for each in node.values)
+    if isinstance(node, ast.FormattedValue):
+        return node.format_spec is None and _stable(source, node.value, changed)
+    if isinstance(node, ast.BinOp):
+        return _stable(source, node.left, changed) and _stable(source, node.right, changed)
+    if isinstance(node, ast.Call):
+        pure = source.origins(node.func)
+        values = [*node.args, *(each.value for each in node.keywords)]
+        return pure <= PURE and all(_stable(source, each, changed) for each in values)
+    return False
+
+
+def _is_settled(source: Source, name: ast.Name) -> bool:
+    """Whether no call can bind the name anew."""
+    home: Scope | None = source.home(name)
+    bindings = source.bindings(name)
+    if home is source.tree:
+        return len(bindings) == 1
+    return home is not None and all(
+        source.scope(each.node) is home or isinstance(source.scope(each.node), COMPREHENSIONS)
+        for each in bindings
+    )

@@ -1,0 +1,103 @@
+"""The calls of the package that take the place of others, in words and as edits."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable
+
+from oasis_data.audit.finding import Argument, Call
+from oasis_data.audit.json_calls import argument_at, saving_keywords
+from oasis_data.audit.source import Source, Span
+
+SAVE, LOAD = "save_json_atomic", "load_data_file"
+# What they are called where a module has the name for something of its own.
+OTHER_NAMES = {SAVE: "save_json_file", LOAD: "load_json_file"}
+
+
+def origins_of(function: str) -> frozenset[str]:
+    """Where a function of the package can be imported from."""
+    return frozenset({f"oasis_data.{function}", f"oasis_data.file_operations.{function}"})
+
+
+def local_name(source: Source, function: str) -> tuple[str, bool] | None:
+    """What a module calls a function of the package, and if that has to be imported.
+
+    Returns:
+        None if both names are taken.
+    """
+    for name in source.imported(origins_of(function)):
+        if len(source.all_bindings(name)) == len(source.bound_in(source.tree, name)):
+            return name, False
+    for name in (function, OTHER_NAMES[function]):
+        if not source.all_bindings(name):
+            return name, True
+    return None
+
+
+def spelt(source: Source, function: str) -> str:
+    """What the function is called in a replacement."""
+    found = local_name(source, function)
+    return found[0] if found else f"oasis_data.{function}"
+
+
+def call_reason(source: Source, call: ast.Call, function: str) -> str | None:
+    """Why the function cannot be called here."""
+    if any(isinstance(each, ast.JoinedStr) for each in source.ancestors(call)):
+        # Before Python 3.12 nothing in there has a place of its own.
+        return "it is inside an f-string"
+    if local_name(source, function) is None:
+        return f"{function} and {OTHER_NAMES[function]} are names of something else here"
+    return None
+
+
+def saving_text(source: Source, path: ast.expr, data: ast.expr, call: ast.Call, **more: str) -> str:
+    """The save that writes what a `json.dump` does."""
+    given = {each.arg: each.value for each in call.keywords}
+    options = [
+        f"{name}={value if isinstance(value, str) else source.text_of(given[name])}"
+        for name, value in saving_keywords(source, call)
+    ]
+    options += [f"{name}={value}" for name, value in more.items()]
+    arguments = ", ".join([source.text_of(path), source.text_of(data), *options])
+    return f"{spelt(source, SAVE)}({arguments}){_import_of(source, SAVE)}"
+
+
+def saving_edit(
+    source: Source, target: ast.Call, path: Argument, call: ast.Call, data: ast.expr
+) -> Call:
+    """Puts a save in the place of `target`; `call` makes the text."""
+    return Call(
+        target=source.span(target),
+        function=SAVE,
+        layout=source.span(call),
+        arguments=(path, argument_at(source, call, data)),
+        keywords=saving_keywords(source, call),
+    )
+
+
+def loading_text(source: Source, path: ast.expr) -> str:
+    """The load that reads what a `json.load` does, and raises what it does."""
+    return f"{spelt(source, LOAD)}({source.text_of(path)}, strict=True){_import_of(source, LOAD)}"
+
+
+def _import_of(source: Source, function: str) -> str:
+    """Says where the name is from, if it is not the package's own."""
+    name = spelt(source, function)
+    if name.endswith(function):
+        return ""
+    return f"  # from oasis_data import {function} as {name}"
+
+
+def loading_edit(source: Source, target: ast.Call, path: Argument) -> Call:
+    """Puts a load in the place of `target`."""
+    span = source.span(target)
+    return Call(span, LOAD, span, (path,), (("strict", "True"),))
+
+
+def comment_reason(source: Source, gone: Span, kept: Iterable[ast.expr]) -> str | None:
+    """Whether a comment would be lost with what is replaced."""
+    spans = [source.span(each) for each in kept]
+    for place in source.comments:
+        if place in gone and not any(place in span for span in spans):
+            return "a comment stands inside"
+    return None

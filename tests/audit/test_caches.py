@@ -1,0 +1,161 @@
+"""Caches of JSON files: found, and taken out whole or not at all."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.audit.sources import audited, findings, fixed, reasons
+
+CACHE = """\
+import json
+
+# What was read.
+cache = {{}}
+other = 1
+
+
+def load(path):
+    if path in cache:
+        return cache[path]
+    with open(path) as f:
+        document = json.load(f)
+    cache[path] = document
+    return document
+{more}"""
+WITHOUT = """\
+from oasis_data import load_data_file
+
+other = 1
+
+
+def load(path):
+    document = load_data_file(path, strict=True)
+    return document
+{more}"""
+
+
+@pytest.mark.parametrize(
+    ("more", "after"),
+    [
+        ("", ""),
+        ("\n\ndef forget(path):\n    cache.pop(path, None)\n", "\n\ndef forget(path):\n    pass\n"),
+        ("\n\ndef forget():\n    cache.clear()\n", "\n\ndef forget():\n    pass\n"),
+        (
+            "\n\ndef forget(path):\n    if path in cache:\n        del cache[path]\n    done()\n",
+            "\n\ndef forget(path):\n    done()\n",
+        ),
+        ("\n\ndef forget(path): cache.clear()\n", "\n\ndef forget(path): pass\n"),
+        (
+            "\n\ndef forget(path): cache.pop(path, None); done()\n",
+            "\n\ndef forget(path): done()\n",
+        ),
+        (
+            "\n\nif other:\n    # Both.\n\n    # The cache.\n    cache.clear()\n    done()\n",
+            "\n\nif other:\n    # Both.\n\n    done()\n",
+        ),
+    ],
+)
+def test_a_cache_that_is_only_kept_is_taken_out(more: str, after: str) -> None:
+    assert fixed(CACHE.format(more=more)) == WITHOUT.format(more=after)
+
+
+def test_a_value_that_was_saved_just_before_needs_no_hand_write() -> None:
+    more = (
+        "\n\ndef save(path, data):\n"
+        '    with open(path, "w") as f:\n        json.dump(data, f, indent=2)\n'
+        "    cache[path] = data\n"
+    )
+    given = findings(CACHE.format(more=more))
+    assert [each.rule.name for each in given if each.fixable] == [
+        "stale-cache",
+        "plain-read",
+        "torn-write",
+        "cache-write",
+    ]
+    assert "cache" not in fixed(CACHE.format(more=more))
+
+
+@pytest.mark.parametrize(
+    ("more", "reason"),
+    [
+        ("\n\ndef put(path, x):\n    cache[path] = x\n", "what is set may be in no file"),
+        ("\n\ndef put(path, x):\n    cache[path]['a'] = x\n", "in another way"),
+        ("\n\ndef peek(path):\n    return cache.get(path)\n", "in another way"),
+        ("\n\ndef drop(path):\n    del cache[path]\n", "in another way"),
+        ("\n\ndef drop(path):\n    return cache.pop(path, None)\n", "in another way"),
+        ("\n\ndef drop(path):\n    cache.pop(path)\n", "in another way"),
+        ("\n\ndef drop(path):\n    cache.pop(path, go())\n", "in another way"),
+        ("\n\ndef size():\n    return len(cache)\n", "in another way"),
+        ("\n\ncache = {}\n", "in another way"),
+        ("\n\ndef new():\n    global cache\n    cache = {}\n", "in another way"),
+        ("\n\ndef q(p):\n    if p in cache:\n        return cache[p]\n", "where nothing is loaded"),
+        ("\n\n__all__ = ['cache']\n", "is exported"),
+    ],
+)
+def test_a_cache_with_another_use_is_left(more: str, reason: str) -> None:
+    code = CACHE.format(more=more)
+    (given,) = reasons(code, "stale-cache")
+    if more == "\n\ncache = {}\n":
+        # Two definitions, both empty: still nothing but a cache.
+        assert given is None
+        return
+    assert given is not None
+    assert reason in given
+    assert "cache[path] = document" in fixed(code)
+
+
+def test_a_hand_write_is_found_with_its_replacement() -> None:
+    code = CACHE.format(more="\n\ndef put(path, x):\n    cache[path] = x\n")
+    (one,) = [each for each in findings(code) if each.rule.name == "cache-write"]
+    assert one.span.line == 18
+    assert one.replacement.startswith("save_json_atomic(path, x)")
+
+
+def test_what_reads_into_the_cache_alone_is_left() -> None:
+    code = (
+        "import json\ncache = {}\ndef load(path):\n"
+        "    if path not in cache:\n        cache[path] = json.load(open(path))\n"
+        "    return cache[path]\n"
+    )
+    (given,) = reasons(code, "stale-cache")
+    assert given == "line 4 uses cache in another way"
+    assert "cache[path] = load_data_file(path, strict=True)" in fixed(code)
+
+
+def test_a_cache_that_another_module_mentions_is_left() -> None:
+    code = CACHE.format(more="")
+    done = audited(code, foreign=frozenset({"cache"}))
+    assert done.remaining[0].reason == "another module uses cache"
+
+
+def test_a_cache_in_an_object_is_found() -> None:
+    code = (
+        "import json\nclass Store:\n    def load(self, path):\n"
+        "        self.documents[path] = json.load(open(path))\n"
+    )
+    assert reasons(code, "stale-cache") == ["cannot tell who else uses self.documents"]
+
+
+@pytest.mark.parametrize("decorator", ["functools.lru_cache(maxsize=None)", "functools.cache"])
+def test_a_memoized_load_is_found(decorator: str) -> None:
+    code = (
+        f"import functools, json\n@{decorator}\ndef load(path):\n"
+        "    with open(path) as f:\n        return json.load(f)\n"
+    )
+    (one,) = [each for each in findings(code) if each.rule.name == "stale-cache"]
+    assert one.span.line == 2
+    assert one.reason
+    assert "return load_data_file(path, strict=True)" in fixed(code)
+    # The fix leaves it memoized, and still says so.
+    assert reasons(fixed(code), "stale-cache") == [one.reason]
+
+
+def test_a_load_and_a_save_in_one_function_lose_updates() -> None:
+    code = (
+        "from oasis_data import load_data_file, save_json_atomic\n"
+        "def change(path):\n    x = load_data_file(path)\n    save_json_atomic(path, x)\n"
+        "def other(path):\n    save_json_atomic(path, 1)\n"
+    )
+    (one,) = findings(code)
+    assert (one.rule.name, one.span.line) == ("lost-update", 4)
+    assert not one.fixable

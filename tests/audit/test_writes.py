@@ -1,0 +1,361 @@
+"""Writes: found in every form, replaced where the bytes stay the same, else left with a reason."""
+
+from __future__ import annotations
+
+import itertools
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import oasis_data
+from tests.audit.sources import findings, fixed, found, reasons
+
+IMPORTS = "import json, os\nfrom pathlib import Path\n"
+DOCUMENTS: list[Any] = [
+    {"name": "Öl", "b": [1, 2.5, None, True], "a": {}},
+    [],
+    None,
+    "😀",
+    {"a": [[], {"x": float("nan")}], 1: 2},
+]
+FORMS = {
+    "dump": 'with open({path}, "w") as f:\n    json.dump(data, f{options})\n',
+    "dump by name": 'with open({path}, "w") as f:\n    json.dump(fp=f, obj=data{options})\n',
+    "inline": 'json.dump(data, open({path}, "w"){options})\n',
+    "write": 'with open({path}, mode="w") as f:\n    f.write(json.dumps(data{options}))\n',
+    "bytes": 'with open({path}, "wb") as f:\n    f.write(json.dumps(data{options}).encode())\n',
+    "path": 'with Path({path}).open("w") as f:\n    json.dump(data, f{options})\n',
+    "write_text": "Path({path}).write_text(json.dumps(data{options}))\n",
+    "write_bytes": "Path({path}).write_bytes(json.dumps(data{options}).encode('utf-8'))\n",
+}
+OPTIONS = {
+    "indent": ["", ", indent=2", ", indent=None", ", indent=4", ", indent='\\t'", ", indent=0"],
+    "ensure_ascii": ["", ", ensure_ascii=False", ", ensure_ascii=True"],
+    "others": [
+        "",
+        ", sort_keys=False, skipkeys=False, check_circular=True, cls=None",
+        ", default=str, allow_nan=True, separators=None",
+    ],
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.filterwarnings("ignore:unclosed file")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_the_bytes_stay_the_same(form: str, tmp_path: Path) -> None:
+    oasis_data.configure(durability="process")
+    before = IMPORTS
+    combinations = ["".join(each) for each in itertools.product(*OPTIONS.values())]
+    for number, options in enumerate(combinations):
+        path = f"os.path.join(folder, '{number}.json')"
+        before += FORMS[form].format(path=path, options=options)
+    after = fixed(before)
+    assert after.count("save_json_atomic(") == len(combinations)
+    assert "json.dump" not in after
+    for number, data in enumerate(DOCUMENTS):
+        written = []
+        for name, code in (("before", before), ("after", after)):
+            folder = tmp_path / f"{name}{number}"
+            folder.mkdir()
+            exec(code, {"folder": str(folder), "data": data})
+            files = sorted(folder.glob("*.json"))
+            assert len(files) == len(combinations)
+            written.append([file.read_bytes() for file in files])
+        assert written[0] == written[1], (after, data)
+
+
+def test_what_json_refuses_is_refused_with_what_callers_catch(tmp_path: Path) -> None:
+    code = fixed(IMPORTS + FORMS["dump"].format(path="path", options=", allow_nan=False"))
+    path = tmp_path / "x.json"
+    path.write_text("1")
+    for data, error in ((float("nan"), ValueError), ({1, 2}, TypeError)):
+        with pytest.raises(error):
+            exec(code, {"path": path, "data": data})
+    with pytest.raises(FileNotFoundError):
+        exec(code, {"path": tmp_path / "missing" / "x.json", "data": 1})
+    assert path.read_text() == "1"
+
+
+@pytest.mark.parametrize(
+    "imports",
+    [
+        "import json as j\n\nj.dump",
+        "from json import dump\n\ndump",
+        "from json import dump as write\n\nwrite",
+        "import json\nimport json.decoder\n\njson.dump",
+    ],
+)
+def test_names_are_followed_through_imports(imports: str) -> None:
+    head, _, function = imports.rpartition("\n")
+    code = f'{head}with open("x.json", "w") as f:\n    {function}([], f)\n'
+    assert 'save_json_atomic("x.json", []' in fixed(code)
+
+
+SHAPES = """\
+import json
+import os
+
+
+class Optimizer:
+    def export(self, results):
+        # All results.
+        with open(os.path.join(self.folder, "out.json"), 'w') as f:  # for the editor
+            # As the guide has it.
+            json.dump(results, f, indent=2)  # two spaces
+            print("done")
+            # after it
+
+        def nested(one):
+            with open(f"{one}.json", "w", encoding="utf-8") as f: json.dump(one, f)
+        nested("a")
+        with open("in.json") as source, open("out.json", "w") as target:
+            json.dump(json.load(source), target)
+        with self.lock, open("b.json", "w") as f:
+            json.dump({
+                "a": 1,  # one
+            }, f, indent=4, ensure_ascii=False, allow_nan=False)
+        return json.dumps(results)
+"""
+SHAPED = """\
+import json
+import os
+from oasis_data import load_data_file, save_json_atomic
+
+
+class Optimizer:
+    def export(self, results):
+        # All results.
+        # for the editor
+        # As the guide has it.
+        save_json_atomic(os.path.join(self.folder, "out.json"), results, ensure_ascii=True, \
+allow_nan=True)  # two spaces
+        print("done")
+        # after it
+
+        def nested(one):
+            save_json_atomic(f"{one}.json", one, indent=None, ensure_ascii=True, allow_nan=True)
+        nested("a")
+        save_json_atomic("out.json", load_data_file("in.json", strict=True), indent=None, \
+ensure_ascii=True, allow_nan=True)
+        with self.lock:
+            save_json_atomic("b.json", {
+                "a": 1,  # one
+            }, indent=4)
+        return json.dumps(results)
+"""
+
+
+def test_format_and_comments_are_kept() -> None:
+    assert fixed(SHAPES) == SHAPED
+
+
+def test_a_second_run_changes_nothing() -> None:
+    assert fixed(SHAPED) == SHAPED
+    assert found(SHAPED) == []
+
+
+DECLINED = {
+    "other uses": (
+        'with open(p, "w") as f:\n    json.dump(d, f)\n    f.write("\\n")',
+        "f is used for something else too",
+    ),
+    "used afterwards": (
+        'with open(p, "w") as f:\n    json.dump(d, f)\nprint(f.name)',
+        "f is used for something else too",
+    ),
+    "two documents": (
+        'with open(p, "w") as f:\n    json.dump(d, f)\n    json.dump(d, f)',
+        "f is used for something else too",
+    ),
+    "append": ('with open(p, "a") as f:\n    json.dump(d, f)', "what is appended"),
+    "exclusive": ('with open(p, "x") as f:\n    json.dump(d, f)', "must not exist yet"),
+    "update": ('with open(p, "r+") as f:\n    json.dump(d, f)', "read and written through one"),
+    "mode": ("with open(p, mode) as f:\n    json.dump(d, f)", "the mode of open is not a constant"),
+    "cls": (
+        'with open(p, "w") as f:\n    json.dump(d, f, cls=E)',
+        "save_json_atomic has no cls",
+    ),
+    "separators": (
+        'with open(p, "w") as f:\n    json.dump(d, f, separators=(",", ":"))',
+        "save_json_atomic has no separators",
+    ),
+    "keywords": ('with open(p, "w") as f:\n    json.dump(d, f, **o)', "its options are in **o"),
+    "starred": ('with open(p, "w") as f:\n    json.dump(d, f, *o)', "cannot be told apart"),
+    "coroutine": (
+        'async def a():\n    with open(p, "w") as f:\n        json.dump(d, f)',
+        "inside async def",
+    ),
+    "condition": (
+        'with open(p, "w") as f:\n    if d:\n        json.dump(d, f)',
+        "not always reached",
+    ),
+    "return before": (
+        'def a():\n    with open(p, "w") as f:\n        if p: return\n        json.dump(d, f)',
+        "not always reached",
+    ),
+    "path changes": (
+        'def a(p):\n    with open(p, "w") as f:\n        p = 1\n        json.dump(d, f)',
+        "p may be another path by then",
+    ),
+    "attribute may change": (
+        'def a(s):\n    with open(s.p, "w") as f:\n        s.go()\n        json.dump(d, f)',
+        "s.p may be another path by then",
+    ),
+    "closure": (
+        'with open(p, "w") as f:\n    def a():\n        json.dump(d, f)\n    a()',
+        "a function of its own",
+    ),
+    "no with": ('f = open(p, "w")\njson.dump(d, f)\nf.close()', "not opened by a with statement"),
+    "parameter": ("def a(f):\n    json.dump(d, f)", "f is opened elsewhere"),
+    "shadowed by a parameter": (
+        'def a(json):\n    with open(p, "w") as f:\n        json.dump(d, f)',
+        "json stands for something else",
+    ),
+    "another json": (
+        'import simplejson\nwith open(p, "w") as f:\n    simplejson.dump(d, f)',
+        "simplejson is not json",
+    ),
+    "perhaps another json": (
+        "try:\n    import ujson as json\nexcept ImportError:\n    import json\n"
+        'with open(p, "w") as f:\n    json.dump(d, f)',
+        "is not always that of json",
+    ),
+    "another open": (
+        'from io import open\nopen = g\nwith open(p, "w") as f:\n    json.dump(d, f)',
+        "open may stand for something else",
+    ),
+    "gzip": (
+        'import gzip\nwith gzip.open(p, "wt") as f:\n    json.dump(d, f)',
+        "the file is compressed",
+    ),
+    "aiofiles": (
+        "import aiofiles\nasync def a():\n"
+        '    async with aiofiles.open(p, "w") as f:\n        await f.write(json.dumps(d))',
+        "it is asynchronous",
+    ),
+    "encoding": (
+        'with open(p, "w", encoding="utf-16") as f:\n    json.dump(d, f)',
+        "not encoded as UTF-8",
+    ),
+    "latin-1 beyond ASCII": (
+        'with open(p, "w", encoding="latin-1") as f:\n    json.dump(d, f, ensure_ascii=False)',
+        "not encoded as UTF-8",
+    ),
+    "newline": (
+        'with open(p, "w", newline="\\r\\n") as f:\n    json.dump(d, f)',
+        "open is given newline",
+    ),
+    "opener": ('with open(p, "w", opener=o) as f:\n    json.dump(d, f)', "open is given opener"),
+    "descriptor": ('with open(3, "w") as f:\n    json.dump(d, f)', "opens a descriptor"),
+    "descriptor in a name": (
+        'import tempfile\nh, n = tempfile.mkstemp()\nwith open(h, "w") as f:\n    json.dump(d, f)',
+        "may open a descriptor",
+    ),
+    "device": ('with open("/dev/stdout", "w") as f:\n    json.dump(d, f)', "opens a device"),
+    "moved": (
+        't = p + ".tmp"\nwith open(t, "w") as f:\n    json.dump(d, f)\nos.replace(t, p)',
+        "it is moved to p in line 8",
+    ),
+    "value used": ("n = Path(p).write_text(json.dumps(d))", "its value is used"),
+    "more text": (
+        'with open(p, "w") as f:\n    f.write(json.dumps(d) + "\\n")',
+        "more is written than the document",
+    ),
+    "print": (
+        'with open(p, "w") as f:\n    print(json.dumps(d), file=f)',
+        "print writes more than the document",
+    ),
+    "text in a variable": (
+        't = json.dumps(d)\nwith open(p, "w") as f:\n    f.write(t)',
+        "the text is kept in t",
+    ),
+    "unknown path type": ("q.write_text(json.dumps(d))", "cannot tell that q is a pathlib.Path"),
+    "path evaluated later": ('json.dump(g(), open(p, "w"))', "evaluated before the document"),
+    "comment in the call": (
+        'with open(p, "w") as f:\n    json.dump(\n        d,  # what\n        f,\n    )',
+        "a comment stands inside",
+    ),
+    "names taken": (
+        "def save_json_atomic(): ...\ndef save_json_file(): ...\n"
+        'with open(p, "w") as f:\n    json.dump(d, f)',
+        "are names of something else",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", DECLINED)
+def test_what_is_not_certain_is_left_with_a_reason(case: str) -> None:
+    snippet, reason = DECLINED[case]
+    code = f"{IMPORTS}p = 'x.json'\nd = [1]\n{snippet}\n"
+    given = reasons(code, "torn-write")
+    assert given, code
+    assert all(each is not None and reason in each for each in given), given
+    assert fixed(code) == code
+
+
+SILENT = [
+    "print(json.dumps(d))",
+    "json.dump(d, sys.stdout)",
+    "import io\nb = io.StringIO()\njson.dump(d, b)",
+    "import tempfile\nwith tempfile.TemporaryFile() as f:\n    json.dump(d, f)",
+    'with open(p, "w") as f:\n    f.write("text")',
+    'with open(p, "w") as f:\n    csv.dump(d, f)',
+    "def a(response):\n    response.write(json.dumps(d))",
+    "text = json.loads(request.data)",
+    "x = json.load(response)",
+]
+
+
+@pytest.mark.parametrize("snippet", SILENT)
+def test_what_touches_no_json_file_is_not_found(snippet: str) -> None:
+    assert found(f"{IMPORTS}{snippet}\n") == []
+
+
+def test_a_forgotten_import_is_told() -> None:
+    code = 'with open("x.json", "w") as f:\n    json.dump([], f)\n'
+    assert found(code) == [("torn-write", 2, "json is not imported")]
+
+
+def test_the_place_is_in_characters() -> None:
+    (one,) = findings('import json\nx = "äöü😀"; json.dump(x, open("y.json", "w"))\n')
+    assert (one.span.line, one.span.column) == (2, 12)
+
+
+@pytest.mark.parametrize(
+    ("snippet", "replacement"),
+    [
+        ('with open(p, "a") as f:\n    json.dump(d, f)', "with edit_json(p) as document:"),
+        ('with open(p, "x") as f:\n    json.dump(d, f)', "allow_nan=True, if_version=MISSING)"),
+        (
+            'with open("t", "w") as f:\n    json.dump(d, f)\nos.rename("t", p)',
+            "save_json_atomic(p, d, indent=None",
+        ),
+    ],
+)
+def test_the_replacement_says_what_a_person_should_write(snippet: str, replacement: str) -> None:
+    (one,) = findings(f"{IMPORTS}{snippet}\n")
+    assert replacement in one.replacement
+
+
+def test_a_statement_before_the_dump_keeps_its_place() -> None:
+    code = textwrap.dedent("""\
+        import json
+
+
+        def save(path, tanks):
+            with open(path, "w") as f:
+                document = {"tanks": tanks}
+                json.dump(document, f, indent=2, ensure_ascii=False, allow_nan=False)
+            return path
+        """)
+    assert fixed(code) == textwrap.dedent("""\
+        from oasis_data import save_json_atomic
+
+
+        def save(path, tanks):
+            document = {"tanks": tanks}
+            save_json_atomic(path, document)
+            return path
+        """)
