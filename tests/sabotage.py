@@ -53,6 +53,12 @@ BATCH = "src/storage/batch.rs"
 JOURNAL = "src/storage/journal.rs"
 RECOVERY = "src/storage/recovery.rs"
 AUDIT = "python/oasis_data/audit/"
+PROCESS = "src/python/process.rs"
+RAISE = "src/python/raise.rs"
+CATALOGUE = "python/oasis_data/catalogue.py"
+FLASK = "python/oasis_data/flask.py"
+LOGGING = "python/oasis_data/_logging.py"
+MONITORING = "python/oasis_data/monitoring.py"
 
 SABOTAGES = [
     Sabotage(
@@ -618,6 +624,119 @@ SABOTAGES = [
         "if grown > 0 {",
         "if grown > usize::MAX - 1 {",
         "pytest tests/test_codec.py -k counts_towards",
+    ),
+    Sabotage(
+        "a forked child counts from nothing",
+        PROCESS,
+        "    statistics::after_fork_in_child();\n",
+        "",
+        "pytest tests/test_statistics.py -k forked_child",
+    ),
+    Sabotage(
+        "each failure is counted",
+        RAISE,
+        "    FAILURES.count(operation, class);\n",
+        "",
+        "pytest tests/test_statistics.py -k by_operation_and_class",
+    ),
+    Sabotage(
+        "no symlink leads out of the catalogue's root",
+        CATALOGUE,
+        "if not Path(os.path.realpath(path)).is_relative_to(self.root):",
+        "if False:",
+        "pytest tests/test_flask.py -k leads_out",
+    ),
+    Sabotage(
+        "only a plain text is a data type",
+        CATALOGUE,
+        "if type(data_type) is not str or data_type not in self.files:",
+        "if data_type not in self.files:",
+        "pytest tests/test_flask.py -k no_other_spelling",
+    ),
+    Sabotage(
+        "a catalogue names no file above its root",
+        CATALOGUE,
+        'path.is_absolute() or ".." in path.parts or ',
+        "",
+        "pytest tests/test_flask.py -k as_it_is_spelt",
+    ),
+    Sabotage(
+        "an empty If-Match tag asks for something",
+        FLASK,
+        "if tag and allows(tag)]",
+        "if allows(tag)]",
+        "pytest tests/test_flask.py -k conditions",
+    ),
+    Sabotage(
+        "an unreadable If-Match allows nothing",
+        FLASK,
+        'has_match = "If-Match" in request.headers',
+        "has_match = bool(match)",
+        "pytest tests/test_flask.py -k conditions",
+    ),
+    Sabotage(
+        "no file is a version that If-Match can name",
+        FLASK,
+        "if has_match and not (exists and match.contains(version)):",
+        "if has_match and not match.contains(version):",
+        "pytest tests/test_flask.py -k conditions",
+    ),
+    Sabotage(
+        "a client's version is what is saved over",
+        FLASK,
+        "return save_with_version(path, content, if_version=expected)",
+        "return save_with_version(path, content)",
+        "pytest tests/test_flask.py -k two_editors",
+    ),
+    Sabotage(
+        "an answer has the version that was saved",
+        FLASK,
+        "        response.set_etag(version)\n        return response\n",
+        "        response.set_etag('other')\n        return response\n",
+        "pytest tests/test_flask.py -k what_was_put",
+    ),
+    Sabotage(
+        "processes take turns at the log file",
+        LOGGING,
+        "from concurrent_log_handler import ConcurrentRotatingFileHandler",
+        "from logging.handlers import RotatingFileHandler as h;"
+        " ConcurrentRotatingFileHandler = lambda *a, unicode_error_policy, **k: h(*a, **k)",
+        "pytest tests/test_logging.py -k lost_or_torn",
+    ),
+    Sabotage(
+        "an earlier handler goes when a later one comes",
+        LOGGING,
+        "        _logger.removeHandler(handler)\n",
+        "",
+        "pytest tests/test_logging.py -k takes_the_place",
+    ),
+    Sabotage(
+        "a forked child publishes its own counts alone",
+        MONITORING,
+        "        self._amounts.clear()\n",
+        "",
+        "pytest tests/test_monitoring.py -k by_itself",
+    ),
+    Sabotage(
+        "counts made before a fork are published",
+        MONITORING,
+        "            self._write()\n\n    def after_fork_in_parent",
+        "            pass\n\n    def after_fork_in_parent",
+        "pytest tests/test_monitoring.py -k totals",
+    ),
+    Sabotage(
+        "each request's counts are published",
+        FLASK,
+        "    app.teardown_request(publish)\n",
+        "",
+        "pytest tests/test_monitoring.py -k totals",
+    ),
+    Sabotage(
+        "a metrics folder that is set too late is told",
+        MONITORING,
+        'if not several and "PROMETHEUS_MULTIPROC_DIR" in os.environ:',
+        "if False:",
+        "pytest tests/test_monitoring.py -k too_late",
     ),
     Sabotage(
         "verify leaves live writers alone",

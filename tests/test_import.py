@@ -166,6 +166,7 @@ def test_command_line_imports_the_rest_of_its_extra_when_used(tmp_path: Path) ->
         ["oasis_data.file_operations"],
         ["oasis_data.error_handling"],
         ["oasis_data._native"],
+        ["oasis_data.catalogue"],
         ["oasis_data.error_handling", "oasis_data.file_operations", "oasis_data"],
     ],
 )
@@ -332,3 +333,23 @@ def test_distribution_says_that_it_is_typed() -> None:
 def test_distribution_needs_no_other_but_for_its_extras() -> None:
     needed = importlib.metadata.requires("oasis_data") or []
     assert [each for each in needed if "extra ==" not in each] == []
+
+
+def test_extras_are_those_of_the_optional_modules() -> None:
+    extras = importlib.metadata.metadata("oasis_data").get_all("Provides-Extra")
+    assert extras
+    assert {"flask", "logging", "monitoring"} <= set(extras)
+
+
+@pytest.mark.parametrize(
+    ("module", "needs"), [("flask", {"flask"}), ("monitoring", {"prometheus_client"})]
+)
+def test_optional_modules_do_nothing_but_import_either(
+    tmp_path: Path, module: str, needs: set[str]
+) -> None:
+    observed = observe_import(tmp_path, f"oasis_data.{module}")
+
+    assert needs <= set(observed["foreign"])
+    assert observed["opened"] == observed["other"] == []
+    assert observed["root_handlers"] == observed["handlers"] == 0
+    assert observed["threads"] == 1

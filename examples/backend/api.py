@@ -1,8 +1,12 @@
 """A refinery's backend: its documents are JSON files, kept by `oasis_data`.
 
-Serve it with `run.py`, or with gunicorn, where `DATA` names the folder of the documents:
+Serve it with `run.py`, or with gunicorn, where `DATA` names the folder of the documents, and
+`LOGS`, if it is set, the one of the log:
 
-    DATA=/srv/refinery gunicorn --chdir examples/backend --workers 4 api:app
+    cd examples/backend
+    DATA=/srv/refinery LOGS=/var/log/refinery gunicorn --workers 4 api:app
+
+`/metrics` is for Prometheus; `gunicorn.conf.py` has what it takes to add up the workers.
 """
 
 from __future__ import annotations
@@ -25,15 +29,12 @@ from werkzeug.exceptions import HTTPException
 
 from oasis_data import (
     DataFileNotFoundError,
-    DataOperationError,
-    JSONWriteError,
     OperationType,
-    UnserializableError,
+    configure_logging,
     error_handler,
-    invalidate_cache,
     load_data_file,
-    save_json_atomic,
 )
+from oasis_data.flask import OasisData, UnknownDataTypeError, answer_error, get_data_file_path
 
 Answer = Response | tuple[Response, int]
 
@@ -52,28 +53,16 @@ DATA_FILES = {
 }
 
 
+data = OasisData()
+
+
 class RequestError(ValueError):
     """A request that the client has to mend; the message is for the client to read."""
 
 
-class UnknownDataTypeError(RequestError):
-    """No document has the type that the client named."""
-
-
-def get_data_file_path(data_type: object) -> Path:
-    """Returns where the running app keeps the documents of a type.
-
-    Raises:
-        UnknownDataTypeError: `data_type` is none of `DATA_FILES`, or not even text.
-    """
-    if not isinstance(data_type, str) or data_type not in DATA_FILES:
-        raise UnknownDataTypeError("Unknown data type")
-    return data_root() / DATA_FILES[data_type]
-
-
 def data_root() -> Path:
     """Returns the folder that the running app keeps its documents in."""
-    root: Path = current_app.config["DATA_ROOT"]
+    root: Path = current_app.config["OASIS_DATA_ROOT"]
     return root
 
 
@@ -116,45 +105,24 @@ def get_data() -> Response:
     return jsonify(documents)
 
 
-def get_document(data_type: str) -> Answer:
-    """`GET /api/data/<type>`: one document; 404 if the type is unknown or has no file."""
-    file_path = get_data_file_path(data_type)
-    try:
-        return jsonify(load_data_file(file_path, strict=True))
-    except DataFileNotFoundError as e:
-        return jsonify(error_handler.handle_error(OperationType.READ, file_path, e)), 404
+def save_data() -> Response:
+    """`POST /api/save-data`: replaces a document; `{"type": ..., "content": ...}`.
 
-
-def save_data() -> Answer:
-    """`POST /api/save-data`: replaces a document; `{"type": ..., "content": ...}`."""
-    data = read_body()
-    data_type = data.get("type")
-    content = data.get("content")
+    With the ETag of `GET /api/data/<type>` in If-Match, only if nobody else has meanwhile.
+    """
+    body = read_body()
+    data_type, content = body.get("type"), body.get("content")
     if not data_type or content is None:
-        return jsonify({"success": False, "error": "Missing type or content"}), 400
-    return save_document(data_type, content)
+        raise RequestError("Missing type or content")
+    return data.save_document(data_type, content)
 
 
-def save_schedule() -> Answer:
+def save_schedule() -> Response:
     """`POST /api/save-schedule`: replaces the schedule; `{"daily_plans": [...]}`."""
     schedule = read_body()
     if not isinstance(schedule.get("daily_plans"), list):
-        return jsonify({"success": False, "error": "Missing daily_plans"}), 400
-    return save_document("schedule", schedule)
-
-
-def save_document(data_type: object, content: Any) -> Answer:
-    """Saves a document and answers as every save does."""
-    file_path = get_data_file_path(data_type)
-    try:
-        save_json_atomic(file_path, content)
-    except UnserializableError as e:
-        # The client sent what is no JSON: NaN, or half of a surrogate pair.
-        return jsonify(error_handler.handle_error(OperationType.WRITE, file_path, e)), 422
-    except JSONWriteError as e:
-        return jsonify(error_handler.handle_error(OperationType.WRITE, file_path, e)), 500
-    invalidate_cache(file_path)
-    return jsonify({"success": True, "message": f"{data_type} saved successfully"})
+        raise RequestError("Missing daily_plans")
+    return data.save_document("schedule", schedule)
 
 
 def run_scheduler_route() -> Response:
@@ -178,7 +146,7 @@ def optimize_vessels() -> Response:
     )
 
 
-def refuse_request(error: RequestError) -> Answer:
+def refuse_request(error: ValueError) -> Answer:
     """Tells the client what to mend."""
     # A GET names its document by the address, so there it is the address that is unknown.
     status = 404 if request.method == "GET" else 400
@@ -190,6 +158,14 @@ def refuse_input(error: InputError) -> Answer:
     return jsonify({"success": False, "error": str(error)}), 422
 
 
+def answer_missing(error: DataFileNotFoundError) -> Response:
+    """Answers that a document has never been saved; 500 if it is one that a planner needs."""
+    response = answer_error(error)
+    if request.method != "GET":
+        response.status_code = 500
+    return response
+
+
 def answer_http_error(error: HTTPException) -> Answer:
     """Answers an address or a method that there is none of, in the shape of every answer."""
     return jsonify({"success": False, "error": error.name}), error.code or 500
@@ -197,10 +173,7 @@ def answer_http_error(error: HTTPException) -> Answer:
 
 def answer_failure(error: Exception) -> Answer:
     """Logs any other failure, and answers with nothing that a client must not see."""
-    operation, file_path = OperationType.READ, request.path
-    if isinstance(error, DataOperationError):
-        operation, file_path = error.operation, error.file_path
-    return jsonify(error_handler.handle_error(operation, file_path, error)), 500
+    return jsonify(error_handler.handle_error(OperationType.READ, request.path, error)), 500
 
 
 def create_app(data_root: str | os.PathLike[str]) -> Flask:
@@ -210,22 +183,27 @@ def create_app(data_root: str | os.PathLike[str]) -> Flask:
         NotADirectoryError: There is no such folder. Every save would fail, and every page
             would look as if nothing had ever been saved.
     """
-    root = Path(data_root).resolve()
-    if not root.is_dir():
-        raise NotADirectoryError(f"not a folder of documents: {root}")
     app = Flask(__name__)
-    app.config["DATA_ROOT"] = root
+    app.config.update(
+        OASIS_DATA_ROOT=Path(data_root).resolve(),
+        OASIS_DATA_DOCUMENTS=DATA_FILES,
+        OASIS_DATA_METRICS_PATH="/metrics",
+    )
+    data.init_app(app)
     # The order of keys is the user's: tanks are listed as they were entered.
     provider = DefaultJSONProvider(app)
     provider.sort_keys = False
     app.json = provider
     app.get("/api/data")(get_data)
-    app.get("/api/data/<data_type>")(get_document)
+    app.get("/api/data/<data_type>")(data.get_document)
+    app.put("/api/data/<data_type>")(data.put_document)
     app.post("/api/save-data")(save_data)
     app.post("/api/save-schedule")(save_schedule)
     app.post("/api/scheduler/run")(run_scheduler_route)
     app.post("/api/vessel-optimizer/optimize")(optimize_vessels)
     app.register_error_handler(RequestError, refuse_request)
+    app.register_error_handler(UnknownDataTypeError, refuse_request)
+    app.register_error_handler(DataFileNotFoundError, answer_missing)
     app.register_error_handler(InputError, refuse_input)
     app.register_error_handler(HTTPException, answer_http_error)
     app.register_error_handler(Exception, answer_failure)
@@ -238,6 +216,8 @@ def app_from_environment() -> Flask:
     folder = os.environ.get("DATA")
     if not folder:
         raise RuntimeError("set DATA to the folder of the documents, or start with run.py")
+    if logs := os.environ.get("LOGS"):
+        configure_logging(folder=logs, history="writes")
     return create_app(folder)
 
 

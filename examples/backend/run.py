@@ -49,7 +49,7 @@ def main() -> None:
     # The server behind `flask run`, made here so that port 0 can tell which port it got.
     server = make_server("127.0.0.1", arguments.port, app, threaded=True)
     url = f"http://127.0.0.1:{server.port}"
-    print(f"Data: {app.config['DATA_ROOT']}\nServing on {url}\n{COMMANDS.format(url=url)}")
+    print(f"Data: {app.config['OASIS_DATA_ROOT']}\nServing on {url}\n{COMMANDS.format(url=url)}")
     # A pipe would hold the address back until the server has stopped.
     sys.stdout.flush()
     # Returns at Ctrl-C.

@@ -29,6 +29,7 @@ from oasis_data.error_handling import (
     UnserializableError,
     VersionConflictError,
     WritePermissionError,
+    configure_logging,
     error_handler,
 )
 from oasis_data.file_operations import (
@@ -51,6 +52,7 @@ from oasis_data.file_operations import (
     restore_backup,
     save_json_atomic,
     save_many_atomic,
+    save_with_version,
     stats,
 )
 
@@ -81,6 +83,7 @@ __all__ = [
     "atomic_writer",
     "clear_all_cache",
     "configure",
+    "configure_logging",
     "delete_json_atomic",
     "edit_json",
     "error_handler",
@@ -95,5 +98,6 @@ __all__ = [
     "restore_backup",
     "save_json_atomic",
     "save_many_atomic",
+    "save_with_version",
     "stats",
 ]

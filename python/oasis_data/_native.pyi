@@ -1,7 +1,7 @@
 """The native core. Private: use `oasis_data.file_operations`."""
 
 from collections.abc import Callable
-from typing import Any, final
+from typing import Any, TypeAlias, final
 
 from oasis_data.file_operations import FilePath, Settings, Statistics
 
@@ -20,6 +20,7 @@ __all__ = [
     "list_backups",
     "load",
     "load_many",
+    "load_measured",
     "load_with_version",
     "prune_backups",
     "restore_backup",
@@ -29,6 +30,8 @@ __all__ = [
 ]
 
 MISSING: str
+# Remarks for the log, bytes, the backup's name, and the version if it was asked for.
+_Outcome: TypeAlias = tuple[list[str], int, str | None, str | None]
 __version__: str
 
 @final
@@ -36,8 +39,15 @@ class Edit:
     def __new__(cls, path: FilePath, timeout: float | None, /) -> Edit: ...
     def load(self) -> tuple[bool, Any]: ...
     def save(
-        self, data: Any, /, *, indent: int | str | None, ensure_ascii: bool, sort_keys: bool
-    ) -> list[str]: ...
+        self,
+        data: Any,
+        /,
+        *,
+        indent: int | str | None,
+        ensure_ascii: bool,
+        sort_keys: bool,
+        versioned: bool,
+    ) -> _Outcome: ...
     def close(self) -> None: ...
 
 @final
@@ -67,7 +77,8 @@ def save(
     timeout: float | None,
     make_parents: bool,
     skip_unchanged: bool,
-) -> list[str]: ...
+    versioned: bool,
+) -> _Outcome: ...
 def save_many(
     documents: list[tuple[Any, Any, str | None]],
     *,
@@ -80,20 +91,22 @@ def save_many(
     timeout: float | None,
     make_parents: bool,
     skip_unchanged: bool,
-) -> list[list[str]]: ...
+    versioned: bool,
+) -> list[_Outcome]: ...
 def delete(
     path: FilePath, *, backup: bool | None, if_version: str | None, timeout: float | None
-) -> list[str]: ...
+) -> _Outcome: ...
 def list_backups(path: FilePath) -> list[tuple[str, dict[str, Any]]]: ...
 def restore_backup(
-    path: FilePath, name: FilePath | None, *, timeout: float | None
-) -> tuple[str, list[str]]: ...
+    path: FilePath, name: FilePath | None, *, timeout: float | None, versioned: bool
+) -> tuple[str, _Outcome]: ...
 def prune_backups(
     path: FilePath, *, keep: int | None, max_age: float | None, timeout: float | None
 ) -> list[str]: ...
 def load(path: FilePath, copy: bool) -> Any: ...
 def load_many(paths: list[FilePath], *, copy: bool, timeout: float | None) -> list[Any]: ...
-def load_with_version(path: FilePath) -> tuple[Any, str]: ...
+def load_measured(path: FilePath, copy: bool) -> tuple[Any, int]: ...
+def load_with_version(path: FilePath) -> tuple[Any, str, int]: ...
 def is_cached(path: FilePath) -> bool: ...
 def invalidate(path: FilePath) -> None: ...
 def clear() -> None: ...

@@ -14,7 +14,9 @@ import traceback
 import uuid
 from datetime import datetime
 from enum import Enum
-from typing import Any
+from typing import Any, Literal
+
+from oasis_data import _logging
 
 __all__ = [
     "AlreadyLockedError",
@@ -36,6 +38,7 @@ __all__ = [
     "UnserializableError",
     "VersionConflictError",
     "WritePermissionError",
+    "configure_logging",
     "error_handler",
 ]
 
@@ -356,6 +359,56 @@ class ErrorHandler:
                 "error_id": error_id,
             },
         }
+
+
+def configure_logging(
+    *,
+    folder: str | os.PathLike[str] | None = None,
+    level: int | str = logging.INFO,
+    json_lines: bool = False,
+    console: bool = True,
+    history: Literal["writes", "all"] | None = None,
+    max_bytes: int = 10 << 20,
+    files_kept: int = 10,
+) -> logging.Logger:
+    """Gives the logger "DataOperations" the guide's format, a console and a file.
+
+    Only if called: until then the logger is the application's to configure, as any
+    other. A later call takes the place of an earlier one. What is logged here does
+    not go to the root logger's handlers too.
+
+    Args:
+        folder: Where the file `data_operations.log` is kept, rotated safely between
+            all processes that write to it; made if missing. None: no file. Needs
+            `pip install 'oasis_data[logging]'`.
+        level: The least that is logged.
+        json_lines: One JSON object on each line in place of the guide's format, with
+            the fields as such. Needs the same.
+        console: Log to stderr too.
+        history: "writes" logs one line at level INFO for each save, edit, deletion,
+            restore and pruned backup: the file, bytes, milliseconds, version and
+            backup. "all" does so for loads too, which have no backup, and a version
+            only if it was asked for. None: only what goes wrong.
+        max_bytes: When the file is rotated.
+        files_kept: How many rotated files stay beside it.
+
+    Returns:
+        The logger.
+
+    Raises:
+        ImportError: Something is not installed; nothing has changed.
+        OSError: The folder cannot be made; nothing has changed.
+        ValueError: An option cannot have that value; nothing has changed.
+    """
+    return _logging.configure(
+        None if folder is None else os.fspath(folder),
+        level=level,
+        json_lines=json_lines,
+        console=console,
+        history=history,
+        max_bytes=max_bytes,
+        files_kept=files_kept,
+    )
 
 
 def _sentence(error: BaseException) -> str:

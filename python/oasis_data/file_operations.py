@@ -7,13 +7,14 @@ it leads to. Times are in seconds, sizes in bytes. Options are keyword-only.
 import copy as _copy
 import logging
 import os
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, TypeAlias, TypedDict, TypeVar
 
-from oasis_data import _native
+from oasis_data import _logging, _native
 from oasis_data.error_handling import (
     CorruptFileError,
     DataFileNotFoundError,
@@ -44,6 +45,7 @@ __all__ = [
     "restore_backup",
     "save_json_atomic",
     "save_many_atomic",
+    "save_with_version",
     "stats",
 ]
 
@@ -69,8 +71,24 @@ class Settings(TypedDict):
     durability: Literal["full", "process"]
 
 
+class Latency(TypedDict):
+    """How long something took: how many times, how many seconds in all, and a histogram.
+
+    Each bucket has its upper bound in seconds, and how many took at most that and
+    more than the bound before; beyond the last are the rest of `count`.
+    """
+
+    count: int
+    seconds: float
+    buckets: list[tuple[float, int]]
+
+
 class Statistics(TypedDict):
-    """What `stats` returns: counts since the process started, and two sizes."""
+    """What `stats` returns: counts since the process started or was forked, and two sizes.
+
+    `failures` counts exceptions by operation and class. `latencies` has "read" (loads
+    that were not answered from the cache), "write", "delete" and "lock_wait".
+    """
 
     hits: int
     misses: int
@@ -89,6 +107,8 @@ class Statistics(TypedDict):
     encode_fallbacks: int
     leftovers_swept: int
     recoveries: int
+    failures: dict[str, dict[str, int]]
+    latencies: dict[str, Latency]
     cache_entries: int
     cache_bytes: int
 
@@ -142,7 +162,8 @@ def save_json_atomic(
         JSONWriteError: Any other failure, and the base of the ones above. After
             all of them but `NotDurableError` the file is as it was.
     """
-    remarks = _native.save(
+    started = time.perf_counter()
+    outcome = _native.save(
         file_path,
         data,
         indent=indent,
@@ -155,9 +176,38 @@ def save_json_atomic(
         timeout=timeout,
         make_parents=make_parents,
         skip_unchanged=skip_unchanged,
+        versioned=_logging.writes,
     )
-    _log_remarks(file_path, remarks)
+    _log_write("save", file_path, started, *outcome)
     return True
+
+
+def save_with_version(file_path: FilePath, data: Any, **options: Any) -> str:
+    """Saves as `save_json_atomic` does, and tells the version of what was saved.
+
+    Whoever loads the version afterwards instead may be told that of somebody
+    else's save, and overwrite it with the next one.
+
+    Args:
+        file_path: The file.
+        data: The document.
+        **options: The keyword options of `save_json_atomic`.
+
+    Returns:
+        The version, for a later `if_version=`.
+
+    Raises:
+        TypeError: There is no such option.
+        JSONWriteError: As for `save_json_atomic`.
+    """
+    started = time.perf_counter()
+    defaults = save_json_atomic.__kwdefaults__ or {}
+    if unknown := options.keys() - defaults.keys():
+        raise TypeError(f"save_with_version has no option {', '.join(sorted(unknown))}")
+    outcome = _native.save(file_path, data, **(defaults | options), versioned=True)
+    _log_write("save", file_path, started, *outcome)
+    _, _, _, version = outcome
+    return str(version)
 
 
 @contextmanager
@@ -196,16 +246,23 @@ def edit_json(
         LockTimeoutError: Another writer took too long.
         JSONWriteError: As for `save_json_atomic`.
     """
+    started = time.perf_counter()
     edit = _native.Edit(file_path, timeout)
     try:
         found, document = edit.load()
         if not found:
             document = _own(default)
         yield document
-        remarks = edit.save(document, indent=indent, ensure_ascii=ensure_ascii, sort_keys=sort_keys)
+        outcome = edit.save(
+            document,
+            indent=indent,
+            ensure_ascii=ensure_ascii,
+            sort_keys=sort_keys,
+            versioned=_logging.writes,
+        )
     finally:
         edit.close()
-    _log_remarks(file_path, remarks)
+    _log_write("edit", file_path, started, *outcome)
 
 
 def save_many_atomic(
@@ -259,7 +316,8 @@ def save_many_atomic(
     versions = dict(if_version or {})
     if strange := versions.keys() - documents.keys():
         raise ValueError(f"if_version has {strange.pop()!r}, which is not among the documents")
-    remarks = _native.save_many(
+    started = time.perf_counter()
+    outcomes = _native.save_many(
         [(path, data, versions.get(path)) for path, data in documents.items()],
         indent=indent,
         ensure_ascii=ensure_ascii,
@@ -270,9 +328,10 @@ def save_many_atomic(
         timeout=timeout,
         make_parents=make_parents,
         skip_unchanged=skip_unchanged,
+        versioned=_logging.writes,
     )
-    for path, of_path in zip(documents, remarks, strict=True):
-        _log_remarks(path, of_path)
+    for path, outcome in zip(documents, outcomes, strict=True):
+        _log_write("batch save", path, started, *outcome)
     return True
 
 
@@ -298,8 +357,11 @@ def delete_json_atomic(
         DataFileNotFoundError: There is no such file.
         JSONWriteError: As for `save_json_atomic`.
     """
-    remarks = _native.delete(file_path, backup=backup, if_version=if_version, timeout=timeout)
-    _log_remarks(file_path, remarks)
+    started = time.perf_counter()
+    remarks, _, kept, _ = _native.delete(
+        file_path, backup=backup, if_version=if_version, timeout=timeout
+    )
+    _log_write("delete", file_path, started, remarks, None, kept, None)
     return True
 
 
@@ -333,6 +395,8 @@ def load_data_file(
         JSONReadError: The file could not be read, strict or not.
     """
     try:
+        if _logging.reads and _logger.isEnabledFor(logging.INFO):
+            return _load_measured(file_path, copy)
         return _native.load(file_path, copy)
     except (DataFileNotFoundError, CorruptFileError) as error:
         if strict:
@@ -365,13 +429,16 @@ def load_many(
         LockTimeoutError: The files kept changing.
         JSONReadError: As for `load_data_file`.
     """
+    started = time.perf_counter()
     paths = list(file_paths)
-    return [
-        _answer(path, loaded, default, strict)
-        for path, loaded in zip(
-            paths, _native.load_many(paths, copy=copy, timeout=timeout), strict=True
-        )
-    ]
+    answers = []
+    for path, loaded in zip(
+        paths, _native.load_many(paths, copy=copy, timeout=timeout), strict=True
+    ):
+        answers.append(_answer(path, loaded, default, strict))
+        if _logging.reads and not isinstance(loaded, Exception):
+            _logging.record("batch load", _whole(path), started)
+    return answers
 
 
 def load_with_version(file_path: FilePath) -> tuple[Any, str]:
@@ -388,10 +455,14 @@ def load_with_version(file_path: FilePath) -> tuple[Any, str]:
         CorruptFileError: The file is not JSON.
         JSONReadError: The file could not be read.
     """
+    started = time.perf_counter()
     try:
-        return _native.load_with_version(file_path)
+        document, version, size = _native.load_with_version(file_path)
     except DataFileNotFoundError:
         return None, MISSING
+    if _logging.reads:
+        _logging.record("load", _whole(file_path), started, size=size, version=version)
+    return document, version
 
 
 def invalidate_cache(file_path: FilePath) -> None:
@@ -489,6 +560,7 @@ def restore_backup(
         JSONWriteError: As for `save_json_atomic`; or a backup could not be read,
             and an older one would have lost what it holds.
     """
+    started = time.perf_counter()
     folder = _folder(file_path)
     name = None
     if backup is not None:
@@ -500,8 +572,10 @@ def restore_backup(
                 os.fsdecode(file_path),
                 f"{name}: is not beside the file; put it there to restore it",
             )
-    restored, remarks = _native.restore_backup(file_path, name, timeout=timeout)
-    _log_remarks(file_path, remarks)
+    restored, outcome = _native.restore_backup(
+        file_path, name, timeout=timeout, versioned=_logging.writes
+    )
+    _log_write(f"restore of {restored}", file_path, started, *outcome)
     return os.path.join(folder, restored)
 
 
@@ -527,8 +601,12 @@ def prune_backups(
     Raises:
         JSONWriteError: One could not be removed, or the lock not be had.
     """
+    started = time.perf_counter()
     folder = _folder(file_path)
     removed = _native.prune_backups(file_path, keep=keep, max_age=max_age, timeout=timeout)
+    if _logging.writes:
+        for name in removed:
+            _logging.record("prune", _whole(file_path), started, backup=name)
     return [os.path.join(folder, name) for name in removed]
 
 
@@ -614,7 +692,8 @@ def stats() -> Statistics:
         holds now. `decode_fallbacks` and `encode_fallbacks` count what was left
         to the standard library's `json`, which is slower: NaN and infinities,
         lone surrogates, subclasses, names that are no strings, texts that are
-        not UTF-8 or no JSON, `sort_keys`, `ensure_ascii`, great depth.
+        not UTF-8 or no JSON, `sort_keys`, `ensure_ascii`, great depth. A forked
+        child counts from nothing.
     """
     return _native.stats()
 
@@ -650,6 +729,25 @@ def _whole(file_path: FilePath) -> str:
         return spelt
 
 
-def _log_remarks(file_path: FilePath, remarks: list[str]) -> None:
+def _load_measured(file_path: FilePath, copy: bool) -> Any:
+    started = time.perf_counter()
+    document, size = _native.load_measured(file_path, copy)
+    _logging.record("load", _whole(file_path), started, size=size)
+    return document
+
+
+def _log_write(
+    operation: str,
+    file_path: FilePath,
+    started: float,
+    remarks: list[str],
+    size: int | None,
+    backup: str | None,
+    version: str | None,
+) -> None:
     for remark in remarks:
         _logger.warning("Beside the change of %r, which stands: %s", _whole(file_path), remark)
+    if _logging.writes:
+        _logging.record(
+            operation, _whole(file_path), started, size=size, version=version, backup=backup
+        )

@@ -9,10 +9,11 @@ use pyo3::prelude::*;
 use super::arguments::{self, FilePath};
 use super::loading::{Loaded, failed, fresh, loaded};
 use super::raise::Operation;
-use super::saving::{encoded, options, saved, waiting};
+use super::saving::{Outcome, encoded, options, saved, waiting};
 use crate::codec::EncodeOptions;
 use crate::error::Error;
 use crate::settings;
+use crate::statistics::LATENCIES;
 use crate::storage::batch::{self, Save};
 use crate::storage::identity::Identity;
 use crate::storage::recovery::{self, Pending};
@@ -23,10 +24,9 @@ use crate::storage::store::WriteOptions;
 const PAUSE: Duration = Duration::from_millis(1);
 
 /// Saves all documents, or none. `documents` has for each its path, the
-/// document, and what its version must be. Returns remarks for the
-/// log, on each.
+/// document, and what its version must be. Tells what became of each.
 #[pyfunction]
-#[pyo3(signature = (documents, *, indent, ensure_ascii, sort_keys, allow_nan, default, backup, timeout, make_parents, skip_unchanged))]
+#[pyo3(signature = (documents, *, indent, ensure_ascii, sort_keys, allow_nan, default, backup, timeout, make_parents, skip_unchanged, versioned))]
 #[allow(
     clippy::too_many_arguments,
     clippy::fn_params_excessive_bools,
@@ -44,7 +44,9 @@ pub(super) fn save_many<'py>(
     timeout: Option<f64>,
     make_parents: bool,
     skip_unchanged: bool,
-) -> PyResult<Vec<Vec<String>>> {
+    versioned: bool,
+) -> PyResult<Vec<Outcome>> {
+    let started = Instant::now();
     let write_options = WriteOptions {
         make_parents,
         skip_unchanged,
@@ -64,8 +66,9 @@ pub(super) fn save_many<'py>(
     let written = waiting(py, first, Operation::Write, |signals| {
         batch::save_many(&saves, &write_options, signals)
     })?;
-    let done = texts.iter().zip(&written);
-    Ok(done.map(|((path, text, _), written)| saved(path, text, written)).collect())
+    LATENCIES.write.observe(started);
+    let done = texts.iter().zip(written);
+    Ok(done.map(|((path, text, _), written)| saved(py, path, text, written, versioned)).collect())
 }
 
 /// The documents of all files, as they were at one moment as far as batches go.

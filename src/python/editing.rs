@@ -2,16 +2,18 @@
 
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
 
 use pyo3::prelude::*;
 
 use super::arguments::FilePath;
 use super::loading::document_in;
 use super::raise::Operation;
-use super::saving::{closed, encoded, options, saved, waiting};
+use super::saving::{Outcome, closed, encoded, options, saved, waiting};
 use crate::codec::EncodeOptions;
 use crate::error::{Error, Result};
 use crate::settings;
+use crate::statistics::LATENCIES;
 use crate::storage::store::{Locked, WriteOptions};
 
 /// A file that is being edited; holds its lock until it is closed.
@@ -41,8 +43,8 @@ impl Edit {
         Ok((true, Some(document_in(py, &self.path, &snapshot)?)))
     }
 
-    /// Saves the edited document and lets the lock go. Returns remarks for the log.
-    #[pyo3(signature = (data, /, *, indent, ensure_ascii, sort_keys))]
+    /// Saves the edited document and lets the lock go.
+    #[pyo3(signature = (data, /, *, indent, ensure_ascii, sort_keys, versioned))]
     fn save<'py>(
         &self,
         py: Python<'py>,
@@ -50,19 +52,22 @@ impl Edit {
         indent: Option<Bound<'py, PyAny>>,
         ensure_ascii: bool,
         sort_keys: bool,
-    ) -> PyResult<Vec<String>> {
+        versioned: bool,
+    ) -> PyResult<Outcome> {
+        let started = Instant::now();
         let format =
             EncodeOptions { indent, ensure_ascii, sort_keys, allow_nan: false, default: None };
         let text = encoded(&self.path, data, &format)?;
         let written = waiting(py, &self.path, Operation::Write, |_| {
             self.with(|locked| locked.save(&text, &self.options))
         })?;
-        let mut remarks = saved(&self.path, &text, &written);
+        LATENCIES.write.observe(started);
+        let mut outcome = saved(py, &self.path, &text, written, versioned);
         // Not under the mutex: a second call must not wait for a compression.
         if let Some(locked) = py.detach(|| self.take()) {
-            remarks.extend(closed(py, locked, &self.options));
+            outcome.0.extend(closed(py, locked, &self.options));
         }
-        Ok(remarks)
+        Ok(outcome)
     }
 
     /// Lets the lock go.

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Instant;
 
 use pyo3::prelude::*;
 use rustix::io::Errno;
@@ -11,7 +12,7 @@ use super::documents::{Content, Document, find, forget, grow, keep, with_cache};
 use super::raise::{Operation, decode_error, storage_error};
 use crate::codec::{self, DecodeError};
 use crate::error::{Error, Result};
-use crate::statistics::COUNTERS;
+use crate::statistics::{COUNTERS, LATENCIES};
 use crate::storage::identity::Identity;
 use crate::storage::recovery;
 use crate::storage::snapshot::{self, Snapshot};
@@ -23,6 +24,18 @@ pub(super) fn load(py: Python<'_>, path: FilePath, copy: bool) -> PyResult<Bound
     let FilePath(path) = path;
     let loaded = loaded(py, &path, copy)?;
     Ok(loaded.document)
+}
+
+/// The document as [`load`] gives it, and the bytes of its text.
+#[pyfunction]
+pub(super) fn load_measured(
+    py: Python<'_>,
+    path: FilePath,
+    copy: bool,
+) -> PyResult<(Bound<'_, PyAny>, u64)> {
+    let FilePath(path) = path;
+    let loaded = loaded(py, &path, copy)?;
+    Ok((loaded.document, loaded.identity.size()))
 }
 
 /// A document, and the file that it was read from.
@@ -52,21 +65,27 @@ pub(super) fn loaded<'py>(py: Python<'py>, path: &Path, own: bool) -> PyResult<L
 
 /// The document of the file as it is now, not from the cache.
 pub(super) fn fresh<'py>(py: Python<'py>, path: &Path, own: bool) -> PyResult<Loaded<'py>> {
+    let started = Instant::now();
     let snapshot = read(py, path)?;
-    decoded(py, path, snapshot, own)
+    let loaded = decoded(py, path, snapshot, own)?;
+    LATENCIES.read.observe(started);
+    Ok(loaded)
 }
 
 /// The document at `path` and the version of the bytes it was decoded from;
-/// never from the cache, which does not keep the bytes.
+/// never from the cache, which does not keep the bytes. And how many they are.
 #[pyfunction]
 pub(super) fn load_with_version(
     py: Python<'_>,
     path: FilePath,
-) -> PyResult<(Bound<'_, PyAny>, String)> {
+) -> PyResult<(Bound<'_, PyAny>, String, usize)> {
     let FilePath(path) = path;
+    let started = Instant::now();
     let snapshot = read(py, &path)?;
     let version = py.detach(|| snapshot::version_of(&snapshot.bytes));
-    Ok((document_in(py, &path, &snapshot)?, version))
+    let document = document_in(py, &path, &snapshot)?;
+    LATENCIES.read.observe(started);
+    Ok((document, version, snapshot.bytes.len()))
 }
 
 /// Whether a load of `path` would be answered from the cache.

@@ -28,7 +28,7 @@ mod _native {
     #[pymodule_export]
     use super::editing::Edit;
     #[pymodule_export]
-    use super::loading::{clear, invalidate, is_cached, load, load_with_version};
+    use super::loading::{clear, invalidate, is_cached, load, load_measured, load_with_version};
     #[pymodule_export]
     use super::process::{configure, stats};
     #[pymodule_export]

@@ -10,7 +10,7 @@ use pythonize::{depythonize, pythonize};
 use super::arguments::{age, size, timeout};
 use super::documents::{self, with_cache};
 use crate::settings;
-use crate::statistics::COUNTERS;
+use crate::statistics::{self, COUNTERS};
 use crate::storage::{fork, lock};
 
 /// Changes the settings named in `changes`; returns all of them.
@@ -57,6 +57,7 @@ fn after_fork_in_parent() {
 fn after_fork_in_child() {
     fork::after_in_child(lock::after_fork_in_child);
     documents::after_fork_in_child();
+    statistics::after_fork_in_child();
 }
 
 /// Refuses every interpreter but the one that imported the package first: the

@@ -9,37 +9,12 @@ use rustix::io::Errno;
 
 use crate::codec::{DecodeError, EncodeError};
 use crate::error::{Error, name};
-use crate::statistics::COUNTERS;
+pub(super) use crate::statistics::Operation;
+use crate::statistics::{COUNTERS, FAILURES};
 use crate::storage::snapshot::MISSING;
-
-/// What was being done, as in `OperationType`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Operation {
-    Read,
-    Write,
-    Delete,
-}
-
-impl Operation {
-    fn member(self) -> &'static str {
-        match self {
-            Self::Read => "READ",
-            Self::Write => "WRITE",
-            Self::Delete => "DELETE",
-        }
-    }
-
-    fn count_failure(self) {
-        match self {
-            Self::Read => COUNTERS.read_failures.count(),
-            Self::Write | Self::Delete => COUNTERS.write_failures.count(),
-        }
-    }
-}
 
 /// The exception for a failure of the storage core.
 pub(super) fn storage_error(py: Python<'_>, operation: Operation, error: &Error) -> PyErr {
-    operation.count_failure();
     let extra = PyDict::new(py);
     let reads = operation == Operation::Read;
     let denied = matches!(
@@ -110,7 +85,6 @@ pub(super) fn encode_error(
             let message = format!(
                 "{name}: cannot be written as JSON at {place}: {reason}{remedy}; nothing was saved"
             );
-            COUNTERS.write_failures.count();
             let extra = PyDict::new(py);
             match extra.set_item("place", place) {
                 Ok(()) => build(
@@ -141,7 +115,6 @@ pub(super) fn decode_error(py: Python<'_>, path: &Path, error: DecodeError, empt
                 place.colno,
                 place.pos
             );
-            COUNTERS.read_failures.count();
             let extra = PyDict::new(py);
             let filled = extra
                 .set_item("reason", reason)
@@ -171,7 +144,6 @@ fn other(py: Python<'_>, operation: Operation, path: &Path, doing: &str, cause: 
     if !cause.is_instance_of::<PyMemoryError>(py) && !cause.is_instance_of::<PyRecursionError>(py) {
         return cause;
     }
-    operation.count_failure();
     let class = if operation == Operation::Read { "JSONReadError" } else { "JSONWriteError" };
     let kind = kind_of(py, &cause);
     let message = format!("{}: {doing} failed: {kind}; the file is as it was", name(path));
@@ -192,7 +164,8 @@ fn os_error(py: Python<'_>, errno: i32, path: &Path) -> PyErr {
     PyOSError::new_err((errno, text, path.as_os_str().to_os_string()))
 }
 
-/// Calls the exception's class in `oasis_data.error_handling`.
+/// Counts the failure, and calls the exception's class in
+/// `oasis_data.error_handling`.
 fn build(
     py: Python<'_>,
     class: &str,
@@ -202,9 +175,14 @@ fn build(
     cause: Option<PyErr>,
     extra: &Bound<'_, PyDict>,
 ) -> PyErr {
+    match operation {
+        Operation::Read => COUNTERS.read_failures.count(),
+        Operation::Write | Operation::Delete => COUNTERS.write_failures.count(),
+    }
+    FAILURES.count(operation, class);
     let built = || -> PyResult<PyErr> {
         let module = py.import("oasis_data.error_handling")?;
-        let operation = module.getattr("OperationType")?.getattr(operation.member())?;
+        let operation = module.getattr("OperationType")?.call1((operation.name(),))?;
         let original = cause.as_ref().map(|cause| cause.value(py).clone());
         let arguments = (operation, path.as_os_str(), message, original);
         Ok(PyErr::from_value(module.getattr(class)?.call(arguments, Some(extra))?))

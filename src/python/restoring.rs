@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::path::Path;
+use std::time::Instant;
 
 use pyo3::prelude::*;
 use pythonize::pythonize;
@@ -10,10 +11,11 @@ use serde::Serialize;
 use super::arguments::{FilePath, age};
 use super::loading::detached;
 use super::raise::{Operation, storage_error};
-use super::saving::{closed, options, saved, waiting};
+use super::saving::{Outcome, closed, options, saved, waiting};
 use crate::codec::{self, DecodeError};
 use crate::error::Error;
 use crate::settings;
+use crate::statistics::LATENCIES;
 use crate::storage::backup::{Backup, Opened};
 use crate::storage::store::{self, Locked};
 
@@ -60,15 +62,17 @@ pub(super) fn list_backups(
 }
 
 /// Makes a backup the file's content: the one called `name`, or the newest
-/// that is a document. Returns its name, and remarks for the log.
+/// that is a document. Returns its name, and what became of the save.
 #[pyfunction]
-#[pyo3(signature = (path, name, *, timeout))]
+#[pyo3(signature = (path, name, *, timeout, versioned))]
 pub(super) fn restore_backup(
     py: Python<'_>,
     path: FilePath,
     name: Option<FilePath>,
     timeout: Option<f64>,
-) -> PyResult<(OsString, Vec<String>)> {
+    versioned: bool,
+) -> PyResult<(OsString, Outcome)> {
+    let started = Instant::now();
     let FilePath(path) = path;
     let name = name.map(|FilePath(name)| name);
     let options = options(&settings::current(), None, timeout)?;
@@ -78,12 +82,13 @@ pub(super) fn restore_backup(
         let backups = waiting(py, &path, Operation::Write, |_| locked.backups())?;
         let (backup, bytes) = choose(py, &path, &locked, backups, name.as_deref())?;
         let written = waiting(py, &path, Operation::Write, |_| locked.save(&bytes, &options))?;
-        Ok((backup.name, saved(&path, &bytes, &written)))
+        LATENCIES.write.observe(started);
+        Ok((backup.name, saved(py, &path, &bytes, written, versioned)))
     })();
     match outcome {
-        Ok((name, mut remarks)) => {
-            remarks.extend(closed(py, locked, &options));
-            Ok((name, remarks))
+        Ok((name, mut saved)) => {
+            saved.0.extend(closed(py, locked, &options));
+            Ok((name, saved))
         }
         Err(error) => {
             // Letting a lock go may wait for a fork, which waits for the interpreter.

@@ -1,7 +1,9 @@
 //! Saves and deletions.
 
+use std::ffi::OsString;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
 
 use chrono::Local;
 use pyo3::prelude::*;
@@ -14,13 +16,18 @@ use super::raise::{Operation, encode_error, storage_error};
 use crate::codec::{self, EncodeOptions};
 use crate::error::Result;
 use crate::settings::{self, Settings};
-use crate::statistics::COUNTERS;
+use crate::statistics::{COUNTERS, LATENCIES};
 use crate::storage::lock::Signals;
+use crate::storage::snapshot::version_of;
 use crate::storage::store::{self, Locked, WriteOptions, Written};
 
-/// Saves `data` as the JSON document at `path`. Returns remarks for the log.
+/// What became of a write: remarks for the log, the bytes saved, the name of the
+/// backup, and the version, which takes time to make, if it was asked for.
+pub(super) type Outcome = (Vec<String>, usize, Option<OsString>, Option<String>);
+
+/// Saves `data` as the JSON document at `path`.
 #[pyfunction]
-#[pyo3(signature = (path, data, *, indent, ensure_ascii, sort_keys, allow_nan, default, backup, if_version, timeout, make_parents, skip_unchanged))]
+#[pyo3(signature = (path, data, *, indent, ensure_ascii, sort_keys, allow_nan, default, backup, if_version, timeout, make_parents, skip_unchanged, versioned))]
 #[allow(
     clippy::too_many_arguments,
     clippy::fn_params_excessive_bools,
@@ -40,8 +47,10 @@ pub(super) fn save<'py>(
     timeout: Option<f64>,
     make_parents: bool,
     skip_unchanged: bool,
-) -> PyResult<Vec<String>> {
+    versioned: bool,
+) -> PyResult<Outcome> {
     let FilePath(path) = path;
+    let started = Instant::now();
     let write_options = WriteOptions {
         if_version,
         make_parents,
@@ -53,10 +62,11 @@ pub(super) fn save<'py>(
     let written = waiting(py, &path, Operation::Write, |signals| {
         store::save(&path, &text, &write_options, signals)
     })?;
-    Ok(saved(&path, &text, &written))
+    LATENCIES.write.observe(started);
+    Ok(saved(py, &path, &text, written, versioned))
 }
 
-/// Deletes the file at `path`. Returns remarks for the log.
+/// Deletes the file at `path`.
 #[pyfunction]
 #[pyo3(signature = (path, *, backup, if_version, timeout))]
 pub(super) fn delete(
@@ -65,14 +75,16 @@ pub(super) fn delete(
     backup: Option<bool>,
     if_version: Option<String>,
     timeout: Option<f64>,
-) -> PyResult<Vec<String>> {
+) -> PyResult<Outcome> {
     let FilePath(path) = path;
+    let started = Instant::now();
     let options = WriteOptions { if_version, ..options(&settings::current(), backup, timeout)? };
     let written =
         waiting(py, &path, Operation::Delete, |signals| store::delete(&path, &options, signals))?;
+    LATENCIES.delete.observe(started);
     COUNTERS.deletes.count();
     forget(&path, written.replaced);
-    Ok(remarks(&written))
+    Ok((remarks(&written), 0, written.backup, None))
 }
 
 /// The JSON text of `data`, for the file at `path`.
@@ -85,12 +97,19 @@ pub(super) fn encoded<'py>(
         .map_err(|error| encode_error(data.py(), path, error, options.default.is_some()))
 }
 
-/// Counts a save, lets the cached document go, and returns the remarks.
-pub(super) fn saved(path: &Path, text: &[u8], written: &Written) -> Vec<String> {
+/// Counts a save, lets the cached document go, and tells what became of it.
+pub(super) fn saved(
+    py: Python<'_>,
+    path: &Path,
+    text: &[u8],
+    written: Written,
+    versioned: bool,
+) -> Outcome {
     COUNTERS.saves.count();
     COUNTERS.bytes_written.add(text.len() as u64);
     forget(path, written.replaced);
-    remarks(written)
+    let version = versioned.then(|| py.detach(|| version_of(text)));
+    (remarks(&written), text.len(), written.backup, version)
 }
 
 /// Lets the lock of a finished write go, and returns what there is to remark.

@@ -166,7 +166,7 @@ fn publish(
     done[0].1.remarks.extend(recovery::close(&ways).err().map(Remark::from));
     drop(locks);
     for (((_, written), file), backed_up) in done.iter_mut().zip(locked).zip(backed_up) {
-        let backups = file.let_go(backed_up, &mut written.remarks);
+        let backups = file.let_go(backed_up, written);
         file.tidy(backups, options, &mut written.remarks);
     }
     Ok(done)

@@ -47,6 +47,12 @@ impl Identity {
         }
     }
 
+    /// How many bytes are in it.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        u64::try_from(self.size).unwrap_or_default()
+    }
+
     /// Which file this is.
     #[must_use]
     pub fn key(&self) -> FileKey {

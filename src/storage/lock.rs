@@ -30,7 +30,7 @@ use super::identity::{FileKey, Identity};
 use super::sidecar;
 use super::target::Target;
 use crate::error::{Error, Result};
-use crate::statistics::COUNTERS;
+use crate::statistics::{COUNTERS, LATENCIES};
 
 /// Told while a wait goes on: whether a signal handler wants the wait to end.
 pub trait Signals {
@@ -195,7 +195,7 @@ impl Wait<'_> {
     fn for_turn_and_lock(&self, file: &Uninherited) -> Result<()> {
         let mut pause = FIRST_PAUSE;
         let mut asked = Instant::now();
-        let mut waited = false;
+        let mut waiting = None;
         let mut in_turnstile = false;
         loop {
             in_turnstile = in_turnstile || self.take(file, enter_turnstile)?;
@@ -206,10 +206,10 @@ impl Wait<'_> {
             if left.is_zero() {
                 return Err(self.timed_out(file));
             }
-            if !waited {
+            waiting.get_or_insert_with(|| {
                 COUNTERS.lock_waits.count();
-                waited = true;
-            }
+                LATENCIES.lock_wait.time()
+            });
             let interrupted = sleep(pause.min(left));
             if interrupted || asked.elapsed() >= SIGNAL_INTERVAL {
                 // Out of the turnstile: a signal handler may want to save this

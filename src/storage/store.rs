@@ -55,6 +55,8 @@ pub struct WriteOptions {
 pub struct Written {
     /// The file that was replaced or removed.
     pub replaced: Option<FileKey>,
+    /// The name of the backup that has what was there, not compressed yet.
+    pub backup: Option<OsString>,
     /// What went wrong beside it (a backup that could not be pruned): for the
     /// log, since the write itself stands.
     pub remarks: Vec<Remark>,
@@ -133,7 +135,7 @@ impl Locked {
             self.sync(&temporary)?;
         }
         let replace = || atomic::replace(&self.target, temporary);
-        self.change(kept.as_ref(), options, replace, &mut written.remarks)?;
+        self.change(kept.as_ref(), options, replace, &mut written)?;
         Ok(written)
     }
 
@@ -168,7 +170,7 @@ impl Locked {
         Ok(Preparation::Change(Prepared {
             temporary,
             kept,
-            written: Written { replaced, remarks },
+            written: Written { replaced, backup: None, remarks },
         }))
     }
 
@@ -182,14 +184,15 @@ impl Locked {
         let target = &self.target;
         let live = target.stat()?.ok_or_else(|| missing(target))?;
         self.check_version(Some(&live), options)?;
-        let mut remarks = self.sweep(options);
+        let replaced = Some(Identity::of(&live).key());
+        let mut written = Written { replaced, backup: None, remarks: self.sweep(options) };
         let unlink = || {
             fs::unlinkat(&target.folder, &target.name, AtFlags::empty())
                 .map_err(|errno| target.failed("unlink", errno))
         };
         let kept = (options.backups_kept > 0).then(|| self.kept(live, false));
-        self.change(kept.as_ref(), options, unlink, &mut remarks)?;
-        Ok(Written { replaced: Some(Identity::of(&live).key()), remarks })
+        self.change(kept.as_ref(), options, unlink, &mut written)?;
+        Ok(written)
     }
 
     /// The file's backups, newest first.
@@ -329,17 +332,17 @@ impl Locked {
         kept: Option<&Kept>,
         options: &WriteOptions,
         change: impl FnOnce() -> Result<()>,
-        remarks: &mut Vec<Remark>,
+        written: &mut Written,
     ) -> Result<()> {
         let backed_up = self.back_up(kept, options)?;
         if let Err(error) = change() {
             return Err(self.take_back(error, &backed_up));
         }
-        let backups = self.let_go(backed_up, remarks);
+        let backups = self.let_go(backed_up, written);
         if options.durability == Durability::Full {
             atomic::sync_folder(&self.target)?;
         }
-        self.tidy(backups, options, remarks);
+        self.tidy(backups, options, &mut written.remarks);
         Ok(())
     }
 
@@ -395,19 +398,20 @@ impl Locked {
     }
 
     /// Lets whoever waited open the replaced content, once it is the backup's
-    /// alone no more. Returns the backups.
-    pub(super) fn let_go(&self, backed_up: BackedUp, remarks: &mut Vec<Remark>) -> Vec<Backup> {
+    /// alone no more. Returns the backups, and notes the newest.
+    pub(super) fn let_go(&self, backed_up: BackedUp, written: &mut Written) -> Vec<Backup> {
         let BackedUp { all, lease, corrupt } = backed_up;
         if let (Some(lease), Some(taken)) = (lease, all.last()) {
             // Whoever waits has the old inode, which is the backup's.
             lease.end(|| {
                 let parted = backup::part(&self.target, taken);
-                remarks.extend(parted.err().map(Remark::from));
+                written.remarks.extend(parted.err().map(Remark::from));
             });
         }
         if let (true, Some(newest)) = (corrupt, all.last()) {
-            remarks.push(Remark::CorruptReplaced { kept: newest.name.clone() });
+            written.remarks.push(Remark::CorruptReplaced { kept: newest.name.clone() });
         }
+        written.backup = all.last().map(|newest| newest.name.clone());
         all
     }
 

@@ -124,4 +124,6 @@ def serve_gunicorn(
     command = ["-m", "gunicorn", "--bind", "127.0.0.1:0", "--workers", str(WORKERS)]
     command += ["--access-logfile", "-", "--access-logformat", "answered by %(p)s: %(r)s %(s)s"]
     command += ["--no-control-socket", "--timeout", "120", "--keep-alive", "120"]
-    return serve([*command, *options, "api:app"], log=log, cwd=folder, env={"DATA": str(data)})
+    # Killed with all its workers, it cannot remove what it made there.
+    env = {"DATA": str(data), "TMPDIR": str(log.parent)}
+    return serve([*command, *options, "api:app"], log=log, cwd=folder, env=env)

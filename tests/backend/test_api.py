@@ -9,9 +9,11 @@ from typing import Any
 
 import api
 import pytest
-from api import DATA_FILES, create_app, get_data_file_path
+from api import DATA_FILES, create_app
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
+
+from oasis_data.flask import get_data_file_path
 
 VALUES: list[Any] = [
     [],
@@ -133,6 +135,28 @@ def test_an_edit_by_other_hands_is_shown(client: FlaskClient, root: Path) -> Non
     (root / "static_data" / "plant.json").write_text(json.dumps(before | {"capacity": 7}))
     assert client.get("/api/data/plant").get_json()["capacity"] == 7
     assert client.get("/api/data").get_json()["plant"]["capacity"] == 7
+
+
+def test_two_users_do_not_overwrite_each_other(client: FlaskClient) -> None:
+    tag = client.get("/api/data/tanks").headers["ETag"]
+    body = {"type": "tanks", "content": {"Tank1": 1}}
+    first = client.post("/api/save-data", json=body, headers={"If-Match": tag})
+    assert first.status_code == 200
+    second = {"Tank1": 2}
+    check_failure(
+        client.put("/api/data/tanks", json=second, headers={"If-Match": tag}), 412, "write"
+    )
+    assert client.get("/api/data/tanks").get_json() == {"Tank1": 1}
+    newer = {"If-Match": first.headers["ETag"]}
+    assert client.put("/api/data/tanks", json=second, headers=newer).status_code == 200
+    assert client.get("/api/data/tanks").get_json() == second
+
+
+def test_the_metrics_have_every_document(client: FlaskClient) -> None:
+    answer = client.get("/metrics")
+    assert answer.status_code == 200
+    for data_type in DATA_FILES:
+        assert f'oasis_data_document_bytes{{document="{data_type}"}}' in answer.text
 
 
 def test_the_schedule_can_be_replaced(client: FlaskClient) -> None:

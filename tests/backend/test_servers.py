@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import threading
 import time
@@ -122,6 +123,36 @@ def check_folder(folder: Path) -> None:
         if path.name != ".oasis_data":
             assert path.suffix == ".json" or ".json.backup." in path.name, path.name
             json.loads(path.read_bytes())
+
+
+def test_the_metrics_add_up_and_go_with_the_run(root: Path, tmp_path: Path) -> None:
+    with serve_gunicorn(BACKEND, root, tmp_path / "server.log") as server:
+        crowd = Crowd(server.port)
+        crowd.drive(saves=40, reads=200)
+        with urlopen(f"http://127.0.0.1:{server.port}/metrics") as response:
+            metrics = response.read().decode()
+        (folder,) = tmp_path.glob("backend-metrics-*")
+        server.process.send_signal(signal.SIGTERM)
+        assert server.process.wait(timeout=60) == 0
+    saves, unchanged = (
+        re.search(rf"^oasis_data_{name}_total (\d+)\.0$", metrics, re.MULTILINE)
+        for name in ("saves", "unchanged_saves")
+    )
+    assert saves
+    assert int(saves[1]) == len(crowd.history.saves)
+    assert unchanged
+    assert not folder.exists()
+
+
+def test_a_log_is_kept_where_it_is_told(root: Path, tmp_path: Path) -> None:
+    logs = tmp_path / "logs"
+    with serve_gunicorn(BACKEND, root, tmp_path / "server.log", "--env", f"LOGS={logs}") as server:
+        crowd = Crowd(server.port)
+        crowd.drive(saves=40, reads=40)
+    lines = (logs / "data_operations.log").read_text().splitlines()
+    told = [line for line in lines if "Data operation done: save on" in line]
+    assert len(told) == len(crowd.history.saves)
+    assert all("version=" in line and "tanks.json" in line for line in told)
 
 
 def test_run_serves_a_scratch_copy_until_ctrl_c(tmp_path: Path) -> None:

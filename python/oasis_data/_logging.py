@@ -1,0 +1,111 @@
+"""Where the log goes, and the history of operations in it.
+
+Private: the face is `oasis_data.error_handling.configure_logging`.
+"""
+
+import logging
+import os
+import time
+from typing import Any
+
+FORMAT = "%(asctime)s - %(name)s - %(levelname)s - %(message)s"
+FILE_NAME = "data_operations.log"
+
+# Whether operations that succeed are logged. Looked at in every load, where asking
+# the logger itself would show.
+writes = False
+reads = False
+
+_logger = logging.getLogger("DataOperations")
+_handlers: list[logging.Handler] = []
+
+
+def record(
+    operation: str,
+    file_path: str,
+    started: float,
+    *,
+    size: int | None = None,
+    version: str | None = None,
+    backup: str | None = None,
+) -> None:
+    """Logs one operation that succeeded; `started` is from `time.perf_counter`."""
+    milliseconds = round((time.perf_counter() - started) * 1000, 3)
+    facts: dict[str, Any] = {"bytes": size, "version": version, "backup": backup}
+    known = "".join(f" {name}={value}" for name, value in facts.items() if value is not None)
+    _logger.info(
+        "Data operation done: %s on %r milliseconds=%s%s",
+        operation,
+        file_path,
+        milliseconds,
+        known,
+        extra={"operation": operation, "file_path": file_path, "milliseconds": milliseconds}
+        | facts,
+    )
+
+
+def configure(
+    folder: str | None,
+    *,
+    level: int | str,
+    json_lines: bool,
+    console: bool,
+    history: str | None,
+    max_bytes: int,
+    files_kept: int,
+) -> logging.Logger:
+    """Does what `configure_logging` says."""
+    global writes, reads
+    if history not in (None, "writes", "all"):
+        raise ValueError(f"history={history!r}: is None, 'writes' or 'all'")
+    if folder is not None and (max_bytes < 1 or files_kept < 1):
+        raise ValueError(f"max_bytes={max_bytes}, files_kept={files_kept}: at least 1 each")
+    formatter = _json_formatter() if json_lines else logging.Formatter(FORMAT)
+    handlers: list[logging.Handler] = []
+    if console:
+        handlers.append(logging.StreamHandler())
+    if folder is not None:
+        handlers.append(_rotating_file(folder, max_bytes, files_kept))
+    _logger.setLevel(level)
+    for handler in _handlers:
+        _logger.removeHandler(handler)
+        handler.close()
+    for handler in handlers:
+        handler.setFormatter(formatter)
+        _logger.addHandler(handler)
+    _handlers[:] = handlers
+    # Or the handlers of the root logger would write each line once more.
+    _logger.propagate = not handlers
+    enabled = _logger.isEnabledFor(logging.INFO)
+    writes = enabled and history is not None
+    reads = enabled and history == "all"
+    return _logger
+
+
+def _rotating_file(folder: str, max_bytes: int, files_kept: int) -> logging.Handler:
+    try:
+        from concurrent_log_handler import ConcurrentRotatingFileHandler
+    except ImportError as error:
+        raise ImportError("a log file needs: pip install 'oasis_data[logging]'") from error
+    os.makedirs(folder, exist_ok=True)
+    # The standard library's would rotate away what another process is writing to.
+    return ConcurrentRotatingFileHandler(
+        os.path.join(folder, FILE_NAME),
+        maxBytes=max_bytes,
+        # It counts the files beside the one that is written to.
+        backupCount=files_kept,
+        encoding="utf-8",
+        unicode_error_policy="replace",
+    )
+
+
+def _json_formatter() -> logging.Formatter:
+    try:
+        from pythonjsonlogger.json import JsonFormatter
+    except ImportError as error:
+        raise ImportError("json_lines needs: pip install 'oasis_data[logging]'") from error
+    return JsonFormatter(
+        ["name", "levelname", "message", "process"],
+        rename_fields={"name": "logger", "levelname": "level", "exc_info": "exception"},
+        timestamp="time",
+    )

@@ -1,0 +1,91 @@
+"""Which file holds the documents of a type, and that it is under the root.
+
+A client names a type, never a path: only the names in the catalogue lead to a
+file, each to its own, and no spelling of a name leads anywhere else.
+"""
+
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from oasis_data.error_handling import DataOperationError, OperationType
+
+__all__ = ["DocumentCatalogue", "OutsideRootError", "UnknownDataTypeError"]
+
+
+class UnknownDataTypeError(DataOperationError, ValueError):
+    """No document has that type; it is a client's mistake, and names no file."""
+
+    def __init__(self) -> None:
+        """The type itself is not repeated: it can be anything."""
+        super().__init__(OperationType.READ, "", "Unknown data type")
+
+
+class OutsideRootError(DataOperationError):
+    """A symlink under the root leads out of it."""
+
+
+class DocumentCatalogue:
+    """Maps data types to files under a root.
+
+    Attributes:
+        root: The folder, without symlinks.
+        files: The file of each data type, without a look at the links that lead there.
+    """
+
+    def __init__(
+        self, root: str | os.PathLike[str], documents: Mapping[str, str | os.PathLike[str]]
+    ) -> None:
+        """Takes the folder, and for each data type its file, relative to the folder.
+
+        Raises:
+            NotADirectoryError: There is no such folder. Every save would fail, and every
+                page would look as if nothing had ever been saved.
+            ValueError: A file is not under the root, as it is spelt.
+        """
+        self.root = Path(root).resolve()
+        if not self.root.is_dir():
+            raise NotADirectoryError(f"not a folder of documents: {self.root}")
+        self.files: Mapping[str, Path] = {
+            data_type: _under(self.root, data_type, os.fspath(name))
+            for data_type, name in documents.items()
+        }
+
+    def path(self, data_type: object) -> Path:
+        """The file of a data type, there or not.
+
+        Args:
+            data_type: What a client named; anything at all.
+
+        Raises:
+            UnknownDataTypeError: The catalogue has no such type.
+            OutsideRootError: A symlink leads out of the root.
+        """
+        # Not every object can be looked up, and some that are no str equal one.
+        if type(data_type) is not str or data_type not in self.files:
+            raise UnknownDataTypeError
+        path = self.files[data_type]
+        # Each time: a link may have come since. A file not there yet is resolved too,
+        # as far as there are links on the way.
+        if not Path(os.path.realpath(path)).is_relative_to(self.root):
+            raise OutsideRootError(
+                OperationType.READ,
+                str(path),
+                f"{path.name}: leads out of the folder of documents; replace the symlink",
+            )
+        return path
+
+    def __iter__(self) -> Iterator[str]:
+        """The data types, as they were given."""
+        return iter(self.files)
+
+    def __len__(self) -> int:
+        """How many data types there are."""
+        return len(self.files)
+
+
+def _under(root: Path, data_type: str, name: str) -> Path:
+    path = Path(name)
+    if path.is_absolute() or ".." in path.parts or not path.parts or "\0" in name:
+        raise ValueError(f"{data_type}: {name!r} does not name a file under the root")
+    return root / path

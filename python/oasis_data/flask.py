@@ -1,0 +1,263 @@
+"""Documents in a Flask app: where they are, whose edit they are, what went wrong.
+
+    data = OasisData()
+
+
+    def create_app():
+        app = Flask(__name__)
+        app.config["OASIS_DATA_ROOT"] = "/srv/refinery"
+        app.config["OASIS_DATA_DOCUMENTS"] = {"tanks": "dynamic_data/tanks.json"}
+        data.init_app(app)
+        app.get("/api/data/<data_type>")(data.get_document)
+        app.put("/api/data/<data_type>")(data.put_document)
+        return app
+
+Needs `pip install 'oasis_data[flask]'`.
+"""
+
+import errno
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from flask import Flask, Response, current_app, jsonify, request
+from werkzeug.exceptions import BadRequest
+
+from oasis_data.catalogue import DocumentCatalogue, OutsideRootError, UnknownDataTypeError
+from oasis_data.error_handling import (
+    DataFileNotFoundError,
+    DataOperationError,
+    LockTimeoutError,
+    OperationType,
+    UnserializableError,
+    VersionConflictError,
+    error_handler,
+)
+from oasis_data.file_operations import MISSING, configure, load_with_version, save_with_version
+
+__all__ = [
+    "DocumentCatalogue",
+    "OasisData",
+    "OutsideRootError",
+    "UnknownDataTypeError",
+    "answer_error",
+    "get_data_file_path",
+]
+
+_EXTENSION = "oasis_data"
+# No file has this version: asking for it tells which one it has.
+_NO_VERSION = "*"
+
+
+class OasisData:
+    """The extension. One may serve several apps; what it knows of each is in the app.
+
+    Reads from `app.config`, when the app is initialised:
+
+    * `OASIS_DATA_ROOT`, `OASIS_DATA_DOCUMENTS`: the folder of the documents, and the
+      catalogue of data types with the file of each, relative to the folder;
+    * `OASIS_DATA_LOCK_TIMEOUT`, `OASIS_DATA_BACKUPS_KEPT` and so on: the options of
+      `configure`. They are the process's: of several apps the last one's hold;
+    * `OASIS_DATA_RETRY_AFTER` (1): seconds that a client is told to wait when a document
+      is locked;
+    * `OASIS_DATA_REQUIRE_VERSION` (False): whether a save without If-Match and without
+      If-None-Match is refused (428), so that nobody can overwrite what they have not seen;
+    * `OASIS_DATA_METRICS_PATH` (None): where metrics for Prometheus are served. Needs
+      `pip install 'oasis_data[monitoring]'`.
+
+    Errors of the package become JSON answers: 404 for a missing file, 412 for a version
+    that is not the request's, 409 for one that is not the program's, 422 for what JSON
+    has no text for, 503 with Retry-After for a lock that could not be had, 507 for a full
+    disk, 500 for the rest, each with an `error_id` that finds the log line; and 400 for an
+    unknown data type. Handlers that the app registers afterwards come first.
+    """
+
+    def __init__(self, app: Flask | None = None) -> None:
+        """Initialises the app, if there is one already."""
+        if app is not None:
+            self.init_app(app)
+
+    def init_app(self, app: Flask) -> None:
+        """Reads the app's settings, and answers its errors.
+
+        Raises:
+            NotADirectoryError: The root is not there.
+            ValueError: A setting cannot have that value, or a document is not under the root.
+        """
+        config = app.config
+        settings = {name: config.get(f"OASIS_DATA_{name.upper()}") for name in configure()}
+        root = config.get("OASIS_DATA_ROOT")
+        catalogue = None
+        if root is not None:
+            catalogue = DocumentCatalogue(root, config.get("OASIS_DATA_DOCUMENTS") or {})
+        configure(**settings)
+        config.setdefault("OASIS_DATA_RETRY_AFTER", 1)
+        config.setdefault("OASIS_DATA_REQUIRE_VERSION", False)
+        config.setdefault("OASIS_DATA_METRICS_PATH", None)
+        app.extensions[_EXTENSION] = catalogue
+        app.register_error_handler(DataOperationError, answer_error)
+        app.register_error_handler(UnknownDataTypeError, _answer_unknown)
+        if config["OASIS_DATA_METRICS_PATH"] is not None:
+            _serve_metrics(app, config["OASIS_DATA_METRICS_PATH"])
+
+    @property
+    def catalogue(self) -> DocumentCatalogue:
+        """The data types of the running app."""
+        return _catalogue()
+
+    def get_data_file_path(self, data_type: object) -> Path:
+        """As the function of this module."""
+        return get_data_file_path(data_type)
+
+    def get_document(self, data_type: str) -> Response:
+        """A view: the document with its version as ETag; 304 for who has it already."""
+        path = get_data_file_path(data_type)
+        document, version = load_with_version(path)
+        if version == MISSING:
+            raise DataFileNotFoundError(OperationType.READ, str(path), f"{path.name}: no such file")
+        response = jsonify(document)
+        response.set_etag(version)
+        # A copy may be kept, but is asked about before each use.
+        response.cache_control.no_cache = True
+        response.make_conditional(request)
+        return response
+
+    def put_document(self, data_type: str) -> Response:
+        """A view: saves the JSON that the client sent, under its conditions."""
+        get_data_file_path(data_type)
+        try:
+            content = request.get_json()
+        except RecursionError as error:
+            raise BadRequest("brackets nested without end") from error
+        return self.save_document(data_type, content)
+
+    def save_document(self, data_type: object, content: Any) -> Response:
+        """Saves a document, if the request's If-Match and If-None-Match allow it.
+
+        `If-Match: "<version>"` saves over that version only, `If-Match: *` over any file
+        that is there, `If-None-Match: *` only where there is none.
+
+        Returns:
+            An answer with the new version as ETag, for the client's next If-Match.
+
+        Raises:
+            VersionConflictError: The conditions are not met; nothing was saved.
+            JSONWriteError: As for `save_json_atomic`.
+        """
+        path = get_data_file_path(data_type)
+        if not _is_conditional():
+            if current_app.config["OASIS_DATA_REQUIRE_VERSION"]:
+                return _refusal(428, "Missing If-Match or If-None-Match")
+            version = save_with_version(path, content)
+        else:
+            version = _save_if_allowed(path, content)
+        response = jsonify({"success": True, "message": f"{data_type} saved successfully"})
+        # The version of the document, which is what the next If-Match is about.
+        response.set_etag(version)
+        return response
+
+
+def get_data_file_path(data_type: object) -> Path:
+    """Returns where the running app keeps the documents of a type (guide, fix 1).
+
+    Raises:
+        UnknownDataTypeError: The app's catalogue has no such type.
+        OutsideRootError: A symlink leads out of the root.
+        RuntimeError: The app has no catalogue.
+    """
+    return _catalogue().path(data_type)
+
+
+def answer_error(error: DataOperationError) -> Response:
+    """Logs an error of the package whole, and answers with what a client may see."""
+    body = error_handler.handle_error(error.operation, error.file_path, error)
+    response = jsonify(body)
+    response.status_code = _status(error)
+    if response.status_code == 503:
+        response.headers["Retry-After"] = str(current_app.config["OASIS_DATA_RETRY_AFTER"])
+    return response
+
+
+def _status(error: DataOperationError) -> int:
+    if isinstance(error, VersionConflictError):
+        return 412 if _is_conditional() else 409
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return 507
+    for kind, status in (
+        (DataFileNotFoundError, 404),
+        (UnserializableError, 422),
+        (LockTimeoutError, 503),
+    ):
+        if isinstance(error, kind):
+            return status
+    return 500
+
+
+def _answer_unknown(error: UnknownDataTypeError) -> Response:
+    return _refusal(400, str(error))
+
+
+def _refusal(status: int, message: str) -> Response:
+    response = jsonify({"success": False, "error": message})
+    response.status_code = status
+    return response
+
+
+def _catalogue() -> DocumentCatalogue:
+    catalogue: DocumentCatalogue | None = current_app.extensions.get(_EXTENSION)
+    if catalogue is None:
+        raise RuntimeError("the app has no catalogue of documents: set OASIS_DATA_ROOT")
+    return catalogue
+
+
+def _is_conditional() -> bool:
+    return "If-Match" in request.headers or "If-None-Match" in request.headers
+
+
+def _save_if_allowed(path: Path, content: Any) -> str:
+    expected, allows = _condition()
+    while True:
+        try:
+            return save_with_version(path, content, if_version=expected)
+        except VersionConflictError as conflict:
+            # Several versions can be allowed: the one that is there is asked for next.
+            if not allows(conflict.found):
+                raise
+            expected = conflict.found
+
+
+def _condition() -> tuple[str, Callable[[str], bool]]:
+    """A version to try first, and whether the request allows to save over a version."""
+    match, none_match = request.if_match, request.if_none_match
+    # Also if there is nothing readable in it: then it allows nothing.
+    has_match = "If-Match" in request.headers
+
+    def allows(version: str) -> bool:
+        exists = version != MISSING
+        # `contains` is true for each of `*`, and never for a weak tag.
+        if has_match and not (exists and match.contains(version)):
+            return False
+        return not (exists and none_match.contains_weak(version))
+
+    # An empty tag comes as None, which would ask for no version at all.
+    allowed = [tag for tag in match.as_set() if tag and allows(tag)]
+    first = allowed[0] if allowed else _NO_VERSION if has_match else MISSING
+    return first, allows
+
+
+def _serve_metrics(app: Flask, address: str) -> None:
+    # Here, so that the extension works without the metrics' library.
+    from oasis_data import monitoring
+
+    def metrics() -> Response:
+        catalogue: DocumentCatalogue | None = app.extensions[_EXTENSION]
+        documents = {} if catalogue is None else catalogue.files
+        body, content_type = monitoring.exposition(documents)
+        return Response(body, content_type=content_type)
+
+    def publish(_error: BaseException | None) -> None:
+        monitoring.publish()
+
+    app.get(address, endpoint="oasis_data_metrics")(metrics)
+    app.teardown_request(publish)
+    monitoring.publish()
