@@ -117,7 +117,7 @@ pub enum Error {
         /// The file, as the caller spelt it.
         path: PathBuf,
         /// Why, and what to do.
-        reason: &'static str,
+        reason: String,
     },
     /// A batch was decided, so that its files will change, but is not done.
     #[error(
@@ -277,7 +277,7 @@ fn hint(path: &Path, call: &str, source: &io::Error) -> String {
         }
         Some(Errno::ROFS) => "; its file system is mounted read-only",
         Some(Errno::NOENT) if call == OPEN_FOLDER => {
-            "; create the folder first, or pass make_parents=True"
+            "; create the folder first (save_json_atomic does with make_parents=True)"
         }
         Some(Errno::NOENT) if path.as_os_str().is_empty() => "; the path is empty",
         Some(Errno::NOTDIR) => "; a part of the path is a file, not a folder",

@@ -432,7 +432,7 @@ SABOTAGES = [
     Sabotage(
         "the journal's sync",
         JOURNAL,
-        'fs::fsync(&file).map_err(|errno| failed("fsync of .oasis_data/journal", errno))?;',
+        'fs::fsync(file).map_err(|errno| failed("fsync of .oasis_data/journal", errno))?;',
         "",
         "pytest tests/test_batch.py -k in_this_order",
     ),
@@ -446,13 +446,13 @@ SABOTAGES = [
     Sabotage(
         "the decision comes last",
         BATCH,
-        """            for (target, journal) in &leading {
-                journal::write(target, journal, sync)?;
+        """            for (target, file, journal) in &leading {
+                journal::write(target, file, journal, sync)?;
             }
-            journal::write(first, &decision, sync)""",
-        """            journal::write(first, &decision, sync)?;
-            for (target, journal) in &leading {
-                journal::write(target, journal, sync)?;
+            journal::write(first, &begun[0], &decision, sync)""",
+        """            journal::write(first, &begun[0], &decision, sync)?;
+            for (target, file, journal) in &leading {
+                journal::write(target, file, journal, sync)?;
             }
             Ok(())""",
         "pytest tests/test_batch.py -k in_this_order",
@@ -467,8 +467,8 @@ SABOTAGES = [
     Sabotage(
         "a decided batch changes its files' identities",
         BATCH,
-        "        change_identity(change);\n",
-        "        let _ = change_identity;\n        let _ = change;\n",
+        "                change_identity(change);\n",
+        "                let _ = change_identity;\n                let _ = change;\n",
         "pytest tests/test_batch.py -k has_the_old_content_cached",
     ),
     Sabotage(
@@ -488,8 +488,8 @@ SABOTAGES = [
     Sabotage(
         "a folder without its sidecar is another folder",
         RECOVERY,
-        "                require_sidecar(&there)?;\n",
-        "",
+        "        Err(_) => Err(missing()),",
+        "        Err(_) => Ok(folder),",
         "cargo batches::waits_for_a_folder",
     ),
     Sabotage(
@@ -565,7 +565,7 @@ SABOTAGES = [
     Sabotage(
         "the journal's sync, by a power cut",
         JOURNAL,
-        'fs::fsync(&file).map_err(|errno| failed("fsync of .oasis_data/journal", errno))?;',
+        'fs::fsync(file).map_err(|errno| failed("fsync of .oasis_data/journal", errno))?;',
         "",
         "pytest tests/torture/test_power_cuts.py -k renames_of_a_batch",
     ),
@@ -857,6 +857,20 @@ SABOTAGES = [
         "if target.read_bytes() != audited.content:",
         "if False:",
         "pytest tests/audit/test_fixing.py -k changed_meanwhile",
+    ),
+    Sabotage(
+        "a save over a corrupt file lets no backup go",
+        STORE,
+        "        if !corrupt {\n            return all;",
+        "        if all.len() < usize::MAX {\n            return all;",
+        "pytest tests/test_backups.py -k again_and_again",
+    ),
+    Sabotage(
+        "a restored file resembles its backup",
+        STORE,
+        "Some(like) if live.is_none() => {",
+        "Some(like) if false => {",
+        "pytest tests/test_backups.py -k mode_and_owner",
     ),
 ]
 

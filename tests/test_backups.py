@@ -345,3 +345,42 @@ def test_a_lease_is_let_go_when_the_change_fails(strace: str, path: Path) -> Non
     )
     os.close(os.open(path, os.O_WRONLY | os.O_NONBLOCK))
     assert len(list_backups(path)) == 3
+
+
+def test_a_restore_of_a_lost_file_has_the_mode_and_owner_of_its_backup(tmp_path: Path) -> None:
+    path = tmp_path / "secret.json"
+    save_json_atomic(path, 1)
+    path.chmod(0o600)
+    if os.geteuid() == 0:
+        os.chown(path, 65534, 65534)
+    before = path.stat()
+    save_json_atomic(path, 2)
+    path.unlink()
+    restore_backup(path)
+    after = path.stat()
+    assert load_data_file(path) == 1
+    assert (after.st_mode, after.st_uid, after.st_gid) == (
+        before.st_mode,
+        before.st_uid,
+        before.st_gid,
+    )
+
+
+def test_a_backup_that_there_is_not_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "tanks.json"
+    save_json_atomic(path, 1)
+    save_json_atomic(path, 2)
+    with pytest.raises(NoBackupError, match="nope: there is no such backup"):
+        restore_backup(path, "nope")
+
+
+def test_a_file_that_is_corrupt_again_and_again_keeps_its_whole_backups(tmp_path: Path) -> None:
+    configure(backups_kept=3)
+    path = tmp_path / "tanks.json"
+    save_json_atomic(path, "whole")
+    save_json_atomic(path, "new")
+    for number in range(8):
+        path.write_text(f'{{"torn {number}')
+        assert load_data_file(path) == {}
+        save_json_atomic(path, {"number": number})
+    assert load_data_file(list_backups(path)[-1].path) == "whole"

@@ -218,12 +218,17 @@ def test_contents_journals_renames_and_folders_are_synced_in_this_order(
         assert last_rename < last < closed
     assert decided < first_rename
     # The decision is written when the journals that lead to it are safe.
-    journals = [call.text for call in calls if '.oasis_data/journal"' in call.text]
-    created = [text for text in journals if "O_CREAT" in text]
-    removed = [text for text in journals if text.split()[1].startswith("unlinkat")]
-    place = re.compile(r"\(\d+<([^>]*)>")
-    (decision,) = place.findall(created[-1])
-    assert place.findall(removed[0]) == [decision]
+    (leading, decision) = (
+        re.findall(r"<(.*)/\.oasis_data/journal>", call.text)[0]
+        for call in calls
+        if re.search(r"\bwrite\(\d+<.*/journal>", call.text)
+    )
+    decisive, _ = first_and_last(calls, rf"\bwrite\(\d+<{decision}/\.oasis_data/journal>")
+    assert first_and_last(calls, rf"fsync\(\d+<{leading}/\.oasis_data>")[1] < decisive
+    assert re.search(rf"unlinkat\(\d+<{decision}>", calls[closed].text)
+    # Who had the old contents cached looks again, and finds a journal.
+    touched = [at for at, call in enumerate(calls) if re.search(r"fchmod\(\d+<.*\.json>", call.text)]
+    assert first_journal < touched[-len(paths)] < touched[-1] < decisive
 
 
 # What a killed writer leaves, and who finds it

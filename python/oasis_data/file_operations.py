@@ -294,7 +294,8 @@ def save_many_atomic(
         allow_nan: Write NaN and infinities, which are not JSON.
         default: Called with what `json` cannot write, for what to write instead.
         backup: Whether to keep what is replaced. None: as configured.
-        if_version: The versions that some of the files must still have.
+        if_version: The versions that some of the files must still have, by the
+            paths as they are in `documents`.
         timeout: Seconds to wait in all for other writers. None: as configured.
         make_parents: Create missing folders on the way.
         skip_unchanged: Leave files that have just this content as they are.
@@ -430,6 +431,8 @@ def load_many(
         JSONReadError: As for `load_data_file`.
     """
     started = time.perf_counter()
+    if isinstance(file_paths, str | bytes | os.PathLike):
+        raise TypeError(f"load_many takes several paths, not the one {os.fspath(file_paths)!r}")
     paths = list(file_paths)
     answers = []
     for path, loaded in zip(
@@ -544,7 +547,8 @@ def restore_backup(
     """Makes a backup the file's content, byte for byte, as an atomic save would.
 
     What it replaces, corrupt or not, becomes the newest backup: a restore can
-    be undone by another one.
+    be undone by another one. A file that is gone gets the backup's mode, owner
+    and extended attributes.
 
     Args:
         file_path: The file; it may be missing.
@@ -599,9 +603,12 @@ def prune_backups(
         The paths of those that were removed.
 
     Raises:
+        ValueError: `keep` is negative.
         JSONWriteError: One could not be removed, or the lock not be had.
     """
     started = time.perf_counter()
+    if keep is not None and keep < 0:
+        raise ValueError(f"keep={keep}: must be a number of backups, 0 or more")
     folder = _folder(file_path)
     removed = _native.prune_backups(file_path, keep=keep, max_age=max_age, timeout=timeout)
     if _logging.writes:

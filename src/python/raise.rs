@@ -78,7 +78,7 @@ pub(super) fn encode_error(
                 )
             };
             let remedy = if reason.starts_with("Out of range float") {
-                " (allow_nan=True writes it as json.dump does)"
+                " (save_json_atomic writes it with allow_nan=True, as json.dump does)"
             } else {
                 ""
             };

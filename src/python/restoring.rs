@@ -81,7 +81,8 @@ pub(super) fn restore_backup(
     let outcome = (|| {
         let backups = waiting(py, &path, Operation::Write, |_| locked.backups())?;
         let (backup, bytes) = choose(py, &path, &locked, backups, name.as_deref())?;
-        let written = waiting(py, &path, Operation::Write, |_| locked.save(&bytes, &options))?;
+        let written =
+            waiting(py, &path, Operation::Write, |_| locked.restore(&backup, &bytes, &options))?;
         LATENCIES.write.observe(started);
         Ok((backup.name, saved(py, &path, &bytes, written, versioned)))
     })();
@@ -154,6 +155,9 @@ fn choose(
             Err(error) => error.to_string(),
         };
         faults.push(format!("{}: {fault}", backup.name.display()));
+    }
+    if let (Some(name), true) = (name, faults.is_empty()) {
+        faults.push(format!("{}: there is no such backup (see list_backups)", name.display()));
     }
     let error = Error::NoBackup { path: path.to_path_buf(), tried: faults };
     Err(storage_error(py, Operation::Write, &error))

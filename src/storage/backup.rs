@@ -252,6 +252,12 @@ impl<'a> Opened<'a> {
         Ok(None)
     }
 
+    /// The backup itself.
+    #[must_use]
+    pub fn file(&self) -> &File {
+        &self.file
+    }
+
     /// The content that was backed up.
     ///
     /// # Errors

@@ -6,6 +6,7 @@
 //! each folder, and the journal's removal.
 
 use std::collections::{BTreeMap, HashMap};
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -63,7 +64,7 @@ pub fn save_many(
     for (index, locked) in &files {
         let save = &saves[*index];
         let options = WriteOptions { if_version: save.if_version.clone(), ..options.clone() };
-        match locked.prepare(save.bytes, &options)? {
+        match locked.prepare(save.bytes, None, &options)? {
             Preparation::InPlace(snapshot) => in_place.push((locked, snapshot)),
             Preparation::Change(prepared) => {
                 changed.push(Changed { index: *index, locked, prepared });
@@ -148,9 +149,6 @@ fn publish(
         Ok(decision) => decision,
         Err(error) => return Err(take_back(error, &changed, &backed_up)),
     };
-    for change in &changed {
-        change_identity(change);
-    }
     let first = changed[0].target().spelt.clone();
     let mut done = Vec::with_capacity(changed.len());
     let mut locked = Vec::with_capacity(changed.len());
@@ -189,7 +187,7 @@ fn take_back(error: Error, changed: &[Changed<'_>], backed_up: &[BackedUp]) -> E
 }
 
 /// Makes every reader that has the old content cached look again, and find the
-/// journal: it cannot tell otherwise, should this writer die before the rename.
+/// journal: it could not tell otherwise, should this writer die before the rename.
 fn change_identity(change: &Changed<'_>) {
     let target = change.target();
     let Ok(Some(live)) = target.stat() else { return };
@@ -239,6 +237,14 @@ impl<'a> Folders<'a> {
         }
     }
 
+    fn way_to(&self, change: &Changed<'_>) -> Result<&Path> {
+        let own = journal::key(change.target())?;
+        let found = self.folders.iter().find(|(key, ..)| *key == own);
+        found
+            .map(|(_, way, _)| way.as_path())
+            .ok_or_else(|| change.target().failed("fstat of its folder", Errno::STALE))
+    }
+
     /// Writes the journals, the decision last. On an error there are none.
     fn decide(
         &self,
@@ -251,26 +257,32 @@ impl<'a> Folders<'a> {
         let batch = name_of(&changed[0]).to_path().display().to_string();
         let backups = (options.backups_kept > 0).then(|| options.zone.local_minus_utc());
         let mut all = Vec::with_capacity(changed.len());
-        let mut leading = Vec::new();
-        for (key, way, target) in &self.folders {
-            let mut own = Vec::new();
-            for change in changed {
-                if journal::key(change.target())? == *key {
-                    own.push(change_of(change, Path::new(".")));
-                    all.push(change_of(change, way));
-                }
-            }
-            if way != Path::new(".") {
-                let back = journal::way(target, first)?;
-                leading.push((*target, Journal::new(&batch, Some(back), backups, own)));
-            }
+        for change in changed {
+            all.push(change_of(change, self.way_to(change)?));
         }
         let decision = Journal::new(&batch, None, backups, all);
         let written = (|| {
-            for (target, journal) in &leading {
-                journal::write(target, journal, sync)?;
+            let targets = self.folders.iter().map(|(_, _, target)| *target);
+            let begun: Vec<File> = targets.map(journal::begin).collect::<Result<_>>()?;
+            // With the journals in sight, so that nobody caches what is read
+            // after this; before the decision, so that nobody misses it who had
+            // it cached.
+            for change in changed {
+                change_identity(change);
             }
-            journal::write(first, &decision, sync)
+            let mut leading = Vec::new();
+            for ((_, way, target), file) in self.folders.iter().zip(&begun).skip(1) {
+                let own = changed
+                    .iter()
+                    .filter(|change| self.way_to(change).is_ok_and(|other| other == way));
+                let own = own.map(|change| change_of(change, Path::new("."))).collect();
+                let back = journal::way(target, first)?;
+                leading.push((*target, file, Journal::new(&batch, Some(back), backups, own)));
+            }
+            for (target, file, journal) in &leading {
+                journal::write(target, file, journal, sync)?;
+            }
+            journal::write(first, &begun[0], &decision, sync)
         })();
         match written {
             Ok(()) => Ok(decision),

@@ -160,32 +160,43 @@ pub fn read(target: &Target) -> Result<Found> {
     match serde_json::from_value::<Journal>(value) {
         Ok(journal) if journal.format == FORMAT => Ok(Found::Whole(journal)),
         _ => {
-            let reason = "its .oasis_data/journal is of another release of this package: use that \
-                          one to complete it";
-            Err(Error::Unrecovered { path: target.spelt.clone(), reason })
+            let reason = "its .oasis_data/journal is damaged, or of another release of this \
+                          package: complete it with that one, or give it up by removing the journal";
+            Err(Error::Unrecovered { path: target.spelt.clone(), reason: reason.to_owned() })
         }
     }
 }
 
-/// Writes the journal of the target's folder and, when `sync`, waits until it
-/// is on the disk, name and all.
+/// Makes an empty journal in the target's folder: it decides nothing, but
+/// whoever reads a file there knows that a batch is at work.
 ///
 /// # Errors
 ///
 /// When a syscall fails; what there is of it then has to be removed.
-pub fn write(target: &Target, journal: &Journal, sync: bool) -> Result<()> {
+pub fn begin(target: &Target) -> Result<File> {
     let failed = |call, errno: Errno| target.failed(call, errno);
     // Nobody else may have one here: O_EXCL, under the journal's lock.
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let mut file = fs::openat(&target.folder, JOURNAL, flags, Mode::from_raw_mode(0o666))
+    let file = fs::openat(&target.folder, JOURNAL, flags, Mode::from_raw_mode(0o666))
         .map(File::from)
         .map_err(|errno| failed("open of .oasis_data/journal", errno))?;
     sidecar::share(target, &file)?;
+    Ok(file)
+}
+
+/// Writes what was begun and, when `sync`, waits until it is on the disk, name
+/// and all.
+///
+/// # Errors
+///
+/// When a syscall fails; what there is of it then has to be removed.
+pub fn write(target: &Target, mut file: &File, journal: &Journal, sync: bool) -> Result<()> {
+    let failed = |call, errno: Errno| target.failed(call, errno);
     let text = serde_json::to_vec_pretty(journal)
         .map_err(|error| target.failed("write of .oasis_data/journal", error))?;
     file.write_all(&text).map_err(|error| target.failed("write of .oasis_data/journal", error))?;
     if sync {
-        fs::fsync(&file).map_err(|errno| failed("fsync of .oasis_data/journal", errno))?;
+        fs::fsync(file).map_err(|errno| failed("fsync of .oasis_data/journal", errno))?;
         sync_sidecar(target)?;
     }
     Ok(())

@@ -46,10 +46,10 @@ pub fn read(path: &Path) -> Result<Snapshot> {
             _ => return found,
         };
         match recover(&involved, &Deadline::now(), &Undisturbed) {
-            Ok(false) => return found,
-            Ok(true) => {}
-            // Its writer is at work: until it is done, this is not to be kept.
-            Err(Error::LockTimeout { .. }) => return found.map(unkept),
+            Ok(Outcome::Unconcerned) => return found,
+            Ok(Outcome::Recovered) => {}
+            // A writer is at work: until it is done, this is not to be kept.
+            Ok(Outcome::Undecided) | Err(Error::LockTimeout { .. }) => return found.map(unkept),
             // Not ours to complete: on a read-only file system, say.
             Err(error) => return read_decided(&involved, found, error),
         }
@@ -78,20 +78,30 @@ pub fn pending(path: &Path) -> Pending {
         return Pending::No;
     }
     match recover(&target, &Deadline::now(), &Undisturbed) {
+        Ok(Outcome::Undecided) | Err(Error::LockTimeout { .. }) => Pending::Live,
         Ok(_) => Pending::No,
-        Err(Error::LockTimeout { .. }) => Pending::Live,
         Err(_) => Pending::Stuck,
     }
 }
 
-/// Completes or takes back an interrupted batch that changes `target`. Whether
-/// there was one.
+/// What a look for an interrupted batch came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// There is none that concerns the file.
+    Unconcerned,
+    /// There was one.
+    Recovered,
+    /// One is at work that has not said yet what it changes.
+    Undecided,
+}
+
+/// Completes or takes back an interrupted batch that changes `target`.
 ///
 /// # Errors
 ///
 /// [`Error::LockTimeout`] while its writer is alive, [`Error::Unrecovered`], or
 /// a failing syscall.
-pub fn recover(target: &Target, deadline: &Deadline, signals: &dyn Signals) -> Result<bool> {
+pub fn recover(target: &Target, deadline: &Deadline, signals: &dyn Signals) -> Result<Outcome> {
     recover_if(target, |journal| journal.concerns(&target.name), deadline, signals)
 }
 
@@ -101,7 +111,7 @@ pub fn recover(target: &Target, deadline: &Deadline, signals: &dyn Signals) -> R
 /// # Errors
 ///
 /// As for [`recover`].
-pub fn recover_any(target: &Target, deadline: &Deadline, signals: &dyn Signals) -> Result<bool> {
+pub fn recover_any(target: &Target, deadline: &Deadline, signals: &dyn Signals) -> Result<Outcome> {
     recover_if(target, |_| true, deadline, signals)
 }
 
@@ -110,19 +120,17 @@ fn recover_if(
     concerned: impl Fn(&Journal) -> bool,
     deadline: &Deadline,
     signals: &dyn Signals,
-) -> Result<bool> {
-    let mut recovered = false;
+) -> Result<Outcome> {
+    let mut outcome = Outcome::Unconcerned;
     loop {
         let journal = match journal::read(target)? {
-            Found::Nothing => return Ok(recovered),
-            Found::Torn => {
-                remove_if_dead(target, signals)?;
-                return Ok(recovered);
-            }
-            Found::Whole(journal) if !concerned(&journal) => return Ok(recovered),
+            Found::Nothing => return Ok(outcome),
+            Found::Torn if is_live(target, signals)? => return Ok(Outcome::Undecided),
+            Found::Torn => continue,
+            Found::Whole(journal) if !concerned(&journal) => return Ok(outcome),
             Found::Whole(journal) => journal,
         };
-        recovered = true;
+        outcome = Outcome::Recovered;
         let interrupted = Interrupted::of(target, &journal)?;
         let locks = interrupted.lock(deadline, signals)?;
         // Looked at again under the locks: its writer may have been alive, or
@@ -202,8 +210,7 @@ impl Interrupted {
         let (decided_in, decision) = match &met.decided_in {
             None => (here, Some(met.clone())),
             Some(way) => {
-                let there = journal::follow(target, &way.to_path())?;
-                require_sidecar(&there)?;
+                let there = folder_of_batch(target, target, &way.to_path())?;
                 match journal::read(&there)? {
                     Found::Whole(decision) if decision.batch == met.batch => {
                         (there, Some(decision))
@@ -216,8 +223,7 @@ impl Interrupted {
         for change in decision.iter().flat_map(|decision| &decision.changes) {
             let way = change.folder.to_path();
             if way != Path::new(".") && !folders.contains_key(&way) {
-                let folder = journal::follow(&decided_in, &way)?;
-                require_sidecar(&folder)?;
+                let folder = folder_of_batch(target, &decided_in, &way)?;
                 folders.insert(way, folder);
             }
         }
@@ -264,28 +270,41 @@ pub fn lock_journals<'a>(
     by_key.values().map(|folder| Lock::of_journal(folder, deadline, signals)).collect()
 }
 
-/// A folder of a batch has its sidecar. One that has not is another folder at
-/// the same place, such as the mount point of a disk that is not mounted: to
-/// take it for the right one would lose half of the batch.
-fn require_sidecar(folder: &Target) -> Result<()> {
-    if fs::accessat(&folder.folder, lock::JOURNAL, Access::EXISTS, AtFlags::empty()).is_ok() {
-        return Ok(());
+/// Goes the way to a folder of the batch that was met at `target`. It has its
+/// sidecar; one that has not is another folder at the same place, such as the
+/// mount point of a disk that is not mounted: to take it for the right one would
+/// lose half of the batch.
+fn folder_of_batch(target: &Target, from: &Target, way: &Path) -> Result<Target> {
+    let missing = || {
+        let reason = format!(
+            "its folder {} is not there as it was (moved, or not mounted): bring it back, or give \
+             the batch up by removing .oasis_data/journal",
+            way.display()
+        );
+        Error::Unrecovered { path: target.spelt.clone(), reason }
+    };
+    let folder = match journal::follow(from, way) {
+        Err(error) if error.errno() == Some(Errno::NOENT.raw_os_error()) => return Err(missing()),
+        followed => followed?,
+    };
+    match fs::accessat(&folder.folder, lock::JOURNAL, Access::EXISTS, AtFlags::empty()) {
+        Ok(()) => Ok(folder),
+        Err(_) => Err(missing()),
     }
-    let reason = "a folder of it is not there as it was (not mounted?): bring it back, or give the \
-                  batch up by removing .oasis_data/journal";
-    Err(Error::Unrecovered { path: folder.spelt.clone(), reason })
 }
 
-fn remove_if_dead(target: &Target, signals: &dyn Signals) -> Result<()> {
+/// Whether somebody is still writing a journal that is not whole. One whose
+/// writer died over it decides nothing, and is removed.
+fn is_live(target: &Target, signals: &dyn Signals) -> Result<bool> {
     let _lock = match Lock::of_journal(target, &Deadline::now(), signals) {
         Ok(lock) => lock,
-        Err(Error::LockTimeout { .. }) => return Ok(()),
+        Err(Error::LockTimeout { .. }) => return Ok(true),
         Err(error) => return Err(error),
     };
-    match journal::read(target)? {
-        Found::Torn => journal::remove(target),
-        _ => Ok(()),
+    if journal::read(target)? == Found::Torn {
+        journal::remove(target)?;
     }
+    Ok(false)
 }
 
 fn is_there(target: &Target, name: &Path) -> Result<bool> {

@@ -1,6 +1,7 @@
 //! Saves and deletions of whole files, composed of the other rooms.
 
 use std::ffi::OsString;
+use std::fs::File;
 use std::path::Path;
 use std::time::Duration;
 
@@ -121,7 +122,28 @@ impl Locked {
     ///
     /// Any [`Error`]; but for [`Error::NotDurable`] the file is as it was.
     pub fn save(&self, bytes: &[u8], options: &WriteOptions) -> Result<Written> {
-        let Prepared { temporary, kept, mut written } = match self.prepare(bytes, options)? {
+        self.publish(self.prepare(bytes, None, options)?, options)
+    }
+
+    /// Makes the `bytes` of a backup the file's content. A file that is gone gets
+    /// the backup's owner, mode and extended attributes: they were its own.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Self::save`].
+    pub fn restore(
+        &self,
+        backup: &Backup,
+        bytes: &[u8],
+        options: &WriteOptions,
+    ) -> Result<Written> {
+        let opened = self.open_backup(backup)?;
+        let like = opened.as_ref().map(Opened::file);
+        self.publish(self.prepare(bytes, like, options)?, options)
+    }
+
+    fn publish(&self, prepared: Preparation<'_>, options: &WriteOptions) -> Result<Written> {
+        let Prepared { temporary, kept, mut written } = match prepared {
             Preparation::InPlace(same) => {
                 if options.durability == Durability::Full {
                     self.settle(&same)?;
@@ -140,12 +162,17 @@ impl Locked {
     }
 
     /// Writes `bytes` beside the file, but not to the disk, if there is
-    /// anything to change.
+    /// anything to change. Where there is no file, it resembles `like`.
     ///
     /// # Errors
     ///
     /// Any [`Error`]; the file is as it was.
-    pub(super) fn prepare(&self, bytes: &[u8], options: &WriteOptions) -> Result<Preparation<'_>> {
+    pub(super) fn prepare(
+        &self,
+        bytes: &[u8],
+        like: Option<&File>,
+        options: &WriteOptions,
+    ) -> Result<Preparation<'_>> {
         self.require_own()?;
         let target = &self.target;
         let live = target.stat()?;
@@ -163,7 +190,13 @@ impl Locked {
             return Ok(Preparation::InPlace(same));
         }
         let remarks = self.sweep(options);
-        let mut temporary = Temporary::create(target, live.as_ref())?;
+        let mut temporary = match like {
+            Some(like) if live.is_none() => {
+                let stat = fs::fstat(like).map_err(|errno| target.failed("fstat", errno))?;
+                Temporary::resembling(target, &stat, like)?
+            }
+            _ => Temporary::create(target, live.as_ref())?,
+        };
         temporary.fill(bytes)?;
         let replaced = live.as_ref().map(|live| Identity::of(live).key());
         let kept = live.filter(|_| keep).map(|stat| self.kept(stat, corrupt));
@@ -398,7 +431,7 @@ impl Locked {
     }
 
     /// Lets whoever waited open the replaced content, once it is the backup's
-    /// alone no more. Returns the backups, and notes the newest.
+    /// alone no more. Returns the backups of which some may go, and notes the newest.
     pub(super) fn let_go(&self, backed_up: BackedUp, written: &mut Written) -> Vec<Backup> {
         let BackedUp { all, lease, corrupt } = backed_up;
         if let (Some(lease), Some(taken)) = (lease, all.last()) {
@@ -408,11 +441,16 @@ impl Locked {
                 written.remarks.extend(parted.err().map(Remark::from));
             });
         }
-        if let (true, Some(newest)) = (corrupt, all.last()) {
+        written.backup = all.last().map(|newest| newest.name.clone());
+        if !corrupt {
+            return all;
+        }
+        if let Some(newest) = all.last() {
             written.remarks.push(Remark::CorruptReplaced { kept: newest.name.clone() });
         }
-        written.backup = all.last().map(|newest| newest.name.clone());
-        all
+        // A file that is torn again and again must not push its whole backups
+        // out: such a save lets none go.
+        Vec::new()
     }
 
     /// Lets old backups go; not before the new content is safe. What cannot be
