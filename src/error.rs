@@ -195,6 +195,16 @@ impl Error {
 }
 
 impl Error {
+    /// Whether it is about what a file holds (no whole gzip file), so that it will
+    /// be the same at the next try.
+    #[must_use]
+    pub fn is_of_content(&self) -> bool {
+        use io::ErrorKind::{InvalidData, InvalidInput, UnexpectedEof};
+        matches!(self, Self::Syscall { source, .. }
+            if [InvalidData, InvalidInput, UnexpectedEof].contains(&source.kind())
+                && source.raw_os_error().is_none())
+    }
+
     /// The same failure, when putting things back failed too.
     #[must_use]
     pub fn followed_by(mut self, also: &Self, remedy: &str) -> Self {

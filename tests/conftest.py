@@ -15,7 +15,6 @@ import pytest
 
 import oasis_data
 
-
 # A shell starts background jobs with Ctrl-C ignored, and so would be whatever a test starts.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -254,7 +254,7 @@ SABOTAGES = [
     Sabotage(
         "a backup that cannot be read is not passed over",
         "src/python/restoring.rs",
-        "Err(error) if error.errno().is_some() => {",
+        "Err(error) if !error.is_of_content() => {",
         "Err(error) if false => {",
         "pytest tests/torture/test_faults.py -k restore",
     ),
@@ -411,8 +411,8 @@ SABOTAGES = [
     Sabotage(
         "a batch syncs its contents before it decides",
         BATCH,
-        "syncs.push(Box::new(|| change.locked.sync(&change.prepared.temporary)));",
-        "",
+        "let synced = change.prepared.temporary.sync()?;",
+        "let synced = Identity::of(&change.target().stat()?.unwrap());",
         "pytest tests/test_batch.py -k in_this_order",
     ),
     Sabotage(
@@ -459,9 +459,9 @@ SABOTAGES = [
     ),
     Sabotage(
         "a batch syncs its folders after the renames",
-        RECOVERY,
-        "    if sync {\n        for target in folders.values() {",
-        "    if false && sync {\n        for target in folders.values() {",
+        BATCH,
+        "if full { recovery::sync(&ways) }",
+        "if false { recovery::sync(&ways) }",
         "pytest tests/test_batch.py -k in_this_order",
     ),
     Sabotage(
@@ -495,8 +495,8 @@ SABOTAGES = [
     Sabotage(
         "what was replaced after the decision is backed up",
         RECOVERY,
-        "if !backed_up && is_there(target, &temporary)? {",
-        "if false && !backed_up && is_there(target, &temporary)? {",
+        "if keep && is_there(target, &temporary)? {",
+        "if false && is_there(target, &temporary)? {",
         "cargo batches::what_was_replaced",
     ),
     Sabotage(

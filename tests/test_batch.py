@@ -33,7 +33,7 @@ from oasis_data import (
     save_many_atomic,
     stats,
 )
-from tests.conftest import require, temporaries, visible
+from tests.conftest import python, require, temporaries, visible
 from tests.test_cache import as_nobody, settle
 from tests.test_syscalls import Call, trace
 
@@ -227,7 +227,9 @@ def test_contents_journals_renames_and_folders_are_synced_in_this_order(
     assert first_and_last(calls, rf"fsync\(\d+<{leading}/\.oasis_data>")[1] < decisive
     assert re.search(rf"unlinkat\(\d+<{decision}>", calls[closed].text)
     # Who had the old contents cached looks again, and finds a journal.
-    touched = [at for at, call in enumerate(calls) if re.search(r"fchmod\(\d+<.*\.json>", call.text)]
+    touched = [
+        at for at, call in enumerate(calls) if re.search(r"fchmod\(\d+<.*\.json>", call.text)
+    ]
     assert first_journal < touched[-len(paths)] < touched[-1] < decisive
 
 
@@ -303,6 +305,13 @@ def test_any_other_use_completes_it_too(
     assert contents(paths) == ["new"] * 3
 
 
+def open_to_all(root: Path) -> None:
+    for folder, _, names in os.walk(root):
+        os.chmod(folder, 0o755)
+        for name in names:
+            os.chmod(os.path.join(folder, name), 0o644)
+
+
 def load_all(_: object = None) -> list[Any]:
     paths = ["here/a.json", "here/b.json", "there/c.json"]
     return [load_data_file(path) for path in paths] + load_many(paths)
@@ -314,15 +323,39 @@ def test_a_reader_who_may_not_write_sees_what_was_decided(
 ) -> None:
     require(os.geteuid() == 0, "needs root, to become nobody")
     paths = three_files(tmp_path)
-    for folder, _, names in os.walk(tmp_path):
-        os.chmod(folder, 0o755)
-        for name in names:
-            os.chmod(os.path.join(folder, name), 0o644)
+    open_to_all(tmp_path)
     interrupt(strace, paths, fault)
     assert as_nobody(tmp_path, load_all) == ["new"] * 6
     assert sorted(contents(paths)) != ["new"] * 3
     assert load_all_in(tmp_path) == ["new"] * 6
     assert contents(paths) == ["new"] * 3
+
+
+@pytest.mark.parametrize("seconds", [0.1, 2])
+def test_a_reader_who_may_not_write_waits_for_a_batch_at_work(
+    strace: str, tmp_path: Path, seconds: float
+) -> None:
+    require(os.geteuid() == 0, "needs root, to become nobody")
+    paths = three_files(tmp_path)
+    open_to_all(tmp_path)
+    with half_a_batch(strace, paths, seconds):
+        loaded = as_nobody(tmp_path, load_all)
+    one_by_one, at_once = loaded[:3], loaded[3:]
+    # Nothing is told before it is there, to be taken back a moment later.
+    assert sorted(map(str, one_by_one)) in (["new", "old", "old"], ["new"] * 3)
+    assert at_once == ["new"] * 3
+
+
+def test_a_batch_in_a_handler_of_a_fork_does_not_wait_for_it(tmp_path: Path) -> None:
+    code = (
+        "import os, sys\n"
+        "def save(): oasis_data.save_many_atomic({path: os.urandom(4).hex() for path in paths})\n"
+        "os.register_at_fork(before=save, after_in_parent=save, after_in_child=save)\n"
+        "import oasis_data\n"
+        "paths = [f'{sys.argv[1]}/{number}.json' for number in range(8)]\n"
+        "if child := os.fork(): print(os.waitpid(child, 0)[1])\n"
+    )
+    assert python(code, tmp_path, timeout=60) == "0\n"
 
 
 def load_all_in(folder: Path) -> list[Any]:

@@ -136,7 +136,9 @@ def test_a_bomb_is_told_and_not_unpacked(path: Path) -> None:
         "resource.setrlimit(resource.RLIMIT_AS, (512 << 20, 512 << 20))\n"
         "told = oasis_data.list_backups(sys.argv[1])\n"
         "print(told[0].fault, '/', told[1].fault)\n"
-        "oasis_data.restore_backup(sys.argv[1])\n",
+        # With more memory it might be a document: an older one is for the caller to choose.
+        "try: oasis_data.restore_backup(sys.argv[1])\n"
+        "except oasis_data.StorageWriteError: oasis_data.restore_backup(sys.argv[1], told[1].path)\n",
         path,
     )
     assert "out of memory" in said

@@ -151,6 +151,11 @@ def test_what_others_wrote_is_synced_before_it_becomes_a_backup(
     assert syncs() == 1
     save_json_atomic(path, 3)
     assert syncs() == 0
+    # A program that keeps the stamp, as `rsync --inplace -t` does.
+    before = path.stat()
+    path.write_text("x" * before.st_size)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert syncs() == 1
     configure(durability="process")
     save_json_atomic(path, 4)
     assert syncs() == 1

@@ -148,7 +148,7 @@ fn choose(
             },
             // One that cannot be read just now may be whole: an older one in
             // its place would quietly lose what it holds.
-            Err(error) if error.errno().is_some() => {
+            Err(error) if !error.is_of_content() => {
                 return Err(storage_error(py, Operation::Write, &error));
             }
             // No whole gzip file.

@@ -12,7 +12,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 use std::time::Duration;
 
-use chrono::{FixedOffset, NaiveDateTime, TimeDelta, Utc};
+use chrono::{Datelike, FixedOffset, NaiveDateTime, TimeDelta, Utc};
 use rustix::fs::{self, AtFlags, Dir, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
@@ -382,5 +382,7 @@ fn stamp_of(name: &OsStr, of: &OsStr) -> Option<NaiveDateTime> {
     let stamp = std::str::from_utf8(stamp).ok()?;
     let parsed = NaiveDateTime::parse_from_str(stamp, FORMAT).ok()?;
     // The parser takes signs and spaces for digits; the writer never does.
-    (parsed.format(FORMAT).to_string() == stamp).then_some(parsed)
+    let own = parsed.format(FORMAT).to_string() == stamp;
+    // After the last year of four digits there would be no later name.
+    (own && parsed.year() < 9999).then_some(parsed)
 }

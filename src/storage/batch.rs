@@ -8,12 +8,14 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use rustix::fs::{self, Mode, OFlags};
 use rustix::io::Errno;
 
+use super::fork;
 use super::identity::{FileKey, Identity};
 use super::journal::{self, Change, Journal, Name};
 use super::lock::{Deadline, Signals};
@@ -67,7 +69,7 @@ pub fn save_many(
         match locked.prepare(save.bytes, None, &options)? {
             Preparation::InPlace(snapshot) => in_place.push((locked, snapshot)),
             Preparation::Change(prepared) => {
-                changed.push(Changed { index: *index, locked, prepared });
+                changed.push(Changed { index: *index, locked, prepared, synced: OnceLock::new() });
             }
         }
     }
@@ -79,8 +81,9 @@ pub fn save_many(
         written[index] = done;
     }
     drop(in_place);
-    for (index, locked) in files {
-        written[index].remarks.extend(locked.close(options));
+    let (indices, files): (Vec<_>, Vec<_>) = files.into_iter().unzip();
+    for (index, remarks) in indices.into_iter().zip(Locked::close_all(files, options)) {
+        written[index].remarks.extend(remarks);
     }
     COUNTERS.batches.count();
     Ok(written)
@@ -92,6 +95,8 @@ struct Changed<'a> {
     index: usize,
     locked: &'a Locked,
     prepared: Prepared<'a>,
+    /// What was synced, once it is.
+    synced: OnceLock<Identity>,
 }
 
 impl Changed<'_> {
@@ -152,19 +157,27 @@ fn publish(
     let first = changed[0].target().spelt.clone();
     let mut done = Vec::with_capacity(changed.len());
     let mut locked = Vec::with_capacity(changed.len());
-    for Changed { index, locked: file, prepared } in changed {
+    for Changed { index, locked: file, prepared, synced } in changed {
         prepared.temporary.leave();
         done.push((index, prepared.written));
-        locked.push(file);
+        locked.push((file, synced));
     }
     let ways = folders.by_way();
-    recovery::complete(&decision, &ways, true, full)
-        .map_err(|cause| Error::Unfinished { path: first, cause: Box::new(cause) })?;
+    let unfinished = |cause| Error::Unfinished { path: first, cause: Box::new(cause) };
+    let renamed = recovery::rename(&decision, &ways, false);
+    // Before anything that takes long: whoever waits to write into a replaced
+    // file would get into its backup, should this writer die.
+    let mut backups = Vec::with_capacity(done.len());
+    for (((_, written), (file, synced)), backed_up) in done.iter_mut().zip(&locked).zip(backed_up) {
+        backups.push(file.let_go(backed_up, written));
+        file.note(synced.get());
+    }
+    let synced = renamed.and_then(|()| if full { recovery::sync(&ways) } else { Ok(()) });
+    synced.map_err(unfinished)?;
     // What cannot be removed is found by the next use, and is nothing to do.
     done[0].1.remarks.extend(recovery::close(&ways).err().map(Remark::from));
     drop(locks);
-    for (((_, written), file), backed_up) in done.iter_mut().zip(locked).zip(backed_up) {
-        let backups = file.let_go(backed_up, written);
+    for (((_, written), (file, _)), backups) in done.iter_mut().zip(&locked).zip(backups) {
         file.tidy(backups, options, &mut written.remarks);
     }
     Ok(done)
@@ -303,6 +316,7 @@ fn change_of(change: &Changed<'_>, way: &Path) -> Change {
         folder: Name::from(way.as_os_str()),
         name: Name::from(change.target().name.as_os_str()),
         temporary: name_of(change),
+        replaces: change.prepared.before.clone(),
     }
 }
 
@@ -316,7 +330,12 @@ fn sync_contents(changed: &[Changed<'_>], in_place: &[(&Locked, Snapshot)]) -> R
     let mut syncs: Vec<Sync<'_>> = Vec::new();
     let mut folders = BTreeMap::new();
     for change in changed {
-        syncs.push(Box::new(|| change.locked.sync(&change.prepared.temporary)));
+        syncs.push(Box::new(|| {
+            let synced = change.prepared.temporary.sync()?;
+            // Set once: each content is synced once.
+            let _ = change.synced.set(synced);
+            Ok(())
+        }));
         folders.insert(journal::key(change.target())?, change.target());
     }
     // A sidecar that is new must not be missing where a journal leads to it.
@@ -331,7 +350,15 @@ fn sync_contents(changed: &[Changed<'_>], in_place: &[(&Locked, Snapshot)]) -> R
         }
     }
     for (locked, snapshot) in in_place {
-        syncs.push(Box::new(|| locked.settle(snapshot)));
+        syncs.push(Box::new(|| {
+            locked.settle(snapshot).map_err(|error| match error {
+                // Nothing has been decided yet.
+                Error::NotDurable { source, .. } => {
+                    locked.target().failed("fsync of its folder", source)
+                }
+                error => error,
+            })
+        }));
     }
     at_once(&syncs)
 }
@@ -355,8 +382,10 @@ fn at_once(syncs: &[Sync<'_>]) -> Result<()> {
         Ok(())
     };
     thread::scope(|scope| {
-        // Where no thread can be had, this one does the work of all.
-        let others: Vec<_> = (1..SYNCS_AT_ONCE.min(syncs.len()))
+        // Where no thread can be had, this one does the work of all. In a handler
+        // around a fork others would wait for that fork, and it for them.
+        let threads = if fork::is_forking() { 1 } else { SYNCS_AT_ONCE.min(syncs.len()) };
+        let others: Vec<_> = (1..threads)
             .map_while(|_| thread::Builder::new().spawn_scoped(scope, work).ok())
             .collect();
         let own = work();

@@ -83,14 +83,16 @@ pub fn after_in_child(forget: fn()) {
     FORKING.with(|forking| forking.borrow_mut().take());
 }
 
+/// Whether this thread is between `before` and `after`, in a handler.
+#[must_use]
+pub fn is_forking() -> bool {
+    FORKING.with(|forking| forking.borrow().is_some())
+}
+
 /// Holds off forks, unless this very thread is forking: then a handler that
 /// runs between `before` and `after` must not wait for itself.
 fn enter() -> Option<RwLockReadGuard<'static, ()>> {
-    if FORKING.with(|forking| forking.borrow().is_some()) {
-        None
-    } else {
-        Some(GATE.read().unwrap_or_else(PoisonError::into_inner))
-    }
+    if is_forking() { None } else { Some(GATE.read().unwrap_or_else(PoisonError::into_inner)) }
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

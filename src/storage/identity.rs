@@ -60,13 +60,32 @@ impl Identity {
     }
 
     /// A line that tells this content of this file from every other: what a save
-    /// notes when it has synced it. Without the ctime, which the rename to come
-    /// changes.
+    /// notes when it has synced it.
     #[must_use]
     pub fn note(&self) -> String {
         // Of one length, so that a new one leaves nothing of the one before.
-        let Self { key: FileKey { inode, .. }, size, mtime, .. } = self;
-        format!("synced {inode:>20} {size:>20} {mtime:>30}\n")
+        let Self { key: FileKey { inode, .. }, size, mtime, ctime } = self;
+        format!("synced {inode:>20} {size:>20} {mtime:>30} {ctime:>30}\n")
+    }
+
+    /// A short text that tells this content of this file from every other, across
+    /// a rename or another change of the ctime.
+    #[must_use]
+    pub fn content(&self) -> String {
+        format!("{} {} {}", self.key.inode, self.size, self.mtime)
+    }
+
+    /// Whether this is the same content of the same file, as far as can be told
+    /// across a rename.
+    #[must_use]
+    pub fn differs_by_ctime_only(&self, other: &Self) -> bool {
+        self.content() == other.content() && self.key == other.key
+    }
+
+    /// Whether the file system seems to keep whole seconds.
+    #[must_use]
+    pub fn is_coarse(&self) -> bool {
+        self.ctime % 10_000_000 == 0
     }
 
     /// Whether every change after `read_at` must show in the stamps. Until
@@ -76,7 +95,7 @@ impl Identity {
     /// settled either.
     #[must_use]
     pub fn settled(&self, read_at: Instant) -> bool {
-        let tick = if self.ctime % 10_000_000 == 0 { COARSE_TICK } else { TICK };
+        let tick = if self.is_coarse() { COARSE_TICK } else { TICK };
         read_at.0 - self.ctime > tick
     }
 }

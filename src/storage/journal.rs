@@ -51,6 +51,9 @@ pub struct Change {
     pub name: Name,
     /// Its new content, in the folder of temporary files.
     pub temporary: Name,
+    /// Which content it had, if any, as [`Identity::content`] tells it.
+    #[serde(default)]
+    pub replaces: Option<String>,
 }
 
 /// A name or path: text where it is text, so that a person can read it.

@@ -260,6 +260,24 @@ fn is_current(target: &Target, path: &Path, held: FileKey) -> Result<bool> {
     }
 }
 
+/// Whether somebody holds the lock of the journal in the target's folder, for
+/// one who may only read.
+#[must_use]
+pub fn journal_is_held(target: &Target) -> bool {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let opened = Uninherited::open(|| {
+        fs::openat(&target.folder, JOURNAL, flags, Mode::empty()).map(File::from)
+    });
+    let Ok(file) = opened else { return false };
+    let tried = file.with(|file| {
+        let tried = fs2::FileExt::try_lock_shared(file);
+        // Not by the close alone, as everywhere.
+        let _ = fs2::FileExt::unlock(file);
+        tried
+    });
+    matches!(tried, Some(Err(error)) if contended(&error))
+}
+
 /// The turnstile is a lock of another kind on the same file: the two kinds do
 /// not see each other, and one descriptor serves for both.
 fn enter_turnstile(file: &File) -> io::Result<()> {

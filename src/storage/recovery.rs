@@ -5,13 +5,13 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use chrono::FixedOffset;
+use chrono::{FixedOffset, Offset, Utc};
 use rustix::fs::{self, Access, AtFlags, CWD};
 use rustix::io::Errno;
 
 use super::backup::{self, Backup, Opened};
-use super::identity::FileKey;
-use super::journal::{self, Found, Journal};
+use super::identity::{FileKey, Identity};
+use super::journal::{self, Change, Found, Journal};
 use super::lock::{self, Deadline, Lock, Signals};
 use super::snapshot::{self, Snapshot};
 use super::target::Target;
@@ -51,7 +51,12 @@ pub fn read(path: &Path) -> Result<Snapshot> {
             // A writer is at work: until it is done, this is not to be kept.
             Ok(Outcome::Undecided) | Err(Error::LockTimeout { .. }) => return found.map(unkept),
             // Not ours to complete: on a read-only file system, say.
-            Err(error) => return read_decided(&involved, found, error),
+            Err(_) if lock::journal_is_held(&involved) => return found.map(unkept),
+            Err(error) => {
+                if let Some(decided) = read_decided(&involved, found, error)? {
+                    return Ok(decided);
+                }
+            }
         }
     }
     snapshot::read(path)
@@ -80,6 +85,7 @@ pub fn pending(path: &Path) -> Pending {
     match recover(&target, &Deadline::now(), &Undisturbed) {
         Ok(Outcome::Undecided) | Err(Error::LockTimeout { .. }) => Pending::Live,
         Ok(_) => Pending::No,
+        Err(_) if lock::journal_is_held(&target) => Pending::Live,
         Err(_) => Pending::Stuck,
     }
 }
@@ -146,40 +152,40 @@ fn recover_if(
     }
 }
 
-/// Renames what a decided batch has not renamed yet. `folders` are those of the decision's changes, by the way to each; `backed_up`
-/// says that every old content has its backup already.
+/// Renames what a decided batch has not renamed yet. `folders` are those of the
+/// decision's changes, by the way to each; with `keep`, what is in place of the
+/// old content by now is backed up.
 ///
 /// # Errors
 ///
 /// When a syscall fails: the journals then stay, and the next use goes on.
-pub fn complete(
-    decision: &Journal,
-    folders: &BTreeMap<&Path, &Target>,
-    backed_up: bool,
-    sync: bool,
-) -> Result<()> {
+pub fn rename(decision: &Journal, folders: &BTreeMap<&Path, &Target>, keep: bool) -> Result<()> {
     for change in &decision.changes {
         let way = change.folder.to_path();
         let Some(target) = folders.get(way.as_path()) else { continue };
         let temporary = change.temporary();
-        let name = change.name.to_path();
-        if !backed_up && is_there(target, &temporary)? {
-            back_up(target, &name, decision.backups)?;
+        if keep && is_there(target, &temporary)? {
+            back_up(target, change, decision.backups)?;
         }
-        match fs::renameat(&target.folder, &temporary, &target.folder, &name) {
+        match fs::renameat(&target.folder, &temporary, &target.folder, change.name.to_path()) {
             // Renamed already, before the batch was interrupted.
             Ok(()) | Err(Errno::NOENT) => {}
             Err(errno) => return Err(target.failed("rename (to complete a batch)", errno)),
         }
     }
-    if sync {
-        for target in folders.values() {
-            fs::fsync(&target.folder).map_err(|errno| {
-                target.failed("fsync of its folder (to complete a batch)", errno)
-            })?;
-        }
-    }
     Ok(())
+}
+
+/// Waits until the renames of a batch are on the disk.
+///
+/// # Errors
+///
+/// When a sync fails: the journals then stay, and the next use goes on.
+pub fn sync(folders: &BTreeMap<&Path, &Target>) -> Result<()> {
+    folders.values().try_for_each(|target| {
+        fs::fsync(&target.folder)
+            .map_err(|errno| target.failed("fsync of its folder (to complete a batch)", errno))
+    })
 }
 
 /// Removes the journals of a batch that has been completed.
@@ -239,7 +245,8 @@ impl Interrupted {
         if let Some(decision) = &self.decision {
             let folders =
                 self.folders.iter().map(|(way, folder)| (way.as_path(), folder)).collect();
-            complete(decision, &folders, false, true)?;
+            rename(decision, &folders, true)?;
+            sync(&folders)?;
             return close(&folders);
         }
         for change in &met.changes {
@@ -317,11 +324,16 @@ fn is_there(target: &Target, name: &Path) -> Result<bool> {
 
 /// Backs up what is about to be replaced, by a copy: since the batch was
 /// interrupted another program may have replaced the file, or opened it to write
-/// into what its backup is a link to.
-fn back_up(folder: &Target, name: &Path, zone: Option<i32>) -> Result<()> {
-    let Some(zone) = zone.and_then(FixedOffset::east_opt) else { return Ok(()) };
-    let file = journal::follow(folder, Path::new("."))?.called(name);
+/// into what its backup is a link to. What the batch has not seen is kept even
+/// where no backups are made.
+fn back_up(folder: &Target, change: &Change, zone: Option<i32>) -> Result<()> {
+    let file = journal::follow(folder, Path::new("."))?.called(&change.name.to_path());
     let Some(live) = file.stat()? else { return Ok(()) };
+    let seen = change.replaces.as_ref() == Some(&Identity::of(&live).content());
+    if zone.is_none() && seen {
+        return Ok(());
+    }
+    let zone = FixedOffset::east_opt(zone.unwrap_or(0)).unwrap_or(Utc.fix());
     let backups = backup::list(&file)?;
     match backups.last() {
         Some(newest) if backup::is_live(&file, newest, &live)? => backup::part(&file, newest),
@@ -338,24 +350,33 @@ fn is_copy(file: &Target, backup: &Backup) -> Result<bool> {
     Ok(opened.read().is_ok_and(|bytes| bytes == live.bytes))
 }
 
-/// What the file holds once its batch has been completed.
-fn read_decided(target: &Target, found: Result<Snapshot>, error: Error) -> Result<Snapshot> {
-    let Found::Whole(met) = journal::read(target)? else { return found.map(unkept) };
-    let decision = match &Interrupted::of(target, &met) {
-        Ok(Interrupted { decision: Some(_), .. }) => &met,
-        Ok(_) => return found.map(unkept),
+/// What the file holds once its batch has been completed; nothing where somebody
+/// has just done that, so that it is to be read anew.
+fn read_decided(
+    target: &Target,
+    found: Result<Snapshot>,
+    error: Error,
+) -> Result<Option<Snapshot>> {
+    let Found::Whole(met) = journal::read(target)? else { return Ok(None) };
+    match &Interrupted::of(target, &met) {
+        Ok(Interrupted { decision: Some(_), .. }) => {}
+        Ok(_) => return found.map(unkept).map(Some),
         Err(_) => return Err(error),
-    };
-    let own = |change: &&journal::Change| {
+    }
+    let own = |change: &&Change| {
         change.folder.to_path() == Path::new(".")
             && change.name.to_path() == Path::new(&target.name)
     };
-    let Some(change) = decision.changes.iter().find(own) else { return found };
+    let Some(change) = met.changes.iter().find(own) else { return Ok(None) };
     match snapshot::read_at(&target.folder, &change.temporary(), &target.spelt) {
-        Err(Error::NotFound { .. }) => found,
+        // Renamed before it was interrupted, or just now.
+        Err(Error::NotFound { .. }) => {
+            snapshot::read_at(&target.folder, Path::new(&target.name), &target.spelt)
+        }
         decided => decided,
     }
     .map(unkept)
+    .map(Some)
 }
 
 fn unkept(snapshot: Snapshot) -> Snapshot {

@@ -12,7 +12,7 @@ use super::atomic;
 use super::backup::{self, Backup, Opened};
 use super::compression;
 use super::host::Host;
-use super::identity::{FileKey, Identity};
+use super::identity::{FileKey, Identity, Instant};
 use super::lease::Lease;
 use super::lock::{Deadline, Lock, Signals};
 use super::recovery;
@@ -138,12 +138,12 @@ impl Locked {
         options: &WriteOptions,
     ) -> Result<Written> {
         let opened = self.open_backup(backup)?;
-        let like = opened.as_ref().map(Opened::file);
-        self.publish(self.prepare(bytes, like, options)?, options)
+        let model = opened.as_ref().map(Opened::file);
+        self.publish(self.prepare(bytes, model, options)?, options)
     }
 
     fn publish(&self, prepared: Preparation<'_>, options: &WriteOptions) -> Result<Written> {
-        let Prepared { temporary, kept, mut written } = match prepared {
+        let Prepared { temporary, kept, mut written, .. } = match prepared {
             Preparation::InPlace(same) => {
                 if options.durability == Durability::Full {
                     self.settle(&same)?;
@@ -153,16 +153,18 @@ impl Locked {
             }
             Preparation::Change(prepared) => prepared,
         };
-        if options.durability == Durability::Full {
-            self.sync(&temporary)?;
-        }
+        let synced = match options.durability {
+            Durability::Full => Some(temporary.sync()?),
+            Durability::Process => None,
+        };
         let replace = || atomic::replace(&self.target, temporary);
         self.change(kept.as_ref(), options, replace, &mut written)?;
+        self.note(synced.as_ref());
         Ok(written)
     }
 
     /// Writes `bytes` beside the file, but not to the disk, if there is
-    /// anything to change. Where there is no file, it resembles `like`.
+    /// anything to change. Where there is no file, it resembles the `model`.
     ///
     /// # Errors
     ///
@@ -170,7 +172,7 @@ impl Locked {
     pub(super) fn prepare(
         &self,
         bytes: &[u8],
-        like: Option<&File>,
+        model: Option<&File>,
         options: &WriteOptions,
     ) -> Result<Preparation<'_>> {
         self.require_own()?;
@@ -190,18 +192,20 @@ impl Locked {
             return Ok(Preparation::InPlace(same));
         }
         let remarks = self.sweep(options);
-        let mut temporary = match like {
-            Some(like) if live.is_none() => {
-                let stat = fs::fstat(like).map_err(|errno| target.failed("fstat", errno))?;
-                Temporary::resembling(target, &stat, like)?
+        let mut temporary = match model {
+            Some(model) if live.is_none() => {
+                let stat = fs::fstat(model).map_err(|errno| target.failed("fstat", errno))?;
+                Temporary::resembling(target, &stat, model)?
             }
             _ => Temporary::create(target, live.as_ref())?,
         };
         temporary.fill(bytes)?;
         let replaced = live.as_ref().map(|live| Identity::of(live).key());
+        let before = live.as_ref().map(|live| Identity::of(live).content());
         let kept = live.filter(|_| keep).map(|stat| self.kept(stat, corrupt));
         Ok(Preparation::Change(Prepared {
             temporary,
+            before,
             kept,
             written: Written { replaced, backup: None, remarks },
         }))
@@ -250,17 +254,42 @@ impl Locked {
     /// waits for that.
     #[must_use]
     pub fn close(self, options: &WriteOptions) -> Vec<Remark> {
-        let Self { target, lock } = self;
-        let Some(above) = options.compressed_above else { return Vec::new() };
-        let backups = match backup::list(&target) {
-            Ok(backups) => backups,
-            Err(error) => return vec![error.into()],
+        Self::close_all(vec![self], options).pop().unwrap_or_default()
+    }
+
+    /// Lets all locks go, and only then compresses the backups of each file.
+    #[must_use]
+    pub(super) fn close_all(files: Vec<Self>, options: &WriteOptions) -> Vec<Vec<Remark>> {
+        let (targets, locks): (Vec<_>, Vec<_>) =
+            files.into_iter().map(|Self { target, lock }| (target, lock)).unzip();
+        let Some(above) = options.compressed_above else {
+            return targets.iter().map(|_| Vec::new()).collect();
         };
-        let (begun, mut failures) = compression::begin(&target, &backups, above);
-        drop(lock);
+        let backups: Vec<_> = targets.iter().map(backup::list).collect();
+        let begun: Vec<_> = targets
+            .iter()
+            .zip(&backups)
+            .map(|(target, backups)| match backups {
+                Ok(backups) => compression::begin(target, backups, above),
+                Err(_) => Default::default(),
+            })
+            .collect();
+        drop(locks);
         let sync = options.durability == Durability::Full;
-        failures.extend(begun.into_iter().filter_map(|begun| begun.finish(sync).err()));
-        failures.into_iter().map(Remark::from).collect()
+        let finished: Vec<Vec<Error>> = begun
+            .into_iter()
+            .map(|(begun, mut failures)| {
+                failures.extend(begun.into_iter().filter_map(|begun| begun.finish(sync).err()));
+                failures
+            })
+            .collect();
+        let unlisted = backups.into_iter().map(Result::err);
+        let failures = finished.into_iter().zip(unlisted);
+        failures
+            .map(|(failed, unlisted)| {
+                failed.into_iter().chain(unlisted).map(Remark::from).collect()
+            })
+            .collect()
     }
 
     /// Removes the backups that are too many or too old. Returns their names.
@@ -316,13 +345,21 @@ impl Locked {
     /// What there is to keep. Asked before the new content's sync, which leaves
     /// a note of its own.
     fn kept(&self, stat: Stat, corrupt: bool) -> Kept {
-        Kept { stat, synced: self.lock.has_note(&Identity::of(&stat).note()), corrupt }
+        let identity = Identity::of(&stat);
+        // Coarse stamps may hide a change made since the note.
+        let sure = !identity.is_coarse() || identity.settled(Instant::now());
+        Kept { stat, synced: sure && self.lock.has_note(&identity.note()), corrupt }
     }
 
-    /// Waits until the new content is on the disk.
-    pub(super) fn sync(&self, temporary: &Temporary<'_>) -> Result<()> {
-        self.lock.leave_note(&temporary.sync()?.note());
-        Ok(())
+    /// Notes that what was synced is now the file's content, if nobody has
+    /// changed that since: the rename alone has given it another ctime.
+    pub(super) fn note(&self, synced: Option<&Identity>) {
+        if let (Some(synced), Ok(Some(stat))) = (synced, self.target.stat()) {
+            let now = Identity::of(&stat);
+            if now.differs_by_ctime_only(synced) {
+                self.lock.leave_note(&now.note());
+            }
+        }
     }
 
     /// Makes a file durable that has the right content already: whoever wrote
@@ -486,6 +523,8 @@ pub(super) enum Preparation<'a> {
 pub(super) struct Prepared<'a> {
     /// The new content.
     pub(super) temporary: Temporary<'a>,
+    /// Which content it before.
+    pub(super) before: Option<String>,
     /// The content to be backed up.
     pub(super) kept: Option<Kept>,
     /// What can be told of the write so far.

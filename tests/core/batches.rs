@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use oasis_data::error::{Error, Result};
 use oasis_data::storage::backup::Opened;
 use oasis_data::storage::batch::{self, Save};
+use oasis_data::storage::identity::Identity;
 use oasis_data::storage::lock::{Deadline, Lock};
 use oasis_data::storage::recovery;
 use oasis_data::storage::snapshot::{MISSING, version_of};
@@ -181,6 +182,31 @@ fn what_was_replaced_after_the_decision_becomes_a_backup() {
     let (target, backups) = store::backups(&a).unwrap();
     let newest = Opened::open(&target, &backups[0]).unwrap().unwrap();
     assert_eq!(newest.read().unwrap(), b"by hand");
+}
+
+#[test]
+fn what_the_batch_has_not_seen_is_kept_even_where_no_backups_are_made() {
+    for seen in [true, false] {
+        let scene = Scene::new();
+        let [a, ..] = scene.paths();
+        let target = Target::resolve(&a, false).unwrap();
+        let content = Identity::of(&target.stat().unwrap().unwrap()).content();
+        let temp = scene.root.join("here/.oasis_data/temp/a.AAAAAAAAAAAA");
+        fs::write(temp, "new").unwrap();
+        let change = format!(
+            r#"{{"folder": ".", "name": "a", "temporary": "a.AAAAAAAAAAAA", "replaces": "{content}"}}"#
+        );
+        let journal = format!(
+            r#"{{"format": 1, "batch": "x", "decided_in": null, "backups": null, "changes": [{change}]}}"#
+        );
+        fs::write(scene.root.join("here/.oasis_data/journal"), journal).unwrap();
+        if !seen {
+            fs::write(&a, "by hand").unwrap();
+        }
+        assert_eq!(recovery::read(&a).unwrap().bytes, b"new");
+        let (_, backups) = store::backups(&a).unwrap();
+        assert_eq!(backups.len(), usize::from(!seen));
+    }
 }
 
 #[test]
