@@ -868,8 +868,8 @@ SABOTAGES = [
     Sabotage(
         "a restored file resembles its backup",
         STORE,
-        "Some(like) if live.is_none() => {",
-        "Some(like) if false => {",
+        "Some(model) if live.is_none() => {",
+        "Some(model) if false => {",
         "pytest tests/test_backups.py -k mode_and_owner",
     ),
 ]
