@@ -12,7 +12,7 @@ PYTHONS ?= python3.10 python3.11 python3.12 python3.13
 VERSION := $(shell $(PYTHON) -c 'import platform; print(platform.python_version())' 2>/dev/null)
 INSTALLED := .venv/installed-$(VERSION)
 
-.PHONY: run test lint test-rust test-python test-pythons torture promises sabotage bench bench-quick check build clean
+.PHONY: run test lint test-rust test-python test-pythons torture promises sabotage bench bench-quick fuzz sanitize check build clean
 
 run: build
 	@$(BIN)/python examples/backend/run.py
@@ -51,14 +51,26 @@ promises: build
 sabotage: build
 	$(BIN)/python tests/sabotage.py
 
-# Against peers; `bench-quick` takes two minutes and leaves out the large documents.
+# Against peers, into the README and docs; `bench-quick` takes a minute or two, leaves out the
+# large documents, and only prints.
 bench: build
 	$(BIN)/python -m pip install --quiet --group bench
-	$(BIN)/python benches/compare.py
+	$(BIN)/python benches/compare.py write
 
 bench-quick: build
 	$(BIN)/python -m pip install --quiet --group bench
 	$(BIN)/python benches/compare.py quick
+
+# Looks for texts that the parser reads in another way than serde_json does, for so many seconds each.
+SECONDS ?= 120
+fuzz: check
+	fuzz/run.sh $(SECONDS)
+
+# The tests under an address sanitiser; TESTS= names others.
+TESTS ?= tests/test_codec.py tests/test_json_vectors.py tests/test_parity.py tests/test_bad_input.py \
+	tests/test_cache.py tests/test_save.py tests/test_batch.py tests/test_backups.py tests/test_errors.py
+sanitize: build
+	OASIS_INPUTS=20000 tests/sanitize.sh $(TESTS)
 
 build: check $(INSTALLED)
 	@echo "building the native module; the first time takes a minute or two"

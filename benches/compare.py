@@ -1,9 +1,10 @@
 """Loads, encodings and saves against their peers.
 
-    python benches/compare.py [quick]
+    python benches/compare.py [quick | write]
 
 All contenders of a row take turns in one run; a row gives medians in microseconds.
-The floor of a save is the same syscalls with the bytes made beforehand.
+The floor of a save is the same syscalls with the bytes made beforehand. `quick`
+leaves large documents out; `write` puts tables and plots into the README and docs.
 """
 
 from __future__ import annotations
@@ -16,62 +17,76 @@ import sys
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import corpora
 import guide
 import orjson
-from measure import Contenders, table, take_turns
+import report
+from measure import Contenders, Row, take_turns
+from report import table
 
 import oasis_data
-from oasis_data._native import encode
-
-Row = tuple[str, dict[str, float]]
+from oasis_data._native import decode, encode
 
 
-def name_of(name: str, text: bytes) -> str:
-    """How a row is called."""
-    return f"{name}, {len(text)} B"
+@dataclass
+class Sample:
+    """A document, its text, and a file that holds it."""
+
+    name: str
+    document: Any
+    text: bytes
+    path: str
+
+    def row(self, medians: dict[str, float]) -> Row:
+        """What was measured with it."""
+        return Row(self.name, len(self.text), medians)
 
 
-def settled(folder: Path, documents: list[tuple[str, Any]]) -> list[tuple[str, Any, bytes, str]]:
+def settled(folder: Path, documents: list[tuple[str, Any]]) -> list[Sample]:
     """Writes the documents, and waits until their files' stamps can be trusted."""
     written = []
     for name, document in documents:
         text = json.dumps(document, indent=2, ensure_ascii=False).encode()
-        path = folder / f"{name}.json"
+        path = folder / f"{name} {len(text)}.json"
         path.write_bytes(text)
-        written.append((name_of(name, text), document, text, str(path)))
+        written.append(Sample(name, document, text, str(path)))
     time.sleep(0.3)
     return written
 
 
-def hits(name: str, document: Any, text: bytes, path: str) -> Row:
+def hits(sample: Sample) -> Row:
     """Loads of a file that has not changed."""
     load, stat, loads = oasis_data.load_data_file, os.stat, orjson.loads
+    path, text, document = sample.path, sample.text, sample.document
     for _ in range(3):
         load(path)
     contenders: Contenders = {
-        "stat + orjson.loads": lambda: (stat(path), loads(text)),
+        "stat + orjson": lambda: (stat(path), loads(text)),
         "oasis_data": lambda: load(path),
         "stat + deepcopy": lambda: (stat(path), copy.deepcopy(document)),
     }
-    return name, take_turns(contenders)
+    return sample.row(take_turns(contenders))
 
 
-def lent(name: str, path: str) -> Row:
+def lent(sample: Sample) -> Row:
     """The same, and nobody gets a copy."""
-    load, stat = oasis_data.load_data_file, os.stat
+    load, stat, path = oasis_data.load_data_file, os.stat, sample.path
     load(path, copy=False)
-    return name, take_turns(
-        {"os.stat": lambda: stat(path), "copy=False": lambda: load(path, copy=False)}
-    )
+    contenders: Contenders = {
+        "os.stat": lambda: stat(path),
+        "oasis_data": lambda: load(path, copy=False),
+    }
+    return sample.row(take_turns(contenders))
 
 
-def first_loads(name: str, path: str) -> Row:
+def first_loads(sample: Sample) -> Row:
     """Loads of a file that is in the page cache, and nowhere else."""
-    load, loads = oasis_data.load_data_file, orjson.loads
+    load, loads, path = oasis_data.load_data_file, orjson.loads, sample.path
 
     def orjson_load() -> object:
         with open(path, "rb") as file:
@@ -82,18 +97,33 @@ def first_loads(name: str, path: str) -> Row:
         "oasis_data": lambda: load(path),
         "json": lambda: json.loads(Path(path).read_bytes()),
     }
-    return name, take_turns(contenders, before=oasis_data.clear_all_cache)
+    return sample.row(take_turns(contenders, before=oasis_data.clear_all_cache))
 
 
-def encodings(name: str, document: Any) -> Row:
+def encodings(sample: Sample) -> Row:
     """Text out of objects."""
-    dumps, option = orjson.dumps, orjson.OPT_INDENT_2
+    dumps, option, document = orjson.dumps, orjson.OPT_INDENT_2, sample.document
     contenders: Contenders = {
         "orjson": lambda: dumps(document, None, option),
         "oasis_data": lambda: encode(document, 2),
         "json": lambda: json.dumps(document, indent=2, ensure_ascii=False).encode(),
     }
-    return name, take_turns(contenders)
+    return sample.row(take_turns(contenders))
+
+
+def first_encodings(sample: Sample) -> Row:
+    """The same of objects nobody has encoded: orjson keeps the UTF-8 of each string in it."""
+    dumps, option = orjson.dumps, orjson.OPT_INDENT_2
+    documents: list[Any] = []
+
+    def another() -> None:
+        documents[:] = [decode(sample.text)]
+
+    contenders: Contenders = {
+        "orjson": lambda: dumps(documents[0], None, option),
+        "oasis_data": lambda: encode(documents[0], 2),
+    }
+    return sample.row(take_turns(contenders, before=another))
 
 
 def floor(path: str, text: bytes) -> None:
@@ -112,26 +142,42 @@ def floor(path: str, text: bytes) -> None:
     os.close(folder)
 
 
-def saves(name: str, document: Any, text: bytes, path: str) -> Row:
+def by_hand(path: str, document: Any) -> None:
+    """A careful save, as one would write it with orjson; one backup is kept."""
+    folder = os.path.dirname(path)
+    descriptor, temporary = tempfile.mkstemp(dir=folder)
+    with open(descriptor, "wb") as file:
+        file.write(orjson.dumps(document, None, orjson.OPT_INDENT_2))
+        file.flush()
+        os.fsync(descriptor)
+    with suppress(FileNotFoundError):
+        os.unlink(f"{path}.old")
+    os.link(path, f"{path}.old")
+    os.rename(temporary, path)
+    opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    os.fsync(opened)
+    os.close(opened)
+
+
+def saves(sample: Sample) -> Row:
     """Durable saves with a backup, each of another content."""
-    paths = {who: f"{path}.{who}.json" for who in ("floor", "ours", "guide", "hand")}
+    paths = {who: f"{sample.path}.{who}.json" for who in ("floor", "ours", "guide", "hand")}
     for each in paths.values():
-        Path(each).write_bytes(text)
+        Path(each).write_bytes(sample.text)
     count = [0]
 
     def changed() -> Any:
         count[0] += 1
-        return {"count": count[0], "document": document}
+        return {"count": count[0], "document": sample.document}
 
+    text = orjson.dumps(changed(), None, orjson.OPT_INDENT_2)
     contenders: Contenders = {
         "floor": lambda: floor(paths["floor"], text),
         "oasis_data": lambda: oasis_data.save_json_atomic(paths["ours"], changed()),
+        "orjson, by hand": lambda: by_hand(paths["hand"], changed()),
         "the guide's Python": lambda: guide.save(Path(paths["guide"]), changed()),
-        "orjson, by hand": lambda: floor(
-            paths["hand"], orjson.dumps(changed(), None, orjson.OPT_INDENT_2)
-        ),
     }
-    return name, take_turns(contenders, seconds=2.0, rounds=300)
+    return Row(sample.name, len(text), take_turns(contenders, seconds=2.0, rounds=300))
 
 
 def threads(folder: Path) -> Row:
@@ -145,10 +191,47 @@ def threads(folder: Path) -> Row:
 
     with ThreadPoolExecutor(4) as pool:
         contenders: Contenders = {
-            "one thread": lambda: [*map(save, paths)],
             "four threads": lambda: [*pool.map(save, paths)],
+            "one thread": lambda: [*map(save, paths)],
         }
-        return "32 saves of 4 files", take_turns(contenders, seconds=3.0)
+        medians = take_turns(contenders, seconds=3.0)
+    return Row("32 saves of 4 files", paths[0].stat().st_size, medians)
+
+
+def batches(folder: Path) -> Row:
+    """Files saved together, and one after the other."""
+    document = corpora.schedule(4_000)
+    paths = [folder / f"batch{number}.json" for number in range(64)]
+
+    def changed() -> dict[Path, Any]:
+        return {path: [time.perf_counter(), document] for path in paths}
+
+    def singly() -> None:
+        for path, each in changed().items():
+            oasis_data.save_json_atomic(path, each)
+
+    contenders: Contenders = {
+        "together": lambda: oasis_data.save_many_atomic(changed()),
+        "one by one": singly,
+    }
+    medians = take_turns(contenders, seconds=3.0)
+    return Row("64 files", paths[0].stat().st_size, medians)
+
+
+def growth(folder: Path, size: int) -> Row:
+    """A whole save and a first load of a large document."""
+    path = folder / "growth.json"
+    documents = [corpora.schedule(size)]
+
+    def save() -> None:
+        oasis_data.save_json_atomic(path, documents[0], skip_unchanged=False)
+
+    medians = take_turns({"save": save})
+    documents.clear()
+    contenders: Contenders = {"first load": lambda: oasis_data.load_data_file(path)}
+    medians |= take_turns(contenders, before=oasis_data.clear_all_cache)
+    oasis_data.clear_all_cache()
+    return Row("schedule", path.stat().st_size, medians)
 
 
 PEAK = """
@@ -169,10 +252,9 @@ with tempfile.TemporaryDirectory() as folder:
 """
 
 
-def peaks(sizes: list[int]) -> None:
-    """Prints the most memory that a save takes, as a multiple of the document."""
-    print("\nPeak memory of a save, as a multiple of the document\n")
-    print("| bytes | multiple |\n| ---: | ---: |")
+def peaks(sizes: list[int]) -> str:
+    """The most memory that a save takes, as a multiple of the document."""
+    lines = []
     for size in sizes:
         done = subprocess.run(
             [sys.executable, "-c", PEAK, str(size)],
@@ -182,33 +264,50 @@ def peaks(sizes: list[int]) -> None:
             check=True,
         )
         bytes_, multiple = done.stdout.split()
-        print(f"| {bytes_} | {float(multiple):.2f} |", flush=True)
+        lines.append(f"| {int(bytes_):,} | {float(multiple):.2f} x |")
+    title = "The most memory that a save takes at a time, as a multiple of the text"
+    text = f"{title}:\n\n| bytes | memory |\n| ---: | ---: |\n" + "\n".join(lines) + "\n"
+    print(f"\n{text}", end="", flush=True)
+    return text
 
 
 def main() -> None:
-    """Prints every table."""
-    quick = sys.argv[1:] == ["quick"]
+    """Prints every table, and writes them if asked to."""
+    quick = "quick" in sys.argv
     largest = 64_000 if quick else 10_000_000
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         made = settled(folder, list(corpora.made(largest)))
         samples = settled(folder, list(corpora.samples()))
-        both = samples + made
-        rows = [hits(*each) for each in both]
-        table("A load of a file that has not changed", rows, "stat + orjson.loads")
-        rows = [lent(name, path) for name, *_, path in made]
-        table("The same with copy=False", rows, "os.stat")
-        rows = [first_loads(name, path) for name, *_, path in both]
-        table("A first load", rows, "orjson")
-        for title, group in (("samples", samples), ("made documents", made)):
-            rows = [encodings(name, document) for name, document, *_ in group]
-            table(f"An encoding, {title}", rows, "orjson")
+        schedules = [each for each in made if each.name == "schedule"]
+        for title, measured in (
+            ("A load of a file that has not changed", hits),
+            ("A first load", first_loads),
+            ("An encoding", encodings),
+            ("A first encoding", first_encodings),
+        ):
+            rows = [measured(each) for each in samples]
+            table(f"{title}, of the example's documents", rows)
+        rows = [hits(each) for each in made]
+        drawn = {"A load of a file that has not changed": rows}
+        drawn["A first load"] = [first_loads(each) for each in made]
+        drawn["An encoding"] = [encodings(each) for each in made]
         oasis_data.clear_all_cache()
-        schedules = [each for each in made if each[0].startswith("schedule")]
-        rows = [saves(*each) for each in schedules]
-        table("A durable save with a backup", rows, "floor")
-        table("Different files at once", [threads(folder)], "one thread")
-    peaks([1_000_000] if quick else [1_000_000, 10_000_000, 100_000_000])
+        drawn["A durable save with a backup"] = [saves(each) for each in schedules]
+        tables = [table(title, rows) for title, rows in drawn.items()]
+        rows = [lent(each) for each in schedules]
+        tables.append(table("A load that lends (`copy=False`)", rows))
+        rows = [first_encodings(each) for each in made]
+        tables.append(table("An encoding of what was not encoded before", rows))
+        oasis_data.clear_all_cache()
+        tables.append(table("Saves of different files by threads", [threads(folder)]))
+        tables.append(table("`save_many_atomic`", [batches(folder)]))
+        largest = 4_000_000 if quick else 100_000_000
+        rows = [growth(folder, size) for size in (largest // 4, largest // 2, largest)]
+        tables.append(table("Twice the document", rows, compared=False))
+    tables.append(peaks([1_000_000] if quick else [1_000_000, 10_000_000, 100_000_000]))
+    if "write" in sys.argv:
+        report.write(tables, drawn)
 
 
 if __name__ == "__main__":

@@ -6,8 +6,23 @@ import gc
 import statistics
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 Contenders = dict[str, Callable[[], object]]
+
+
+@dataclass
+class Row:
+    """One document, and the median time of each contender in microseconds."""
+
+    document: str
+    bytes: int
+    medians: dict[str, float]
+
+    def ratio(self, name: str, base: str) -> float:
+        """How many times as long one takes as the other."""
+        return self.medians[name] / self.medians[base]
+
 
 SECONDS = 1.0
 """How long the contenders of a row may take together."""
@@ -34,17 +49,3 @@ def take_turns(
             act()
             times[name].append(time.perf_counter() - start)
     return {name: statistics.median(taken) * 1e6 for name, taken in times.items()}
-
-
-def table(title: str, rows: list[tuple[str, dict[str, float]]], base: str) -> None:
-    """Prints the medians in microseconds, and each as a multiple of `base`."""
-    names = list(rows[0][1])
-    print(f"\n{title}: µs (multiple of {base})\n")
-    print("| document | " + " | ".join(names) + " |")
-    print("| --- |" + " ---: |" * len(names))
-    for document, medians in rows:
-        cells = [f"{value:.1f} ({value / medians[base]:.2f} x)" for value in medians.values()]
-        print(f"| {document} | " + " | ".join(cells) + " |", flush=True)
-    ratios = {name: [medians[name] / medians[base] for _, medians in rows] for name in names}
-    means = [f"{statistics.geometric_mean(values):.2f} x" for values in ratios.values()]
-    print("| geometric mean | " + " | ".join(means) + " |")

@@ -24,6 +24,16 @@ impl Buffer {
         self.0
     }
 
+    /// What was written so far.
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// Forgets what was written, and keeps the memory.
+    pub(super) fn clear(&mut self) {
+        self.0.clear();
+    }
+
     /// Appends `bytes`.
     #[inline(always)]
     pub(crate) fn raw(&mut self, bytes: &[u8]) -> Result<(), OutOfMemory> {
@@ -86,6 +96,20 @@ impl Buffer {
         }
     }
 
+    /// Appends the first bytes of `text`, up to one of those that `quoted` stops
+    /// at, and tells how many.
+    #[inline(always)]
+    pub(super) fn plain(&mut self, text: &[u8]) -> Result<usize, OutOfMemory> {
+        self.reserve(text.len())?;
+        // SAFETY: there is room for the whole text. Only what was written is
+        // counted.
+        unsafe {
+            let plain = copy_plain(text, self.end());
+            self.0.set_len(self.0.len() + plain);
+            Ok(plain)
+        }
+    }
+
     /// Makes room for `more` bytes.
     #[inline(always)]
     pub(super) fn reserve(&mut self, more: usize) -> Result<(), OutOfMemory> {
@@ -120,6 +144,14 @@ unsafe fn copy_plain(text: &[u8], to: *mut u8) -> usize {
         };
         if length >= 8 {
             let mut from = 0;
+            // Long ones in large steps, up to the one in which the end is.
+            while let Some(bytes) = text[from..].first_chunk::<{ scan::STRIDE }>() {
+                to.add(from).cast::<[u8; scan::STRIDE]>().write_unaligned(*bytes);
+                if scan::any_odd(bytes) {
+                    break;
+                }
+                from += scan::STRIDE;
+            }
             while from + 8 <= length {
                 if let Some(odd) = word(from) {
                     return from + odd;
@@ -139,7 +171,7 @@ unsafe fn copy_plain(text: &[u8], to: *mut u8) -> usize {
             return match scan::first_odd(head | tail << 32) {
                 None => length,
                 Some(odd @ 0..4) => odd,
-                Some(odd) => length - 8 + odd,
+                Some(odd) => length + odd - 8,
             };
         }
         for (index, &byte) in text.iter().enumerate() {

@@ -6,7 +6,7 @@ use super::encode::Stop;
 use super::scan;
 
 /// So many characters are written at a time.
-const STRIDE: usize = 256;
+const STRIDE: usize = 64;
 
 /// Appends Latin-1 as a JSON string.
 #[inline(always)]
@@ -17,20 +17,18 @@ pub(super) fn latin1(text: &[u8], out: &mut Buffer) -> Result<(), Stop> {
 
 /// The rest of a string, from a character on that is not written as it lies
 /// there.
-#[cold]
+#[inline(never)]
 fn odd_latin1(text: &[u8], out: &mut Buffer) -> Result<(), Stop> {
     let mut rest = text;
     while let Some((&byte, after)) = rest.split_first() {
         character(byte.into(), out)?;
-        let (plain, odd) = after.split_at(scan::plain(after));
-        out.raw(plain)?;
-        rest = odd;
+        rest = &after[out.plain(after)?..];
     }
     Ok(out.raw(b"\"")?)
 }
 
 /// Appends code points as a JSON string.
-#[cold]
+#[inline(never)]
 pub(super) fn wide<T: Copy + Into<u32>>(text: &[T], out: &mut Buffer) -> Result<(), Stop> {
     out.raw(b"\"")?;
     for stride in text.chunks(STRIDE) {
@@ -62,26 +60,24 @@ pub(super) fn wide<T: Copy + Into<u32>>(text: &[T], out: &mut Buffer) -> Result<
 fn character(point: u32, out: &mut Buffer) -> Result<(), Stop> {
     // Latin-1 at most: a character in any case.
     let character = char::from_u32(point).ok_or(Stop::NotCovered)?;
-    let short = match character {
-        '"' => br#"\""#,
-        '\\' => br"\\",
-        '\n' => br"\n",
-        '\r' => br"\r",
-        '\t' => br"\t",
-        '\x08' => br"\b",
-        '\x0C' => br"\f",
+    let letter = match character {
+        '"' => b'"',
+        '\\' => b'\\',
+        '\n' => b'n',
+        '\r' => b'r',
+        '\t' => b't',
+        '\x08' => b'b',
+        '\x0C' => b'f',
         '\0'..' ' => {
             let digit = |value: u32| char::from_digit(value, 16).map_or(b'0', |digit| digit as u8);
-            return Ok(out.raw(&[
-                b'\\',
-                b'u',
-                b'0',
-                b'0',
-                digit(point >> 4),
-                digit(point & 15),
-            ])?);
+            let (high, low) = (digit(point >> 4), digit(point & 15));
+            return Ok(out.word([b'\\', b'u', b'0', b'0', high, low, 0, 0], 6)?);
         }
-        _ => return Ok(out.raw(character.encode_utf8(&mut [0; 4]).as_bytes())?),
+        _ => {
+            let mut encoded = [0; 8];
+            let length = character.encode_utf8(&mut encoded).len();
+            return Ok(out.word(encoded, length)?);
+        }
     };
-    Ok(out.raw(short)?)
+    Ok(out.word([b'\\', letter, 0, 0, 0, 0, 0, 0], 2)?)
 }

@@ -5,11 +5,12 @@
 
 #![allow(clippy::inline_always, reason = "a tenth of the time of a read")]
 
+#[cfg_attr(not(feature = "python"), allow(dead_code, reason = "the parser needs some of it"))]
+mod buffer;
 pub mod parse;
+#[cfg_attr(not(feature = "python"), allow(dead_code, reason = "as above"))]
 mod scan;
 
-#[cfg(feature = "python")]
-mod buffer;
 #[cfg(feature = "python")]
 mod clone;
 #[cfg(feature = "python")]

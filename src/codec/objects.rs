@@ -209,8 +209,34 @@ pub(super) fn ascii<'py>(py: Python<'py>, text: &[u8]) -> Option<Bound<'py, PyAn
 }
 
 /// A string of UTF-8, if it is.
-#[cold]
+#[inline(never)]
 pub(super) fn encoded<'py>(py: Python<'py>, text: &[u8]) -> Option<Bound<'py, PyAny>> {
+    match text.len() {
+        2.. if text.is_ascii() => ascii(py, text),
+        // The interpreter begins anew for each wider kind of character it meets.
+        ..=64 => narrow::<64>(py, text),
+        65..=1024 => narrow::<1024>(py, text),
+        _ => decoded(py, text),
+    }
+}
+
+/// A string of at most `N` bytes of UTF-8, if it is.
+#[inline(always)]
+fn narrow<'py, const N: usize>(py: Python<'py>, text: &[u8]) -> Option<Bound<'py, PyAny>> {
+    let (mut units, mut length) = ([0_u16; N], 0);
+    for (unit, character) in units.iter_mut().zip(str::from_utf8(text).ok()?.chars()) {
+        let Ok(narrow) = u16::try_from(u32::from(character)) else { return decoded(py, text) };
+        *unit = narrow;
+        length += 1;
+    }
+    let kind = ffi::PyUnicode_2BYTE_KIND.cast_signed();
+    // SAFETY: attached; there are at least as many units as it is told; the
+    // reference is new.
+    unsafe { made(py, ffi::PyUnicode_FromKindAndData(kind, units.as_ptr().cast(), length)) }
+}
+
+/// A string of UTF-8, if it is, as the interpreter makes it.
+fn decoded<'py>(py: Python<'py>, text: &[u8]) -> Option<Bound<'py, PyAny>> {
     let (data, length) = (text.as_ptr().cast(), text.len().cast_signed());
     // SAFETY: attached; the text is as long as it is said to be; the reference
     // is new.

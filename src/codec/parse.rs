@@ -2,6 +2,7 @@
 //! value to whoever builds them. Whatever is not plainly that is given up on,
 //! without a reason: `json` finds it.
 
+use super::buffer::Buffer;
 use super::scan;
 
 /// Deeper documents are left to `json`, which knows the interpreter's limit.
@@ -55,7 +56,7 @@ pub enum Characters<'a> {
 /// The value of a whole text.
 pub fn parse<B: Builder>(text: &[u8], builder: &mut B) -> Option<B::Value> {
     let mut parser =
-        Parser { text, at: 0, depth: 0, values: Vec::new(), unescaped: Vec::new(), builder };
+        Parser { text, at: 0, depth: 0, values: Vec::new(), unescaped: Buffer::default(), builder };
     parser.blanks();
     let value = parser.value()?;
     parser.blanks();
@@ -68,7 +69,7 @@ struct Parser<'a, B: Builder> {
     depth: usize,
     /// Of the lists that are open, outermost first.
     values: Vec<B::Value>,
-    unescaped: Vec<u8>,
+    unescaped: Buffer,
     builder: &'a mut B,
 }
 
@@ -193,7 +194,7 @@ impl<'a, B: Builder> Parser<'a, B> {
             self.at += length + 1;
             return self.builder.string(Characters::Ascii(&rest[..length]));
         }
-        self.other_string(rest)
+        self.other_string(rest, length)
     }
 
     #[inline(always)]
@@ -213,12 +214,14 @@ impl<'a, B: Builder> Parser<'a, B> {
             self.at += length + 1;
             return self.builder.name(rest, length, ascii);
         }
-        self.other_string(rest)
+        self.other_string(rest, length)
     }
 
-    #[cold]
-    fn other_string(&mut self, rest: &'a [u8]) -> Option<B::Value> {
-        let length = scan::unescaped(rest);
+    /// A string that is not all ASCII, or has escapes, behind its first `plain`
+    /// bytes.
+    #[inline(never)]
+    fn other_string(&mut self, rest: &'a [u8], plain: usize) -> Option<B::Value> {
+        let length = plain + scan::unescaped(&rest[plain..]);
         if *rest.get(length)? == b'"' {
             self.at += length + 1;
             return self.builder.string(Characters::Encoded(&rest[..length]));
@@ -227,19 +230,18 @@ impl<'a, B: Builder> Parser<'a, B> {
         let mut rest = rest;
         loop {
             let length = scan::unescaped(rest);
-            self.unescaped.try_reserve(length + 4).ok()?;
-            self.unescaped.extend_from_slice(&rest[..length]);
+            self.unescaped.raw(&rest[..length]).ok()?;
             match *rest.get(length)? {
                 b'"' => {
                     self.at = self.text.len() - rest.len() + length + 1;
-                    return self.builder.string(Characters::Encoded(&self.unescaped));
+                    return self.builder.string(Characters::Encoded(self.unescaped.bytes()));
                 }
                 b'\\' => {
                     let (character, after) = escaped(&rest[length + 1..])?;
                     rest = after;
-                    let mut encoded = [0; 4];
-                    self.unescaped
-                        .extend_from_slice(character.encode_utf8(&mut encoded).as_bytes());
+                    let mut encoded = [0; 8];
+                    let length = character.encode_utf8(&mut encoded).len();
+                    self.unescaped.word(encoded, length).ok()?;
                 }
                 _ => return None,
             }

@@ -11,6 +11,15 @@ pub(super) fn plain(text: &[u8]) -> usize {
     first(text, first_odd, is_odd)
 }
 
+/// Bytes that the processor looks at together.
+pub(super) const STRIDE: usize = 32;
+
+/// Whether [`plain`] stops at one of these bytes.
+#[inline(always)]
+pub(super) fn any_odd(bytes: &[u8; STRIDE]) -> bool {
+    bytes.iter().fold(false, |odd, &byte| odd | is_odd(byte))
+}
+
 /// Where in a word the first byte is that [`plain`] stops at.
 #[inline(always)]
 pub(super) fn first_odd(word: u64) -> Option<usize> {
@@ -20,7 +29,7 @@ pub(super) fn first_odd(word: u64) -> Option<usize> {
 /// Whether [`plain`] stops at a byte.
 #[inline(always)]
 pub(super) fn is_odd(byte: u8) -> bool {
-    special(byte) || !byte.is_ascii()
+    special(byte) | !byte.is_ascii()
 }
 
 /// How many bytes stand in front of the first quote, backslash or control
@@ -54,8 +63,9 @@ fn marked(word: u64) -> Option<usize> {
     (found != 0).then(|| found.trailing_zeros() as usize / 8)
 }
 
+#[allow(clippy::needless_bitwise_bool, reason = "many bytes at a time, without a jump for each")]
 fn special(byte: u8) -> bool {
-    byte < b' ' || byte == b'"' || byte == b'\\'
+    (byte < b' ') | (byte == b'"') | (byte == b'\\')
 }
 
 /// Sets the high bit of each byte up to the first that is special, in which it

@@ -13,8 +13,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use chrono::{Datelike, FixedOffset, NaiveDateTime, TimeDelta, Utc};
+use rustix::buffer::spare_capacity;
 use rustix::fs::{self, AtFlags, Dir, FileType, Mode, OFlags, Stat};
-use rustix::io::Errno;
+use rustix::io::{Errno, retry_on_intr};
 
 use super::compression::gunzip;
 use super::identity::Identity;
@@ -267,7 +268,8 @@ impl<'a> Opened<'a> {
         if self.compressed {
             gunzip(&self.file).map_err(|error| self.target.failed("gunzip of a backup", error))
         } else {
-            read_whole(&self.file).map_err(|error| self.target.failed("read of a backup", error))
+            read_whole(&self.file, self.size)
+                .map_err(|error| self.target.failed("read of a backup", error))
         }
     }
 }
@@ -307,20 +309,26 @@ fn copy(target: &Target, from: &OsStr, to: &OsStr) -> Result<()> {
     temporary.rename(to)
 }
 
-/// Reads a file to its end, or fails with an error where memory runs out.
+/// Reads a file to its end, which is probably at `size`, or fails with an error
+/// where memory runs out.
 ///
 /// # Errors
 ///
 /// When a read fails, or there is no memory for the content.
-pub fn read_whole(mut file: &File) -> io::Result<Vec<u8>> {
+pub fn read_whole(file: &File, size: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    let size = file.metadata()?.len();
-    // One more than the size, so that the read that finds the end needs no room.
-    let room = usize::try_from(size).ok().and_then(|size| size.checked_add(1));
-    let room = room.ok_or(io::ErrorKind::OutOfMemory)?;
+    let size = usize::try_from(size).map_err(|_| io::ErrorKind::OutOfMemory)?;
+    // One more than the size: a read that leaves this one free has met the end,
+    // and no other is needed to find it.
+    let room = size.checked_add(1).ok_or(io::ErrorKind::OutOfMemory)?;
     bytes.try_reserve_exact(room).map_err(|_| io::ErrorKind::OutOfMemory)?;
-    io::Read::read_to_end(&mut file, &mut bytes)?;
-    Ok(bytes)
+    loop {
+        let count = retry_on_intr(|| rustix::io::read(file, spare_capacity(&mut bytes)))?;
+        if count == 0 || bytes.len() == size {
+            return Ok(bytes);
+        }
+        bytes.try_reserve(1).map_err(|_| io::ErrorKind::OutOfMemory)?;
+    }
 }
 
 fn next_stamp(existing: &[Backup], zone: FixedOffset) -> NaiveDateTime {

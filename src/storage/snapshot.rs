@@ -71,7 +71,8 @@ fn read_opened(folder: impl AsFd, name: &Path, path: &Path, follow: OFlags) -> R
         let read_at = Instant::now();
         let before = stat()?;
         require_regular(path, &before)?;
-        let bytes = read_whole(&descriptor).map_err(|error| Error::syscall(path, "read", error))?;
+        let bytes = read_whole(&descriptor, before.st_size.cast_unsigned())
+            .map_err(|error| Error::syscall(path, "read", error))?;
         let identity = Identity::of(&before);
         let stable = Identity::of(&stat()?) == identity;
         if stable || attempt == READ_ATTEMPTS {

@@ -378,7 +378,7 @@ def main() -> None:
     print(table(columns))
     if "--write" in sys.argv:
         before, rest = README.read_text().split(BEGIN)
-        _, after = rest.split(END)
+        _, after = rest.split(END, 1)
         README.write_text(f"{before}{BEGIN}{table(columns)}{END}{after}")
 
 
