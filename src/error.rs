@@ -285,11 +285,18 @@ fn hint(path: &Path, call: &str, source: &io::Error) -> String {
         Some(Errno::ACCESS | Errno::PERM) => {
             "; check the owner and the mode of its folder and of the .oasis_data in it"
         }
-        Some(Errno::ROFS) => "; its file system is mounted read-only",
+        Some(Errno::ROFS) => {
+            "; its file system is mounted read-only: remount it, or save elsewhere"
+        }
+        Some(Errno::FBIG) => "; it is larger than a file may be there (see ulimit -f)",
+        Some(Errno::LOOP) => "; its symlinks lead in a circle: look at them with ls -l",
         Some(Errno::NOENT) if call == OPEN_FOLDER => {
             "; create the folder first (save_json_atomic does with make_parents=True)"
         }
         Some(Errno::NOENT) if path.as_os_str().is_empty() => "; the path is empty",
+        Some(Errno::NOTDIR) if call.contains(".oasis_data") => {
+            "; something that is no folder has the name .oasis_data: move it away"
+        }
         Some(Errno::NOTDIR) => "; a part of the path is a file, not a folder",
         Some(Errno::MFILE | Errno::NFILE) => {
             "; too many files are open: raise the limit (ulimit -n) or lower cache_entries"

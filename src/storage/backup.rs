@@ -10,11 +10,13 @@ use std::fs::File;
 use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
+use std::sync::LazyLock;
 use std::time::Duration;
 
+use chrono::format::{Item, Parsed, StrftimeItems};
 use chrono::{Datelike, FixedOffset, NaiveDateTime, TimeDelta, Utc};
 use rustix::buffer::spare_capacity;
-use rustix::fs::{self, AtFlags, Dir, FileType, Mode, OFlags, Stat};
+use rustix::fs::{self, AtFlags, Dir, FileType, Stat};
 use rustix::io::{Errno, retry_on_intr};
 
 use super::compression::gunzip;
@@ -26,7 +28,8 @@ use crate::error::Result;
 
 const MARK: &[u8] = b".backup.";
 const COMPRESSED: &[u8] = b".gz";
-const FORMAT: &str = "%Y%m%d_%H%M%S_%6f";
+static FORMAT: LazyLock<Vec<Item<'static>>> =
+    LazyLock::new(|| StrftimeItems::new("%Y%m%d_%H%M%S_%6f").collect());
 /// `NAME_MAX` of every Linux file system with hard links.
 const LONGEST_NAME: usize = 255;
 const STAMP_LENGTH: usize = "YYYYmmdd_HHMMSS_ffffff".len();
@@ -237,12 +240,11 @@ impl<'a> Opened<'a> {
     ///
     /// When it cannot be opened.
     pub fn open(target: &'a Target, backup: &Backup) -> Result<Option<Self>> {
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         // The plain one first: it goes when the other is there.
         for compressed in [false, true] {
             let name = if compressed { &backup.compressed_name() } else { backup.plain_name() };
-            let file = match fs::openat(&target.folder, name, flags, Mode::empty()) {
-                Ok(file) => File::from(file),
+            let file = match target.open_to_read(name) {
+                Ok(file) => file,
                 Err(Errno::NOENT) => continue,
                 Err(errno) => return Err(target.failed("open of a backup", errno)),
             };
@@ -298,10 +300,7 @@ pub fn surplus(
 /// Copies a file in the target's folder to the name `to`, synced, with its
 /// owner, mode and extended attributes.
 fn copy(target: &Target, from: &OsStr, to: &OsStr) -> Result<()> {
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let file = fs::openat(&target.folder, from, flags, Mode::empty())
-        .map(File::from)
-        .map_err(|errno| target.failed("open", errno))?;
+    let file = target.open_to_read(from).map_err(|errno| target.failed("open", errno))?;
     let stat = fs::fstat(&file).map_err(|errno| target.failed("fstat", errno))?;
     let mut temporary = Temporary::resembling(target, &stat, &file)?;
     temporary.fill_with(|mut copy| io::copy(&mut &file, &mut copy).map(drop))?;
@@ -378,7 +377,7 @@ fn compressed_name(plain: &OsStr) -> OsString {
 fn name_for(name: &OsStr, stamp: NaiveDateTime) -> OsString {
     let mut bytes = name.as_bytes().to_vec();
     bytes.extend_from_slice(MARK);
-    bytes.extend_from_slice(stamp.format(FORMAT).to_string().as_bytes());
+    bytes.extend_from_slice(stamp.format_with_items(FORMAT.iter()).to_string().as_bytes());
     OsString::from_vec(bytes)
 }
 
@@ -388,9 +387,11 @@ fn stamp_of(name: &OsStr, of: &OsStr) -> Option<NaiveDateTime> {
         return None;
     }
     let stamp = std::str::from_utf8(stamp).ok()?;
-    let parsed = NaiveDateTime::parse_from_str(stamp, FORMAT).ok()?;
     // The parser takes signs and spaces for digits; the writer never does.
-    let own = parsed.format(FORMAT).to_string() == stamp;
+    let own = stamp.bytes().all(|byte| byte.is_ascii_digit() || byte == b'_');
+    let mut parsed = Parsed::new();
+    chrono::format::parse(&mut parsed, stamp, FORMAT.iter()).ok()?;
+    let parsed = parsed.to_naive_datetime_with_offset(0).ok()?;
     // After the last year of four digits there would be no later name.
     (own && parsed.year() < 9999).then_some(parsed)
 }

@@ -6,6 +6,7 @@
 //! each folder, and the journal's removal.
 
 use std::collections::{BTreeMap, HashMap};
+use std::ffi::OsStr;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -15,14 +16,15 @@ use std::thread;
 use rustix::fs::{self, Mode, OFlags};
 use rustix::io::Errno;
 
+use super::atomic;
 use super::fork;
 use super::identity::{FileKey, Identity};
-use super::journal::{self, Change, Journal, Name};
+use super::journal::{self, Change, Journal, Name, Place};
 use super::lock::{Deadline, Signals};
 use super::recovery;
 use super::remark::Remark;
 use super::sidecar;
-use super::snapshot::Snapshot;
+use super::snapshot::Same;
 use super::store::{BackedUp, Locked, Preparation, Prepared, WriteOptions, Written};
 use super::target::Target;
 use crate::error::{Error, Result};
@@ -67,9 +69,14 @@ pub fn save_many(
         let save = &saves[*index];
         let options = WriteOptions { if_version: save.if_version.clone(), ..options.clone() };
         match locked.prepare(save.bytes, None, &options)? {
-            Preparation::InPlace(snapshot) => in_place.push((locked, snapshot)),
+            Preparation::InPlace(unchanged) => in_place.push((locked, unchanged)),
             Preparation::Change(prepared) => {
-                changed.push(Changed { index: *index, locked, prepared, synced: OnceLock::new() });
+                changed.push(Changed {
+                    index: *index,
+                    locked,
+                    prepared: *prepared,
+                    synced: OnceLock::new(),
+                });
             }
         }
     }
@@ -204,11 +211,10 @@ fn take_back(error: Error, changed: &[Changed<'_>], backed_up: &[BackedUp]) -> E
 fn change_identity(change: &Changed<'_>) {
     let target = change.target();
     let Ok(Some(live)) = target.stat() else { return };
-    let Target { folder, name, .. } = target;
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     // A chmod to the mode that it has sets the ctime. Where it fails, the
     // batch stands all the same.
-    let _ = fs::openat(folder, name, flags, Mode::empty())
+    let _ = target
+        .open_to_read(target.name.as_os_str())
         .and_then(|file| fs::fchmod(file, Mode::from_raw_mode(live.st_mode & 0o7777)));
 }
 
@@ -258,6 +264,21 @@ impl<'a> Folders<'a> {
             .ok_or_else(|| change.target().failed("fstat of its folder", Errno::STALE))
     }
 
+    /// The marks by which a recovery knows the folders, if there are several.
+    fn marks(&self, changed: &[Changed<'_>], sync: bool) -> Result<Vec<String>> {
+        if self.folders.len() == 1 {
+            return Ok(Vec::new());
+        }
+        let marks = self.folders.iter().map(|(_, way, target)| {
+            let new = changed.iter().find(|change| self.way_to(change).is_ok_and(|own| own == way));
+            // Letters that were drawn for a temporary file, and for no other.
+            let letters = new.and_then(|change| change.prepared.temporary.name().extension());
+            let letters = letters.and_then(OsStr::to_str).unwrap_or_default();
+            journal::mark(target, letters, sync)
+        });
+        marks.collect()
+    }
+
     /// Writes the journals, the decision last. On an error there are none.
     fn decide(
         &self,
@@ -273,7 +294,11 @@ impl<'a> Folders<'a> {
         for change in changed {
             all.push(change_of(change, self.way_to(change)?));
         }
-        let decision = Journal::new(&batch, None, backups, all);
+        let marks = self.marks(changed, sync)?;
+        let place = |folder: Name, mark: &str| Place { folder, mark: mark.to_owned() };
+        let others = self.folders.iter().zip(&marks).skip(1);
+        let places = others.map(|((_, way, _), mark)| place(way.as_os_str().into(), mark));
+        let decision = Journal::new(&batch, None, backups, places.collect(), all);
         let written = (|| {
             let targets = self.folders.iter().map(|(_, _, target)| *target);
             let begun: Vec<File> = targets.map(journal::begin).collect::<Result<_>>()?;
@@ -290,7 +315,9 @@ impl<'a> Folders<'a> {
                     .filter(|change| self.way_to(change).is_ok_and(|other| other == way));
                 let own = own.map(|change| change_of(change, Path::new("."))).collect();
                 let back = journal::way(target, first)?;
-                leading.push((*target, file, Journal::new(&batch, Some(back), backups, own)));
+                let places = vec![place(back.clone(), &marks[0])];
+                let journal = Journal::new(&batch, Some(back), backups, places, own);
+                leading.push((*target, file, journal));
             }
             for (target, file, journal) in &leading {
                 journal::write(target, file, journal, sync)?;
@@ -326,7 +353,7 @@ fn name_of(change: &Changed<'_>) -> Name {
 
 /// Waits until all contents are on the disk, and the names under which the
 /// journal will find them.
-fn sync_contents(changed: &[Changed<'_>], in_place: &[(&Locked, Snapshot)]) -> Result<()> {
+fn sync_contents(changed: &[Changed<'_>], in_place: &[(&Locked, Same)]) -> Result<()> {
     let mut syncs: Vec<Sync<'_>> = Vec::new();
     let mut folders = BTreeMap::new();
     for change in changed {
@@ -344,14 +371,14 @@ fn sync_contents(changed: &[Changed<'_>], in_place: &[(&Locked, Snapshot)]) -> R
         syncs.push(Box::new(|| sync_temporary_folder(target)));
         if several {
             syncs.push(Box::new(|| {
-                fs::fsync(&target.folder)
+                atomic::flush(&target.folder)
                     .map_err(|errno| target.failed("fsync of its folder", errno))
             }));
         }
     }
-    for (locked, snapshot) in in_place {
+    for (locked, unchanged) in in_place {
         syncs.push(Box::new(|| {
-            locked.settle(snapshot).map_err(|error| match error {
+            locked.settle(unchanged).map_err(|error| match error {
                 // Nothing has been decided yet.
                 Error::NotDurable { source, .. } => {
                     locked.target().failed("fsync of its folder", source)
@@ -368,7 +395,7 @@ type Sync<'a> = Box<dyn Fn() -> Result<()> + std::marker::Sync + 'a>;
 fn sync_temporary_folder(target: &Target) -> Result<()> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     fs::openat(&target.folder, sidecar::TEMP, flags, Mode::empty())
-        .and_then(fs::fsync)
+        .and_then(atomic::flush)
         .map_err(|errno| target.failed("fsync of .oasis_data/temp", errno))
 }
 

@@ -11,7 +11,7 @@ use std::io::{self, BufRead, BufReader, Read};
 use flate2::Compression;
 use flate2::bufread::MultiGzDecoder;
 use flate2::write::GzEncoder;
-use rustix::fs::{self, AtFlags, Mode, OFlags, Stat};
+use rustix::fs::{self, AtFlags, Stat};
 use rustix::io::Errno;
 
 use super::atomic;
@@ -90,11 +90,12 @@ impl<'a> Begun<'a> {
 /// When a syscall fails on the plain one.
 pub fn settle(target: &Target, backup: &Backup) -> Result<()> {
     let Some(plain) = Plain::take(target, backup)? else { return Ok(()) };
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let complete = fs::openat(&target.folder, backup.compressed_name(), flags, Mode::empty())
+    let compressed_name = backup.compressed_name();
+    let complete = target
+        .open_to_read(compressed_name.as_os_str())
         .map_err(io::Error::from)
         .and_then(|compressed| {
-            let compressed = MultiGzDecoder::new(BufReader::new(File::from(compressed)));
+            let compressed = MultiGzDecoder::new(BufReader::new(compressed));
             is_same(BufReader::new(compressed), BufReader::new(&plain.file))
         });
     match complete {
@@ -130,9 +131,8 @@ impl<'a> Plain<'a> {
     /// Opens and locks it; nothing where it is gone, or another's to compress.
     fn take(target: &'a Target, backup: &'a Backup) -> Result<Option<Self>> {
         let name = backup.plain_name();
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let file = match fs::openat(&target.folder, name, flags, Mode::empty()) {
-            Ok(file) => File::from(file),
+        let file = match target.open_to_read(name) {
+            Ok(file) => file,
             Err(Errno::NOENT) => return Ok(None),
             Err(errno) => return Err(target.failed("open of a backup", errno)),
         };

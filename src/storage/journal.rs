@@ -14,13 +14,16 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{self, Access, AtFlags, CWD, Mode, OFlags};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
+use super::atomic;
 use super::identity::{FileKey, Identity};
+use super::lock;
 use super::sidecar;
 use super::target::Target;
 use crate::error::{Error, Result};
@@ -38,8 +41,19 @@ pub struct Journal {
     pub decided_in: Option<Name>,
     /// Seconds east of Greenwich for the names of backups; none for no backups.
     pub backups: Option<i32>,
+    /// How to know the folders that this journal leads to.
+    pub places: Vec<Place>,
     /// What is to be renamed: in the decision all, else what is in this folder.
     pub changes: Vec<Change>,
+}
+
+/// A folder of a batch, seen from another of its folders.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Place {
+    /// The way there.
+    pub folder: Name,
+    /// The mark that is in it.
+    pub mark: String,
 }
 
 /// A file that a batch changes.
@@ -101,9 +115,24 @@ impl Journal {
         batch: &str,
         decided_in: Option<Name>,
         backups: Option<i32>,
+        places: Vec<Place>,
         changes: Vec<Change>,
     ) -> Self {
-        Self { format: FORMAT, batch: batch.to_owned(), decided_in, backups, changes }
+        Self { format: FORMAT, batch: batch.to_owned(), decided_in, backups, places, changes }
+    }
+
+    /// Whether `folder`, found by the `way`, is the one that the batch was in, and
+    /// not another at the same place: the mount point of a disk that is not
+    /// mounted, say. To take that for the right one would lose half of the batch.
+    ///
+    /// # Errors
+    ///
+    /// When its mark cannot be read.
+    pub fn knows(&self, way: &Path, folder: &Target) -> Result<bool> {
+        let Some(place) = self.places.iter().find(|place| place.folder.to_path() == way) else {
+            return Ok(false);
+        };
+        Ok(mark_of(folder)?.as_ref() == Some(&place.mark))
     }
 
     /// Whether the batch changes the file called `name` in the journal's folder.
@@ -255,6 +284,48 @@ pub fn follow(from: &Target, way: &Path) -> Result<Target> {
     })
 }
 
+/// The mark by which a folder is known wherever it is moved, or copied: a word in
+/// the file of its journal's lock. Called under that lock; a folder that has none
+/// gets `new`.
+///
+/// # Errors
+///
+/// When it cannot be read or written.
+pub fn mark(target: &Target, new: &str, sync: bool) -> Result<String> {
+    if let Some(mark) = mark_of(target)? {
+        return Ok(mark);
+    }
+    let failed = |call, errno: Errno| target.failed(call, errno);
+    let flags = OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let file = fs::openat(&target.folder, lock::JOURNAL, flags, Mode::empty())
+        .map(File::from)
+        .map_err(|errno| failed("open of .oasis_data/journal.lock", errno))?;
+    file.write_all_at(format!("{new}\n").as_bytes(), 0)
+        .map_err(|error| target.failed("write of .oasis_data/journal.lock", error))?;
+    if sync {
+        fs::fsync(&file).map_err(|errno| failed("fsync of .oasis_data/journal.lock", errno))?;
+    }
+    Ok(new.to_owned())
+}
+
+/// The mark of a folder; nothing where none was written, or not to its end.
+fn mark_of(target: &Target) -> Result<Option<String>> {
+    let file = match target.open_to_read(lock::JOURNAL) {
+        Ok(file) => file,
+        Err(Errno::NOENT) => return Ok(None),
+        Err(errno) => return Err(target.failed("open of .oasis_data/journal.lock", errno)),
+    };
+    let mut text = Vec::new();
+    (&file)
+        .read_to_end(&mut text)
+        .map_err(|error| target.failed("read of .oasis_data/journal.lock", error))?;
+    let mark = text.strip_suffix(b"\n").filter(|mark| {
+        let whole = mark.iter().all(u8::is_ascii_alphanumeric);
+        whole && !mark.is_empty()
+    });
+    Ok(mark.and_then(|mark| String::from_utf8(mark.to_vec()).ok()))
+}
+
 /// Which folder the target is in.
 ///
 /// # Errors
@@ -277,6 +348,6 @@ fn absolute(target: &Target) -> Result<PathBuf> {
 fn sync_sidecar(target: &Target) -> Result<()> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     fs::openat(&target.folder, sidecar::FOLDER, flags, Mode::empty())
-        .and_then(fs::fsync)
+        .and_then(atomic::flush)
         .map_err(|errno| target.failed("fsync of .oasis_data", errno))
 }

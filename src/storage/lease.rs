@@ -9,7 +9,7 @@
 use std::fs::File;
 use std::os::fd::{AsRawFd, RawFd};
 
-use rustix::fs::{self, Mode, OFlags, Stat};
+use rustix::fs::{self, Stat};
 
 use super::fork::Uninherited;
 use super::host::Host;
@@ -30,11 +30,8 @@ impl Lease {
     /// whatever the reason: the file is then to be copied.
     #[must_use]
     pub fn take(target: &Target, live: &Stat, host: &'static dyn Host) -> Option<Self> {
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         // A child that kept the descriptor would keep others waiting.
-        let file = Uninherited::open(|| {
-            fs::openat(&target.folder, &target.name, flags, Mode::empty()).map(File::from)
-        });
+        let file = Uninherited::open(|| target.open_to_read(target.name.as_os_str()));
         let mut lease = Self { file: file.ok()?, host, held: false };
         let stat = lease.file.with(|file| fs::fstat(file))?.ok()?;
         let same = Identity::of(&stat).key() == Identity::of(live).key();

@@ -9,6 +9,7 @@ use chrono::{FixedOffset, Offset, Utc};
 use rustix::fs::{self, Access, AtFlags, CWD};
 use rustix::io::Errno;
 
+use super::atomic;
 use super::backup::{self, Backup, Opened};
 use super::identity::{FileKey, Identity};
 use super::journal::{self, Change, Found, Journal};
@@ -183,7 +184,7 @@ pub fn rename(decision: &Journal, folders: &BTreeMap<&Path, &Target>, keep: bool
 /// When a sync fails: the journals then stay, and the next use goes on.
 pub fn sync(folders: &BTreeMap<&Path, &Target>) -> Result<()> {
     folders.values().try_for_each(|target| {
-        fs::fsync(&target.folder)
+        atomic::flush(&target.folder)
             .map_err(|errno| target.failed("fsync of its folder (to complete a batch)", errno))
     })
 }
@@ -216,7 +217,7 @@ impl Interrupted {
         let (decided_in, decision) = match &met.decided_in {
             None => (here, Some(met.clone())),
             Some(way) => {
-                let there = folder_of_batch(target, target, &way.to_path())?;
+                let there = folder_of_batch(target, target, met, &way.to_path())?;
                 match journal::read(&there)? {
                     Found::Whole(decision) if decision.batch == met.batch => {
                         (there, Some(decision))
@@ -226,11 +227,13 @@ impl Interrupted {
             }
         };
         let mut folders = BTreeMap::new();
-        for change in decision.iter().flat_map(|decision| &decision.changes) {
-            let way = change.folder.to_path();
-            if way != Path::new(".") && !folders.contains_key(&way) {
-                let folder = folder_of_batch(target, &decided_in, &way)?;
-                folders.insert(way, folder);
+        if let Some(decision) = &decision {
+            for change in &decision.changes {
+                let way = change.folder.to_path();
+                if way != Path::new(".") && !folders.contains_key(&way) {
+                    let folder = folder_of_batch(target, &decided_in, decision, &way)?;
+                    folders.insert(way, folder);
+                }
             }
         }
         folders.insert(".".into(), decided_in);
@@ -277,26 +280,28 @@ pub fn lock_journals<'a>(
     by_key.values().map(|folder| Lock::of_journal(folder, deadline, signals)).collect()
 }
 
-/// Goes the way to a folder of the batch that was met at `target`. It has its
-/// sidecar; one that has not is another folder at the same place, such as the
-/// mount point of a disk that is not mounted: to take it for the right one would
-/// lose half of the batch.
-fn folder_of_batch(target: &Target, from: &Target, way: &Path) -> Result<Target> {
-    let missing = || {
-        let reason = format!(
-            "its folder {} is not there as it was (moved, or not mounted): bring it back, or give \
-             the batch up by removing .oasis_data/journal",
-            way.display()
-        );
-        Error::Unrecovered { path: target.spelt.clone(), reason }
+/// Goes the way from the folder of a `journal`, `from`, to another of the batch
+/// that was met at `target`.
+fn folder_of_batch(
+    target: &Target,
+    from: &Target,
+    journal: &Journal,
+    way: &Path,
+) -> Result<Target> {
+    let followed = match journal::follow(from, way) {
+        Err(error) if error.errno() == Some(Errno::NOENT.raw_os_error()) => None,
+        followed => Some(followed?),
     };
-    let folder = match journal::follow(from, way) {
-        Err(error) if error.errno() == Some(Errno::NOENT.raw_os_error()) => return Err(missing()),
-        followed => followed?,
-    };
-    match fs::accessat(&folder.folder, lock::JOURNAL, Access::EXISTS, AtFlags::empty()) {
-        Ok(()) => Ok(folder),
-        Err(_) => Err(missing()),
+    match followed {
+        Some(folder) if journal.knows(way, &folder)? => Ok(folder),
+        _ => {
+            let reason = format!(
+                "its folder {} is not there as it was (moved, or not mounted): bring it back, or \
+                 give the batch up by removing .oasis_data/journal",
+                way.display()
+            );
+            Err(Error::Unrecovered { path: target.spelt.clone(), reason })
+        }
     }
 }
 

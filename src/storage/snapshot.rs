@@ -4,12 +4,13 @@ use std::fs::File;
 use std::os::fd::AsFd;
 use std::path::Path;
 
-use rustix::fs::{self, CWD, Mode, OFlags};
-use rustix::io::Errno;
+use rustix::buffer::spare_capacity;
+use rustix::fs::{self, CWD, OFlags};
+use rustix::io::{Errno, retry_on_intr};
 
 use super::backup::read_whole;
 use super::identity::{Identity, Instant};
-use super::target::require_regular;
+use super::target::{Target, open_to_read, require_regular};
 use crate::error::{Error, Result};
 
 /// The version that stands for "there is no file".
@@ -56,10 +57,8 @@ pub fn read_at(folder: impl AsFd, name: &Path, path: &Path) -> Result<Snapshot> 
 
 fn read_opened(folder: impl AsFd, name: &Path, path: &Path, follow: OFlags) -> Result<Snapshot> {
     let failed = |call, errno: Errno| Error::syscall(path, call, errno);
-    // NONBLOCK: opening a pipe without a writer would wait for ever.
-    let flags = follow | OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-    let descriptor = match fs::openat(folder, name, flags, Mode::empty()) {
-        Ok(descriptor) => File::from(descriptor),
+    let descriptor = match open_to_read(folder, name, follow) {
+        Ok(descriptor) => descriptor,
         Err(Errno::NOENT) => return Err(Error::NotFound { path: path.to_path_buf() }),
         Err(errno) => return Err(failed("open", errno)),
     };
@@ -87,6 +86,49 @@ fn read_opened(folder: impl AsFd, name: &Path, path: &Path, follow: OFlags) -> R
         attempt += 1;
         fs::seek(&descriptor, fs::SeekFrom::Start(0)).map_err(|errno| failed("lseek", errno))?;
     }
+}
+
+/// A file that held what was expected, while it was read.
+#[derive(Debug)]
+pub struct Same {
+    /// Its identity then.
+    pub identity: Identity,
+    /// The file.
+    pub descriptor: File,
+}
+
+/// The target's file, if its content is `bytes`. Reads no further than the first
+/// piece that differs: of most files that are saved that is the first.
+///
+/// # Errors
+///
+/// As for [`read`].
+pub fn if_same(target: &Target, bytes: &[u8]) -> Result<Option<Same>> {
+    const PIECE: usize = 64 * 1024;
+    let failed = |call, errno: Errno| target.failed(call, errno);
+    let descriptor = match target.open_to_read(target.name.as_os_str()) {
+        Ok(descriptor) => descriptor,
+        Err(Errno::NOENT) => return Ok(None),
+        Err(errno) => return Err(failed("open", errno)),
+    };
+    let stat = || fs::fstat(&descriptor).map_err(|errno| failed("fstat", errno));
+    let before = stat()?;
+    require_regular(&target.spelt, &before)?;
+    let mut piece = Vec::with_capacity(PIECE.min(bytes.len() + 1));
+    let mut rest = bytes;
+    loop {
+        piece.clear();
+        retry_on_intr(|| rustix::io::read(&descriptor, spare_capacity(&mut piece)))
+            .map_err(|errno| failed("read", errno))?;
+        match rest.strip_prefix(piece.as_slice()) {
+            Some(_) if piece.is_empty() => break,
+            Some(further) => rest = further,
+            None => return Ok(None),
+        }
+    }
+    let identity = Identity::of(&before);
+    let stable = Identity::of(&stat()?) == identity;
+    Ok((rest.is_empty() && stable).then_some(Same { identity, descriptor }))
 }
 
 /// What `path` leads to now, by its `stat`.

@@ -17,7 +17,7 @@ use super::lease::Lease;
 use super::lock::{Deadline, Lock, Signals};
 use super::recovery;
 use super::remark::Remark;
-use super::snapshot::{MISSING, Snapshot, read_at, version_of};
+use super::snapshot::{self, MISSING, Same, Snapshot, read_at, version_of};
 use super::target::Target;
 use super::temporary::{self, Leftover, Temporary};
 use crate::error::{Error, Result};
@@ -151,7 +151,7 @@ impl Locked {
                 COUNTERS.unchanged_saves.count();
                 return Ok(Written::default());
             }
-            Preparation::Change(prepared) => prepared,
+            Preparation::Change(prepared) => *prepared,
         };
         let synced = match options.durability {
             Durability::Full => Some(temporary.sync()?),
@@ -186,8 +186,8 @@ impl Locked {
         }
         self.check_version(live.as_ref(), options)?;
         if options.skip_unchanged
-            && let Some(live) = &live
-            && let Some(same) = self.read_if_same(live, bytes)?
+            && live.is_some_and(|live| u64::try_from(live.st_size) == Ok(bytes.len() as u64))
+            && let Some(same) = snapshot::if_same(target, bytes)?
         {
             return Ok(Preparation::InPlace(same));
         }
@@ -203,12 +203,12 @@ impl Locked {
         let replaced = live.as_ref().map(|live| Identity::of(live).key());
         let before = live.as_ref().map(|live| Identity::of(live).content());
         let kept = live.filter(|_| keep).map(|stat| self.kept(stat, corrupt));
-        Ok(Preparation::Change(Prepared {
+        Ok(Preparation::Change(Box::new(Prepared {
             temporary,
             before,
             kept,
             written: Written { replaced, backup: None, remarks },
-        }))
+        })))
     }
 
     /// Removes the file, keeping its content as the newest backup.
@@ -335,13 +335,6 @@ impl Locked {
         })
     }
 
-    fn read_if_same(&self, live: &Stat, bytes: &[u8]) -> Result<Option<Snapshot>> {
-        if u64::try_from(live.st_size) != Ok(bytes.len() as u64) {
-            return Ok(None);
-        }
-        Ok(self.read()?.filter(|found| found.stable && found.bytes == bytes))
-    }
-
     /// What there is to keep. Asked before the new content's sync, which leaves
     /// a note of its own.
     fn kept(&self, stat: Stat, corrupt: bool) -> Kept {
@@ -364,7 +357,7 @@ impl Locked {
 
     /// Makes a file durable that has the right content already: whoever wrote
     /// it may not have synced it.
-    pub(super) fn settle(&self, same: &Snapshot) -> Result<()> {
+    pub(super) fn settle(&self, same: &Same) -> Result<()> {
         fs::fsync(&same.descriptor).map_err(|errno| self.target.failed("fsync", errno))?;
         self.lock.leave_note(&same.identity.note());
         atomic::sync_folder(&self.target)
@@ -514,9 +507,9 @@ impl Locked {
 /// What is to be done for a save.
 pub(super) enum Preparation<'a> {
     /// Nothing but to make it durable: the file has the content.
-    InPlace(Snapshot),
+    InPlace(Same),
     /// The file is to be replaced.
-    Change(Prepared<'a>),
+    Change(Box<Prepared<'a>>),
 }
 
 /// A save whose content stands ready beside the file.

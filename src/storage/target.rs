@@ -6,12 +6,15 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
+use std::os::fd::AsFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{self, AtFlags, CWD, FileType, Mode, OFlags, Stat};
-use rustix::io::Errno;
+use rustix::io::{Errno, retry_on_intr};
+use rustix::path::Arg;
 
+use super::atomic;
 use super::sidecar;
 use crate::error::{A_DIRECTORY, Error, OPEN_FOLDER, Result};
 
@@ -85,6 +88,15 @@ impl Target {
         }
     }
 
+    /// Opens what is called `name` in the file's folder, but not through a symlink.
+    ///
+    /// # Errors
+    ///
+    /// As for [`open_to_read`].
+    pub fn open_to_read(&self, name: impl Arg + Copy) -> rustix::io::Result<File> {
+        open_to_read(&self.folder, name, OFlags::NOFOLLOW)
+    }
+
     /// Another file in the same folder.
     #[must_use]
     pub fn called(self, name: &Path) -> Self {
@@ -95,6 +107,33 @@ impl Target {
     pub fn failed(&self, call: &'static str, source: impl Into<std::io::Error>) -> Error {
         Error::syscall(&self.spelt, call, source)
     }
+}
+
+/// Opens what is called `name` in an open folder, without waiting for what is no
+/// regular file.
+///
+/// # Errors
+///
+/// When the open fails.
+pub fn open_to_read(
+    folder: impl AsFd,
+    name: impl Arg + Copy,
+    follow: OFlags,
+) -> rustix::io::Result<File> {
+    let flags = follow | OFlags::RDONLY | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let open = |more| fs::openat(&folder, name, flags | more, Mode::empty()).map(File::from);
+    // Opening a pipe without a writer would wait for ever.
+    match open(OFlags::NONBLOCK) {
+        // Another program has a write lease on it (`fcntl(2)`; a file server does
+        // for its clients), and has just been told to let go: the kernel sees to it.
+        Err(Errno::AGAIN) if is_regular(&folder, name) => retry_on_intr(|| open(OFlags::empty())),
+        opened => opened,
+    }
+}
+
+fn is_regular(folder: impl AsFd, name: impl Arg) -> bool {
+    let stat = fs::statat(folder, name, AtFlags::empty());
+    stat.is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile)
 }
 
 /// Refuses everything but a regular file.
@@ -150,7 +189,7 @@ fn create_folders(spelt: &Path, folder: &Path) -> Result<()> {
         let above = path.parent().filter(|above| !above.as_os_str().is_empty());
         let above = open_folder(above.unwrap_or_else(|| Path::new(".")))
             .map_err(|errno| failed(OPEN_FOLDER, errno))?;
-        fs::fsync(above).map_err(|errno| failed("fsync of its folder", errno))?;
+        atomic::flush(above).map_err(|errno| failed("fsync of its folder", errno))?;
     }
     Ok(())
 }

@@ -47,9 +47,8 @@ impl<'a> Temporary<'a> {
             return Self::with_mode(target, 0o666);
         };
         // Not by its path, which may lead elsewhere by now.
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let old = fs::openat(&target.folder, &target.name, flags, Mode::empty())
-            .map(File::from)
+        let old = target
+            .open_to_read(target.name.as_os_str())
             .map_err(|errno| target.failed("open (to keep the file's attributes)", errno))?;
         Self::resembling(target, like, &old)
     }
@@ -280,9 +279,8 @@ fn is_temporary_of(name: &OsStr, stem: &OsStr) -> bool {
 }
 
 fn if_dead(target: &Target, name: PathBuf) -> Result<Option<Leftover>> {
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let file = match fs::openat(&target.folder, &name, flags, Mode::empty()) {
-        Ok(file) => File::from(file),
+    let file = match target.open_to_read(&name) {
+        Ok(file) => file,
         Err(Errno::NOENT) => return Ok(None),
         // Another user's. Under the lock of its file nobody else can be saving.
         Err(Errno::ACCESS) => return Ok(Some(Leftover { name, _lock: None })),

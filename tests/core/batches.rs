@@ -55,15 +55,19 @@ impl Scene {
         }
         let all =
             format!("{}, {}, {}", change(".", "a"), change(".", "b"), change("../there", "c"));
-        self.journal("there", r#""../here""#, &change(".", "c"));
+        self.journal("there", r#""../here""#, "here", &change(".", "c"));
         if decided {
-            self.journal("here", "null", &all);
+            self.journal("here", "null", "there", &all);
         }
     }
 
-    fn journal(&self, folder: &str, decided_in: &str, changes: &str) {
+    fn journal(&self, folder: &str, decided_in: &str, other: &str, changes: &str) {
+        let lock = self.root.join(other).join(".oasis_data/journal.lock");
+        let mark = fs::read_to_string(lock).unwrap();
+        let place = format!(r#"{{"folder": "../{other}", "mark": "{}"}}"#, mark.trim_end());
         let text = format!(
-            r#"{{"format": 1, "batch": "x", "decided_in": {decided_in}, "backups": 0, "changes": [{changes}]}}"#
+            r#"{{"format": 1, "batch": "x", "decided_in": {decided_in}, "backups": 0,
+                "places": [{place}], "changes": [{changes}]}}"#
         );
         fs::write(self.root.join(folder).join(".oasis_data/journal"), text).unwrap();
     }
@@ -197,7 +201,7 @@ fn what_the_batch_has_not_seen_is_kept_even_where_no_backups_are_made() {
             r#"{{"folder": ".", "name": "a", "temporary": "a.AAAAAAAAAAAA", "replaces": "{content}"}}"#
         );
         let journal = format!(
-            r#"{{"format": 1, "batch": "x", "decided_in": null, "backups": null, "changes": [{change}]}}"#
+            r#"{{"format": 1, "batch": "x", "decided_in": null, "backups": null, "places": [], "changes": [{change}]}}"#
         );
         fs::write(scene.root.join("here/.oasis_data/journal"), journal).unwrap();
         if !seen {
@@ -260,19 +264,26 @@ fn a_tree_that_was_moved_takes_its_batch_along() {
 
 #[test]
 fn waits_for_a_folder_that_is_not_there_as_it_was() {
-    for (away, met) in [("here", 2), ("there", 0)] {
+    for (away, met, used) in
+        [("here", 2, false), ("there", 0, false), ("here", 2, true), ("there", 0, true)]
+    {
         let scene = Scene::new();
         scene.interrupt(true);
         let (folder, aside) = (scene.root.join(away), scene.root.join("aside"));
         fs::rename(&folder, &aside).unwrap();
         // As a mount point without its disk.
         fs::create_dir(&folder).unwrap();
+        if used {
+            fs::create_dir(scene.root.join("elsewhere")).unwrap();
+            let own = [folder.join("own"), scene.root.join("elsewhere/own")];
+            save_all(&own, "1", &options()).unwrap();
+        }
         let path = &scene.paths()[met];
         let refused = Locked::open(path, &options(), &Quiet);
         assert!(matches!(refused, Err(Error::Unrecovered { .. })), "{refused:?}");
         assert!(matches!(recovery::read(path), Err(Error::Unrecovered { .. })));
         assert_eq!(content(path), "old");
-        fs::remove_dir(&folder).unwrap();
+        fs::remove_dir_all(&folder).unwrap();
         fs::rename(&aside, &folder).unwrap();
         assert_eq!(recovery::read(path).unwrap().bytes, b"new");
         assert_eq!(scene.contents(), ["new", "new", "new"]);
@@ -314,7 +325,7 @@ fn another_file_of_the_folder_is_no_use_of_the_batch() {
 fn refuses_a_journal_of_a_later_release() {
     let scene = Scene::new();
     for text in [
-        r#"{"format": 2, "batch": "x", "decided_in": null, "backups": null, "changes": []}"#,
+        r#"{"format": 2, "batch": "x", "decided_in": null, "backups": null, "places": [], "changes": []}"#,
         r#"{"format": 2, "files": []}"#,
     ] {
         fs::write(scene.root.join("here/.oasis_data/journal"), text).unwrap();
@@ -337,7 +348,7 @@ fn names_need_not_be_text() {
     let temporary =
         "[255, 254, 46, 106, 115, 111, 110, 46, 65, 65, 65, 65, 65, 65, 65, 65, 65, 65, 65, 65]";
     let change = format!(r#"{{"folder": ".", "name": {bytes}, "temporary": {temporary}}}"#);
-    scene.journal("here", "null", &change);
+    scene.journal("here", "null", "there", &change);
     assert_eq!(recovery::read(&paths[0]).unwrap().bytes, b"newer");
 }
 

@@ -119,7 +119,7 @@ def _state(folder: str, journal: dict[str, Any], ways: set[str]) -> State:
     if journal["decided_in"] is not None:
         way = _name(journal["decided_in"])
         there = os.path.join(folder, way)
-        if not _has_sidecar(there):
+        if not _is_there(folder, journal, way):
             return State.STRANDED
         try:
             decision = json.loads(_text_of(there) or "null")
@@ -127,14 +127,21 @@ def _state(folder: str, journal: dict[str, Any], ways: set[str]) -> State:
             return State.UNDECIDED
         if not isinstance(decision, dict) or decision.get("batch") != journal["batch"]:
             return State.UNDECIDED
-        folder, ways = there, {_name(change["folder"]) for change in decision["changes"]}
-    if all(_has_sidecar(os.path.join(folder, way)) for way in ways):
+        folder, journal = there, decision
+        ways = {_name(change["folder"]) for change in decision["changes"]}
+    if all(_is_there(folder, journal, way) for way in ways - {"."}):
         return State.DECIDED
     return State.STRANDED
 
 
-def _has_sidecar(folder: str) -> bool:
-    return os.path.exists(os.path.join(folder, SIDECAR, "journal.lock"))
+def _is_there(folder: str, journal: dict[str, Any], way: str) -> bool:
+    """Whether the way leads to the folder that the journal means, known by its mark."""
+    marks = [place["mark"] for place in journal["places"] if _name(place["folder"]) == way]
+    try:
+        with open(os.path.join(folder, way, SIDECAR, "journal.lock"), encoding="ascii") as file:
+            return file.read().removesuffix("\n") in marks
+    except (FileNotFoundError, UnicodeDecodeError):
+        return False
 
 
 def _text_of(folder: str) -> bytes | None:
