@@ -218,6 +218,10 @@ impl Error {
 /// The `call` of opening the folder that a file is in.
 pub const OPEN_FOLDER: &str = "open of its folder";
 
+/// The `call` of opening what is locked for a file: the first thing in the sidecar
+/// that a write needs.
+pub const OPEN_LOCK: &str = "open of its lock";
+
 /// The `call` of giving a new file the owner of the one it replaces.
 pub const KEEP_OWNER: &str = "fchown (to keep the file's owner)";
 
@@ -294,7 +298,7 @@ fn hint(path: &Path, call: &str, source: &io::Error) -> String {
             "; create the folder first (save_json_atomic does with make_parents=True)"
         }
         Some(Errno::NOENT) if path.as_os_str().is_empty() => "; the path is empty",
-        Some(Errno::NOTDIR) if call.contains(".oasis_data") => {
+        Some(Errno::NOTDIR) if call == OPEN_LOCK => {
             "; something that is no folder has the name .oasis_data: move it away"
         }
         Some(Errno::NOTDIR) => "; a part of the path is a file, not a folder",

@@ -486,10 +486,10 @@ SABOTAGES = [
         "cargo batches::leaves_a_batch_alone",
     ),
     Sabotage(
-        "a folder without its sidecar is another folder",
+        "a folder without its mark is another folder",
         RECOVERY,
-        "        Err(_) => Err(missing()),",
-        "        Err(_) => Ok(folder),",
+        "Some(folder) if journal.knows(way, &folder)? => Ok(folder),",
+        "Some(folder) => Ok(folder),",
         "cargo batches::waits_for_a_folder",
     ),
     Sabotage(
@@ -544,9 +544,23 @@ SABOTAGES = [
     Sabotage(
         "stat after the sync of a folder, by a power cut",
         ATOMIC,
-        "        .and_then(|()| fs::fstat(&target.folder))\n",
-        "",
+        "    fs::fstat(&folder).map(drop)\n",
+        "    Ok(())\n",
         "pytest tests/torture/test_power_cuts.py -k told",
+    ),
+    Sabotage(
+        "a folder's mark is on the disk before a journal names it",
+        JOURNAL,
+        'fs::fsync(&file).map_err(|errno| failed("fsync of .oasis_data/journal.lock", errno))?;',
+        "",
+        "pytest tests/test_batch.py -k in_this_order",
+    ),
+    Sabotage(
+        "an open waits for another program's lease",
+        "src/storage/target.rs",
+        "Err(Errno::AGAIN) if is_regular",
+        "Err(Errno::AGAIN) if false && is_regular",
+        "pytest tests/test_hostile.py -k lease",
     ),
     Sabotage(
         "a wait beside an interpreter that has ended",

@@ -202,6 +202,9 @@ def test_contents_journals_renames_and_folders_are_synced_in_this_order(
 ) -> None:
     paths = three_files(tmp_path)
     folders = {path.parent for path in paths}
+    for folder in folders:
+        # As before their first batch.
+        (folder / ".oasis_data" / "journal.lock").write_text("")
     calls = trace(strace, tmp_path / "log", BATCH, "new", *paths)
     _, decided = first_and_last(calls, r"fsync\(\d+<.*/\.oasis_data>")
     first_rename, last_rename = first_and_last(calls, r'renameat\(.*"\.oasis_data/temp/')
@@ -214,6 +217,9 @@ def test_contents_journals_renames_and_folders_are_synced_in_this_order(
         _, names = first_and_last(calls, rf"fsync\(\d+<{folder}/\.oasis_data/temp>")
         new, last = first_and_last(calls, rf"fsync\(\d+<{folder}>")
         assert max(names, new) < first_journal
+        # Whoever finds a journal knows by these marks where it leads.
+        mark = rf"fsync\(\d+<{folder}/\.oasis_data/journal\.lock>"
+        assert first_and_last(calls, mark)[1] < first_journal
         assert first_and_last(calls, rf"fsync\(\d+<{folder}/\.oasis_data/journal>")[1] < decided
         assert last_rename < last < closed
     assert decided < first_rename

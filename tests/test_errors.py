@@ -12,6 +12,7 @@ import logging
 import os
 import pickle
 import re
+import resource
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
@@ -595,6 +596,40 @@ def test_permission_denied(tmp_path: Path) -> None:
         assert os.strerror(errno.EACCES) in str(error)
     assert everything_in(folder) == ["closed", "closed/tanks.json", "tanks.json", "unreadable.json"]
     assert (folder / "tanks.json").read_text() == "1"
+
+
+def test_symlinks_that_lead_in_a_circle(tmp_path: Path) -> None:
+    path = tmp_path / "tanks.json"
+    path.symlink_to("routes.json")
+    (tmp_path / "routes.json").symlink_to("tanks.json")
+    for act in (lambda: load_data_file(path), lambda: save_json_atomic(path, 1)):
+        error = raised(act)
+        assert isinstance(error, OSError)
+        assert error.errno == errno.ELOOP
+        assert str(error).endswith("; its symlinks lead in a circle: look at them with ls -l")
+
+
+def test_something_else_in_the_place_of_the_sidecar(tmp_path: Path) -> None:
+    (tmp_path / ".oasis_data").write_text("not a folder")
+    error = raised(lambda: save_json_atomic(tmp_path / "tanks.json", 1))
+    assert str(error).endswith(
+        "; something that is no folder has the name .oasis_data: move it away"
+    )
+    assert (tmp_path / ".oasis_data").read_text() == "not a folder"
+
+
+def test_a_limit_on_the_size_of_files(tmp_path: Path) -> None:
+    path = tmp_path / "tanks.json"
+    save_json_atomic(path, 1)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+    try:
+        error = raised(lambda: save_json_atomic(path, "x" * 2000))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert_told_well(error, StorageWriteError, path, WRITE)
+    assert str(error).endswith("; it is larger than a file may be there (see ulimit -f)")
+    assert load_data_file(path) == 1
 
 
 def test_read_only_file_system(tmp_path: Path) -> None:

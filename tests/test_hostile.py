@@ -6,6 +6,7 @@ import gc
 import json
 import os
 import signal
+import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -233,6 +234,37 @@ def test_no_link_of_another_user_is_followed_by_root(tmp_path: Path) -> None:
         save_json_atomic(folder / "x.json", 1)
     assert secret.stat().st_mode & 0o7777 == 0o600
     assert secret.stat().st_uid == 0
+
+
+LEASED = """
+import fcntl, os, signal, sys
+descriptor = os.open(sys.argv[1], os.O_RDWR)
+def let_go(*_):
+    print("asked", flush=True)
+    fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+signal.signal(signal.SIGIO, let_go)
+fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+print("leased", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.parametrize("act", [load_data_file, lambda path: save_json_atomic(path, 2)])
+def test_what_a_file_server_has_a_lease_on_is_waited_for(
+    tmp_path: Path, act: Callable[[Path], object]
+) -> None:
+    path = tmp_path / "tanks.json"
+    save_json_atomic(path, 1)
+    clear_all_cache()
+    command = [sys.executable, "-c", LEASED, str(path)]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as server:
+        assert server.stdout
+        assert server.stdout.readline() == "leased\n"
+        act(path)
+        assert server.stdout.readline() == "asked\n"
+    assert load_data_file(path) in (1, 2)
 
 
 def test_a_corrupt_document_is_still_corrupt_deep_down(tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ use super::fork::Uninherited;
 use super::identity::{FileKey, Identity};
 use super::sidecar;
 use super::target::Target;
-use crate::error::{Error, Result};
+use crate::error::{Error, OPEN_LOCK, Result};
 use crate::statistics::{COUNTERS, LATENCIES};
 
 /// Told while a wait goes on: whether a signal handler wants the wait to end.
@@ -309,7 +309,7 @@ fn open(target: &Target, path: &Path) -> Result<File> {
         match fs::openat(&target.folder, path, flags, Mode::empty()) {
             Ok(file) => return Ok(File::from(file)),
             Err(Errno::NOENT) => {}
-            Err(errno) => return Err(target.failed("open of its lock", errno)),
+            Err(errno) => return Err(target.failed(OPEN_LOCK, errno)),
         }
         let create = flags | OFlags::CREATE | OFlags::EXCL;
         match fs::openat(&target.folder, path, create, Mode::from_raw_mode(0o666)) {
@@ -319,11 +319,11 @@ fn open(target: &Target, path: &Path) -> Result<File> {
             }
             Err(Errno::EXIST) => {}
             Err(Errno::NOENT) => sidecar::create(target)?,
-            Err(errno) => return Err(target.failed("open of its lock", errno)),
+            Err(errno) => return Err(target.failed(OPEN_LOCK, errno)),
         }
     }
     // Something that is there and not there, such as a dangling symlink.
-    Err(target.failed("open of its lock", Errno::LOOP))
+    Err(target.failed(OPEN_LOCK, Errno::LOOP))
 }
 
 /// Only "would block" is contention.

@@ -88,17 +88,18 @@ fn read_opened(folder: impl AsFd, name: &Path, path: &Path, follow: OFlags) -> R
     }
 }
 
-/// A file that held what was expected, while it was read.
+/// A file that held what was expected.
 #[derive(Debug)]
 pub struct Same {
-    /// Its identity then.
+    /// Its identity before it was read.
     pub identity: Identity,
     /// The file.
     pub descriptor: File,
 }
 
 /// The target's file, if its content is `bytes`. Reads no further than the first
-/// piece that differs: of most files that are saved that is the first.
+/// piece that differs: of most files that are saved that is the first. What another
+/// program writes meanwhile comes after this save, as if that had written all.
 ///
 /// # Errors
 ///
@@ -111,8 +112,7 @@ pub fn if_same(target: &Target, bytes: &[u8]) -> Result<Option<Same>> {
         Err(Errno::NOENT) => return Ok(None),
         Err(errno) => return Err(failed("open", errno)),
     };
-    let stat = || fs::fstat(&descriptor).map_err(|errno| failed("fstat", errno));
-    let before = stat()?;
+    let before = fs::fstat(&descriptor).map_err(|errno| failed("fstat", errno))?;
     require_regular(&target.spelt, &before)?;
     let mut piece = Vec::with_capacity(PIECE.min(bytes.len() + 1));
     let mut rest = bytes;
@@ -126,9 +126,7 @@ pub fn if_same(target: &Target, bytes: &[u8]) -> Result<Option<Same>> {
             None => return Ok(None),
         }
     }
-    let identity = Identity::of(&before);
-    let stable = Identity::of(&stat()?) == identity;
-    Ok((rest.is_empty() && stable).then_some(Same { identity, descriptor }))
+    Ok(rest.is_empty().then_some(Same { identity: Identity::of(&before), descriptor }))
 }
 
 /// What `path` leads to now, by its `stat`.
