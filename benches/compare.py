@@ -3,7 +3,7 @@
     python benches/compare.py [quick | write]
 
 All contenders of a row take turns in one run; a row gives medians in microseconds.
-The floor of a save is the same syscalls with the bytes made beforehand. `quick`
+The floors of a save are syscalls alone, with the bytes made beforehand. `quick`
 leaves large documents out; `write` puts tables and plots into the README and docs.
 """
 
@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import corpora
+import floor
 import guide
 import orjson
 import report
@@ -126,22 +127,6 @@ def first_encodings(sample: Sample) -> Row:
     return sample.row(take_turns(contenders, before=another))
 
 
-def floor(path: str, text: bytes) -> None:
-    """The syscalls that a durable save with a backup cannot do without."""
-    folder = os.open(os.path.dirname(path), os.O_RDONLY | os.O_DIRECTORY)
-    temporary, backup = f"{path}.new", f"{path}.old"
-    file = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
-    os.write(file, text)
-    os.fsync(file)
-    os.close(file)
-    if os.path.exists(backup):
-        os.unlink(backup)
-    os.link(path, backup)
-    os.rename(temporary, path)
-    os.fsync(folder)
-    os.close(folder)
-
-
 def by_hand(path: str, document: Any) -> None:
     """A careful save, as one would write it with orjson; one backup is kept."""
     folder = os.path.dirname(path)
@@ -159,11 +144,15 @@ def by_hand(path: str, document: Any) -> None:
     os.close(opened)
 
 
-def saves(sample: Sample) -> Row:
-    """Durable saves with a backup, each of another content."""
-    paths = {who: f"{sample.path}.{who}.json" for who in ("floor", "ours", "guide", "hand")}
-    for each in paths.values():
-        Path(each).write_bytes(sample.text)
+def saves(sample: Sample, scratch: Path) -> Row:
+    """Durable saves with a backup, each of another content, each in its own folder."""
+    folders = {
+        who: scratch / f"{who} {len(sample.text)}" for who in ("floor", "ours", "hand", "guide")
+    }
+    for folder in folders.values():
+        folder.mkdir()
+        (folder / "x.json").write_bytes(sample.text)
+    ours, hand, guided = (folders[who] / "x.json" for who in ("ours", "hand", "guide"))
     count = [0]
 
     def changed() -> Any:
@@ -172,12 +161,13 @@ def saves(sample: Sample) -> Row:
 
     text = orjson.dumps(changed(), None, orjson.OPT_INDENT_2)
     contenders: Contenders = {
-        "floor": lambda: floor(paths["floor"], text),
-        "oasis_data": lambda: oasis_data.save_json_atomic(paths["ours"], changed()),
-        "orjson, by hand": lambda: by_hand(paths["hand"], changed()),
-        "the guide's Python": lambda: guide.save(Path(paths["guide"]), changed()),
+        **floor.saves(folders["floor"], text),
+        "oasis_data": lambda: oasis_data.save_json_atomic(ours, changed()),
+        "orjson, by hand": lambda: by_hand(str(hand), changed()),
+        "the guide's Python": lambda: guide.save(guided, changed()),
     }
-    return Row(sample.name, len(text), take_turns(contenders, seconds=2.0, rounds=300))
+    medians = take_turns(contenders, seconds=3.0, rounds=400)
+    return Row(sample.name, len(text), medians)
 
 
 def threads(folder: Path) -> Row:
@@ -293,7 +283,7 @@ def main() -> None:
         drawn["A first load"] = [first_loads(each) for each in made]
         drawn["An encoding"] = [encodings(each) for each in made]
         oasis_data.clear_all_cache()
-        drawn["A durable save with a backup"] = [saves(each) for each in schedules]
+        drawn["A durable save with a backup"] = [saves(each, folder) for each in schedules]
         tables = [table(title, rows) for title, rows in drawn.items()]
         rows = [lent(each) for each in schedules]
         tables.append(table("A load that lends (`copy=False`)", rows))
