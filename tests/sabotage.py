@@ -44,6 +44,7 @@ STORE = "src/storage/store.rs"
 TEMPORARY = "src/storage/temporary.rs"
 LOCK = "src/storage/lock.rs"
 BACKUP = "src/storage/backup.rs"
+KEEPING = "src/storage/keeping.rs"
 IDENTITY = "src/storage/identity.rs"
 LOADING = "src/python/loading.rs"
 FORK = "src/storage/fork.rs"
@@ -140,14 +141,14 @@ SABOTAGES = [
     ),
     Sabotage(
         "no link to a file with a second name",
-        STORE,
+        KEEPING,
         "let lone = live.st_nlink == if left { 2 } else { 1 };",
         "let lone = true;",
         "cargo backups::a_file_with",
     ),
     Sabotage(
         "a killed writer's backup is not linked again",
-        STORE,
+        KEEPING,
         "Some(newest) => backup::is_live(target, newest, live)?,",
         "Some(_) => false,",
         "cargo backups::what_a_writer",
@@ -529,7 +530,7 @@ SABOTAGES = [
     ),
     Sabotage(
         "sync of what others wrote before it is linked",
-        STORE,
+        KEEPING,
         "            lease.sync(target)?;\n",
         "",
         "pytest tests/test_syscalls.py -k others_wrote",
@@ -874,7 +875,7 @@ SABOTAGES = [
     ),
     Sabotage(
         "a save over a corrupt file lets no backup go",
-        STORE,
+        KEEPING,
         "        if !corrupt {\n            return all;",
         "        if all.len() < usize::MAX {\n            return all;",
         "pytest tests/test_backups.py -k again_and_again",

@@ -9,6 +9,7 @@ pub mod fork;
 pub mod host;
 pub mod identity;
 pub mod journal;
+mod keeping;
 pub mod lease;
 pub mod lock;
 pub mod recovery;

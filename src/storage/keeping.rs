@@ -1,0 +1,137 @@
+//! What a write keeps of the content that it takes away: the backup before the
+//! change, and which backups go after it.
+
+use rustix::fs::Stat;
+
+use super::backup::{self, Backup};
+use super::compression;
+use super::identity::{Identity, Instant};
+use super::lease::Lease;
+use super::remark::Remark;
+use super::store::{Locked, WriteOptions, Written};
+use crate::error::{Error, Result};
+use crate::settings::Durability;
+
+/// Content that a backup is to keep.
+pub(super) struct Kept {
+    stat: Stat,
+    /// Whether a save has synced it.
+    synced: bool,
+    /// Whether a reader has found it to be no document.
+    corrupt: bool,
+}
+
+/// A file's backups, oldest first.
+#[derive(Debug, Default)]
+pub(super) struct BackedUp {
+    all: Vec<Backup>,
+    /// Makes the last of them safe, if it is a link, until the live file is
+    /// another.
+    lease: Option<Lease>,
+    corrupt: bool,
+}
+
+impl Locked {
+    /// What there is to keep. Asked before the new content's sync, which leaves
+    /// a note of its own.
+    pub(super) fn kept(&self, stat: Stat, corrupt: bool) -> Kept {
+        let identity = Identity::of(&stat);
+        // Coarse stamps may hide a change made since the note.
+        let sure = !identity.is_coarse() || identity.settled(Instant::now());
+        Kept { stat, synced: sure && self.lock.has_note(&identity.note()), corrupt }
+    }
+
+    /// Backs up what is to be kept: by a link or a copy made now, unless a
+    /// writer that was killed has left just that.
+    ///
+    /// # Errors
+    ///
+    /// When the folder cannot be read, or the backup not be made.
+    pub(super) fn back_up(&self, kept: Option<&Kept>, options: &WriteOptions) -> Result<BackedUp> {
+        let Some(Kept { stat: live, synced, corrupt }) = kept else {
+            return Ok(BackedUp::default());
+        };
+        let target = &self.target;
+        let mut all = backup::list(target)?;
+        let left = match all.last() {
+            Some(newest) => backup::is_live(target, newest, live)?,
+            None => false,
+        };
+        // Under another name the old content would stay open to changes.
+        let lone = live.st_nlink == if left { 2 } else { 1 };
+        let lease = if lone { Lease::take(target, live, options.host) } else { None };
+        // What another program wrote may not be on the disk, and would not be in
+        // the backup after a power cut.
+        if let Some(lease) = &lease
+            && options.durability == Durability::Full
+            && !synced
+        {
+            lease.sync(target)?;
+        }
+        if left
+            && lease.is_none()
+            && let Some(unsafe_link) = all.pop()
+        {
+            backup::discard(target, &unsafe_link)?;
+        }
+        if !left || lease.is_none() {
+            all.push(backup::take(target, lease.as_ref(), &all, options.zone)?);
+        }
+        Ok(BackedUp { all, lease, corrupt: *corrupt })
+    }
+
+    /// Takes the newest backup back after `error` kept its change from
+    /// happening; `error` then says if that failed too.
+    pub(super) fn take_back(&self, error: Error, backed_up: &BackedUp) -> Error {
+        let Some(taken) = backed_up.all.last() else { return error };
+        match backup::discard(&self.target, taken) {
+            Ok(()) => error,
+            Err(also) => {
+                error.followed_by(&also, &format!("remove {} by hand", taken.name.display()))
+            }
+        }
+    }
+
+    /// Lets whoever waited open the replaced content, once it is the backup's
+    /// alone no more. Returns the backups of which some may go, and notes the newest.
+    pub(super) fn let_go(&self, backed_up: BackedUp, written: &mut Written) -> Vec<Backup> {
+        let BackedUp { all, lease, corrupt } = backed_up;
+        if let (Some(lease), Some(taken)) = (lease, all.last()) {
+            // Whoever waits has the old inode, which is the backup's.
+            lease.end(|| {
+                let parted = backup::part(&self.target, taken);
+                written.remarks.extend(parted.err().map(Remark::from));
+            });
+        }
+        written.backup = all.last().map(|newest| newest.name.clone());
+        if !corrupt {
+            return all;
+        }
+        if let Some(newest) = all.last() {
+            written.remarks.push(Remark::CorruptReplaced { kept: newest.name.clone() });
+        }
+        // A file that is torn again and again must not push its whole backups
+        // out: such a save lets none go.
+        Vec::new()
+    }
+
+    /// Lets old backups go; not before the new content is safe. What cannot be
+    /// removed does not undo a save.
+    pub(super) fn tidy(
+        &self,
+        backups: Vec<Backup>,
+        options: &WriteOptions,
+        remarks: &mut Vec<Remark>,
+    ) {
+        if options.backups_kept == 0 {
+            return;
+        }
+        let WriteOptions { backups_kept: kept, backups_max_age: max_age, zone, .. } = *options;
+        let doubled = backups.iter().filter(|backup| backup.doubled);
+        let settled = doubled.map(|backup| compression::settle(&self.target, backup));
+        remarks.extend(settled.filter_map(Result::err).map(Remark::from));
+        let surplus = backup::surplus(backups, kept, max_age, zone);
+        let discarded = surplus.iter().map(|backup| backup::discard(&self.target, backup));
+        remarks.extend(discarded.filter_map(Result::err).map(Remark::from));
+    }
+}
