@@ -34,7 +34,7 @@ from oasis_data import (
     save_json_atomic,
     stats,
 )
-from oasis_data.file_operations import FilePath
+from oasis_data._paths import FilePath
 from tests.conftest import mounted
 
 T = TypeVar("T")

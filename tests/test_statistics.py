@@ -25,6 +25,7 @@ from oasis_data import (
     save_many_atomic,
     stats,
 )
+from oasis_data._settings import Statistics
 from tests.conftest import python
 
 
@@ -230,7 +231,7 @@ def test_threads_lose_no_count(tmp_path: Path) -> None:
         thread.join()
     after = stats()
 
-    def loads(counted: oasis_data.file_operations.Statistics) -> int:
+    def loads(counted: Statistics) -> int:
         return counted["hits"] + counted["misses"]
 
     assert loads(after) - loads(before) == 2000

@@ -8,6 +8,8 @@ import os
 import time
 from typing import Any
 
+from oasis_data._paths import FilePath, whole
+
 FORMAT = "%(asctime)s - %(name)s - %(levelname)s - %(message)s"
 FILE_NAME = "data_operations.log"
 
@@ -42,6 +44,22 @@ def record(
         extra={"operation": operation, "file_path": file_path, "milliseconds": milliseconds}
         | facts,
     )
+
+
+def log_write(
+    operation: str,
+    file_path: FilePath,
+    started: float,
+    remarks: list[str],
+    size: int | None,
+    backup: str | None,
+    version: str | None,
+) -> None:
+    """Logs a write that stands: what went wrong beside it, and its history if that is wanted."""
+    for remark in remarks:
+        _logger.warning("Beside the change of %r, which stands: %s", whole(file_path), remark)
+    if writes:
+        record(operation, whole(file_path), started, size=size, version=version, backup=backup)
 
 
 def configure(

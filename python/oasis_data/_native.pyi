@@ -3,7 +3,8 @@
 from collections.abc import Callable
 from typing import Any, TypeAlias, final
 
-from oasis_data.file_operations import FilePath, Settings, Statistics
+from oasis_data._paths import FilePath
+from oasis_data._settings import Settings, Statistics
 
 __all__ = [
     "MISSING",

@@ -10,18 +10,13 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import datetime
-from typing import Any, Literal, TypeAlias, TypedDict, TypeVar
+from typing import Any, TypeVar
 
 from oasis_data import _logging, _native
-from oasis_data.error_handling import (
-    CorruptFileError,
-    DataFileNotFoundError,
-    JSONWriteError,
-    NoBackupError,
-    OperationType,
-)
+from oasis_data._backups import Backup, list_backups, prune_backups, restore_backup
+from oasis_data._paths import FilePath, whole
+from oasis_data._settings import configure, stats
+from oasis_data.error_handling import CorruptFileError, DataFileNotFoundError, JSONWriteError
 
 __all__ = [
     "MISSING",
@@ -49,7 +44,6 @@ __all__ = [
     "stats",
 ]
 
-FilePath: TypeAlias = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 # A mapping is not covariant in its keys.
 _Path = TypeVar("_Path", bound=FilePath)
 
@@ -57,60 +51,6 @@ MISSING = _native.MISSING
 """The version of a file that does not exist."""
 
 _logger = logging.getLogger("DataOperations")
-
-
-class Settings(TypedDict):
-    """What `configure` sets and returns."""
-
-    cache_bytes: int
-    cache_entries: int
-    backups_kept: int
-    backups_max_age: float
-    backups_compressed_above: float
-    lock_timeout: float
-    durability: Literal["full", "process"]
-
-
-class Latency(TypedDict):
-    """How long something took: how many times, how many seconds in all, and a histogram.
-
-    Each bucket has its upper bound in seconds, and how many took at most that and
-    more than the bound before; beyond the last are the rest of `count`.
-    """
-
-    count: int
-    seconds: float
-    buckets: list[tuple[float, int]]
-
-
-class Statistics(TypedDict):
-    """What `stats` returns: counts since the process started or was forked, and two sizes.
-
-    `failures` counts exceptions by operation and class. `latencies` has "read" (loads
-    that were not answered from the cache), "write", "delete" and "lock_wait".
-    """
-
-    hits: int
-    misses: int
-    racy_rereads: int
-    evictions: int
-    saves: int
-    batches: int
-    unchanged_saves: int
-    deletes: int
-    write_failures: int
-    read_failures: int
-    bytes_written: int
-    bytes_read: int
-    lock_waits: int
-    decode_fallbacks: int
-    encode_fallbacks: int
-    leftovers_swept: int
-    recoveries: int
-    failures: dict[str, dict[str, int]]
-    latencies: dict[str, Latency]
-    cache_entries: int
-    cache_bytes: int
 
 
 def save_json_atomic(
@@ -178,7 +118,7 @@ def save_json_atomic(
         skip_unchanged=skip_unchanged,
         versioned=_logging.writes,
     )
-    _log_write("save", file_path, started, *outcome)
+    _logging.log_write("save", file_path, started, *outcome)
     return True
 
 
@@ -205,7 +145,7 @@ def save_with_version(file_path: FilePath, data: Any, **options: Any) -> str:
     if unknown := options.keys() - defaults.keys():
         raise TypeError(f"save_with_version has no option {', '.join(sorted(unknown))}")
     outcome = _native.save(file_path, data, **(defaults | options), versioned=True)
-    _log_write("save", file_path, started, *outcome)
+    _logging.log_write("save", file_path, started, *outcome)
     _, _, _, version = outcome
     return str(version)
 
@@ -262,7 +202,7 @@ def edit_json(
         )
     finally:
         edit.close()
-    _log_write("edit", file_path, started, *outcome)
+    _logging.log_write("edit", file_path, started, *outcome)
 
 
 def save_many_atomic(
@@ -332,7 +272,7 @@ def save_many_atomic(
         versioned=_logging.writes,
     )
     for path, outcome in zip(documents, outcomes, strict=True):
-        _log_write("batch save", path, started, *outcome)
+        _logging.log_write("batch save", path, started, *outcome)
     return True
 
 
@@ -362,7 +302,7 @@ def delete_json_atomic(
     remarks, _, kept, _ = _native.delete(
         file_path, backup=backup, if_version=if_version, timeout=timeout
     )
-    _log_write("delete", file_path, started, remarks, None, kept, None)
+    _logging.log_write("delete", file_path, started, remarks, None, kept, None)
     return True
 
 
@@ -440,7 +380,7 @@ def load_many(
     ):
         answers.append(_answer(path, loaded, default, strict))
         if _logging.reads and not isinstance(loaded, Exception):
-            _logging.record("batch load", _whole(path), started)
+            _logging.record("batch load", whole(path), started)
     return answers
 
 
@@ -464,7 +404,7 @@ def load_with_version(file_path: FilePath) -> tuple[Any, str]:
     except DataFileNotFoundError:
         return None, MISSING
     if _logging.reads:
-        _logging.record("load", _whole(file_path), started, size=size, version=version)
+        _logging.record("load", whole(file_path), started, size=size, version=version)
     return document, version
 
 
@@ -496,127 +436,6 @@ def get_file_mtime(file_path: FilePath) -> float:
         return 0.0
 
 
-@dataclass(frozen=True)
-class Backup:
-    """One backup of a file.
-
-    Attributes:
-        path: Where it is.
-        time: When it was made, local time; pushed forward where needed to keep
-            the backups of a file in order.
-        size: The bytes of the file at `path`, which may be compressed.
-        compressed: Whether it is compressed: `path` then ends in `.gz`.
-        fault: Why it cannot be restored, None if it can.
-    """
-
-    path: str
-    time: datetime
-    size: int
-    compressed: bool
-    fault: str | None
-
-
-def list_backups(file_path: FilePath) -> list[Backup]:
-    """Tells the backups of a file, newest first, and reads each to see if it is whole.
-
-    Only names that this package makes count: the file's own, `.backup.`, a
-    real date and time, and six digits; and `.gz`, if it is compressed.
-
-    Raises:
-        JSONReadError: The folder could not be read.
-    """
-    folder = _folder(file_path)
-    return [
-        Backup(
-            path=os.path.join(folder, name),
-            time=datetime.fromisoformat(record["time"]),
-            size=record["size"],
-            compressed=record["compressed"],
-            fault=record["fault"],
-        )
-        for name, record in _native.list_backups(file_path)
-    ]
-
-
-def restore_backup(
-    file_path: FilePath,
-    backup: Backup | FilePath | None = None,
-    *,
-    timeout: float | None = None,
-) -> str:
-    """Makes a backup the file's content, byte for byte, as an atomic save would.
-
-    What it replaces, corrupt or not, becomes the newest backup: a restore can
-    be undone by another one. A file that is gone gets the backup's mode, owner
-    and extended attributes.
-
-    Args:
-        file_path: The file; it may be missing.
-        backup: Which, from `list_backups` or by its path or name, with or
-            without `.gz`. None: the newest that is a JSON document.
-        timeout: Seconds to wait for another writer. None: as configured.
-
-    Returns:
-        The path of the backup that was restored.
-
-    Raises:
-        NoBackupError: There is none, or none that is a JSON document.
-        JSONWriteError: As for `save_json_atomic`; or a backup could not be read,
-            and an older one would have lost what it holds.
-    """
-    started = time.perf_counter()
-    folder = _folder(file_path)
-    name = None
-    if backup is not None:
-        given = backup.path if isinstance(backup, Backup) else os.fsdecode(backup)
-        beside, name = os.path.split(given)
-        if beside and os.path.realpath(beside) != folder:
-            raise NoBackupError(
-                OperationType.WRITE,
-                os.fsdecode(file_path),
-                f"{name}: is not beside the file; put it there to restore it",
-            )
-    restored, outcome = _native.restore_backup(
-        file_path, name, timeout=timeout, versioned=_logging.writes
-    )
-    _log_write(f"restore of {restored}", file_path, started, *outcome)
-    return os.path.join(folder, restored)
-
-
-def prune_backups(
-    file_path: FilePath,
-    *,
-    keep: int | None = None,
-    max_age: float | None = None,
-    timeout: float | None = None,
-) -> list[str]:
-    """Removes old backups of a file.
-
-    Args:
-        file_path: The file; it may be missing.
-        keep: How many stay. None: as configured.
-        max_age: Seconds after which one goes, but for the newest. None: as
-            configured.
-        timeout: Seconds to wait for a writer. None: as configured.
-
-    Returns:
-        The paths of those that were removed.
-
-    Raises:
-        ValueError: `keep` is negative.
-        JSONWriteError: One could not be removed, or the lock not be had.
-    """
-    started = time.perf_counter()
-    if keep is not None and keep < 0:
-        raise ValueError(f"keep={keep}: must be a number of backups, 0 or more")
-    folder = _folder(file_path)
-    removed = _native.prune_backups(file_path, keep=keep, max_age=max_age, timeout=timeout)
-    if _logging.writes:
-        for name in removed:
-            _logging.record("prune", _whole(file_path), started, backup=name)
-    return [os.path.join(folder, name) for name in removed]
-
-
 class AtomicJSONWriter:
     """The guide's writer class, over the same core, with settings of its own.
 
@@ -646,69 +465,6 @@ class AtomicJSONWriter:
 atomic_writer = AtomicJSONWriter()
 
 
-def configure(
-    *,
-    cache_bytes: int | None = None,
-    cache_entries: int | None = None,
-    backups_kept: int | None = None,
-    backups_max_age: float | None = None,
-    backups_compressed_above: float | None = None,
-    lock_timeout: float | None = None,
-    durability: Literal["full", "process"] | None = None,
-) -> Settings:
-    """Changes process-wide settings; without arguments only tells them.
-
-    Args:
-        cache_bytes: Bytes of JSON text whose documents the cache holds, and of
-            what it keeps to copy them by (at first 134217728). The objects of
-            those that are loaded again take a few times that.
-        cache_entries: Documents it holds, each with one file descriptor (256).
-        backups_kept: Backups of each file (10); 0 makes none.
-        backups_max_age: Seconds after which a save removes one, but for the
-            newest; at first infinite.
-        backups_compressed_above: Bytes above which a save compresses backups
-            with gzip, after it has let the file's lock go; at first infinite,
-            for never. They stay readable with `gzip.open`.
-        lock_timeout: Seconds to wait for another writer (10.0).
-        durability: "full", or "process" to skip every sync: files then survive
-            a crash of the program, but not a power cut.
-
-    Returns:
-        All settings, as they are now.
-
-    Raises:
-        ValueError: A setting cannot have that value; none is changed.
-    """
-    changes = {
-        "cache_bytes": cache_bytes,
-        "cache_entries": cache_entries,
-        "backups_kept": backups_kept,
-        "backups_max_age": backups_max_age,
-        "backups_compressed_above": backups_compressed_above,
-        "lock_timeout": lock_timeout,
-        "durability": durability,
-    }
-    return _native.configure({name: value for name, value in changes.items() if value is not None})
-
-
-def stats() -> Statistics:
-    """What this process has done since it started.
-
-    Returns:
-        Counts by name; `cache_entries` and `cache_bytes` are what the cache
-        holds now. `decode_fallbacks` and `encode_fallbacks` count what was left
-        to the standard library's `json`, which is slower: NaN and infinities,
-        lone surrogates, subclasses, names that are no strings, texts that are
-        not UTF-8 or no JSON, `sort_keys`, `ensure_ascii`, great depth. A forked
-        child counts from nothing.
-    """
-    return _native.stats()
-
-
-def _folder(file_path: FilePath) -> str:
-    return os.path.dirname(os.path.realpath(os.fsdecode(file_path)))
-
-
 def _answer(file_path: FilePath, loaded: Any, default: Any, strict: bool) -> Any:
     if not isinstance(loaded, DataFileNotFoundError | CorruptFileError):
         return loaded
@@ -718,7 +474,7 @@ def _answer(file_path: FilePath, loaded: Any, default: Any, strict: bool) -> Any
 
 
 def _default_for(file_path: FilePath, error: Exception, default: Any) -> Any:
-    _logger.warning("Using the default for %r: %s", _whole(file_path), error)
+    _logger.warning("Using the default for %r: %s", whole(file_path), error)
     return _own(default)
 
 
@@ -726,35 +482,8 @@ def _own(default: Any) -> Any:
     return _copy.deepcopy(default) if isinstance(default, (dict, list, set)) else default
 
 
-def _whole(file_path: FilePath) -> str:
-    spelt = os.fsdecode(file_path)
-    if not spelt:
-        return spelt  # abspath would make it the working directory
-    try:
-        return os.path.abspath(spelt)
-    except FileNotFoundError:  # the working directory itself was removed
-        return spelt
-
-
 def _load_measured(file_path: FilePath, copy: bool) -> Any:
     started = time.perf_counter()
     document, size = _native.load_measured(file_path, copy)
-    _logging.record("load", _whole(file_path), started, size=size)
+    _logging.record("load", whole(file_path), started, size=size)
     return document
-
-
-def _log_write(
-    operation: str,
-    file_path: FilePath,
-    started: float,
-    remarks: list[str],
-    size: int | None,
-    backup: str | None,
-    version: str | None,
-) -> None:
-    for remark in remarks:
-        _logger.warning("Beside the change of %r, which stands: %s", _whole(file_path), remark)
-    if _logging.writes:
-        _logging.record(
-            operation, _whole(file_path), started, size=size, version=version, backup=backup
-        )

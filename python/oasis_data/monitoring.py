@@ -25,7 +25,8 @@ from prometheus_client.metrics_core import (
 )
 from prometheus_client.multiprocess import MultiProcessCollector
 
-from oasis_data.file_operations import FilePath, Statistics, stats
+from oasis_data._paths import FilePath
+from oasis_data._settings import Statistics, stats
 
 __all__ = ["exposition", "publish"]
 
