@@ -15,7 +15,13 @@ from typing import Any
 
 import pytest
 
-from oasis_data import CorruptFileError, list_backups, load_data_file, save_json_atomic
+from oasis_data import (
+    CorruptFileError,
+    list_backups,
+    load_data_file,
+    save_json_atomic,
+    save_many_atomic,
+)
 from oasis_data.cli.verify import verify
 from tests.cli.console import run, terminal
 from tests.conftest import require, temporaries
@@ -292,10 +298,14 @@ def test_a_journal_that_was_not_finished(strace: str, tmp_path: Path) -> None:
     assert findings[0]["problem"].startswith("its journal was never finished")
 
 
-def test_a_batch_whose_folder_is_gone(strace: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("used", [False, True])
+def test_a_batch_whose_folder_is_gone(strace: str, tmp_path: Path, used: bool) -> None:
     interrupt(strace, three_files(tmp_path), DECIDED)
     os.rename(tmp_path / "there", tmp_path.parent / f"{tmp_path.name}-unmounted")
     (tmp_path / "there").mkdir()  # what a mount point is without its disk
+    if used:
+        (tmp_path / "elsewhere").mkdir()
+        save_many_atomic({tmp_path / name / "own.json": 1 for name in ("there", "elsewhere")})
     (finding,) = found(tmp_path)
     assert "not mounted" in finding["problem"]
     assert "give the batch up" in finding["advice"]
