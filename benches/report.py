@@ -79,6 +79,7 @@ def panel(axes: Axes, title: str, rows: list[Row], theme: str) -> None:
             color=COLOURS[theme][kind(name)],
             marker=MARKS[kind(name)],
             markersize=4,
+            linestyle=":" if name == "floor with the promises" else "-",
             linewidth=2.2 if name == "oasis_data" else 1.2,
         )
     axes.set(xscale="log", yscale="log", title=title)
