@@ -55,6 +55,7 @@ JOURNAL = "src/storage/journal.rs"
 RECOVERY = "src/storage/recovery.rs"
 AUDIT = "python/oasis_data/audit/"
 PROCESS = "src/python/process.rs"
+EXIT = "src/python/exit.rs"
 RAISE = "src/python/raise.rs"
 CATALOGUE = "python/oasis_data/catalogue.py"
 FLASK = "python/oasis_data/flask.py"
@@ -564,10 +565,24 @@ SABOTAGES = [
         "pytest tests/test_hostile.py -k lease",
     ),
     Sabotage(
-        "a wait beside an interpreter that has ended",
-        SAVING,
-        "Python::try_attach(|py| match",
-        "(|ask: &dyn Fn(Python<'_>) -> bool| Some(Python::attach(|py| ask(py))))(&|py| match",
+        "a daemon thread stays away from an interpreter that has ended",
+        EXIT,
+        "if ENDING.get().is_some_and(",
+        "if false && ENDING.get().is_some_and(",
+        "pytest tests/test_fork.py -k exit",
+    ),
+    Sabotage(
+        "an interpreter waits for the threads on their way back to it",
+        EXIT,
+        "while RETURNING.load(Ordering::SeqCst) > 0 &&",
+        "while false &&",
+        "pytest tests/test_fork.py -k exit",
+    ),
+    Sabotage(
+        "a child does not wait at its end for its parent's threads",
+        EXIT,
+        "    RETURNING.store(0, Ordering::SeqCst);\n",
+        "",
         "pytest tests/test_fork.py -k exit",
     ),
     Sabotage(

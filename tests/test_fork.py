@@ -171,6 +171,64 @@ def test_exit_beside_a_thread_that_waits(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (1, "")
 
 
+BUSY_AT_EXIT = """
+import os, sys, threading, oasis_data
+folder, began = sys.argv[1], threading.Barrier(17)
+def work(number):
+    path = f"{folder}/{number % 8}.json"
+    oasis_data.save_json_atomic(path, number)
+    began.wait()
+    while True:
+        if number < 8:
+            oasis_data.save_json_atomic(path, [number] * 100, skip_unchanged=False)
+        else:
+            oasis_data.load_data_file(path)
+for number in range(16):
+    threading.Thread(target=work, args=(number,), daemon=True).start()
+began.wait()
+"""
+EXITS = rounds(25, 200)
+
+
+def test_exit_beside_threads_that_save_and_load(tmp_path: Path) -> None:
+    """Before Python 3.14 such a thread is ended at once, wherever it is."""
+    for _ in range(EXITS):
+        done = subprocess.run(
+            [sys.executable, "-c", BUSY_AT_EXIT, tmp_path],
+            capture_output=True,
+            text=True,
+            timeout=DEADLINE,
+            check=False,
+        )
+        assert (done.returncode, done.stderr) == (0, "")
+    for number in range(8):
+        count_up(tmp_path / f"{number}-counter.json")
+        assert load_data_file(tmp_path / f"{number}.json", strict=True) in (
+            number,
+            number + 8,
+            [number] * 100,
+        )
+
+
+def test_exit_of_a_child_forked_beside_threads(tmp_path: Path) -> None:
+    code = BUSY_AT_EXIT + (
+        "import time\n"
+        "slowest = 0.0\n"
+        "for _ in range(20):\n"
+        "    started = time.monotonic()\n"
+        "    child = os.fork()\n"
+        "    if not child: sys.exit(0)\n"
+        "    assert os.waitpid(child, 0)[1] == 0\n"
+        "    slowest = max(slowest, time.monotonic() - started)\n"
+        "print(slowest)\n"
+    )
+    command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", code, tmp_path]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    # Not as long as an exit waits for a thread that does not come.
+    assert float(done.stdout) < 4
+
+
 # multiprocessing
 
 

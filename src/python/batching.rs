@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use pyo3::prelude::*;
 
 use super::arguments::{self, FilePath};
+use super::exit::detached;
 use super::loading::{Loaded, failed, fresh, loaded};
 use super::raise::Operation;
 use super::saving::{Outcome, encoded, options, saved, waiting};
@@ -91,7 +92,8 @@ pub(super) fn load_many(
         let read = load_each(py, &paths, copy, through_cache)?;
         // In this order: a batch that began to rename after this shows in the
         // identities, and one that began before it still has its journal.
-        let pending = py.detach(|| paths.iter().map(|path| (recovery::pending(path), path)).max());
+        let pending =
+            detached(py, || paths.iter().map(|path| (recovery::pending(path), path)).max());
         let (pending, busy) =
             pending.map_or((Pending::No, None), |(state, path)| (state, Some(path)));
         let after = identities(py, &paths)?;
@@ -121,7 +123,7 @@ pub(super) fn load_many(
             return Err(failed(py, &path, &error));
         }
         if pending == Pending::Live {
-            py.detach(|| thread::sleep(PAUSE));
+            detached(py, || thread::sleep(PAUSE));
         }
         py.check_signals()?;
     }
@@ -133,7 +135,7 @@ fn identities(py: Python<'_>, paths: &[PathBuf]) -> PyResult<Vec<Option<Identity
         Err(Error::NotFound { .. }) => Ok(None),
         Err(error) => Err((path.clone(), error)),
     };
-    py.detach(|| paths.iter().map(identify).collect::<Result<_, _>>())
+    detached(py, || paths.iter().map(identify).collect::<Result<_, _>>())
         .map_err(|(path, error)| failed(py, &path, &error))
 }
 

@@ -7,6 +7,7 @@ use std::time::Instant;
 use pyo3::prelude::*;
 
 use super::arguments::FilePath;
+use super::exit::{attached, detached};
 use super::loading::document_in;
 use super::raise::Operation;
 use super::saving::{Outcome, closed, encoded, options, saved, waiting};
@@ -64,7 +65,7 @@ impl Edit {
         LATENCIES.write.observe(started);
         let mut outcome = saved(py, &self.path, &text, written, versioned);
         // Not under the mutex: a second call must not wait for a compression.
-        if let Some(locked) = py.detach(|| self.take()) {
+        if let Some(locked) = detached(py, || self.take()) {
             outcome.0.extend(closed(py, locked, &self.options));
         }
         Ok(outcome)
@@ -72,7 +73,7 @@ impl Edit {
 
     /// Lets the lock go.
     fn close(&self, py: Python<'_>) {
-        py.detach(|| drop(self.take()));
+        detached(py, || drop(self.take()));
     }
 }
 
@@ -95,9 +96,9 @@ impl Drop for Edit {
         // for the interpreter.
         let mut locked = self.take();
         // An interpreter that is shutting down cannot be attached to, nor forked.
-        let _ = Python::try_attach(|py| {
+        let _ = attached(|py| {
             let locked = locked.take();
-            py.detach(|| drop(locked));
+            detached(py, || drop(locked));
         });
     }
 }

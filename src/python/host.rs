@@ -9,6 +9,7 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 
 use super::documents::with_cache;
+use super::exit::attached;
 use crate::codec::{self, DecodeError};
 use crate::storage::host::Host;
 use crate::storage::identity::Identity;
@@ -32,7 +33,7 @@ impl Host for Surroundings {
 
     fn lease(&self, descriptor: RawFd) -> bool {
         // Not in an interpreter that is shutting down.
-        Python::try_attach(|py| {
+        attached(|py| {
             // Told by SIGIO that somebody waits, the process would die of it.
             fcntl(py, descriptor, F_SETSIG, libc::SIGURG)?;
             fcntl(py, descriptor, libc::F_SETLEASE, libc::F_RDLCK)
@@ -42,7 +43,7 @@ impl Host for Surroundings {
     }
 
     fn release_unless_awaited(&self, descriptor: RawFd) -> bool {
-        Python::try_attach(|py| {
+        attached(|py| {
             // While somebody waits, it answers with what the lease is to become.
             let lease = fcntl(py, descriptor, libc::F_GETLEASE, 0)?;
             if lease != libc::F_RDLCK {
@@ -56,11 +57,11 @@ impl Host for Surroundings {
 
     fn release(&self, descriptor: RawFd) {
         // Where even this fails, the close that follows releases it too.
-        Python::try_attach(|py| fcntl(py, descriptor, libc::F_SETLEASE, libc::F_UNLCK));
+        attached(|py| fcntl(py, descriptor, libc::F_SETLEASE, libc::F_UNLCK));
     }
 
     fn parses(&self, bytes: &[u8]) -> bool {
-        Python::attach(|py| match codec::decode(py, bytes) {
+        attached(|py| match codec::decode(py, bytes) {
             Ok(_) => true,
             Err(DecodeError::Corrupt { .. }) => false,
             Err(DecodeError::Other(error)) => {
@@ -72,6 +73,8 @@ impl Host for Surroundings {
                 false
             }
         })
+        // An interpreter that has ended cannot tell, and what cannot be told may be precious.
+        .unwrap_or(false)
     }
 }
 

@@ -9,6 +9,7 @@ use rustix::io::Errno;
 
 use super::arguments::FilePath;
 use super::documents::{Content, Document, find, forget, grow, keep, with_cache};
+use super::exit::detached;
 use super::raise::{Operation, decode_error, storage_error};
 use crate::codec::{self, DecodeError};
 use crate::error::{Error, Result};
@@ -82,7 +83,7 @@ pub(super) fn load_with_version(
     let FilePath(path) = path;
     let started = Instant::now();
     let snapshot = read(py, &path)?;
-    let version = py.detach(|| snapshot::version_of(&snapshot.bytes));
+    let version = detached(py, || snapshot::version_of(&snapshot.bytes));
     let document = document_in(py, &path, &snapshot)?;
     LATENCIES.read.observe(started);
     Ok((document, version, snapshot.bytes.len()))
@@ -93,7 +94,7 @@ pub(super) fn load_with_version(
 pub(super) fn is_cached(py: Python<'_>, path: FilePath) -> bool {
     let FilePath(path) = path;
     // Asked first, because asking about a missing file is no failed load.
-    py.detach(|| snapshot::identify(&path)).is_ok()
+    detached(py, || snapshot::identify(&path)).is_ok()
         && matches!(cached(py, &path), Ok(Found::Fresh(_)))
 }
 
@@ -102,7 +103,7 @@ pub(super) fn is_cached(py: Python<'_>, path: FilePath) -> bool {
 pub(super) fn invalidate(py: Python<'_>, path: FilePath) {
     let FilePath(path) = path;
     // A path that leads nowhere may still have an entry from before.
-    let key = py.detach(|| snapshot::identify(&path)).ok().map(|identity| identity.key());
+    let key = detached(py, || snapshot::identify(&path)).ok().map(|identity| identity.key());
     forget(&path, key);
 }
 
@@ -122,7 +123,7 @@ enum Found {
 
 /// What the cache has for `path`, held against the file as it is now.
 fn cached(py: Python<'_>, path: &Path) -> PyResult<Found> {
-    let identity = match py.detach(|| snapshot::identify(path)) {
+    let identity = match detached(py, || snapshot::identify(path)) {
         Ok(identity) => identity,
         // A batch that was interrupted may be about to create it.
         Err(Error::NotFound { .. }) => return Ok(Found::Nothing),
@@ -150,7 +151,7 @@ fn cached(py: Python<'_>, path: &Path) -> PyResult<Found> {
 
 fn read(py: Python<'_>, path: &Path) -> PyResult<Snapshot> {
     let snapshot =
-        detached(py, || recovery::read(path)).map_err(|error| failed(py, path, &error))?;
+        with_descriptors(py, || recovery::read(path)).map_err(|error| failed(py, path, &error))?;
     COUNTERS.bytes_read.add(snapshot.bytes.len() as u64);
     Ok(snapshot)
 }
@@ -221,11 +222,14 @@ pub(super) fn failed(py: Python<'_>, path: &Path, error: &Error) -> PyErr {
 /// Acts without the interpreter's lock. Where descriptors run out, lets the
 /// cached documents go, which hold one each, and acts once more: nothing was
 /// written yet, since a save opens all it needs before that.
-pub(super) fn detached<T: Send>(py: Python<'_>, act: impl Fn() -> Result<T> + Sync) -> Result<T> {
-    match py.detach(&act) {
+pub(super) fn with_descriptors<T: Send>(
+    py: Python<'_>,
+    act: impl Fn() -> Result<T> + Sync,
+) -> Result<T> {
+    match detached(py, &act) {
         Err(error) if out_of_descriptors(&error) => {
             clear();
-            py.detach(&act)
+            detached(py, &act)
         }
         outcome => outcome,
     }

@@ -9,6 +9,7 @@ use pythonize::{depythonize, pythonize};
 
 use super::arguments::{age, size, timeout};
 use super::documents::{self, with_cache};
+use super::exit::{self, detached};
 use crate::settings;
 use crate::statistics::{self, COUNTERS};
 use crate::storage::{fork, lock};
@@ -45,7 +46,7 @@ pub(super) fn stats(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
 
 #[pyfunction]
 fn before_fork(py: Python<'_>) {
-    py.detach(fork::before);
+    detached(py, fork::before);
 }
 
 #[pyfunction]
@@ -58,6 +59,7 @@ fn after_fork_in_child() {
     fork::after_in_child(lock::after_fork_in_child);
     documents::after_fork_in_child();
     statistics::after_fork_in_child();
+    exit::after_fork_in_child();
 }
 
 /// Refuses every interpreter but the one that imported the package first: the

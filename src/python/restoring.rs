@@ -9,7 +9,8 @@ use pythonize::pythonize;
 use serde::Serialize;
 
 use super::arguments::{FilePath, age};
-use super::loading::detached;
+use super::exit::detached;
+use super::loading::with_descriptors;
 use super::raise::{Operation, storage_error};
 use super::saving::{Outcome, closed, options, saved, waiting};
 use crate::codec::{self, DecodeError};
@@ -40,8 +41,8 @@ pub(super) fn list_backups(
     let mut records = Vec::with_capacity(backups.len());
     // One after the other, so that only one at a time is in memory.
     for backup in backups {
-        let (size, content) = match detached(py, || Opened::open(&target, &backup)) {
-            Ok(Some(opened)) => (opened.size, py.detach(|| opened.read())),
+        let (size, content) = match with_descriptors(py, || Opened::open(&target, &backup)) {
+            Ok(Some(opened)) => (opened.size, detached(py, || opened.read())),
             // Pruned meanwhile.
             Ok(None) => continue,
             Err(error) => (0, Err(error)),
@@ -93,7 +94,7 @@ pub(super) fn restore_backup(
         }
         Err(error) => {
             // Letting a lock go may wait for a fork, which waits for the interpreter.
-            py.detach(|| drop(locked));
+            detached(py, || drop(locked));
             Err(error)
         }
     }
@@ -135,8 +136,8 @@ fn choose(
         if name.is_some_and(|name| !backup.is_called(name)) {
             continue;
         }
-        let content = match py.detach(|| locked.open_backup(&backup)) {
-            Ok(Some(opened)) => py.detach(|| opened.read()),
+        let content = match detached(py, || locked.open_backup(&backup)) {
+            Ok(Some(opened)) => detached(py, || opened.read()),
             // Pruned meanwhile.
             Ok(None) => continue,
             Err(error) => Err(error),

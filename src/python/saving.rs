@@ -10,8 +10,9 @@ use pyo3::prelude::*;
 
 use super::arguments::{FilePath, age, size, timeout};
 use super::documents::forget;
+use super::exit::{attached, detached};
 use super::host::{self, Surroundings};
-use super::loading::detached;
+use super::loading::with_descriptors;
 use super::raise::{Operation, encode_error, storage_error};
 use crate::codec::{self, EncodeOptions};
 use crate::error::Result;
@@ -108,14 +109,14 @@ pub(super) fn saved(
     COUNTERS.saves.count();
     COUNTERS.bytes_written.add(text.len() as u64);
     forget(path, written.replaced);
-    let version = versioned.then(|| py.detach(|| version_of(text)));
+    let version = versioned.then(|| detached(py, || version_of(text)));
     (remarks(&written), text.len(), written.backup, version)
 }
 
 /// Lets the lock of a finished write go, and returns what there is to remark.
 pub(super) fn closed(py: Python<'_>, locked: Locked, options: &WriteOptions) -> Vec<String> {
     // Letting a lock go may wait for a fork, which waits for the interpreter.
-    let remarks = py.detach(|| locked.close(options));
+    let remarks = detached(py, || locked.close(options));
     remarks.iter().map(ToString::to_string).collect()
 }
 
@@ -152,7 +153,7 @@ pub(super) fn waiting<T: Send>(
     act: impl Fn(&dyn Signals) -> Result<T> + Sync,
 ) -> PyResult<T> {
     let interpreter = Interpreter::default();
-    let outcome = detached(py, || act(&interpreter));
+    let outcome = with_descriptors(py, || act(&interpreter));
     if let Some(raised) = interpreter.raised().or_else(host::raised) {
         forget(path, None);
         return Err(raised);
@@ -177,15 +178,14 @@ impl Interpreter {
 
 impl Signals for Interpreter {
     fn pending(&self) -> bool {
-        let interrupted = Python::try_attach(|py| match py.check_signals() {
+        let interrupted = attached(|py| match py.check_signals() {
             Ok(()) => false,
             Err(raised) => {
                 *self.raised.lock().unwrap_or_else(PoisonError::into_inner) = Some(raised);
                 true
             }
         });
-        // An interpreter that has ended beside a daemon thread cannot be asked,
-        // and waits for nobody.
+        // Where there is no interpreter any more, nobody waits for this.
         interrupted.unwrap_or(true)
     }
 }

@@ -1,0 +1,88 @@
+//! Threads that are without the interpreter's lock when the interpreter ends.
+//!
+//! Before Python 3.14 a daemon thread that wants the lock back after that is ended
+//! on the spot by `pthread_exit`, whose way out through Rust's frames aborts the
+//! process (`PyEval_RestoreThread` in Python's C API tells of the former). So
+//! whoever wants it back says so first, and at exit the interpreter waits for those
+//! who did; all others stay away for good, as in 3.14.
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::{self, ThreadId};
+use std::time::{Duration, Instant};
+
+use pyo3::prelude::*;
+
+/// How many threads are on their way back.
+static RETURNING: AtomicUsize = AtomicUsize::new(0);
+/// Which thread ends the interpreter, once one does.
+static ENDING: OnceLock<ThreadId> = OnceLock::new();
+
+/// How long the exit waits for a thread that cannot get the lock: a program that
+/// does not end is worse than one that ends badly.
+const PATIENCE: Duration = Duration::from_secs(5);
+const PAUSE: Duration = Duration::from_micros(200);
+
+/// Acts without the interpreter's lock.
+pub(super) fn detached<T: Send>(py: Python<'_>, act: impl Send + FnOnce() -> T) -> T {
+    let (outcome, returning) = py.detach(|| {
+        let outcome = act();
+        (outcome, Returning::begin())
+    });
+    drop(returning);
+    outcome
+}
+
+/// Acts with the interpreter's lock; nothing where the interpreter has ended.
+pub(super) fn attached<T>(act: impl FnOnce(Python<'_>) -> T) -> Option<T> {
+    // Kept until the end: what is called in there may let the lock go in between.
+    let _returning = Returning::begin();
+    Python::try_attach(act)
+}
+
+/// A thread on its way back to the interpreter, which waits for it.
+struct Returning;
+
+impl Returning {
+    fn begin() -> Self {
+        // In this order: whoever is not seen by the end of the interpreter sees it.
+        RETURNING.fetch_add(1, Ordering::SeqCst);
+        let returning = Self;
+        if ENDING.get().is_some_and(|ending| *ending != thread::current().id()) {
+            drop(returning);
+            loop {
+                thread::park();
+            }
+        }
+        returning
+    }
+}
+
+impl Drop for Returning {
+    fn drop(&mut self) {
+        RETURNING.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// Called when the interpreter is about to end, after the threads that it waits for.
+#[pyfunction]
+fn at_exit(py: Python<'_>) {
+    ENDING.get_or_init(|| thread::current().id());
+    let deadline = Instant::now() + PATIENCE;
+    py.detach(|| {
+        while RETURNING.load(Ordering::SeqCst) > 0 && Instant::now() < deadline {
+            thread::sleep(PAUSE);
+        }
+    });
+}
+
+/// The threads of the parent are not in the child.
+pub(super) fn after_fork_in_child() {
+    RETURNING.store(0, Ordering::SeqCst);
+}
+
+/// Has Python tell of its end.
+pub(super) fn register(py: Python<'_>) -> PyResult<()> {
+    py.import("atexit")?.call_method1("register", (wrap_pyfunction!(at_exit, py)?,))?;
+    Ok(())
+}
