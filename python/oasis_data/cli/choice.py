@@ -8,6 +8,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from oasis_data import Backup, list_backups
+from oasis_data.cli.app import folder_of_documents
 from oasis_data.cli.content import Content, read
 from oasis_data.cli.group import Failure, program
 from oasis_data.cli.spelling import quoted, shown
@@ -102,3 +103,12 @@ def complete_backup(
         for stamp, time in stamps
         if stamp.startswith(incomplete)
     ]
+
+
+folder_argument = click.argument(
+    "directory",
+    metavar="DIR",
+    required=False,
+    callback=folder_of_documents,
+    shell_complete=complete_folder,
+)
