@@ -506,10 +506,57 @@ def test_a_full_disk_is_507(tmp_path: Path) -> None:
         assert client.get("/data/tanks").get_json() == "small"
 
 
-def test_a_client_that_sends_nan_is_told_422(client: FlaskClient, root: Path) -> None:
-    answer = client.put("/data/tanks", data=b"[NaN]", content_type="application/json")
+@pytest.mark.parametrize(
+    ("body", "place"),
+    [
+        (b"NaN", "$"),
+        (b'{"Tank1": [1, -Infinity]}', "$.Tank1[1]"),
+        (b'{"Tank1": 1e999}', "$.Tank1"),
+        (b'["\\ud800"]', "$[0]"),
+        (b'{"\\ud800": NaN}', "$"),
+    ],
+)
+def test_a_client_is_told_which_value_is_no_json(
+    client: FlaskClient, root: Path, body: bytes, place: str
+) -> None:
+    answer = client.put("/data/tanks", data=body, content_type="application/json")
 
     assert answer.status_code == 422
+    told = answer.get_json()
+    assert told["error"].startswith(f"Not saved: JSON has no text for the value at {place}")
+    assert told["details"]["message"] == told["error"]
+    assert told["details"]["error_id"]
+    assert not (root / DOCUMENTS["tanks"]).exists()
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (of(VersionConflictError), "load it again and repeat the change"),
+        (of(LockTimeoutError, errno.ETIMEDOUT), "try again"),
+        (of(StorageWriteError, errno.ENOSPC), "The disk of the server is full"),
+        (of(DataFileNotFoundError, errno.ENOENT), "Data file not found"),
+        (of(CorruptFileError), "Invalid data format detected"),
+    ],
+    ids=lambda each: getattr(type(each), "__name__", ""),
+)
+def test_a_client_is_told_what_to_do(root: Path, error: DataOperationError, sentence: str) -> None:
+    assert sentence in raising(root, error).get("/fail").get_json()["error"]
+
+
+def test_a_body_may_be_limited(root: Path) -> None:
+    client = make_app(root, MAX_CONTENT_LENGTH=1000).test_client()
+
+    assert put(client, "x" * 1000).status_code == 413
+    assert not (root / DOCUMENTS["tanks"]).exists()
+    assert put(client, "x" * 900).status_code == 200
+
+
+@pytest.mark.parametrize("content_type", [None, "text/plain", "multipart/form-data"])
+def test_a_body_is_json_by_its_content_type(
+    client: FlaskClient, root: Path, content_type: str | None
+) -> None:
+    assert client.put("/data/tanks", data=b"1", content_type=content_type).status_code == 415
     assert not (root / DOCUMENTS["tanks"]).exists()
 
 

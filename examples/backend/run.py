@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
+import socket
 import sys
 import tempfile
 from pathlib import Path
@@ -22,7 +23,7 @@ COMMANDS = """Try, in another terminal:
   curl -s -X POST {url}/api/vessel-optimizer/optimize
   curl -s -X POST {url}/api/scheduler/run
   curl -s {url}/api/data/schedule
-Stop with Ctrl-C."""
+Stop with Ctrl-C. `PORT=8080 make run` serves on another port."""
 
 
 def main() -> None:
@@ -41,13 +42,14 @@ def main() -> None:
         help="port to serve on (env PORT), 0 for any that is free; default: 5001",
     )
     arguments = parser.parse_args()
-    folder = arguments.data or copy_sample_data()
-    try:
-        app = create_app(folder)
-    except NotADirectoryError as e:
-        parser.error(str(e))
-    # The server behind `flask run`, made here so that port 0 can tell which port it got.
-    server = make_server("127.0.0.1", arguments.port, app, threaded=True)
+    with listen(arguments.port) as listener:
+        folder = arguments.data or copy_sample_data()
+        try:
+            app = create_app(folder)
+        except NotADirectoryError as e:
+            parser.error(str(e))
+        # The server behind `flask run`, made here so that port 0 can tell which port it got.
+        server = make_server("127.0.0.1", arguments.port, app, threaded=True, fd=listener.fileno())
     url = f"http://127.0.0.1:{server.port}"
     print(f"Data: {app.config['OASIS_DATA_ROOT']}\nServing on {url}\n{COMMANDS.format(url=url)}")
     # A pipe would hold the address back until the server has stopped.
@@ -55,6 +57,16 @@ def main() -> None:
     # Returns at Ctrl-C.
     server.serve_forever()
     print("\nStopped.")
+
+
+def listen(port: int) -> socket.socket:
+    """Takes the port, before anything is made. Ends with what to do if it cannot be had."""
+    try:
+        return socket.create_server(("127.0.0.1", port))
+    except (OSError, OverflowError) as e:
+        sys.exit(
+            f"Cannot serve on port {port}: {e}\nTo have any port that is free: PORT=0 make run"
+        )
 
 
 def copy_sample_data() -> Path:

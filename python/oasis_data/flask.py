@@ -47,6 +47,13 @@ __all__ = [
 _EXTENSION = "oasis_data"
 # No file has this version: asking for it tells which one it has.
 _NO_VERSION = "*"
+_CHANGED = "Not saved: the document is another one by now; load it again and repeat the change"
+_SENTENCES = {
+    409: _CHANGED,
+    412: _CHANGED,
+    503: "Not saved: somebody else is saving the document; try again",
+    507: "The disk of the server is full",
+}
 
 
 class OasisData:
@@ -68,8 +75,9 @@ class OasisData:
     Errors of the package become JSON answers: 404 for a missing file, 412 for a version
     that is not the request's, 409 for one that is not the program's, 422 for what JSON
     has no text for, 503 with Retry-After for a lock that could not be had, 507 for a full
-    disk, 500 for the rest, each with an `error_id` that finds the log line; and 400 for an
-    unknown data type. Handlers that the app registers afterwards come first.
+    disk, 500 for the rest, each with an `error_id` that finds the log line, and with what
+    the client can do about it, such as the place of the value that JSON has no text for;
+    and 400 for an unknown data type. Handlers that the app registers afterwards come first.
     """
 
     def __init__(self, app: Flask | None = None) -> None:
@@ -135,7 +143,9 @@ class OasisData:
         """Saves a document, if the request's If-Match and If-None-Match allow it.
 
         `If-Match: "<version>"` saves over that version only, `If-Match: *` over any file
-        that is there, `If-None-Match: *` only where there is none.
+        that is there, `If-None-Match: *` only where there is none. A weak tag is no version:
+        a proxy that makes tags weak, as nginx does with what it compresses, must leave these
+        answers alone.
 
         Returns:
             An answer with the new version as ETag, for the client's next If-Match.
@@ -171,9 +181,12 @@ def get_data_file_path(data_type: object) -> Path:
 def answer_error(error: DataOperationError) -> Response:
     """Logs an error of the package whole, and answers with what a client may see."""
     body = error_handler.handle_error(error.operation, error.file_path, error)
+    status = _status(error)
+    if (sentence := _sentence(error, status)) is not None:
+        body["error"] = body["details"]["message"] = sentence
     response = jsonify(body)
-    response.status_code = _status(error)
-    if response.status_code == 503:
+    response.status_code = status
+    if status == 503:
         response.headers["Retry-After"] = str(current_app.config["OASIS_DATA_RETRY_AFTER"])
     return response
 
@@ -191,6 +204,15 @@ def _status(error: DataOperationError) -> int:
         if isinstance(error, kind):
             return status
     return 500
+
+
+def _sentence(error: DataOperationError, status: int) -> str | None:
+    """What a client can do about it; None where there is nothing."""
+    if isinstance(error, UnserializableError):
+        # The keys on the way there are the content's, and may themselves be no text.
+        place = error.place.encode("utf-8", "backslashreplace").decode("utf-8")
+        return f"Not saved: JSON has no text for the value at {place} (NaN is such a value)"
+    return _SENTENCES.get(status)
 
 
 def _answer_unknown(error: UnknownDataTypeError) -> Response:

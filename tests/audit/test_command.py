@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +15,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from oasis_data.audit.command import command
-from tests.conftest import python
+from tests.conftest import python, require
 
 UNSAFE = 'import json\nwith open("x.json", "w") as f:\n    json.dump([], f)\n'
 LEFT = 'import json\nwith open("x.json", "a") as f:\n    json.dump([], f)\n'
@@ -64,13 +65,42 @@ def test_a_diff_is_shown_and_nothing_written(here: Path) -> None:
     assert (here / "unsafe.py").read_text() == UNSAFE
 
 
-def test_a_diff_can_be_applied(here: Path) -> None:
-    diff = run("--diff", "unsafe.py").output
-    subprocess.run(["git", "apply", "-p0", "-"], input=diff, text=True, cwd=here, check=True)
-    by_git = (here / "unsafe.py").read_text()
-    (here / "unsafe.py").write_text(UNSAFE)
-    run("--fix", "unsafe.py")
-    assert (here / "unsafe.py").read_text() == by_git
+@pytest.mark.parametrize(
+    "source",
+    [
+        UNSAFE.encode(),
+        UNSAFE.encode().rstrip(),
+        UNSAFE.replace("\n", "\r\n").encode(),
+        b"\xef\xbb\xbf" + UNSAFE.encode(),
+        b"# coding: latin-1\n# \xe9\n" + UNSAFE.encode(),
+        # What Python's own idea of a line would split.
+        "import json\n\f\nx = '\x1c\x85\u2028'\n".encode() + UNSAFE.encode().partition(b"\n")[2],
+    ],
+    ids=["plain", "no-end", "crlf", "bom", "latin-1", "separators"],
+)
+@pytest.mark.parametrize("name", ["unsafe.py", "un safe.py"])
+@pytest.mark.parametrize("command", [["git", "apply", "-p0", "-"], ["patch", "-p0", "--binary"]])
+def test_a_diff_can_be_applied(here: Path, command: list[str], name: str, source: bytes) -> None:
+    require(shutil.which(command[0]), f"needs {command[0]}")
+    path = here / name
+    path.write_bytes(source)
+    diff = run("--diff", name).stdout_bytes
+    subprocess.run(command, input=diff, cwd=here, check=True, capture_output=True)
+    applied = path.read_bytes()
+    assert applied != source
+    path.write_bytes(source)
+    assert run("--fix", name).exit_code == 0
+    assert path.read_bytes() == applied
+
+
+def test_a_read_only_file_is_left(here: Path) -> None:
+    path = here / "unsafe.py"
+    path.chmod(0o444)
+    done = run("--fix", "unsafe.py")
+    assert done.exit_code == 3
+    assert "not written: unsafe.py: read-only; make it writable" in done.stderr
+    assert path.read_text() == UNSAFE
+    assert sorted(each.name for each in here.iterdir()) == ["safe.py", "unsafe.py"]
 
 
 def test_a_fix_is_written_once(here: Path) -> None:

@@ -82,6 +82,12 @@ DECLINED = {
     "update": ('with open(p, "r+") as f:\n    x = json.load(f)', "through one handle"),
     "unknown path": ("x = json.loads(q.read_text())", "cannot tell that q is a pathlib.Path"),
     "formatted": ('x = f"{json.load(open(p))}"', "inside an f-string"),
+    "another exception caught": (
+        "def g():\n    try:\n        with open(p) as f:\n            return json.load(f)\n"
+        "    except KeyError:\n        pass\n    except UnicodeDecodeError:\n        pass",
+        "UnicodeDecodeError is caught here, which load_data_file does not raise",
+    ),
+    "function replaced": ("json.load = len\nx = json.load(open(p))", "json.load is set in line"),
     "gzip": ("import gzip\nx = json.load(gzip.open(p))", "the file is compressed"),
 }
 

@@ -277,12 +277,36 @@ DECLINED = {
         'with open(p, "w") as f:\n    json.dump(\n        d,  # what\n        f,\n    )',
         "a comment stands inside",
     ),
+    "function replaced": (
+        'json.dump = print\nwith open(p, "w") as f:\n    json.dump(d, f)',
+        "json.dump is set in line",
+    ),
+    "another exception caught": (
+        'try:\n    with open(p, "w") as f:\n        json.dump(d, f)\n'
+        "except (KeyError, IsADirectoryError):\n    pass",
+        "IsADirectoryError is caught here, which save_json_atomic does not raise",
+    ),
+    "another exception suppressed": (
+        "import contextlib\nwith contextlib.suppress(NotADirectoryError):\n"
+        '    with open(p, "w") as f:\n        json.dump(d, f)',
+        "NotADirectoryError is caught here",
+    ),
     "names taken": (
         "def save_json_atomic(): ...\ndef save_json_file(): ...\n"
         'with open(p, "w") as f:\n    json.dump(d, f)',
         "are names of something else",
     ),
 }
+
+
+def test_an_exception_that_is_caught_elsewhere_is_no_reason() -> None:
+    code = (
+        "import json\ntry:\n    pass\nexcept UnicodeError:\n"
+        '    with open("x.json", "w") as f:\n        json.dump([], f)\n'
+        'save = lambda: json.load(open("x.json")) if save else None\n'
+    )
+    assert reasons(code, "torn-write") == [None]
+    assert reasons(code, "plain-read") == [None]
 
 
 @pytest.mark.parametrize("case", DECLINED)

@@ -4,6 +4,9 @@ import json
 import os
 import re
 import signal
+import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -166,6 +169,7 @@ def test_run_serves_a_scratch_copy_until_ctrl_c(tmp_path: Path) -> None:
     assert plant == json.loads((BACKEND / "sample_data/static_data/plant.json").read_bytes())
     assert f"Data: {tmp_path}" in printed
     assert "Traceback" not in printed
+    assert "`PORT=8080 make run` serves on another port" in printed
 
 
 def test_run_serves_the_folder_it_is_given(root: Path, tmp_path: Path) -> None:
@@ -176,3 +180,27 @@ def test_run_serves_the_folder_it_is_given(root: Path, tmp_path: Path) -> None:
         urlopen(f"http://127.0.0.1:{server.port}/api/data/plant") as response,
     ):
         assert json.load(response) == {"name": "Given"}
+
+
+def run_on(port: str, tmp_path: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, BACKEND / "run.py"],
+        env=os.environ | {"TMPDIR": str(tmp_path), "PORT": port},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
+def test_run_says_how_to_have_another_port(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = str(other.getsockname()[1])
+        for taken, why in ((port, "Address already in use"), ("99999", "port must be 0-65535")):
+            done = run_on(taken, tmp_path)
+            assert done.returncode == 1
+            assert f"Cannot serve on port {taken}: " in done.stderr
+            assert why in done.stderr
+            assert "PORT=0 make run" in done.stderr
+            assert "Traceback" not in done.stderr
+    assert list(tmp_path.iterdir()) == []

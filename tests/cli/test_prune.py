@@ -61,6 +61,42 @@ def test_prunes_by_age_but_for_the_newest(folder: Path) -> None:
     assert counts(folder) == [1, 6]
 
 
+def test_what_is_whole_does_not_go_for_what_is_not(folder: Path) -> None:
+    path = folder / "tanks.json"
+    path.write_text("{")
+    save_json_atomic(path, 8)  # keeps the torn content as the newest backup
+    torn, whole, *_ = list_backups(path)
+    assert torn.fault
+    for options in (("--dry-run",), ("--yes",)):
+        ran = run("prune", "--keep", 1, *options, folder)
+        assert ran.status == 1
+        assert f"{path}: none of its backups goes" in ran.out
+        assert f"but {os.path.basename(whole.path)} is" in ran.out
+        assert f"rm {torn.path}" in ran.out
+    assert counts(folder) == [7, 1]
+    os.unlink(torn.path)
+    assert run("prune", "--keep", 1, "--yes", folder).status == 0
+    assert [each.path for each in list_backups(path)] == [whole.path]
+
+
+def test_a_corrupt_file_keeps_its_whole_backups(folder: Path) -> None:
+    path = folder / "tanks.json"
+    path.write_text("")
+    ran = run("prune", "--keep", 0, "--yes", path)
+    assert ran.status == 1
+    assert f"put that back first: oasis-data restore {path}" in ran.out
+    assert counts(folder) == [6, 6]
+    assert run("restore", "--yes", path).status == 0
+    assert run("prune", "--keep", 0, "--yes", path).status == 0
+    assert counts(folder) == [0, 6]
+
+
+def test_of_a_deleted_file_all_may_go(folder: Path) -> None:
+    delete_json_atomic(folder / "tanks.json")
+    assert run("prune", "--keep", 0, "--yes", folder / "tanks.json").status == 0
+    assert counts(folder) == [0, 6]
+
+
 def test_says_what_would_go(folder: Path) -> None:
     before = visible(folder)
     ran = run("prune", "--keep", 0, "--dry-run", folder)

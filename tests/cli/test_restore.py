@@ -246,7 +246,12 @@ def test_a_backup_that_is_not_there(path: Path) -> None:
         Path(backup.path).write_text("")
     ran = run("restore", "--yes", path)
     assert ran.status == 3
-    assert "none of its 3 backups is whole" in ran.err
+    assert "of 3 backups none is whole" in ran.err
+    for backup in list_backups(path):
+        os.unlink(backup.path)
+    ran = run("diff", path)
+    assert ran.status == 3
+    assert f"{path} has no backup\n  -> look for a copy of it elsewhere" in ran.err
 
 
 def test_a_file_that_another_process_is_writing(path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from oasis_data import list_backups, load_data_file, save_json_atomic
+from oasis_data import edit_json, list_backups, load_data_file, save_json_atomic
 from oasis_data.cli.group import COMMANDS
 from oasis_data.cli.spelling import quoted, shown
 from tests.cli.console import SCRIPT, environment, run, terminal, with_script
@@ -166,8 +167,10 @@ def test_shells_complete_commands_folders_and_backups(corrupt: Path) -> None:
 # Flask, and what is installed
 
 
-def flask(*arguments: str, code: str = "") -> subprocess.CompletedProcess[str]:
-    """Runs `flask`, after some code, in a folder without an application."""
+def flask(
+    *arguments: str, code: str = "", cwd: Path | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Runs `flask`, after some code, in a folder without an application unless one is given."""
     start = f"{code}\nimport sys\nfrom flask.cli import main\nsys.argv[0] = 'flask'\nmain()"
     return subprocess.run(
         [sys.executable, "-c", start, *arguments],
@@ -175,19 +178,89 @@ def flask(*arguments: str, code: str = "") -> subprocess.CompletedProcess[str]:
         text=True,
         check=False,
         env=environment(),
+        cwd=cwd,
     )
 
 
 def test_flask_has_the_same_commands(corrupt: Path) -> None:
     ran = flask("data", "verify", str(corrupt))
     assert ran.returncode == 1
-    assert ran.stderr == ""
+    assert ran.stderr.startswith("Without the app and its settings: Could not locate a Flask app")
     assert f"flask data restore {corrupt}/tanks.json" in ran.stdout
     assert flask("data", "restore", "--yes", str(corrupt / "tanks.json")).returncode == 0
     assert load_data_file(corrupt / "tanks.json") == 1
     missing = flask("data", "verify", str(corrupt / "none"))
     assert missing.returncode == 3
     assert "Traceback" not in missing.stderr
+
+
+APP = """\
+from flask import Flask
+from oasis_data.flask import OasisData
+app = Flask(__name__)
+app.config.update(
+    OASIS_DATA_ROOT="data", OASIS_DATA_LOCK_TIMEOUT=0.05, OASIS_DATA_BACKUPS_COMPRESSED_ABOVE=100
+)
+OasisData(app)
+"""
+
+
+@pytest.fixture
+def backend(tmp_path: Path) -> Path:
+    """A folder with an app, and its documents in `data`."""
+    (tmp_path / "app.py").write_text(APP)
+    (tmp_path / "data").mkdir()
+    save_json_atomic(tmp_path / "data" / "tanks.json", ["first"] * 100)
+    save_json_atomic(tmp_path / "data" / "tanks.json", ["second"] * 100)
+    return tmp_path
+
+
+def test_flask_has_the_settings_of_the_app(backend: Path) -> None:
+    restored = flask("data", "restore", "--yes", "data/tanks.json", cwd=backend)
+    assert (restored.returncode, restored.stderr) == (0, "")
+    newest, _ = list_backups(backend / "data" / "tanks.json")
+    assert newest.compressed
+    with edit_json(backend / "data" / "tanks.json"):
+        waited = flask("data", "restore", "--yes", "data/tanks.json", cwd=backend)
+    assert waited.returncode == 3
+    assert "0.05" in waited.stderr
+
+
+def test_flask_knows_the_folder_of_the_documents(backend: Path) -> None:
+    for command in ("verify", "recover", "stats"):
+        ran = flask("data", command, cwd=backend)
+        assert (ran.returncode, ran.stderr) == (0, "")
+    other = backend / "other"
+    other.mkdir()
+    assert "no JSON files are there" in flask("data", "verify", "other", cwd=backend).stdout
+    (backend / "app.py").write_text("from flask import Flask\napp = Flask(__name__)\n")
+    assert flask("data", "verify", cwd=backend).returncode == 2
+
+
+@pytest.mark.parametrize(
+    ("source", "why"),
+    [
+        ("import nothing_there", "ModuleNotFoundError: No module named 'nothing_there'"),
+        ("raise RuntimeError('set DATA')", "set DATA"),
+        ("raise SystemExit(7)", "7"),
+        ("raise ValueError", "ValueError"),
+        ("1 +", "invalid syntax (app.py, line 1)"),
+    ],
+)
+def test_an_app_that_cannot_be_loaded_stops_nothing(backend: Path, source: str, why: str) -> None:
+    (backend / "app.py").write_text(source)
+    ran = flask("data", "verify", "--json", "data", cwd=backend)
+    assert ran.returncode == 0
+    assert json.loads(ran.stdout)["ok"]
+    (line,) = ran.stderr.splitlines()
+    assert line.startswith("Without the app and its settings: ")
+    assert line.endswith(why)
+
+
+def test_an_audit_loads_no_app(backend: Path) -> None:
+    (backend / "app.py").write_text("raise RuntimeError")
+    ran = flask("data", "audit", "app.py", cwd=backend)
+    assert (ran.returncode, ran.stderr) == (0, "")
 
 
 def test_flask_works_without_the_rest_of_the_extra() -> None:

@@ -75,8 +75,7 @@ def command(
     for each in found:
         findings = each.findings
         if diff:
-            for line in each.diff():
-                click.echo(line.encode("utf-8", "backslashreplace"))
+            click.echo(b"".join(each.diff()), nl=False)
         if fix and each.fixed != each.content:
             try:
                 write(each)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import difflib
-import io
 import os
+import re
 import shutil
+import stat
 import tempfile
-import tokenize
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,13 +45,17 @@ class Audited:
     fixed: bytes
     remaining: list[Finding]
 
-    def diff(self) -> Iterator[str]:
-        """The lines of a unified diff, without their ends; none if nothing changes."""
+    def diff(self) -> Iterator[bytes]:
+        """The lines of a unified diff, in the file's own encoding; none if nothing changes."""
         if self.fixed == self.content:
             return
-        before, after = _lines(self.content), _lines(self.fixed)
-        name = str(self.path)
-        yield from difflib.unified_diff(before, after, name, name, lineterm="")
+        # The tab ends a name that has blanks in it.
+        name = os.fsencode(self.path) + b"\t" * (" " in str(self.path))
+        lines = difflib.diff_bytes(
+            difflib.unified_diff, _lines(self.content), _lines(self.fixed), name, name
+        )
+        for line in lines:
+            yield line if line.endswith(b"\n") else line + b"\n\\ No newline at end of file\n"
 
 
 def audit_file(path: Path, content: bytes, foreign: frozenset[str]) -> Audited:
@@ -107,6 +111,8 @@ def write(audited: Audited) -> None:
         OSError: It could not be written.
     """
     target = Path(os.path.realpath(audited.path))
+    if not target.stat().st_mode & stat.S_IWUSR:
+        raise NotFixedError(f"{audited.path}: read-only; make it writable, and run this again")
     descriptor, temporary = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
     try:
         with open(descriptor, "wb") as file:
@@ -126,6 +132,6 @@ def write(audited: Audited) -> None:
         raise
 
 
-def _lines(content: bytes) -> list[str]:
-    encoding, _ = tokenize.detect_encoding(io.BytesIO(content).readline)
-    return content.decode(encoding).splitlines()
+def _lines(content: bytes) -> list[bytes]:
+    """The lines as programs that apply a diff count them, with their ends."""
+    return [line for line in re.split(rb"(?<=\n)", content) if line]

@@ -43,7 +43,7 @@ def json_function(source: Source, call: ast.Call, *names: str) -> tuple[str, str
     origins = source.origins(call.func)
     for name in names:
         if origins == {f"json.{name}"}:
-            return name, None
+            return name, _replaced_reason(source, name)
     for origin in sorted(origins):
         module, _, name = origin.rpartition(".")
         if name in names and module.rpartition(".")[2].endswith("json"):
@@ -60,6 +60,18 @@ def json_function(source: Source, call: ast.Call, *names: str) -> tuple[str, str
         and source.bindings(call.func.value)
     ):
         return call.func.attr, "the name json stands for something else here"
+    return None
+
+
+def _replaced_reason(source: Source, name: str) -> str | None:
+    """Why a function of `json` is not what it was when it was imported."""
+    for node in source.nodes:
+        if (
+            isinstance(node, ast.Attribute)
+            and not isinstance(node.ctx, ast.Load)
+            and f"json.{name}" in source.origins(node)
+        ):
+            return f"json.{name} is set in line {node.lineno}"
     return None
 
 

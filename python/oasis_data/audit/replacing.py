@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from oasis_data.audit.finding import Argument, Call
 from oasis_data.audit.json_calls import argument_at, saving_keywords
@@ -12,6 +12,18 @@ from oasis_data.audit.source import Source, Span
 SAVE, LOAD = "save_json_atomic", "load_data_file"
 # What they are called where a module has the name for something of its own.
 OTHER_NAMES = {SAVE: "save_json_file", LOAD: "load_json_file"}
+# What `open` and `json` raise, and the package raises as another OSError or ValueError.
+UNLIKE = frozenset(
+    f"builtins.{name}"
+    for name in (
+        "IsADirectoryError",
+        "NotADirectoryError",
+        "RecursionError",
+        "UnicodeDecodeError",
+        "UnicodeEncodeError",
+        "UnicodeError",
+    )
+)
 
 
 def origins_of(function: str) -> frozenset[str]:
@@ -45,9 +57,34 @@ def call_reason(source: Source, call: ast.Call, function: str) -> str | None:
     if any(isinstance(each, ast.JoinedStr) for each in source.ancestors(call)):
         # Before Python 3.12 nothing in there has a place of its own.
         return "it is inside an f-string"
+    for caught in _caught_around(source, call):
+        if source.origins(caught) & UNLIKE:
+            return f"{source.text_of(caught)} is caught here, which {function} does not raise"
     if local_name(source, function) is None:
         return f"{function} and {OTHER_NAMES[function]} are names of something else here"
     return None
+
+
+def _caught_around(source: Source, call: ast.Call) -> Iterator[ast.expr]:
+    """The exceptions that are caught where a call is made, by `except` and by `suppress`."""
+    inner: ast.AST = call
+    for node in source.ancestors(call):
+        body = getattr(node, "body", None)
+        if isinstance(body, list) and inner in body:
+            for caught in _caught_by(source, node):
+                yield from caught.elts if isinstance(caught, ast.Tuple) else [caught]
+        inner = node
+
+
+def _caught_by(source: Source, statement: ast.AST) -> Iterator[ast.expr]:
+    # Only `try` has them, and `try` with `except*`, which Python 3.10 has no class for.
+    handlers: list[ast.ExceptHandler] = getattr(statement, "handlers", [])
+    yield from filter(None, (handler.type for handler in handlers))
+    if isinstance(statement, ast.With):
+        managers = [item.context_expr for item in statement.items]
+        for manager in (each for each in managers if isinstance(each, ast.Call)):
+            if "contextlib.suppress" in source.origins(manager.func):
+                yield from manager.args
 
 
 def saving_text(source: Source, path: ast.expr, data: ast.expr, call: ast.Call, **more: str) -> str:

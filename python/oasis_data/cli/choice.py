@@ -8,10 +8,12 @@ import click
 from click.shell_completion import CompletionItem
 
 from oasis_data import Backup, list_backups
+from oasis_data.cli.app import folder_of_documents
 from oasis_data.cli.content import Content, read
 from oasis_data.cli.group import Failure, program
 from oasis_data.cli.spelling import quoted, shown
 from oasis_data.cli.survey import backup_name
+from oasis_data.cli.terminal import plural
 
 
 def backups_of(file: str) -> list[Backup]:
@@ -33,7 +35,7 @@ def backups_of(file: str) -> list[Backup]:
             f"{program()} verify {quoted(file)}"
         )
     if not os.path.isdir(folder):
-        raise Failure(f"{shown(file)}: there is no folder {shown(folder)}")
+        raise Failure(f"{shown(file)}: there is no folder {shown(folder)}\n  -> check the spelling")
     found = list_backups(file)
     if not found and not os.path.lexists(file):
         raise Failure(
@@ -55,7 +57,12 @@ def chosen(file: str, given: str | None) -> Backup:
         for backup in found:
             if backup.fault is None:
                 return backup
-        raise Failure(f"{shown(file)}: none of its {len(found)} backups is whole\n{look}")
+        if not found:
+            raise Failure(
+                f"{shown(file)} has no backup\n  -> look for a copy of it elsewhere, keep this "
+                "one, and save the document anew"
+            )
+        raise Failure(f"{shown(file)}: of {plural(len(found), 'backup')} none is whole\n{look}")
     beside, name = os.path.split(given)
     for backup in found:
         folder, known = os.path.split(backup.path)
@@ -102,3 +109,12 @@ def complete_backup(
         for stamp, time in stamps
         if stamp.startswith(incomplete)
     ]
+
+
+folder_argument = click.argument(
+    "directory",
+    metavar="DIR",
+    required=False,
+    callback=folder_of_documents,
+    shell_complete=complete_folder,
+)

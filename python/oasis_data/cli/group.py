@@ -14,7 +14,14 @@ from typing import Any
 
 import click
 
-from oasis_data import DataOperationError, LockTimeoutError, NoBackupError, __version__
+from oasis_data import (
+    DataOperationError,
+    LockTimeoutError,
+    NoBackupError,
+    __version__,
+    configure,
+)
+from oasis_data.cli import app
 from oasis_data.cli.spelling import quoted, shown
 
 ATTENTION = 1
@@ -52,8 +59,8 @@ timeout_option = click.option(
     "--timeout",
     metavar="SECONDS",
     type=click.FloatRange(min=0),
-    default=10.0,
-    show_default=True,
+    default=lambda: configure()["lock_timeout"],
+    show_default="10, or what the Flask app has set",
     help="How long to wait for a writer at work.",
 )
 
@@ -111,10 +118,13 @@ def program() -> str:
 
 @click.group(cls=Commands, name="data")
 @click.version_option(__version__, package_name="oasis_data", prog_name="oasis-data")
-def data() -> None:
+@click.pass_context
+def data(ctx: click.Context) -> None:
     """Looks after JSON data files that oasis_data saves.
 
-    At 3 a.m.: `verify` says what is wrong and what to do about it.
+    At 3 a.m.: `verify` says what is wrong and what to do about it. As
+    `flask data` it has the settings of the app, and DIR is the folder of the
+    app's documents unless another is named.
 
     \b
     Exit status:
@@ -132,6 +142,8 @@ def data() -> None:
 
     Colours are for terminals only, and NO_COLOR turns them off.
     """
+    if ctx.invoked_subcommand != "audit":  # it runs no source
+        app.load(ctx)
 
 
 def _lacking(command: str, module: str) -> click.Command:

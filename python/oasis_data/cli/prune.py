@@ -11,9 +11,9 @@ import click
 
 from oasis_data import Backup, DataOperationError, prune_backups
 from oasis_data.cli.ask import confirmed
-from oasis_data.cli.choice import backups_of
-from oasis_data.cli.group import ATTENTION, FAILED, timeout_option
-from oasis_data.cli.spelling import shown
+from oasis_data.cli.choice import backups_of, content_of
+from oasis_data.cli.group import ATTENTION, FAILED, program, timeout_option
+from oasis_data.cli.spelling import quoted, shown
 from oasis_data.cli.survey import BackupFile, survey
 from oasis_data.cli.terminal import decimal, plural, screen
 
@@ -55,7 +55,8 @@ def command(
     """Removes old backups of FILE, or of all files in DIR and below.
 
     Name at least one of --keep and --max-age. Saves prune by themselves, to
-    what the server has configured; this is for when the disk is filling.
+    what the server has configured; this is for when the disk is filling. Of a
+    file that would be left without any whole content, none goes.
 
     \b
     Examples:
@@ -67,11 +68,17 @@ def command(
         raise click.UsageError("say what is to go: --keep NUMBER, --max-age AGE, or both")
     console = screen()
     kept = sys.maxsize if keep is None else keep
-    going = {
-        file: surplus
-        for file, found in _backups(path).items()
-        if (surplus := _surplus(found, kept, max_age))
-    }
+    going: dict[str, list[Backup | BackupFile]] = {}
+    spared = 0
+    for file, found in _backups(path).items():
+        surplus = _surplus(found, kept, max_age)
+        if reason := _reason_to_spare(file, found, surplus):
+            spared += 1
+            console.print(f"{shown(file)}: none of its backups goes\n{reason}")
+        elif surplus:
+            going[file] = surplus
+    if not going and spared:
+        ctx.exit(ATTENTION)
     if not going:
         console.print(f"Nothing to remove in {shown(path)}.")
         return
@@ -82,7 +89,7 @@ def command(
     total = decimal(sum(backup.size for surplus in going.values() for backup in surplus))
     if dry_run:
         console.print(f"{plural(count, 'backup')} ({total}) would go. Nothing was changed.")
-        return
+        ctx.exit(ATTENTION if spared else 0)
     if not yes and not confirmed(f"Remove {plural(count, 'backup')} ({total}) for good?"):
         console.print("Nothing was changed.")
         ctx.exit(ATTENTION)
@@ -94,7 +101,7 @@ def command(
             failures += 1
             screen(stderr=True).print(f"Not pruned: {shown(file)}: {shown(error.message)}")
     console.print(f"Removed {plural(removed, 'backup')}.")
-    ctx.exit(FAILED if failures else 0)
+    ctx.exit(FAILED if failures else ATTENTION if spared else 0)
 
 
 def _backups(path: str) -> dict[str, list[Backup | BackupFile]]:
@@ -122,3 +129,34 @@ def _surplus(
         for index, backup in enumerate(backups)
         if index >= keep or (index > 0 and backup.time < oldest)
     ]
+
+
+def _reason_to_spare(
+    file: str, backups: list[Backup | BackupFile], surplus: list[Backup | BackupFile]
+) -> str | None:
+    """Why no backup of a file may go: what is whole would, and what is not would stay."""
+    stays = [backup for backup in backups if backup not in surplus]
+    if not surplus or any(_is_whole(backup.path) for backup in stays):
+        return None
+    whole = next((backup for backup in surplus if _is_whole(backup.path)), None)
+    if whole is None:
+        return None
+    name = os.path.basename(whole.path)
+    live = content_of(file)
+    if live is not None and live.fault is not None:
+        return (
+            f"  neither it nor any that would stay is a JSON document, but {shown(name)} is\n"
+            f"  -> put that back first: {program()} restore {quoted(file)}"
+        )
+    if not stays:
+        return None
+    torn = " ".join(quoted(backup.path) for backup in stays)
+    return (
+        f"  none that would stay is a JSON document, but {shown(name)} is\n"
+        f"  -> remove those first, if nobody needs them: rm {torn}"
+    )
+
+
+def _is_whole(path: str) -> bool:
+    content = content_of(path)
+    return content is not None and content.fault is None

@@ -18,7 +18,7 @@ from oasis_data import (
     load_data_file,
 )
 from oasis_data.cli.batches import Batch, State, interrupted
-from oasis_data.cli.choice import complete_folder
+from oasis_data.cli.choice import folder_argument
 from oasis_data.cli.content import read
 from oasis_data.cli.group import ATTENTION, FAILED, program, timeout_option
 from oasis_data.cli.spelling import quoted, shown
@@ -27,7 +27,7 @@ from oasis_data.cli.terminal import plural, screen
 
 
 @click.command(name="recover", short_help="Finish or take back what dead writers began.")
-@click.argument("directory", metavar="DIR", shell_complete=complete_folder)
+@folder_argument
 @timeout_option
 @click.pass_context
 def command(ctx: click.Context, directory: str, timeout: float) -> None:

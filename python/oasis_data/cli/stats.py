@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from oasis_data.cli.choice import complete_folder
+from oasis_data.cli.choice import folder_argument
 from oasis_data.cli.group import program
 from oasis_data.cli.spelling import quoted, shown
 from oasis_data.cli.survey import SIDECAR, File, survey
@@ -30,7 +30,7 @@ class Holdings:
 
 
 @click.command(name="stats", short_help="Count files, backups and the space that they take.")
-@click.argument("directory", metavar="DIR", shell_complete=complete_folder)
+@folder_argument
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
 def command(directory: str, as_json: bool) -> None:
     """Counts the files and backups in DIR and below, and the space they take.

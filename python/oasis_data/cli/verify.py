@@ -10,7 +10,7 @@ import click
 from rich.text import Text
 
 from oasis_data.cli.batches import Batch, State, interrupted, is_held
-from oasis_data.cli.choice import complete_folder
+from oasis_data.cli.choice import folder_argument
 from oasis_data.cli.content import Content, read
 from oasis_data.cli.group import ATTENTION, program
 from oasis_data.cli.spelling import quoted, shown
@@ -62,7 +62,7 @@ class Report:
 
 
 @click.command(name="verify", short_help="Check every JSON file, backup and leftover.")
-@click.argument("directory", metavar="DIR", shell_complete=complete_folder)
+@folder_argument
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
 @click.pass_context
 def command(ctx: click.Context, directory: str, as_json: bool) -> None:
