@@ -145,12 +145,21 @@ unsafe fn copy_plain(text: &[u8], to: *mut u8) -> usize {
         if length >= 8 {
             let mut from = 0;
             // Long ones in large steps, up to the one in which the end is.
-            while let Some(bytes) = text[from..].first_chunk::<{ scan::STRIDE }>() {
-                to.add(from).cast::<[u8; scan::STRIDE]>().write_unaligned(*bytes);
-                if scan::any_odd(bytes) {
-                    break;
+            if length >= scan::STRIDE {
+                let stride = |from: usize| {
+                    let bytes =
+                        text.as_ptr().add(from).cast::<[u8; scan::STRIDE]>().read_unaligned();
+                    to.add(from).cast::<[u8; scan::STRIDE]>().write_unaligned(bytes);
+                    !scan::any_odd(&bytes)
+                };
+                let last = length - scan::STRIDE;
+                while from < last && stride(from) {
+                    from += scan::STRIDE;
                 }
-                from += scan::STRIDE;
+                // Again what is plain, and then the rest.
+                if from >= last && stride(last) {
+                    return length;
+                }
             }
             while from + 8 <= length {
                 if let Some(odd) = word(from) {
@@ -158,7 +167,6 @@ unsafe fn copy_plain(text: &[u8], to: *mut u8) -> usize {
                 }
                 from += 8;
             }
-            // Again what is plain, and then the rest.
             return word(length - 8).map_or(length, |odd| length - 8 + odd);
         }
         if length >= 4 {

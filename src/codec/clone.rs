@@ -70,12 +70,19 @@ impl Plan {
         self.steps.len() * size_of::<Step>()
     }
 
-    /// A copy of the document.
+    /// A copy of the document. What it will need is fetched from memory in time:
+    /// a document that was not used lately is in none of the processor's caches.
     pub(crate) fn copy<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let _held = collector::Held::new(py);
         let mut copied = self.document.bind(py).clone();
         let mut parents: Vec<Bound<'py, PyAny>> = Vec::with_capacity(self.parents);
-        for step in &self.steps {
+        for (index, step) in self.steps.iter().enumerate() {
+            if let Some(later) = self.steps.get(index + 8) {
+                objects::prefetch(later.container.bind(py));
+            }
+            if let Some(soon) = self.steps.get(index + 4) {
+                objects::prefetch_content(soon.container.bind(py));
+            }
             let copy = objects::copy_of(step.container.bind(py))?;
             match &step.place {
                 Place::Document => copied = copy.clone(),

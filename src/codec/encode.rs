@@ -23,6 +23,18 @@ const MAX_INDENT: usize = 1024;
 /// Bits of an integer up to which Python is asked for its text here.
 const LARGEST_BITS: u32 = 2048;
 
+/// What stands between two values on one line, and what `Buffer::line` copies
+/// with it.
+const ONE_LINE: &[u8] = &between(*b", ", [b' '; 2 + LINE]);
+
+/// The same on lines of their own, down to the usual depths.
+const LINES: &[u8] = &between(*b",\n", [b' '; 2 + 3 * LINE]);
+
+const fn between<const N: usize>(start: [u8; 2], mut padded: [u8; N]) -> [u8; N] {
+    [padded[0], padded[1]] = start;
+    padded
+}
+
 /// Why an object has no JSON text.
 pub(crate) enum EncodeError {
     /// `json` refuses the value at `place` (`$.vessels[3].cost`).
@@ -73,7 +85,7 @@ struct Writer<'a> {
     out: Buffer,
     /// What stands between two values: a comma, and then either a space or a
     /// line break and indentation, for deeper containers than the innermost.
-    separator: Vec<u8>,
+    separator: Cow<'static, [u8]>,
     /// Bytes of it for the innermost container.
     width: usize,
     /// One level of indentation; `None` writes everything on one line.
@@ -108,10 +120,12 @@ fn write(value: &Bound<'_, PyAny>, options: &EncodeOptions<'_>) -> Result<Vec<u8
         return Err(Stop::NotCovered);
     }
     let indent = options.indent.as_ref().map(indentation).transpose()?;
-    let separator = if indent.is_some() { b",\n" } else { b", " };
-    let mut padded = Vec::with_capacity(4 * LINE);
-    padded.extend_from_slice(separator);
-    padded.resize(separator.len() + LINE, b' ');
+    let separator = match &indent {
+        None => ONE_LINE,
+        Some(indent) if indent.bytes().all(|byte| byte == b' ') => LINES,
+        // To be indented by something else from there on.
+        Some(_) => &LINES[..2 + LINE],
+    };
     let mut writer = Writer {
         // SAFETY: the lock is held throughout. Only exact built-in types are
         // touched, and nothing is made that the garbage collector tracks and
@@ -119,8 +133,8 @@ fn write(value: &Bound<'_, PyAny>, options: &EncodeOptions<'_>) -> Result<Vec<u8
         #[allow(unsafe_code, reason = "a promise about all that the writer does")]
         still: unsafe { Still::promised() },
         out: Buffer::default(),
-        separator: padded,
-        width: separator.len(),
+        separator: separator.into(),
+        width: 2,
         indent,
     };
     writer.value(value.as_borrowed(), None)?;
@@ -172,7 +186,7 @@ impl<'a> Writer<'a> {
             return Ok(self.out.raw(b"{}")?);
         }
         let around = Around::enter(&dict, around)?;
-        self.enter(b"{")?;
+        self.enter(b'{')?;
         let mut first = true;
         for (key, value) in self.still.pairs(dict) {
             let Value::Text(key) = Value::of(key) else { return Err(Stop::NotCovered) };
@@ -181,7 +195,7 @@ impl<'a> Writer<'a> {
             self.out.raw(b": ")?;
             self.value(value, Some(&around))?;
         }
-        self.leave(b"}")
+        self.leave(b'}')
     }
 
     fn list(
@@ -211,34 +225,35 @@ impl<'a> Writer<'a> {
             return Ok(self.out.raw(b"[]")?);
         }
         let around = Around::enter(container, around)?;
-        self.enter(b"[")?;
+        self.enter(b'[')?;
         let mut first = true;
         for item in items {
             self.separate(&mut first)?;
             self.value(item, Some(&around))?;
         }
-        self.leave(b"]")
+        self.leave(b']')
     }
 
-    fn enter(&mut self, bracket: &[u8]) -> Result<(), Stop> {
+    fn enter(&mut self, bracket: u8) -> Result<(), Stop> {
         if let Some(indent) = &self.indent {
             let width = self.width + indent.len();
             if self.separator.len() < width + LINE {
-                self.separator.truncate(self.width);
-                self.separator.extend_from_slice(indent.as_bytes());
-                self.separator.resize(width + LINE, b' ');
+                let separator = self.separator.to_mut();
+                separator.truncate(self.width);
+                separator.extend_from_slice(indent.as_bytes());
+                separator.resize(width + LINE, b' ');
             }
             self.width = width;
         }
-        Ok(self.out.raw(bracket)?)
+        Ok(self.out.raw(&[bracket])?)
     }
 
-    fn leave(&mut self, bracket: &[u8]) -> Result<(), Stop> {
+    fn leave(&mut self, bracket: u8) -> Result<(), Stop> {
         if let Some(indent) = &self.indent {
             self.width -= indent.len();
             self.out.line(&self.separator[1..], self.width - 1)?;
         }
-        Ok(self.out.raw(bracket)?)
+        Ok(self.out.raw(&[bracket])?)
     }
 
     /// Between two values; in front of the first there is no comma.

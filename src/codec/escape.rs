@@ -5,9 +5,6 @@ use super::buffer::Buffer;
 use super::encode::Stop;
 use super::scan;
 
-/// So many characters are written at a time.
-const STRIDE: usize = 64;
-
 /// Appends Latin-1 as a JSON string.
 #[inline(always)]
 pub(super) fn latin1(text: &[u8], out: &mut Buffer) -> Result<(), Stop> {
@@ -31,26 +28,24 @@ fn odd_latin1(text: &[u8], out: &mut Buffer) -> Result<(), Stop> {
 #[inline(never)]
 pub(super) fn wide<T: Copy + Into<u32>>(text: &[T], out: &mut Buffer) -> Result<(), Stop> {
     out.raw(b"\"")?;
-    for stride in text.chunks(STRIDE) {
-        let (mut written, mut length) = ([0; STRIDE * char::MAX.len_utf8()], 0);
-        for &point in stride {
-            match u8::try_from(point.into()) {
-                Ok(byte) if !scan::is_odd(byte) => {
-                    written[length] = byte;
-                    length += 1;
-                }
-                Ok(..0x80) => {
-                    out.raw(&written[..std::mem::take(&mut length)])?;
-                    character(point.into(), out)?;
-                }
-                // Lone surrogates have no UTF-8.
-                _ => match char::from_u32(point.into()) {
-                    Some(letter) => length += letter.encode_utf8(&mut written[length..]).len(),
-                    None => return Err(Stop::NotCovered),
-                },
+    for &point in text {
+        let point = point.into();
+        match point {
+            0x80..0x800 => {
+                let bytes = 0x80C0 | point >> 6 | (point & 0x3F) << 8;
+                out.word(u64::from(bytes).to_le_bytes(), 2)?;
             }
+            // Lone surrogates have no UTF-8.
+            0xD800..0xE000 => return Err(Stop::NotCovered),
+            0x800..0x1_0000 => {
+                let bytes = 0x80_80E0 | point >> 12 | (point & 0xFC0) << 2 | (point & 0x3F) << 16;
+                out.word(u64::from(bytes).to_le_bytes(), 3)?;
+            }
+            _ => match u8::try_from(point) {
+                Ok(byte) if !scan::is_odd(byte) => out.word(u64::from(byte).to_le_bytes(), 1)?,
+                _ => character(point, out)?,
+            },
         }
-        out.raw(&written[..length])?;
     }
     Ok(out.raw(b"\"")?)
 }
@@ -58,7 +53,7 @@ pub(super) fn wide<T: Copy + Into<u32>>(text: &[T], out: &mut Buffer) -> Result<
 /// Appends what is no plain ASCII.
 #[inline]
 fn character(point: u32, out: &mut Buffer) -> Result<(), Stop> {
-    // Latin-1 at most: a character in any case.
+    // Not a lone surrogate: a character in any case.
     let character = char::from_u32(point).ok_or(Stop::NotCovered)?;
     let letter = match character {
         '"' => b'"',
