@@ -222,7 +222,7 @@ def test_exit_of_a_child_forked_beside_threads(tmp_path: Path) -> None:
         "    slowest = max(slowest, time.monotonic() - started)\n"
         "print(slowest)\n"
     )
-    command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", code, tmp_path]
+    command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", code, str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     # Not as long as an exit waits for a thread that does not come.
