@@ -1,8 +1,9 @@
-"""Saves that are nothing but syscalls: `floor.c`, compiled."""
+"""Saves and loads that are nothing but syscalls: `floor.c`, compiled."""
 
 from __future__ import annotations
 
 import ctypes
+import os
 import subprocess
 import tempfile
 from collections.abc import Callable
@@ -13,12 +14,26 @@ SOURCE = Path(__file__).with_name("floor.c")
 
 
 def compiled() -> ctypes.CDLL:
-    """The two floors, as a library of C."""
+    """The floors, as a library of C."""
     with tempfile.TemporaryDirectory() as folder:
         library = Path(folder) / "floor.so"
         command = ["cc", "-O2", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC"]
         subprocess.run([*command, "-o", library, SOURCE], check=True)
         return ctypes.CDLL(str(library), use_errno=True)
+
+
+def require(line: int) -> None:
+    """Raises what made the call in that line of `floor.c` fail, if one did."""
+    if line:
+        raise OSError(ctypes.get_errno(), f"{SOURCE.name}:{line} failed")
+
+
+def load(path: str, size: int) -> Callable[[], None]:
+    """A load without the document: its bytes go where there is room already."""
+    library, text = compiled(), ctypes.create_string_buffer(size + 1)
+    journal = os.path.join(os.path.dirname(path), ".oasis_data/journal").encode()
+    place, room = path.encode(), ctypes.c_size_t(size + 1)
+    return lambda: require(library.load(place, journal, text, room))
 
 
 def saves(folder: Path, text: bytes) -> dict[str, Callable[[], None]]:
@@ -30,10 +45,6 @@ def saves(folder: Path, text: bytes) -> dict[str, Callable[[], None]]:
             Path(each.decode(), ".oasis_data", made.decode()).mkdir(parents=True)
         Path(each.decode(), "x.json").write_bytes(text)
     Path(promised.decode(), ".oasis_data/locks/x.json.lock").write_bytes(b" " * 111)
-
-    def require(line: int) -> None:
-        if line:
-            raise OSError(ctypes.get_errno(), f"{SOURCE.name}:{line} failed")
 
     size = ctypes.c_size_t(len(text))
     return {
