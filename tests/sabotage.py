@@ -19,6 +19,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parent.parent
 PUBLISHED = ROOT / "docs" / "sabotage.md"
 HEADING = """# Safeguards, and the tests that notice when one is gone
@@ -642,6 +644,27 @@ SABOTAGES = [
         "pytest tests/test_codec.py -k two_million",
     ),
     Sabotage(
+        "an escape amid a long string is not passed over",
+        "src/codec/buffer.rs",
+        "if from >= last && stride(last) {",
+        "if stride(last) {",
+        "pytest tests/test_codec.py -k at_every_place",
+    ),
+    Sabotage(
+        "tabs are not written as spaces",
+        "src/codec/encode.rs",
+        "Some(_) => &LINES[..2 + LINE],",
+        "Some(_) => LINES,",
+        "pytest tests/test_codec.py -k every_depth",
+    ),
+    Sabotage(
+        "half of a surrogate pair is no text",
+        "src/codec/escape.rs",
+        "0xD800..0xE000 => return Err(Stop::NotCovered),",
+        "",
+        "pytest tests/test_codec.py -k surrogate_pair",
+    ),
+    Sabotage(
         "a shortened document is not written past its end",
         "src/codec/clone.rs",
         "&& *index < list.len()",
@@ -937,7 +960,10 @@ def run(scratch: Path, test: str) -> bool:
         shutil.copy(library, package / "oasis_data" / "_native.so")
         command = [sys.executable, "-m", "pytest", "-q", "-x", *arguments.split(" ", 2)]
     require_built(built)
-    return call(*command).returncode == 0
+    code = call(*command).returncode
+    if tool == "pytest" and code == pytest.ExitCode.NO_TESTS_COLLECTED:
+        sys.exit(f"{test}: there is no such test")
+    return code == 0
 
 
 def attempts(chosen: list[Sabotage]) -> Iterator[tuple[Sabotage, bool]]:

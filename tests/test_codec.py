@@ -22,6 +22,7 @@ from hypothesis import given
 from oasis_data import (
     CorruptFileError,
     JSONReadError,
+    JSONWriteError,
     _native,
     configure,
     load_data_file,
@@ -161,6 +162,39 @@ def numbers(count: int) -> Iterator[str]:
                 high = math.nextafter(low, math.inf)
                 middle = (int(low * 2**70) + int(high * 2**70)) * 10**18 // 2**71
                 yield f"{middle // 10**18}.{middle % 10**18:018}"
+
+
+@pytest.mark.parametrize("odd", ['"', "\n", "\x1f", "é", "漢", "😀"])
+def test_a_character_at_every_place_is_written_as_by_json(odd: str) -> None:
+    texts = [
+        "x" * place + odd + "y" * (length - place)
+        for length in range(140)
+        for place in range(length + 1)
+    ]
+    assert encode(texts, indent=None) == json.dumps(texts, ensure_ascii=False).encode()
+    assert _native.decode(encode(texts, indent=None)) == texts
+
+
+def test_every_character_is_written_as_by_json() -> None:
+    points = (*range(0xD800), *range(0xE000, 0x110000))
+    texts = ["".join(map(chr, points[at : at + 99])) for at in range(0, len(points), 99)]
+    assert encode(texts, indent=None) == json.dumps(texts, ensure_ascii=False).encode()
+
+
+@pytest.mark.parametrize("half", [0xD800, 0xDBFF, 0xDC00, 0xDFFF])
+@pytest.mark.parametrize("text", ["漢", "😀"])
+def test_half_of_a_surrogate_pair_is_not_written(half: int, text: str) -> None:
+    with pytest.raises(JSONWriteError):
+        encode([text + chr(half)], indent=None)
+
+
+@pytest.mark.parametrize("indent", [0, 1, 2, 7, 40, "\t", " \t", "é"])
+def test_every_depth_is_indented_as_by_json(indent: int | str) -> None:
+    document: Any = []
+    for depth in range(60):
+        document = {"a": [depth], "b": document, "c": [[], [depth]]}
+    text = json.dumps(document, indent=indent, ensure_ascii=False).encode()
+    assert encode(document, indent=indent) == text
 
 
 def test_a_million_numbers_are_read_as_by_json() -> None:
