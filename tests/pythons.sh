@@ -20,7 +20,7 @@ for python in "$@"; do
     env -u PYO3_PYTHON "$venv/bin/python" -m pip install -qq . --group dev
     # From a copy of the tests alone: what is imported is what was installed.
     rm -rf "$scratch/copy" && mkdir "$scratch/copy"
-    cp -r tests examples docs src pyproject.toml Cargo.toml README.md "$scratch/copy"
+    cp -r tests examples docs benches src pyproject.toml Cargo.toml README.md "$scratch/copy"
     (cd "$scratch/copy" && "$venv/bin/python" -m pytest -q)
     echo "$("$venv/bin/python" --version): passed"
 done

@@ -426,6 +426,36 @@ def test_panels_are_whole_and_do_not_overlap() -> None:
     assert used <= variables
 
 
+OPTIONS = {"stat": {"reduceOptions", "colorMode"}, "timeseries": {"legend", "tooltip"}}
+
+
+def test_the_dashboard_is_one_that_grafana_imports() -> None:
+    board = dashboard()
+    assert board["title"]
+    assert re.fullmatch(r"[\w-]{1,40}", board["uid"])
+    assert board["schemaVersion"] >= 36  # from where a data source is an object
+    assert "id" not in board  # the importing Grafana's to give
+    source, *others = board["templating"]["list"]
+    assert (source["name"], source["type"], source["query"]) == (
+        "datasource",
+        "datasource",
+        "prometheus",
+    )
+    chosen = {"type": "prometheus", "uid": "${datasource}"}
+    for variable in others:
+        assert variable["type"] == "query"
+        assert variable["datasource"] == chosen
+        assert variable["query"]["query"] == variable["definition"]
+    for panel in board["panels"]:
+        assert panel["options"].keys() >= OPTIONS[panel["type"]]
+        assert panel["fieldConfig"].keys() == {"defaults", "overrides"}
+        letters = [target["refId"] for target in panel["targets"]]
+        assert letters
+        assert len(set(letters)) == len(letters)
+        assert all(each["datasource"] == chosen for each in [panel, *panel["targets"]])
+        assert all(target["expr"] for target in panel["targets"])
+
+
 def test_queries_of_the_dashboard_are_promql(promtool: str, tmp_path: Path) -> None:
     rules = [
         {

@@ -1,0 +1,94 @@
+"""Every code block of the pages in docs, run as it stands, in order, in one folder."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from oasis_data import configure, save_json_atomic
+from tests.audit.test_migration import LEGACY
+from tests.backend.conftest import BACKEND
+from tests.conftest import require
+from tests.test_batch import DECIDED, interrupt, three_files
+
+DOCS = Path(__file__).parents[1] / "docs"
+
+
+def blocks_of(page: str) -> list[tuple[str, str]]:
+    """Each block, and the language that it is said to be in."""
+    return re.findall(r"^```(\w*)\n(.*?)^```$", (DOCS / page).read_text(), re.MULTILINE | re.DOTALL)
+
+
+def run(blocks: list[tuple[str, str]], folder: Path) -> None:
+    """Runs blocks of Python and of the shell; questions are answered with yes."""
+    scripts = Path(sys.executable).parent
+    require((scripts / "oasis-data").exists(), "needs the console script oasis-data")
+    path = os.pathsep.join([str(folder / "bin"), str(scripts), os.environ["PATH"]])
+    for language, code in blocks:
+        # Each line of a shell block is a command, and says how it ends.
+        for part in [code] if language == "python" else code.splitlines():
+            shell = ["bash", "-c", part]
+            command = shell if language == "sh" else [sys.executable, "-W", "error", "-c", part]
+            done = subprocess.run(
+                command,
+                cwd=folder,
+                env=os.environ | {"PATH": path},
+                input="y\n",
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            told = re.search(r"# exits with (\d+)", part) if language == "sh" else None
+            assert done.returncode == (int(told[1]) if told else 0), (part, done)
+
+
+def test_the_migration_guide(tmp_path: Path) -> None:
+    shutil.copytree(LEGACY, tmp_path / "backend", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(BACKEND / "sample_data", tmp_path / "data")
+    blocks = blocks_of("migration.md")
+    assert {language for language, _ in blocks} == {"python", "sh"}
+    run(blocks, tmp_path)
+
+
+def test_the_operators_page(tmp_path: Path) -> None:
+    shutil.copytree(BACKEND / "sample_data", tmp_path / "data")
+    for number in range(3):
+        save_json_atomic(tmp_path / "tanks.json", {"Tank1": number})
+    (tmp_path / "tanks.json").write_text('{"Tank1": 2')
+    blocks = blocks_of("operations.md")
+    assert {language for language, _ in blocks} == {"python", "sh"}
+    run(blocks, tmp_path)
+
+
+def test_the_page_of_what_lies_on_disk(strace: str, tmp_path: Path) -> None:
+    tree, command, journal = (code for _, code in blocks_of("on-disk.md"))
+    data = tmp_path / "data"
+    data.mkdir()
+    configure(backups_compressed_above=0)
+    for number in range(2):
+        save_json_atomic(data / "tanks.json", number)
+    configure(backups_compressed_above=float("inf"))
+    save_json_atomic(data / "tanks.json", 2)
+    interrupt(strace, three_files(data), DECIDED)
+    stamp = re.compile(r"\d{8}_\d{6}_\d{6}")
+    told = {Path(line.split()[0]).name for line in tree.splitlines()[1:] if "…" not in line}
+    there = {stamp.sub("<stamp>", each.name) for each in data.rglob("*")}
+    assert {stamp.sub("<stamp>", name) for name in told} <= there
+
+    (real,) = (json.loads(each.read_bytes()) for each in data.glob("here/.oasis_data/journal"))
+    shown = json.loads(journal)
+    assert real.keys() == shown.keys()
+    assert real["places"][0].keys() == shown["places"][0].keys()
+    assert shown["changes"][0].keys() <= real["changes"][0].keys()
+
+    (tmp_path / "bin").mkdir()
+    editor = tmp_path / "bin" / "edit-tanks"
+    editor.write_text('#!/bin/sh\necho edited > "$1"\n')
+    editor.chmod(0o755)
+    run([("sh", command)], tmp_path)
+    assert (data / "tanks.json").read_text() == "edited\n"
