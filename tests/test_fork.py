@@ -142,6 +142,17 @@ def test_fork_beside_threads_that_save(tmp_path: Path) -> None:
     check_nothing_is_left(tmp_path)
 
 
+def run_to_its_end(code: str, path: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    """Runs a program that must not hang when it exits."""
+    return subprocess.run(
+        [sys.executable, *options, "-c", code, str(path)],
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE,
+        check=False,
+    )
+
+
 def test_exit_beside_a_thread_that_waits(tmp_path: Path) -> None:
     """As at a reload: daemon threads outlive the interpreter by a moment."""
     path = tmp_path / "tanks.json"
@@ -161,13 +172,7 @@ def test_exit_beside_a_thread_that_waits(tmp_path: Path) -> None:
     )
     with lock_of(path).open() as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        done = subprocess.run(
-            [sys.executable, "-c", code, path],
-            capture_output=True,
-            text=True,
-            timeout=DEADLINE,
-            check=False,
-        )
+        done = run_to_its_end(code, path)
     assert (done.returncode, done.stderr) == (1, "")
 
 
@@ -193,13 +198,7 @@ EXITS = rounds(25, 200)
 def test_exit_beside_threads_that_save_and_load(tmp_path: Path) -> None:
     """Before Python 3.14 such a thread is ended at once, wherever it is."""
     for _ in range(EXITS):
-        done = subprocess.run(
-            [sys.executable, "-c", BUSY_AT_EXIT, tmp_path],
-            capture_output=True,
-            text=True,
-            timeout=DEADLINE,
-            check=False,
-        )
+        done = run_to_its_end(BUSY_AT_EXIT, tmp_path)
         assert (done.returncode, done.stderr) == (0, "")
     for number in range(8):
         count_up(tmp_path / f"{number}-counter.json")
@@ -222,8 +221,7 @@ def test_exit_of_a_child_forked_beside_threads(tmp_path: Path) -> None:
         "    slowest = max(slowest, time.monotonic() - started)\n"
         "print(slowest)\n"
     )
-    command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", code, str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE, check=False)
+    done = run_to_its_end(code, tmp_path, "-W", "ignore::DeprecationWarning")
     assert (done.returncode, done.stderr) == (0, "")
     # Not as long as an exit waits for a thread that does not come.
     assert float(done.stdout) < 4
