@@ -19,4 +19,6 @@ pub mod statistics;
 pub mod storage;
 
 #[cfg(feature = "python")]
+mod imported;
+#[cfg(feature = "python")]
 mod python;

@@ -588,6 +588,16 @@ SABOTAGES = [
         "pytest tests/test_fork.py -k exit",
     ),
     Sabotage(
+        "a document's plan is set in one go",
+        "src/python/documents.rs",
+        "self.plan.get_or_init(|| plan)",
+        """self.plan.get_or_init(|| {
+            py.detach(|| ());
+            plan
+        })""",
+        "pytest tests/test_cache_processes.py -k first_time",
+    ),
+    Sabotage(
         "a fork keeps others from opening",
         FORK,
         "FORKING.with(|forking| *forking.borrow_mut() = Some(guard));",

@@ -350,3 +350,31 @@ def test_fork_beside_threads_that_load_and_save(tmp_path: Path) -> None:
     assert failures == []
     for path in paths:
         assert number_in(path) == json.loads(path.read_text())["number"]
+
+
+def test_fork_while_a_cached_document_is_copied_for_the_first_time(tmp_path: Path) -> None:
+    path = tmp_path / "x.json"
+    save(path, 1)
+    done = threading.Event()
+
+    def copy() -> None:
+        while not done.is_set():
+            invalidate_cache(path)
+            number_in(path)
+            number_in(path)
+
+    def hold_the_interpreter() -> None:
+        # So that the other thread waits for it whenever it lets it go.
+        while not done.is_set():
+            sum(range(1000))
+
+    threads = [threading.Thread(target=act) for act in (copy, hold_the_interpreter)]
+    for thread in threads:
+        thread.start()
+    try:
+        for _ in range(60):
+            assert_ended_well(in_child(lambda: load_data_file(path)))
+    finally:
+        done.set()
+        for thread in threads:
+            thread.join()

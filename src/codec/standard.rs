@@ -3,10 +3,10 @@
 
 use pyo3::exceptions::PyMemoryError;
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
 use pyo3::types::{IntoPyDict, PyBytes, PyString};
 
 use super::buffer::Buffer;
+use crate::imported::Imported;
 
 /// The options of `json.dump`, as the caller gave them.
 pub(crate) struct EncodeOptions<'py> {
@@ -54,14 +54,14 @@ pub(crate) fn can_dump<'py>(
 
 /// The document that `json.load` would make of these bytes.
 pub(crate) fn load<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<Bound<'py, PyAny>> {
-    static LOADS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-    LOADS.import(py, "json", "loads")?.call1((copied(py, bytes)?,))
+    static LOADS: Imported = Imported::new("json", "loads");
+    LOADS.get(py)?.call1((copied(py, bytes)?,))
 }
 
 /// The class of the errors that `json` raises about a text.
 pub(crate) fn decode_error(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
-    static CLASS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-    CLASS.import(py, "json", "JSONDecodeError")
+    static CLASS: Imported = Imported::new("json", "JSONDecodeError");
+    CLASS.get(py)
 }
 
 /// A `bytes` object, or the `MemoryError` that `PyBytes::new` would panic with.
@@ -77,7 +77,7 @@ fn encoder<'py>(
     options: &EncodeOptions<'py>,
     indent: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<Bound<'py, PyAny>> {
-    static ENCODER: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    static ENCODER: Imported = Imported::new("json", "JSONEncoder");
     let arguments = [
         ("indent", indent.cloned().unwrap_or_else(|| py.None().into_bound(py))),
         ("ensure_ascii", options.ensure_ascii.into_pyobject(py)?.to_owned().into_any()),
@@ -85,5 +85,5 @@ fn encoder<'py>(
         ("allow_nan", options.allow_nan.into_pyobject(py)?.to_owned().into_any()),
         ("default", options.default.clone().unwrap_or_else(|| py.None().into_bound(py))),
     ];
-    ENCODER.import(py, "json", "JSONEncoder")?.call((), Some(&arguments.into_py_dict(py)?))
+    ENCODER.get(py)?.call((), Some(&arguments.into_py_dict(py)?))
 }

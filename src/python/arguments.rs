@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyString};
+
+use crate::imported::Imported;
 
 /// A path given as `str`, `bytes` or `os.PathLike`.
 pub(super) struct FilePath(pub(super) PathBuf);
@@ -17,7 +18,7 @@ impl<'py> FromPyObject<'_, 'py> for FilePath {
     type Error = PyErr;
 
     fn extract(path: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
-        static FSPATH: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+        static FSPATH: Imported = Imported::new("os", "fspath");
         // The same bytes in every encoding of file names.
         if let Ok(text) = path.cast::<PyString>()
             && let Ok(ascii) = text.to_str()
@@ -28,7 +29,7 @@ impl<'py> FromPyObject<'_, 'py> for FilePath {
         let spelt = if path.is_instance_of::<PyString>() || path.is_instance_of::<PyBytes>() {
             path.to_owned()
         } else {
-            FSPATH.import(path.py(), "os", "fspath")?.call1((path,))?
+            FSPATH.get(path.py())?.call1((path,))?
         };
         if let Ok(bytes) = spelt.cast::<PyBytes>() {
             return Ok(Self(OsStr::from_bytes(bytes.as_bytes()).into()));

@@ -2,11 +2,10 @@
 
 use std::mem;
 use std::path::Path;
-use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, OnceLock, PoisonError};
 
 use arc_swap::ArcSwap;
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
 
 use crate::cache::{Cache, Entry, Evicted};
 use crate::codec::{self, DecodeError, Plan};
@@ -16,7 +15,8 @@ use crate::storage::identity::FileKey;
 /// A document as it is kept.
 pub(super) struct Content {
     state: Mutex<State>,
-    plan: PyOnceLock<Plan>,
+    // Not pyo3's: see `Imported`.
+    plan: OnceLock<Plan>,
 }
 
 /// Text until the document is asked for again: one that is loaded once must not
@@ -38,12 +38,12 @@ static DOCUMENTS: LazyLock<ArcSwap<Mutex<Documents>>> = LazyLock::new(ArcSwap::d
 impl Content {
     /// To be decoded when it is asked for.
     pub(super) fn text(text: Arc<Vec<u8>>) -> Self {
-        Self { state: State::Text(text).into(), plan: PyOnceLock::new() }
+        Self { state: State::Text(text).into(), plan: OnceLock::new() }
     }
 
     /// To be lent, and copied.
     pub(super) fn document(document: Py<PyAny>) -> Self {
-        Self { state: State::Document(document).into(), plan: PyOnceLock::new() }
+        Self { state: State::Document(document).into(), plan: OnceLock::new() }
     }
 
     /// The one object that is lent to whoever asks.
@@ -68,19 +68,19 @@ impl Content {
         &self,
         py: Python<'py>,
     ) -> Result<(Bound<'py, PyAny>, usize), DecodeError> {
-        let (plan, grown) = if let Some(plan) = self.plan.get(py) {
+        let (plan, grown) = if let Some(plan) = self.plan.get() {
             (plan, 0)
         } else {
             let plan = Plan::of(&self.lend(py)?);
             let grown = plan.size();
-            (self.plan.get_or_init(py, || plan), grown)
+            (self.plan.get_or_init(|| plan), grown)
         };
         Ok((plan.copy(py).map_err(DecodeError::Other)?, grown))
     }
 
     /// Bytes that it takes beside the document.
-    pub(super) fn grown(&self, py: Python<'_>) -> usize {
-        self.plan.get(py).map_or(0, Plan::size)
+    pub(super) fn grown(&self) -> usize {
+        self.plan.get().map_or(0, Plan::size)
     }
 }
 

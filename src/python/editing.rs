@@ -94,7 +94,7 @@ impl Drop for Edit {
     fn drop(&mut self) {
         // Letting a lock go may wait for a fork in another thread, which waits
         // for the interpreter.
-        let mut locked = self.take();
+        let mut locked = self.locked.get_mut().unwrap_or_else(PoisonError::into_inner).take();
         // An interpreter that is shutting down cannot be attached to, nor forked.
         let _ = attached(|py| {
             let locked = locked.take();

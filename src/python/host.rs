@@ -6,11 +6,11 @@ use std::os::fd::RawFd;
 use nix::libc;
 use pyo3::exceptions::{PyMemoryError, PyRecursionError};
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
 
 use super::documents::with_cache;
 use super::exit::attached;
 use crate::codec::{self, DecodeError};
+use crate::imported::Imported;
 use crate::storage::host::Host;
 use crate::storage::identity::Identity;
 
@@ -80,8 +80,8 @@ impl Host for Surroundings {
 
 /// `fcntl.fcntl`: what it answers, or nothing where it fails.
 fn fcntl(py: Python<'_>, descriptor: RawFd, command: i32, argument: i32) -> Option<i32> {
-    static FCNTL: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-    let fcntl = FCNTL.import(py, "fcntl", "fcntl").ok()?;
+    static FCNTL: Imported = Imported::new("fcntl", "fcntl");
+    let fcntl = FCNTL.get(py).ok()?;
     fcntl.call1((descriptor, command, argument)).ok()?.extract().ok()
 }
 

@@ -142,7 +142,7 @@ fn cached(py: Python<'_>, path: &Path) -> PyResult<Found> {
     }
     if snapshot.settled && snapshot.stable {
         let content = Arc::clone(&entry.document);
-        let entry = Arc::new(entry_of(py, snapshot, Some(content)));
+        let entry = Arc::new(entry_of(snapshot, Some(content)));
         keep(path, &entry);
         return Ok(Found::Fresh(entry));
     }
@@ -194,20 +194,20 @@ fn decoded<'py>(
         document_in(py, path, &snapshot).inspect_err(|_| forget(path, Some(identity.key())))?;
     if snapshot.stable {
         let content = (!own).then(|| Arc::new(Content::document(document.clone().unbind())));
-        keep(path, &Arc::new(entry_of(py, snapshot, content)));
+        keep(path, &Arc::new(entry_of(snapshot, content)));
     }
     Ok(Loaded { document, identity })
 }
 
 /// For the cache: with the content that there is, or else the text.
-fn entry_of(py: Python<'_>, snapshot: Snapshot, content: Option<Arc<Content>>) -> Document {
+fn entry_of(snapshot: Snapshot, content: Option<Arc<Content>>) -> Document {
     let Snapshot { bytes, identity, settled, descriptor, .. } = snapshot;
     let text = Arc::new(bytes);
     let length = text.len() as u64;
     let document = content.unwrap_or_else(|| Arc::new(Content::text(Arc::clone(&text))));
     Document {
         identity,
-        size: if settled { length } else { 2 * length } + document.grown(py) as u64,
+        size: if settled { length } else { 2 * length } + document.grown() as u64,
         document,
         unsettled: (!settled).then_some(text),
         descriptor,

@@ -10,10 +10,8 @@ use std::fs::File;
 use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
-use std::sync::LazyLock;
 use std::time::Duration;
 
-use chrono::format::{Item, Parsed, StrftimeItems};
 use chrono::{Datelike, FixedOffset, NaiveDateTime, TimeDelta, Utc};
 use rustix::buffer::spare_capacity;
 use rustix::fs::{self, AtFlags, Dir, FileType, Stat};
@@ -28,8 +26,7 @@ use crate::error::Result;
 
 const MARK: &[u8] = b".backup.";
 const COMPRESSED: &[u8] = b".gz";
-static FORMAT: LazyLock<Vec<Item<'static>>> =
-    LazyLock::new(|| StrftimeItems::new("%Y%m%d_%H%M%S_%6f").collect());
+const FORMAT: &str = "%Y%m%d_%H%M%S_%6f";
 /// `NAME_MAX` of every Linux file system with hard links.
 const LONGEST_NAME: usize = 255;
 const STAMP_LENGTH: usize = "YYYYmmdd_HHMMSS_ffffff".len();
@@ -377,7 +374,7 @@ fn compressed_name(plain: &OsStr) -> OsString {
 fn name_for(name: &OsStr, stamp: NaiveDateTime) -> OsString {
     let mut bytes = name.as_bytes().to_vec();
     bytes.extend_from_slice(MARK);
-    bytes.extend_from_slice(stamp.format_with_items(FORMAT.iter()).to_string().as_bytes());
+    bytes.extend_from_slice(stamp.format(FORMAT).to_string().as_bytes());
     OsString::from_vec(bytes)
 }
 
@@ -389,9 +386,7 @@ fn stamp_of(name: &OsStr, of: &OsStr) -> Option<NaiveDateTime> {
     let stamp = std::str::from_utf8(stamp).ok()?;
     // The parser takes signs and spaces for digits; the writer never does.
     let own = stamp.bytes().all(|byte| byte.is_ascii_digit() || byte == b'_');
-    let mut parsed = Parsed::new();
-    chrono::format::parse(&mut parsed, stamp, FORMAT.iter()).ok()?;
-    let parsed = parsed.to_naive_datetime_with_offset(0).ok()?;
+    let parsed = NaiveDateTime::parse_from_str(stamp, FORMAT).ok()?;
     // After the last year of four digits there would be no later name.
     (own && parsed.year() < 9999).then_some(parsed)
 }
