@@ -25,6 +25,7 @@
 #define TEMPORARY ".oasis_data/temp/x.json"
 #define LOCK ".oasis_data/locks/x.json.lock"
 #define KEPT 10
+#define PIECE ((size_t)256 * 1024)
 
 static const int WRITE_ANEW = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
 static const int READ = O_RDONLY | O_NONBLOCK | O_NOCTTY | O_NOFOLLOW | O_CLOEXEC;
@@ -49,7 +50,7 @@ int bare(const char *path, const void *text, size_t size) {
 static int list(int folder, const char *name) {
     static char entries[32768];
     int listed;
-    MUST(listed = openat(folder, name, FOLDER));
+    MUST(listed = openat(folder, name, FOLDER | O_NOFOLLOW | O_NOATIME));
     long count;
     do
         MUST(count = syscall(SYS_getdents64, listed, entries, sizeof entries));
@@ -102,7 +103,12 @@ int promised(const char *path, const void *text, size_t size, unsigned turn) {
     MUST(flistxattr(old, link, sizeof link));
     MUST(fchmod(file, 0644));
     MUST(close(old));
-    MUST(write(file, text, size));
+    for (size_t done = 0; done < size; done += PIECE) {
+        size_t left = size - done;
+        MUST(write(file, (const char *)text + done, left < PIECE ? left : PIECE));
+        if (left > PIECE)
+            MUST(-posix_fadvise(file, done, PIECE, POSIX_FADV_DONTNEED));
+    }
     MUST(pread(lock, note, sizeof note, 0));
     MUST(fstat(file, &stat));
     MUST(fsync(file));

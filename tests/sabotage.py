@@ -560,6 +560,13 @@ SABOTAGES = [
         "pytest tests/test_batch.py -k in_this_order",
     ),
     Sabotage(
+        "another user's folder is listed, if not unseen",
+        "src/storage/target.rs",
+        "Err(Errno::PERM) => open(OFlags::empty()),",
+        "",
+        "pytest tests/test_save.py -k everyone",
+    ),
+    Sabotage(
         "an open waits for another program's lease",
         "src/storage/target.rs",
         "Err(Errno::AGAIN) if is_regular",

@@ -123,6 +123,16 @@ def test_everyone_who_may_write_the_folder_may_use_the_sidecar(tmp_path: Path) -
     assert path.stat().st_uid == 65534
 
 
+def test_a_save_leaves_the_access_times_of_its_folders(tmp_path: Path) -> None:
+    save_json_atomic(tmp_path / "tanks.json", 1)
+    folders = [tmp_path, tmp_path / ".oasis_data" / "temp"]
+    # So long ago that the kernel would note the next one on any usual mount.
+    for folder in folders:
+        os.utime(folder, (1, 1))
+    save_json_atomic(tmp_path / "tanks.json", 2)
+    assert [folder.stat().st_atime for folder in folders] == [1, 1]
+
+
 def test_a_file_whose_owner_cannot_be_kept_is_left_alone(tmp_path: Path) -> None:
     require(os.geteuid() == 0, "needs root to become another user")
     folder = tmp_path / "shared"

@@ -118,6 +118,22 @@ def test_the_check_above_misses_syncs_that_are_left_out(strace: str, tmp_path: P
     ]
 
 
+@pytest.mark.parametrize(("durability", "begun"), [("full", [0, 1, 2]), ("process", [])])
+def test_the_disk_begins_with_a_large_document_while_it_is_written(
+    strace: str, tmp_path: Path, durability: str, begun: list[int]
+) -> None:
+    path = tmp_path / "data" / "tanks.json"
+    path.parent.mkdir()
+    piece = 256 * 1024
+    code = SAVE.replace("sys.argv[2])", f"'x' * {3 * piece})")
+    calls = trace(strace, tmp_path / "log", code, path, "", durability)
+    temporary = r"\(\d+<[^>]*/temp/[^>]*>, "
+    written = [call for call in calls if re.search(rf"write{temporary}", call.text)]
+    advised = [re.search(rf"fadvise64{temporary}(\d+), {piece}, ", call.text) for call in calls]
+    assert len(written) == 4
+    assert [int(found[1]) for found in advised if found] == [number * piece for number in begun]
+
+
 def test_the_same_content_again_is_synced_though_not_written(strace: str, tmp_path: Path) -> None:
     folder = tmp_path / "data"
     folder.mkdir()

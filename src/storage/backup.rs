@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use chrono::{Datelike, FixedOffset, NaiveDateTime, TimeDelta, Utc};
 use rustix::buffer::spare_capacity;
-use rustix::fs::{self, AtFlags, Dir, FileType, Stat};
+use rustix::fs::{self, AtFlags, FileType, Stat};
 use rustix::io::{Errno, retry_on_intr};
 
 use super::compression::gunzip;
@@ -81,7 +81,7 @@ impl Backup {
 pub fn list(target: &Target) -> Result<Vec<Backup>> {
     let failed = |errno| target.failed("getdents of its folder", errno);
     let mut backups = Vec::new();
-    for entry in Dir::read_from(&target.folder).map_err(failed)? {
+    for entry in target.entries(".").map_err(failed)? {
         let entry = entry.map_err(failed)?;
         let name = OsStr::from_bytes(entry.file_name().to_bytes());
         let plain = plain_name(name);

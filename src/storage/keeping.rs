@@ -54,8 +54,8 @@ impl Locked {
         let target = &self.target;
         let mut all = backup::list(target)?;
         let left = match all.last() {
-            Some(newest) => backup::is_live(target, newest, live)?,
-            None => false,
+            Some(newest) if live.st_nlink > 1 => backup::is_live(target, newest, live)?,
+            _ => false,
         };
         // Under another name the old content would stay open to changes.
         let lone = live.st_nlink == if left { 2 } else { 1 };

@@ -199,7 +199,7 @@ impl Locked {
             }
             _ => Temporary::create(target, live.as_ref())?,
         };
-        temporary.fill(bytes)?;
+        temporary.fill(bytes, options.durability)?;
         let replaced = live.as_ref().map(|live| Identity::of(live).key());
         let before = live.as_ref().map(|live| Identity::of(live).content());
         let kept = live.filter(|_| keep).map(|stat| self.kept(stat, corrupt));

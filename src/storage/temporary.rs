@@ -3,10 +3,11 @@
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Write};
+use std::num::NonZeroU64;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{self, AtFlags, Dir, Gid, Mode, OFlags, Stat, Uid};
+use rustix::fs::{self, Advice, AtFlags, Gid, Mode, OFlags, Stat, Uid};
 use rustix::io::Errno;
 use tempfile::Builder;
 use xattr::FileExt;
@@ -15,7 +16,11 @@ use super::identity::Identity;
 use super::sidecar;
 use super::target::Target;
 use crate::error::{Error, KEEP_OWNER, Result};
+use crate::settings::Durability;
 use crate::statistics::COUNTERS;
+
+/// Bytes that the disk is given to write at a time.
+const PIECE: usize = 256 * 1024;
 
 /// Letters that make a temporary file's name unique.
 const RANDOM_LETTERS: usize = 12;
@@ -85,13 +90,29 @@ impl<'a> Temporary<'a> {
         Ok(temporary)
     }
 
-    /// Writes `bytes` and, when `sync`, waits until they are on the disk.
+    /// Writes `bytes`; where a sync is to follow, the disk begins with the first
+    /// of many while the others are written.
     ///
     /// # Errors
     ///
-    /// When a syscall fails.
-    pub fn fill(&mut self, bytes: &[u8]) -> Result<()> {
-        self.fill_with(|mut file| file.write_all(bytes))
+    /// When a write fails.
+    pub fn fill(&mut self, bytes: &[u8], durability: Durability) -> Result<()> {
+        self.fill_with(|mut file| {
+            let mut pieces = bytes.chunks(PIECE).peekable();
+            let mut written = 0;
+            while let Some(piece) = pieces.next() {
+                file.write_all(piece)?;
+                if durability == Durability::Full && pieces.peek().is_some() {
+                    // What Linux does of this for pages that are not on the disk is
+                    // to begin writing them: `sync_file_range`, for which no crate
+                    // has a safe call. No more than advice: the sync tells of errors.
+                    let length = NonZeroU64::new(piece.len() as u64);
+                    let _ = fs::fadvise(file, written, length, Advice::DontNeed);
+                    written += piece.len() as u64;
+                }
+            }
+            Ok(())
+        })
     }
 
     /// Fills it by `write`.
@@ -242,11 +263,8 @@ impl Leftover {
 #[must_use]
 pub fn leftovers(target: &Target) -> (Vec<Leftover>, Vec<Error>) {
     let stem = sidecar::stem(&target.name);
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let listing =
-        fs::openat(&target.folder, sidecar::TEMP, flags, Mode::empty()).and_then(Dir::new);
     let (mut found, mut failures) = (Vec::new(), Vec::new());
-    let entries = match listing {
+    let entries = match target.entries(sidecar::TEMP) {
         Ok(entries) => entries,
         Err(Errno::NOENT) => return (found, failures),
         Err(errno) => {
