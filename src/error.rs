@@ -4,7 +4,7 @@
 
 use std::ffi::OsStr;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
 use rustix::io::Errno;
@@ -234,7 +234,8 @@ pub const A_DIRECTORY: &str = "a directory";
 /// The file's name without its folder, fit for a message.
 #[must_use]
 pub fn name(path: &Path) -> String {
-    let name = path.file_name().unwrap_or_else(|| OsStr::new("''")).to_string_lossy();
+    let last = path.components().next_back().map_or(OsStr::new("''"), Component::as_os_str);
+    let name = last.to_string_lossy();
     // A name with control characters must not act on terminals and logs.
     name.chars()
         .flat_map(|letter| {
@@ -295,7 +296,7 @@ fn hint(path: &Path, call: &str, source: &io::Error) -> String {
         Some(Errno::FBIG) => "; it is larger than a file may be there (see ulimit -f)",
         Some(Errno::LOOP) => "; its symlinks lead in a circle: look at them with ls -l",
         Some(Errno::NOENT) if call == OPEN_FOLDER => {
-            "; create the folder first (save_json_atomic does with make_parents=True)"
+            "; check the path, or create the folder first (save_json_atomic does with make_parents=True)"
         }
         Some(Errno::NOENT) if path.as_os_str().is_empty() => "; the path is empty",
         Some(Errno::NOTDIR) if call == OPEN_LOCK => {

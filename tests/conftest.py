@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import signal
@@ -77,6 +78,15 @@ def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
         # ramfs stamps by the timer's ticks, as every file system did before Linux 6.13.
         with mounted(tmp_path / "coarse", "ramfs") as mount:
             yield mount
+
+
+@pytest.fixture
+def no_collector_callbacks() -> Iterator[None]:
+    """Without what others do at a collection: raised in there, a time limit is lost."""
+    callbacks = gc.callbacks[:]
+    gc.callbacks.clear()
+    yield
+    gc.callbacks[:] = callbacks
 
 
 def python(code: str, *arguments: object, timeout: float = 120) -> str:

@@ -19,7 +19,14 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 import oasis_data
-from oasis_data import configure, edit_json, load_data_file, load_with_version, save_json_atomic
+from oasis_data import (
+    configure,
+    edit_json,
+    load_data_file,
+    load_with_version,
+    save_json_atomic,
+    stats,
+)
 from oasis_data.error_handling import (
     AlreadyLockedError,
     CorruptFileError,
@@ -352,9 +359,11 @@ def test_conditions_are_those_of_http(
         path.unlink()
 
     spelt = {name: value.format(tag=tag) for name, value in headers.items()}
+    failures = stats()["write_failures"]
     answer = client.put("/data/tanks", json="after", headers=spelt)
 
     assert answer.status_code == status
+    assert stats()["write_failures"] - failures == (status != 200)
     expected = "after" if status == 200 else "before" if state == HERE else "none"
     assert load_data_file(path, default="none") == expected
     assert path.exists() == (status == 200 or state == HERE)

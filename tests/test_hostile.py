@@ -45,15 +45,6 @@ def alarm(seconds: float, handler: Callable[..., None]) -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
-@pytest.fixture
-def no_collector_callbacks() -> Iterator[None]:
-    """Without what others do at a collection: raised in there, a time limit is lost."""
-    callbacks = gc.callbacks[:]
-    gc.callbacks.clear()
-    yield
-    gc.callbacks[:] = callbacks
-
-
 # The second is left to `json`, which runs Python code.
 @pytest.mark.usefixtures("no_collector_callbacks")
 @pytest.mark.parametrize("last", [0, float("nan")])

@@ -58,6 +58,7 @@ def test_goes_beside_no_file(path: Path) -> None:
     assert temporaries(path.parent) == []
 
 
+@pytest.mark.usefixtures("no_collector_callbacks")
 def test_a_signal_while_the_file_is_parsed_is_not_lost(path: Path) -> None:
     """Moments are tried until one falls into the parsing, and none after it."""
 

@@ -272,6 +272,7 @@ class CorruptFileError(JSONReadError, json.JSONDecodeError):
         pos: Characters before the place at fault.
         lineno: Its line, from 1.
         colno: Its column, from 1.
+        doc: Always empty: the text itself can be large and secret.
     """
 
     def __init__(

@@ -27,6 +27,7 @@ from oasis_data.catalogue import DocumentCatalogue, OutsideRootError, UnknownDat
 from oasis_data.error_handling import (
     DataFileNotFoundError,
     DataOperationError,
+    JSONReadError,
     LockTimeoutError,
     OperationType,
     UnserializableError,
@@ -237,7 +238,7 @@ def _is_conditional() -> bool:
 
 
 def _save_if_allowed(path: Path, content: Any) -> str:
-    expected, allows = _condition()
+    expected, allows = _condition(path)
     while True:
         try:
             return save_with_version(path, content, if_version=expected)
@@ -248,8 +249,8 @@ def _save_if_allowed(path: Path, content: Any) -> str:
             expected = conflict.found
 
 
-def _condition() -> tuple[str, Callable[[str], bool]]:
-    """A version to try first, and whether the request allows to save over a version."""
+def _condition(path: Path) -> tuple[str, Callable[[str], bool]]:
+    """The version to try first, and whether the request allows to save over a version."""
     match, none_match = request.if_match, request.if_none_match
     # Also if there is nothing readable in it: then it allows nothing.
     has_match = "If-Match" in request.headers
@@ -263,8 +264,19 @@ def _condition() -> tuple[str, Callable[[str], bool]]:
 
     # An empty tag comes as None, which would ask for no version at all.
     allowed = [tag for tag in match.as_set() if tag and allows(tag)]
-    first = allowed[0] if allowed else _NO_VERSION if has_match else MISSING
+    # Asked for where the request does not name just one: a save that has to find it
+    # out counts as failed.
+    first = allowed[0] if len(allowed) == 1 else _version_at(path)
+    if not allows(first):
+        first = _NO_VERSION if has_match else MISSING
     return first, allows
+
+
+def _version_at(path: Path) -> str:
+    try:
+        return load_with_version(path)[1]
+    except JSONReadError:
+        return _NO_VERSION
 
 
 def _serve_metrics(app: Flask, address: str) -> None:

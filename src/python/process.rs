@@ -25,8 +25,15 @@ pub(super) fn configure<'py>(
     // One by one, so that a refusal names the setting.
     for (name, value) in changes.iter() {
         merged.set_item(&name, &value)?;
-        settings = depythonize(&merged)
-            .map_err(|error| PyValueError::new_err(format!("{name}={value}: {error}")))?;
+        settings = depythonize(&merged).map_err(|_| {
+            let name = name.to_string();
+            let must = match name.as_str() {
+                "durability" => "\"full\" or \"process\"",
+                "cache_bytes" | "cache_entries" | "backups_kept" => "a whole number, 0 or more",
+                _ => "a number, 0 or more",
+            };
+            PyValueError::new_err(format!("{name}={value}: must be {must}"))
+        })?;
     }
     timeout("lock_timeout", settings.lock_timeout)?;
     age("backups_max_age", settings.backups_max_age)?;
