@@ -30,6 +30,12 @@ def require(available: object, reason: str) -> None:
     pytest.skip(reason)
 
 
+measures_memory = pytest.mark.skipif(
+    "OASIS_SANITIZED" in os.environ,
+    reason="the sanitiser keeps what is freed, and cannot report within a limit",
+)
+
+
 @pytest.fixture
 def strace() -> str:
     """Path of a strace that may trace."""

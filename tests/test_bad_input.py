@@ -30,7 +30,7 @@ from oasis_data import (
     load_with_version,
     save_json_atomic,
 )
-from tests.conftest import python, require, temporaries, visible
+from tests.conftest import measures_memory, python, require, temporaries, visible
 from tests.strategies import NOT_FINITE, exact, nested
 
 OLD = b'{"old": true}\n'
@@ -272,13 +272,7 @@ HUGE_FILES = {
 }
 
 
-limits_memory = pytest.mark.skipif(
-    "OASIS_SANITIZED" in os.environ,
-    reason="the sanitiser keeps what is freed, and cannot report within a limit",
-)
-
-
-@limits_memory
+@measures_memory
 @pytest.mark.parametrize("name", HUGE_FILES)
 def test_a_file_too_large_for_the_memory_gives_a_typed_error(tmp_path: Path, name: str) -> None:
     head, middle, tail, expected = HUGE_FILES[name]
@@ -327,7 +321,7 @@ HUGE_DOCUMENTS = {
 }
 
 
-@limits_memory
+@measures_memory
 @pytest.mark.parametrize("name", HUGE_DOCUMENTS)
 def test_a_document_too_large_for_the_memory_gives_a_typed_error(path: Path, name: str) -> None:
     value, options, expected = HUGE_DOCUMENTS[name]
@@ -353,7 +347,7 @@ for result in under_every_limit(save, *expected):
     assert printed[-1].split()[0] == expected
 
 
-@limits_memory
+@measures_memory
 def test_a_sparse_file_larger_than_any_memory_is_not_read(path: Path) -> None:
     code = """
 with open(path, "wb") as file:

@@ -22,7 +22,7 @@ from oasis_data import (
     restore_backup,
     save_json_atomic,
 )
-from tests.conftest import backups, python, temporaries, visible
+from tests.conftest import backups, measures_memory, python, temporaries, visible
 from tests.test_syscalls import trace
 
 FILL = "x" * 5000
@@ -125,6 +125,7 @@ def test_a_flipped_bit_is_told(path: Path) -> None:
     assert list_backups(path)[0].fault
 
 
+@measures_memory
 def test_a_bomb_is_told_and_not_unpacked(path: Path) -> None:
     newest = Path(list_backups(path)[0].path)
     with gzip.open(newest, "wb", compresslevel=1) as bomb:

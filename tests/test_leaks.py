@@ -33,6 +33,9 @@ from oasis_data import (
     save_json_atomic,
     stats,
 )
+from tests.conftest import measures_memory
+
+pytestmark = measures_memory
 
 RESIDENT_SLACK = 4 << 20
 """Bytes by which an allocator's leftovers may make a process grow."""
