@@ -25,7 +25,7 @@
 #define TEMPORARY ".oasis_data/temp/x.json"
 #define LOCK ".oasis_data/locks/x.json.lock"
 #define KEPT 10
-#define PIECE ((size_t)256 * 1024)
+#define PIECE ((size_t)4 << 20)
 
 static const int WRITE_ANEW = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
 static const int READ = O_RDONLY | O_NONBLOCK | O_NOCTTY | O_NOFOLLOW | O_CLOEXEC;

@@ -124,7 +124,7 @@ def test_the_disk_begins_with_a_large_document_while_it_is_written(
 ) -> None:
     path = tmp_path / "data" / "tanks.json"
     path.parent.mkdir()
-    piece = 256 * 1024
+    piece = 4 << 20
     code = SAVE.replace("sys.argv[2])", f"'x' * {3 * piece})")
     calls = trace(strace, tmp_path / "log", code, path, "", durability)
     temporary = r"\(\d+<[^>]*/temp/[^>]*>, "

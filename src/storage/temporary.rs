@@ -19,8 +19,9 @@ use crate::error::{Error, KEEP_OWNER, Result};
 use crate::settings::Durability;
 use crate::statistics::COUNTERS;
 
-/// Bytes that the disk is given to write at a time.
-const PIECE: usize = 256 * 1024;
+/// Bytes that the disk is given to write at a time. Many, since each time the kernel
+/// may ask every processor for the pages that it still has to itself.
+const PIECE: usize = 4 << 20;
 
 /// Letters that make a temporary file's name unique.
 const RANDOM_LETTERS: usize = 12;
