@@ -209,6 +209,106 @@ def test_exit_beside_threads_that_save_and_load(tmp_path: Path) -> None:
         )
 
 
+SORTED_AT_EXIT = """
+import sys, threading, oasis_data
+document = {f"tank{number}": {"level": number} for number in range(50_000)}
+began = threading.Event()
+def work():
+    while True:
+        began.set()
+        oasis_data.save_json_atomic(sys.argv[1] + "/sorted.json", document, sort_keys=True)
+threading.Thread(target=work, daemon=True).start()
+began.wait()
+"""
+LOGGED_AT_EXIT = """
+import logging, sys, threading, oasis_data
+began = threading.Event()
+class Saved(logging.Handler):
+    def emit(self, record):
+        began.set()
+        oasis_data.save_json_atomic(sys.argv[1] + "/logged.json", record.getMessage())
+def work():
+    number = 0
+    while True:
+        number += 1
+        logging.warning("event %d", number)
+logging.getLogger().addHandler(Saved())
+threading.Thread(target=work, daemon=True).start()
+began.wait()
+"""
+FORKING_AT_EXIT = """
+import atexit, os, sys, threading, time
+def save_at_last():
+    time.sleep(0.05)
+    oasis_data.save_json_atomic(sys.argv[1] + "/forking.json", "ended")
+atexit.register(save_at_last)
+import oasis_data
+began = threading.Event()
+def work():
+    while True:
+        child = os.fork()
+        if not child: os._exit(0)
+        began.set()
+        os.waitpid(child, 0)
+threading.Thread(target=work, daemon=True).start()
+began.wait()
+"""
+EDITING_AT_EXIT = """
+import atexit, sys, threading, time, traceback
+atexit.register(time.sleep, 0.02)
+import oasis_data
+began = threading.Event()
+def work():
+    while True:
+        began.set()
+        try:
+            with oasis_data.edit_json(sys.argv[1] + "/edited.json"):
+                raise LookupError
+        except LookupError:
+            traceback.format_exc()
+threading.Thread(target=work, daemon=True).start()
+began.wait()
+"""
+
+
+@pytest.mark.parametrize(
+    ("code", "times"),
+    [(SORTED_AT_EXIT, 2), (LOGGED_AT_EXIT, 2), (FORKING_AT_EXIT, 4), (EDITING_AT_EXIT, 20)],
+    ids=["sorted", "logged", "forking", "editing"],
+)
+def test_exit_beside_a_thread_in_the_midst_of_something(
+    tmp_path: Path, code: str, times: int
+) -> None:
+    for _ in range(times):
+        done = run_to_its_end(code, tmp_path, "-W", "ignore::DeprecationWarning")
+        assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_exit_of_a_child_that_a_signal_handler_forked(tmp_path: Path) -> None:
+    path = tmp_path / "tanks.json"
+    save_json_atomic(path, 1)
+    code = (
+        "import os, signal, sys, time, oasis_data\n"
+        "child = None\n"
+        "def fork(*_):\n"
+        "    global child\n"
+        "    child = os.fork()\n"
+        "signal.signal(signal.SIGALRM, fork)\n"
+        "signal.setitimer(signal.ITIMER_REAL, 0.1)\n"
+        "try: oasis_data.save_json_atomic(sys.argv[1], 2, timeout=0.5)\n"
+        "except oasis_data.JSONWriteError: pass\n"
+        "if not child: sys.exit(0)\n"
+        "started = time.monotonic()\n"
+        "assert os.waitpid(child, 0)[1] == 0\n"
+        "print(time.monotonic() - started)\n"
+    )
+    with lock_of(path).open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        done = run_to_its_end(code, path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert float(done.stdout) < 4
+
+
 def test_exit_of_a_child_forked_beside_threads(tmp_path: Path) -> None:
     code = BUSY_AT_EXIT + (
         "import time\n"

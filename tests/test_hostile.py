@@ -45,16 +45,27 @@ def alarm(seconds: float, handler: Callable[..., None]) -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
+class Late(ValueError):
+    """Of a class by which `json` tells that a text is none."""
+
+
 # The second is left to `json`, which runs Python code.
 @pytest.mark.usefixtures("no_collector_callbacks")
 @pytest.mark.parametrize("last", [0, float("nan")])
-def test_a_healthy_file_is_never_corrupt_because_of_a_signal(tmp_path: Path, last: float) -> None:
+@pytest.mark.parametrize(
+    "late",
+    [Soft(), ValueError("late"), json.JSONDecodeError("late", "", 0), Late()],
+    ids=lambda late: type(late).__name__,
+)
+def test_a_healthy_file_is_never_corrupt_because_of_a_signal(
+    tmp_path: Path, last: float, late: Exception
+) -> None:
     """Every moment of a load is tried until one falls after its end."""
     path = tmp_path / "large.json"
     path.write_text(json.dumps([*({"a": n, "b": "x"} for n in range(100_000)), last]))
 
     def expire(*_: object) -> None:
-        raise Soft
+        raise late
 
     seconds = 0.0005
     interrupted = 0
@@ -64,13 +75,48 @@ def test_a_healthy_file_is_never_corrupt_because_of_a_signal(tmp_path: Path, las
         try:
             with alarm(seconds, expire):
                 loaded = load_data_file(path, default="corrupt")
-        except Soft:
+        except type(late):
             interrupted += 1
             seconds *= 1.5
         if loaded is not None:
             assert loaded != "corrupt"
             break
     assert interrupted
+
+
+@pytest.mark.usefixtures("no_collector_callbacks")
+def test_a_signal_is_not_lost_while_a_failure_is_told(tmp_path: Path) -> None:
+    """Moments are tried, many of which fall into the making of the exception."""
+    heard = 0
+
+    def interrupt(*_: object) -> None:
+        nonlocal heard
+        heard += 1
+        raise KeyboardInterrupt
+
+    for number in range(300):
+        with pytest.raises(KeyboardInterrupt), alarm(number % 150 * 2e-6 + 2e-6, interrupt):
+            while heard == number:
+                assert load_data_file(tmp_path / "none.json", default="none") == "none"
+    assert heard == 300
+
+
+def test_a_document_is_not_at_fault_for_a_signal(tmp_path: Path) -> None:
+    path = tmp_path / "tanks.json"
+    late = [Soft("once")]
+
+    def expire(*_: object) -> None:
+        raise late.pop()
+
+    def default(value: object) -> str:
+        if late:
+            signal.raise_signal(signal.SIGALRM)
+        return str(value)
+
+    with alarm(0, expire), pytest.raises(Soft, match="once"):
+        save_json_atomic(path, {"path": path}, default=default)
+    save_json_atomic(path, {"path": path}, default=default)
+    assert load_data_file(path) == {"path": str(path)}
 
 
 def test_a_healthy_file_is_never_corrupt_because_of_a_deep_stack(tmp_path: Path) -> None:

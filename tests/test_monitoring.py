@@ -23,6 +23,7 @@ from oasis_data import (
     clear_all_cache,
     load_data_file,
     load_many,
+    monitoring,
     restore_backup,
     save_json_atomic,
     stats,
@@ -348,6 +349,30 @@ def test_a_folder_that_is_set_too_late_is_told(monkeypatch: pytest.MonkeyPatch) 
     for ask in (publish, exposition):
         with pytest.raises(RuntimeError, match="before the program starts"):
             ask()
+
+
+def test_a_signal_handler_may_publish_while_its_thread_publishes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    published = monitoring._Published()
+    amounts = monitoring._amounts
+    calls = 0
+
+    def interrupted(counted: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        published.bring_up_to_date()
+        published.before_fork()
+        published.after_fork_in_parent()
+        return amounts(counted)
+
+    monkeypatch.setattr(monitoring, "_amounts", interrupted)
+    publishing = threading.Thread(target=published.bring_up_to_date, daemon=True)
+    publishing.start()
+    publishing.join(timeout=30)
+    assert not publishing.is_alive()
+    assert calls == 1
+    assert published._amounts
 
 
 def test_alone_there_is_nothing_to_publish(tmp_path: Path) -> None:

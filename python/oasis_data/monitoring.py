@@ -97,7 +97,9 @@ class _Published:
     """What this process has written into its own files of the multiprocess mode."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        # Reentrant, for a signal handler that publishes or forks in the midst of it.
+        self._lock = threading.RLock()
+        self._writing = False
         self._amounts: dict[_Series, float] = {}
         self._values: dict[_Series, values.MutexValue] = {}
 
@@ -106,6 +108,16 @@ class _Published:
             self._write()
 
     def _write(self) -> None:
+        # The lock of prometheus_client's own is not reentrant.
+        if self._writing:
+            return
+        self._writing = True
+        try:
+            self._write_changes()
+        finally:
+            self._writing = False
+
+    def _write_changes(self) -> None:
         for series, amount in _amounts(stats()):
             before = self._amounts.get(series)
             if amount == before:

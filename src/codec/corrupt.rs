@@ -37,6 +37,9 @@ pub(super) fn explain(py: Python<'_>, bytes: &[u8], cause: PyErr) -> DecodeError
 /// else came from elsewhere (a signal handler, a deep stack), and must not be
 /// answered with a default in place of a healthy document.
 fn place(py: Python<'_>, bytes: &[u8], cause: &PyErr) -> PyResult<Option<(String, Place)>> {
+    if !is_of_json(py, cause)? {
+        return Ok(None);
+    }
     let value = cause.value(py);
     // json counts from behind a byte order mark.
     let bytes = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes);
@@ -75,6 +78,23 @@ fn place(py: Python<'_>, bytes: &[u8], cause: &PyErr) -> PyResult<Option<(String
         }
     }
     Ok(None)
+}
+
+/// Whether the exception came through `json`'s own functions alone, from where they
+/// were called to where it was raised: not through a signal handler, whose exception
+/// may be of the same class.
+fn is_of_json(py: Python<'_>, cause: &PyErr) -> PyResult<bool> {
+    let mut rest = cause.traceback(py).map(Bound::into_any);
+    while let Some(traceback) = rest {
+        let module = traceback.getattr("tb_frame")?.getattr("f_globals")?.get_item("__name__")?;
+        let module: String = module.extract()?;
+        // Some codecs, too, are in Python.
+        if !matches!(module.split('.').next(), Some("json" | "encodings")) {
+            return Ok(false);
+        }
+        rest = Some(traceback.getattr("tb_next")?).filter(|next| !next.is_none());
+    }
+    Ok(true)
 }
 
 impl Place {

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use pyo3::exceptions::{PyException, PyRecursionError};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList, PySequence, PyString, PyTuple};
+use pyo3::types::{PyDict, PyList, PySlice, PyString, PyTuple};
 
 use super::standard::{EncodeOptions, can_dump};
 
@@ -94,7 +94,11 @@ fn step_to(key: &Bound<'_, PyAny>) -> PyResult<String> {
 /// As much of a text as may be shown: the whole could be larger than the memory
 /// that is left.
 fn beginning(text: &Bound<'_, PyString>) -> PyResult<String> {
-    let start = text.cast::<PySequence>()?.get_slice(0, MAX_PATH)?.cast_into::<PyString>()?;
+    // Not as a `PySequence`: to tell one, pyo3 imports something, under a lock that a
+    // child forked meanwhile would wait for.
+    let start = text
+        .get_item(PySlice::new(text.py(), 0, MAX_PATH.cast_signed(), 1))?
+        .cast_into::<PyString>()?;
     Ok(start.to_string_lossy().into_owned())
 }
 

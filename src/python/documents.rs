@@ -7,6 +7,7 @@ use std::sync::{Arc, LazyLock, Mutex, OnceLock, PoisonError};
 use arc_swap::ArcSwap;
 use pyo3::prelude::*;
 
+use super::exit::within;
 use crate::cache::{Cache, Entry, Evicted};
 use crate::codec::{self, DecodeError, Plan};
 use crate::settings;
@@ -54,7 +55,7 @@ impl Content {
             State::Text(text) => Arc::clone(text),
         };
         // Not under the lock: `json` may have to do it, which runs Python code.
-        let decoded = codec::decode(py, &text)?;
+        let decoded = within(py, || codec::decode(py, &text))?;
         let mut state = state();
         if let State::Document(first) = &*state {
             return Ok(first.bind(py).clone());

@@ -7,7 +7,7 @@ use std::time::Instant;
 use pyo3::prelude::*;
 
 use super::arguments::FilePath;
-use super::exit::{attached, detached};
+use super::exit::detached;
 use super::loading::document_in;
 use super::raise::Operation;
 use super::saving::{Outcome, closed, encoded, options, saved, waiting};
@@ -95,8 +95,12 @@ impl Drop for Edit {
         // Letting a lock go may wait for a fork in another thread, which waits
         // for the interpreter.
         let mut locked = self.locked.get_mut().unwrap_or_else(PoisonError::into_inner).take();
-        // An interpreter that is shutting down cannot be attached to, nor forked.
-        let _ = attached(|py| {
+        if locked.is_none() {
+            return;
+        }
+        // It is held already. An interpreter that is shutting down cannot be attached
+        // to, nor forked.
+        let _ = Python::try_attach(|py| {
             let locked = locked.take();
             detached(py, || drop(locked));
         });

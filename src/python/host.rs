@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::os::fd::RawFd;
 
 use nix::libc;
-use pyo3::exceptions::{PyMemoryError, PyRecursionError};
+use pyo3::exceptions::{PyMemoryError, PyOSError, PyRecursionError};
 use pyo3::prelude::*;
 
 use super::documents::with_cache;
@@ -65,11 +65,7 @@ impl Host for Surroundings {
             Ok(_) => true,
             Err(DecodeError::Corrupt { .. }) => false,
             Err(DecodeError::Other(error)) => {
-                if !error.is_instance_of::<PyMemoryError>(py)
-                    && !error.is_instance_of::<PyRecursionError>(py)
-                {
-                    RAISED.set(Some(error));
-                }
+                keep_if_raised(py, error);
                 false
             }
         })
@@ -81,8 +77,19 @@ impl Host for Surroundings {
 /// `fcntl.fcntl`: what it answers, or nothing where it fails.
 fn fcntl(py: Python<'_>, descriptor: RawFd, command: i32, argument: i32) -> Option<i32> {
     static FCNTL: Imported = Imported::new("fcntl", "fcntl");
-    let fcntl = FCNTL.get(py).ok()?;
-    fcntl.call1((descriptor, command, argument)).ok()?.extract().ok()
+    let answer = || FCNTL.get(py)?.call1((descriptor, command, argument))?.extract();
+    answer().map_err(|error| keep_if_raised(py, error)).ok()
+}
+
+/// Keeps what a signal handler (or an audit hook) raised. What the interpreter raises
+/// itself only says that it could not do what it was asked.
+fn keep_if_raised(py: Python<'_>, error: PyErr) {
+    let own = error.is_instance_of::<PyMemoryError>(py)
+        || error.is_instance_of::<PyRecursionError>(py)
+        || error.is_instance_of::<PyOSError>(py);
+    if !own {
+        RAISED.set(Some(error));
+    }
 }
 
 /// What a signal handler raised in this thread since this was last asked: to be

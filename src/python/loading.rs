@@ -9,7 +9,7 @@ use rustix::io::Errno;
 
 use super::arguments::FilePath;
 use super::documents::{Content, Document, find, forget, grow, keep, with_cache};
-use super::exit::detached;
+use super::exit::{detached, within};
 use super::raise::{Operation, decode_error, storage_error};
 use crate::codec::{self, DecodeError};
 use crate::error::{Error, Result};
@@ -175,7 +175,7 @@ pub(super) fn document_in<'py>(
     path: &Path,
     snapshot: &Snapshot,
 ) -> PyResult<Bound<'py, PyAny>> {
-    let decoded = codec::decode(py, &snapshot.bytes);
+    let decoded = within(py, || codec::decode(py, &snapshot.bytes));
     let corrupt = matches!(decoded, Err(DecodeError::Corrupt { .. }));
     with_cache(|cache| cache.note(snapshot.identity, corrupt));
     decoded.map_err(|error| decode_error(py, path, error, snapshot.bytes.is_empty()))

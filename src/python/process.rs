@@ -9,7 +9,7 @@ use pythonize::{depythonize, pythonize};
 
 use super::arguments::{age, size, timeout};
 use super::documents::{self, with_cache};
-use super::exit::{self, detached};
+use super::exit;
 use crate::settings;
 use crate::statistics::{self, COUNTERS};
 use crate::storage::{fork, lock};
@@ -53,7 +53,7 @@ pub(super) fn stats(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
 
 #[pyfunction]
 fn before_fork(py: Python<'_>) {
-    detached(py, fork::before);
+    exit::returning_after(py, fork::before);
 }
 
 #[pyfunction]

@@ -7,6 +7,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use rustix::io::Errno;
 
+use super::exit::within;
 use crate::codec::{DecodeError, EncodeError};
 use crate::error::{Error, name};
 pub(super) use crate::statistics::Operation;
@@ -187,14 +188,19 @@ fn build(
         let arguments = (operation, path.as_os_str(), message, original);
         Ok(PyErr::from_value(module.getattr(class)?.call(arguments, Some(extra))?))
     };
-    match built() {
+    match within(py, built) {
         Ok(error) => {
             error.set_cause(py, cause);
             error
         }
-        Err(failure) => {
-            // Out of memory, or of stack: no room to say it better.
+        // No room to say it better.
+        Err(failure)
+            if failure.is_instance_of::<PyMemoryError>(py)
+                || failure.is_instance_of::<PyRecursionError>(py) =>
+        {
             cause.unwrap_or(failure)
         }
+        // A signal handler's.
+        Err(failure) => failure,
     }
 }

@@ -9,7 +9,7 @@ use pythonize::pythonize;
 use serde::Serialize;
 
 use super::arguments::{FilePath, age};
-use super::exit::detached;
+use super::exit::{detached, within};
 use super::loading::with_descriptors;
 use super::raise::{Operation, storage_error};
 use super::saving::{Outcome, closed, options, saved, waiting};
@@ -166,7 +166,7 @@ fn choose(
 
 /// Why a backup's content is no document, or nothing if it is one.
 fn fault(py: Python<'_>, bytes: &[u8]) -> PyResult<Option<String>> {
-    match codec::decode(py, bytes) {
+    match within(py, || codec::decode(py, bytes)) {
         Ok(_) => Ok(None),
         Err(DecodeError::Corrupt { reason, place, .. }) => {
             Ok(Some(format!("{reason}: line {} column {}", place.lineno, place.colno)))

@@ -10,7 +10,7 @@ use pyo3::prelude::*;
 
 use super::arguments::{FilePath, age, size, timeout};
 use super::documents::forget;
-use super::exit::{attached, detached};
+use super::exit::{attached, detached, within};
 use super::host::{self, Surroundings};
 use super::loading::with_descriptors;
 use super::raise::{Operation, encode_error, storage_error};
@@ -94,7 +94,7 @@ pub(super) fn encoded<'py>(
     data: &Bound<'py, PyAny>,
     options: &EncodeOptions<'py>,
 ) -> PyResult<Vec<u8>> {
-    codec::encode(data, options)
+    within(data.py(), || codec::encode(data, options))
         .map_err(|error| encode_error(data.py(), path, error, options.default.is_some()))
 }
 

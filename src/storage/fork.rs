@@ -7,19 +7,33 @@
 //! without it a descriptor opened by another thread at that moment would slip
 //! through.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{
+    Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, TryLockError,
+};
+use std::thread;
+use std::time::Duration;
 
 type Slot = Arc<Mutex<Option<File>>>;
+
+/// How long a fork can hold others off. Past that, what they open is the child's too.
+const PATIENCE: Duration = Duration::from_secs(2);
+const FIRST_PAUSE: Duration = Duration::from_micros(20);
+const LONGEST_PAUSE: Duration = Duration::from_millis(2);
 
 static GATE: RwLock<()> = RwLock::new(());
 static REGISTER: Mutex<BTreeMap<u64, Slot>> = Mutex::new(BTreeMap::new());
 static NEXT: AtomicU64 = AtomicU64::new(0);
 
+/// How many there were.
+static FORKS: AtomicU64 = AtomicU64::new(0);
+
 thread_local! {
+    /// The fork that this thread has waited for long enough.
+    static TIRED_OF: Cell<Option<u64>> = const { Cell::new(None) };
     /// The gate, shut, in the thread that is forking.
     static FORKING: RefCell<Option<RwLockWriteGuard<'static, ()>>> = const { RefCell::new(None) };
 }
@@ -63,6 +77,7 @@ impl Drop for Uninherited {
 /// To be called before `fork`, in the forking thread, with no Python lock held.
 pub fn before() {
     let guard = GATE.write().unwrap_or_else(PoisonError::into_inner);
+    FORKS.fetch_add(1, Ordering::SeqCst);
     FORKING.with(|forking| *forking.borrow_mut() = Some(guard));
 }
 
@@ -90,9 +105,29 @@ pub fn is_forking() -> bool {
 }
 
 /// Holds off forks, unless this very thread is forking: then a handler that
-/// runs between `before` and `after` must not wait for itself.
+/// runs between `before` and `after` must not wait for itself. Nor does anybody wait
+/// for ever: another library's handler may be waiting for what this thread holds.
 fn enter() -> Option<RwLockReadGuard<'static, ()>> {
-    if is_forking() { None } else { Some(GATE.read().unwrap_or_else(PoisonError::into_inner)) }
+    if is_forking() {
+        return None;
+    }
+    let mut pause = FIRST_PAUSE;
+    let mut waited = Duration::ZERO;
+    loop {
+        match GATE.try_read() {
+            Ok(guard) => return Some(guard),
+            Err(TryLockError::Poisoned(guard)) => return Some(guard.into_inner()),
+            Err(TryLockError::WouldBlock) => {}
+        }
+        let fork = FORKS.load(Ordering::SeqCst);
+        if waited >= PATIENCE || TIRED_OF.get() == Some(fork) {
+            TIRED_OF.set(Some(fork));
+            return None;
+        }
+        thread::sleep(pause);
+        waited += pause;
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

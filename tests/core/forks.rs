@@ -37,4 +37,11 @@ fn a_child_lets_go_and_the_forking_thread_does_not_wait_for_itself() {
     fork::after_in_child(|| ());
     assert!(kept.with(|_| ()).is_none());
     other.try_lock().unwrap();
+    // But not for ever: the fork may be waiting for what that thread holds.
+    fork::before();
+    let (opened, opening) = mpsc::channel();
+    let stuck = thread::spawn(move || opened.send(Uninherited::open(tempfile::tempfile)));
+    opening.recv_timeout(Duration::from_secs(30)).unwrap().unwrap();
+    fork::after_in_parent();
+    stuck.join().unwrap().unwrap();
 }
