@@ -134,6 +134,23 @@ def test_a_corrupt_file_without_a_whole_backup(path: Path) -> None:
     assert "restore" not in corrupt["advice"]
 
 
+def test_a_corrupt_file_that_a_symlink_leads_to_has_its_backups_beside_it(path: Path) -> None:
+    (path.parent / "current").mkdir()
+    link = path.parent / "current" / "tanks.json"
+    link.symlink_to("../tanks.json")
+    Path(list_backups(path)[0].path).write_text("{")
+    path.write_text("")
+    (finding,) = found(link.parent)
+    assert (finding["kind"], finding["path"]) == ("corrupt", str(link))
+    assert f"oasis-data restore {link}" in finding["advice"]
+    assert run("restore", "--yes", link).status == 0
+    assert load_data_file(path) == {"version": 0}
+    for backup in list_backups(path):
+        os.unlink(backup.path)
+    path.write_text("")
+    assert "no backup of it is whole" in found(link.parent)[0]["advice"]
+
+
 def test_a_compressed_backup_is_read(path: Path) -> None:
     whole, cut = (Path(backup.path) for backup in list_backups(path))
     for backup in (whole, cut):

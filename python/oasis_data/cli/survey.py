@@ -28,10 +28,12 @@ class File:
     Attributes:
         path: Where, as spelt from the folder that the survey began in.
         status: Its `stat`, through a symlink; None for a symlink to nothing.
+        is_link: Whether it is a symlink.
     """
 
     path: str
     status: os.stat_result | None
+    is_link: bool = field(default=False, kw_only=True)
 
     @property
     def size(self) -> int:
@@ -100,6 +102,14 @@ def survey(root: str) -> Iterator[Folder]:
         yield folder
 
 
+def backups_beside_target(link: str) -> list[BackupFile]:
+    """The backups of the file that a symlink leads to, newest first: they are beside that file."""
+    target = os.path.realpath(link)
+    folder = Folder(os.path.dirname(target))
+    _look(folder)
+    return [backup for backup in folder.backups if backup.of == target]
+
+
 def owner_of(temporary: str) -> str | None:
     """The name of the file that a temporary file is for; None if it is not ours.
 
@@ -148,7 +158,7 @@ def _look(folder: Folder) -> list[str]:
         if entry.name in saved or entry.name.lower().endswith(".json"):
             found = _stat(entry)
             if entry.is_symlink() if found is None else stat.S_ISREG(found.st_mode):
-                folder.files.append(File(entry.path, found))
+                folder.files.append(File(entry.path, found, is_link=entry.is_symlink()))
         elif _FOREIGN.fullmatch(entry.name):
             folder.foreign.append(entry.path)
     folder.files.sort(key=lambda file: file.path)

@@ -14,7 +14,15 @@ from oasis_data.cli.choice import folder_argument
 from oasis_data.cli.content import Content, read
 from oasis_data.cli.group import ATTENTION, program
 from oasis_data.cli.spelling import quoted, shown
-from oasis_data.cli.survey import BackupFile, File, Folder, is_digest, owner_of, survey
+from oasis_data.cli.survey import (
+    BackupFile,
+    File,
+    Folder,
+    backups_beside_target,
+    is_digest,
+    owner_of,
+    survey,
+)
 from oasis_data.cli.terminal import Bar, ago, decimal, plural, print_json, screen
 
 KINDS = {
@@ -144,7 +152,11 @@ def _check_documents(folder: Folder, report: Report, bar: Bar) -> None:
         else:
             content = _read(file, report)
             if content and content.fault:
-                advice = _advice_for_corrupt(file, newest_whole.get(file.path))
+                if file.is_link:
+                    whole = _newest_whole_beside_target(file, report)
+                else:
+                    whole = newest_whole.get(file.path)
+                advice = _advice_for_corrupt(file, whole)
                 report.findings.append(Finding("corrupt", file.path, content.fault, advice))
         report.files += 1
         bar.advance(_work(file))
@@ -160,6 +172,14 @@ def _read(file: File, report: Report) -> Content | None:
         return None
     report.bytes += file.size
     return content
+
+
+def _newest_whole_beside_target(link: File, report: Report) -> BackupFile | None:
+    for backup in backups_beside_target(link.path):
+        content = _read(backup, report)
+        if content and content.fault is None:
+            return backup
+    return None
 
 
 def _advice_for_corrupt(file: File, whole: BackupFile | None) -> str:
