@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
@@ -91,10 +92,35 @@ def test_a_corrupt_file_keeps_its_whole_backups(folder: Path) -> None:
     assert counts(folder) == [0, 6]
 
 
-def test_of_a_deleted_file_all_may_go(folder: Path) -> None:
-    delete_json_atomic(folder / "tanks.json")
-    assert run("prune", "--keep", 0, "--yes", folder / "tanks.json").status == 0
-    assert counts(folder) == [0, 6]
+@pytest.mark.parametrize("delete", [delete_json_atomic, os.unlink])
+def test_of_a_file_that_is_gone_the_last_whole_backup_stays(
+    folder: Path, delete: Callable[[Path], object]
+) -> None:
+    path = folder / "tanks.json"
+    delete(path)
+    newest = list_backups(path)[0].path
+    for _ in range(2):
+        ran = run("prune", "--keep", 0, "--yes", folder)
+        assert ran.status == 1
+        assert f"{path} is not there: its newest backup stays" in ran.out
+        assert f"put it back: oasis-data restore {path}; or" in ran.out
+        assert f"rm {newest}" in ran.out
+        assert [each.path for each in list_backups(path)] == [newest]
+    Path(newest).write_text("{")
+    assert run("prune", "--keep", 0, "--yes", path).status == 0
+    assert counts(folder) == [0, 0]
+
+
+def test_of_a_file_that_is_gone_nothing_whole_goes_for_what_is_not(folder: Path) -> None:
+    path = folder / "tanks.json"
+    path.unlink()
+    torn = list_backups(path)[0].path
+    Path(torn).write_text("{")
+    before = counts(folder)
+    ran = run("prune", "--keep", 0, "--yes", path)
+    assert ran.status == 1
+    assert f"rm {torn}" in ran.out
+    assert counts(folder) == before
 
 
 def test_says_what_would_go(folder: Path) -> None:

@@ -56,7 +56,8 @@ def command(
 
     Name at least one of --keep and --max-age. Saves prune by themselves, to
     what the server has configured; this is for when the disk is filling. Of a
-    file that would be left without any whole content, none goes.
+    file that would be left without any whole content, none goes; of one that
+    is not there, deleted or lost, a whole backup stays in any case.
 
     \b
     Examples:
@@ -69,13 +70,24 @@ def command(
     console = screen()
     kept = sys.maxsize if keep is None else keep
     going: dict[str, list[Backup | BackupFile]] = {}
+    keeping: dict[str, int] = {}
     spared = 0
     for file, found in _backups(path).items():
-        surplus = _surplus(found, kept, max_age)
+        is_last = kept == 0 and _is_all_that_is_left(file, found)
+        keeping[file] = 1 if is_last else kept
+        surplus = _surplus(found, keeping[file], max_age)
         if reason := _reason_to_spare(file, found, surplus):
             spared += 1
             console.print(f"{shown(file)}: none of its backups goes\n{reason}")
-        elif surplus:
+            continue
+        if is_last:
+            spared += 1
+            console.print(
+                f"{shown(file)} is not there: its newest backup stays\n"
+                f"  -> put it back: {program()} restore {quoted(file)}; or, if it was deleted on "
+                f"purpose: rm {quoted(found[0].path)}"
+            )
+        if surplus:
             going[file] = surplus
     if not going and spared:
         ctx.exit(ATTENTION)
@@ -96,7 +108,8 @@ def command(
     removed, failures = 0, 0
     for file in going:
         try:
-            removed += len(prune_backups(file, keep=kept, max_age=max_age, timeout=timeout))
+            gone = prune_backups(file, keep=keeping[file], max_age=max_age, timeout=timeout)
+            removed += len(gone)
         except DataOperationError as error:
             failures += 1
             screen(stderr=True).print(f"Not pruned: {shown(file)}: {shown(error.message)}")
@@ -129,6 +142,14 @@ def _surplus(
         for index, backup in enumerate(backups)
         if index >= keep or (index > 0 and backup.time < oldest)
     ]
+
+
+def _is_all_that_is_left(file: str, backups: list[Backup | BackupFile]) -> bool:
+    """Whether a file is not there, but something whole of it.
+
+    Whether it was deleted or lost cannot be told: only a person removes the last of it.
+    """
+    return not os.path.exists(file) and any(_is_whole(backup.path) for backup in backups)
 
 
 def _reason_to_spare(
