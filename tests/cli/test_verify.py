@@ -17,6 +17,7 @@ import pytest
 
 from oasis_data import (
     CorruptFileError,
+    delete_json_atomic,
     list_backups,
     load_data_file,
     save_json_atomic,
@@ -149,6 +150,40 @@ def test_a_corrupt_file_that_a_symlink_leads_to_has_its_backups_beside_it(path: 
         os.unlink(backup.path)
     path.write_text("")
     assert "no backup of it is whole" in found(link.parent)[0]["advice"]
+
+
+@pytest.mark.parametrize("delete", [delete_json_atomic, os.unlink])
+def test_a_file_that_is_gone_is_noted(path: Path, delete: Callable[[Path], object]) -> None:
+    delete(path)
+    ran = run("verify", path.parent)
+    assert ran.status == 0
+    assert "All well" not in ran.out
+    assert ran.out.startswith(f"gone  {path}\n  is not there, but a backup of it is")
+    assert "0 findings and 1 note among 0 files" in ran.out
+    report = json.loads(run("verify", "--json", path.parent).out)
+    assert report["ok"]
+    (note,) = report["notes"]
+    assert (note["kind"], note["path"]) == ("gone", str(path))
+    assert f"oasis-data restore {path}" in note["advice"]
+    for backup in list_backups(path):
+        Path(backup.path).write_text("{")
+    torn = json.loads(run("verify", "--json", path.parent).out)
+    assert torn["notes"] == []  # what is left of it are findings
+    assert [finding["kind"] for finding in torn["findings"]] == ["corrupt_backup"] * len(
+        list_backups(path)
+    )
+
+
+def test_of_many_files_that_are_gone_the_first_are_printed(tmp_path: Path) -> None:
+    for number in range(22):
+        for version in range(2):
+            save_json_atomic(tmp_path / f"{number}.json", version)
+        os.unlink(tmp_path / f"{number}.json")
+    out = run("verify", tmp_path).out
+    assert out.count("gone  ") == 20
+    assert "... and 2 notes more: see --json" in out
+    assert "0 findings and 22 notes" in out
+    assert len(json.loads(run("verify", "--json", tmp_path).out)["notes"]) == 22
 
 
 def test_a_compressed_backup_is_read(path: Path) -> None:

@@ -35,6 +35,8 @@ KINDS = {
 }
 """What there is to find, the gravest first, and its colour."""
 
+# So many notes are printed; --json has all.
+_NOTES = 20
 # What opening a file costs, in bytes that could be read meanwhile.
 _COST_OF_A_FILE = 10_000
 # A writer locks a temporary file right after making it: one that is older than
@@ -44,10 +46,10 @@ _SETTLED = 0.2
 
 @dataclass(frozen=True)
 class Finding:
-    """Something that is not as it should be.
+    """Something that is not as it should be, or to be known.
 
     Attributes:
-        kind: One of `KINDS`.
+        kind: One of `KINDS`; of a note, what it tells.
         path: Where.
         problem: What it is.
         advice: What to do.
@@ -61,12 +63,17 @@ class Finding:
 
 @dataclass
 class Report:
-    """What there was to look at, and what was found."""
+    """What there was to look at, and what was found.
+
+    Attributes:
+        notes: What may well be meant to be so, and is no finding.
+    """
 
     files: int = 0
     backups: int = 0
     bytes: int = 0
     findings: list[Finding] = field(default_factory=list)
+    notes: list[Finding] = field(default_factory=list)
 
 
 @click.command(name="verify", short_help="Check every JSON file, backup and leftover.")
@@ -85,7 +92,9 @@ def command(ctx: click.Context, directory: str, as_json: bool) -> None:
       leftover           unfinished saves of writers that died
       foreign_temp       other programs' .tmp, ~ and .swp beside the files
 
-    The exit status is 0 if all is well, 1 if there are findings.
+    It also notes which files are gone, deleted or lost, but have a whole
+    backup. The exit status is 0 if all is well, 1 if there are findings;
+    notes are none.
 
     \b
     Examples:
@@ -118,6 +127,7 @@ def verify(directory: str) -> Report:
     _check_leftovers(young, report)
     order = list(KINDS)
     report.findings.sort(key=lambda finding: (order.index(finding.kind), finding.path))
+    report.notes.sort(key=lambda note: note.path)
     return report
 
 
@@ -139,6 +149,10 @@ def _check_documents(folder: Folder, report: Report, bar: Bar) -> None:
         elif content:
             newest_whole.setdefault(backup.of, backup)
         bar.advance(_work(backup))
+    for path, newest in newest_whole.items():
+        if not os.path.lexists(path):
+            problem = "is not there, but a backup of it is: deleted on purpose, or lost"
+            report.notes.append(Finding("gone", path, problem, _advice_to_restore(path, newest)))
     for file in folder.files:
         if file.status is None:
             report.findings.append(
@@ -188,9 +202,13 @@ def _advice_for_corrupt(file: File, whole: BackupFile | None) -> str:
             "no backup of it is whole: keep a copy of it, look for one elsewhere, and save "
             "the document anew"
         )
+    return _advice_to_restore(file.path, whole)
+
+
+def _advice_to_restore(path: str, whole: BackupFile) -> str:
     return (
-        f"a whole backup was made {ago(whole.time)}: {program()} diff {quoted(file.path)}, "
-        f"then {program()} restore {quoted(file.path)}"
+        f"a whole backup was made {ago(whole.time)}: {program()} diff {quoted(path)}, "
+        f"then {program()} restore {quoted(path)}"
     )
 
 
@@ -279,8 +297,8 @@ def _of_leftover(path: str, corrupt: set[str]) -> Finding:
 
 def _print(directory: str, report: Report) -> None:
     console = screen()
-    for finding in report.findings:
-        label = (finding.kind.replace("_", " "), f"bold {KINDS[finding.kind]}")
+    for finding in [*report.findings, *report.notes[:_NOTES]]:
+        label = (finding.kind.replace("_", " "), f"bold {KINDS.get(finding.kind, 'cyan')}")
         console.print(Text.assemble(label, f"  {shown(finding.path)}"))
         console.print(f"  {shown(finding.problem)}")
         console.print(f"  -> {finding.advice}")
@@ -288,11 +306,15 @@ def _print(directory: str, report: Report) -> None:
         f"{plural(report.files, 'file')} and {plural(report.backups, 'backup')} "
         f"({decimal(report.bytes)}) in {shown(directory)}"
     )
-    if not report.findings:
+    if unprinted := len(report.notes[_NOTES:]):
+        console.print(f"... and {plural(unprinted, 'note')} more: see --json")
+    if not report.findings and not report.notes:
         console.print(Text.assemble(("All well: ", "bold green"), looked_at))
         if not report.files:
             console.print("  -> no JSON files are there: is it the right folder?")
         return
     console.print()
     found = plural(len(report.findings), "finding")
+    if report.notes:
+        found += f" and {plural(len(report.notes), 'note')}"
     console.print(Text.assemble((found, "bold"), f" among {looked_at}. Nothing was changed."))
