@@ -9,10 +9,14 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from oasis_data import delete_json_atomic, edit_json, list_backups, save_json_atomic
+from oasis_data.cli import prune as prune  # loaded before a test becomes nobody
+from oasis_data.cli.group import data
 from tests.cli.console import run, terminal
-from tests.conftest import visible
+from tests.conftest import require, visible
+from tests.test_cache import NOBODY, as_nobody
 
 
 @pytest.fixture
@@ -151,9 +155,51 @@ def test_a_file_that_cannot_be_locked_is_told_and_the_others_pruned(folder: Path
     with edit_json(folder / "tanks.json", default=0):
         ran = run("prune", "--keep", 1, "--yes", "--timeout", 0.05, folder)
     assert ran.status == 3
-    assert f"Not pruned: {folder}/tanks.json" in ran.err
-    assert "still locked by process" in ran.err
+    assert f"Not pruned: tanks.json: still locked by process {os.getpid()}" in ran.err
+    assert f"  in {folder}\n  -> see what it is doing: ps -fp {os.getpid()}" in ran.err
     assert counts(folder) == [6, 1]
+
+
+def prune_here() -> tuple[int, str, str]:
+    ran = CliRunner().invoke(data, ["prune", "--keep", "1", "--yes", "."])
+    return ran.exit_code, ran.stdout, ran.stderr
+
+
+@pytest.fixture
+def of_nobody(folder: Path) -> Path:
+    """The folder and all in it, given away."""
+    require(os.geteuid() == 0, "needs root, to become nobody")
+    for each in (folder, *folder.rglob("*")):
+        os.chown(each, NOBODY, NOBODY)
+    return folder
+
+
+def test_a_folder_that_may_not_be_read_is_told_and_the_rest_pruned(of_nobody: Path) -> None:
+    folder = of_nobody
+    for name in ("closed", "lost+found", "below/lost+found"):
+        (folder / name).mkdir(mode=0o700)
+    status, out, err = as_nobody(folder, prune_here)
+    assert status == 3
+    assert err == (
+        "Not pruned: ./closed: Permission denied\n"
+        "  -> run this as the user of the server, or as root\n"
+    )
+    assert "Removed 10 backups." in out
+    assert counts(folder) == [1, 1]
+    (folder / "closed").rmdir()
+    # The lost+found of another user is no matter, here as in the other commands.
+    assert as_nobody(folder, prune_here)[0] == 0
+
+
+def test_a_backup_that_may_not_be_read_is_told_and_the_rest_pruned(of_nobody: Path) -> None:
+    closed = Path(list_backups(of_nobody / "tanks.json")[0].path)
+    os.chown(closed, 0, 0)
+    closed.chmod(0o600)
+    status, out, err = as_nobody(of_nobody, prune_here)
+    assert status == 3
+    assert err.startswith(f"Not pruned: ./{closed.name}: Permission denied\n")
+    assert "Removed 5 backups." in out
+    assert counts(of_nobody) == [6, 1]
 
 
 def test_stats_are_those_of_the_folder(folder: Path) -> None:

@@ -278,7 +278,8 @@ def look() -> list[tuple[str, str]]:
 def test_what_may_not_be_read(path: Path) -> None:
     require(os.geteuid() == 0, "needs root, to become nobody")
     path.chmod(0)
-    (path.parent / "closed").mkdir(mode=0o700)
+    for name in ("closed", "lost+found"):
+        (path.parent / name).mkdir(mode=0o700)
     for folder in ("", ".oasis_data", ".oasis_data/locks", ".oasis_data/temp"):
         (path.parent / folder).chmod(0o755)
     assert as_nobody(path.parent, look) == [

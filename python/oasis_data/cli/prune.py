@@ -12,7 +12,7 @@ import click
 from oasis_data import Backup, DataOperationError, prune_backups
 from oasis_data.cli.ask import confirmed
 from oasis_data.cli.choice import backups_of, content_of
-from oasis_data.cli.group import ATTENTION, FAILED, program, timeout_option
+from oasis_data.cli.group import ATTENTION, FAILED, program, timeout_option, told
 from oasis_data.cli.spelling import quoted, shown
 from oasis_data.cli.survey import BackupFile, survey
 from oasis_data.cli.terminal import decimal, plural, screen
@@ -71,12 +71,26 @@ def command(
     kept = sys.maxsize if keep is None else keep
     going: dict[str, list[Backup | BackupFile]] = {}
     keeping: dict[str, int] = {}
-    spared = 0
-    for file, found in _backups(path).items():
-        is_last = kept == 0 and _is_all_that_is_left(file, found)
-        keeping[file] = 1 if is_last else kept
-        surplus = _surplus(found, keeping[file], max_age)
-        if reason := _reason_to_spare(file, found, surplus):
+    spared = failures = 0
+
+    def fail(error: DataOperationError | OSError) -> None:
+        nonlocal failures
+        failures += 1
+        screen(stderr=True).print(f"Not pruned: {told(error, program())}")
+
+    backups, unreadable = _backups(path)
+    for error in unreadable:
+        fail(error)
+    for file, found in backups.items():
+        try:
+            is_last = kept == 0 and _is_all_that_is_left(file, found)
+            keeping[file] = 1 if is_last else kept
+            surplus = _surplus(found, keeping[file], max_age)
+            reason = _reason_to_spare(file, found, surplus)
+        except OSError as error:
+            fail(error)
+            continue
+        if reason:
             spared += 1
             console.print(f"{shown(file)}: none of its backups goes\n{reason}")
             continue
@@ -89,11 +103,10 @@ def command(
             )
         if surplus:
             going[file] = surplus
-    if not going and spared:
-        ctx.exit(ATTENTION)
     if not going:
-        console.print(f"Nothing to remove in {shown(path)}.")
-        return
+        if not spared and not failures:
+            console.print(f"Nothing to remove in {shown(path)}.")
+        ctx.exit(_status(spared, failures))
     for file, surplus in going.items():
         size = decimal(sum(backup.size for backup in surplus))
         console.print(f"{shown(file)}: {plural(len(surplus), 'backup')} ({size})")
@@ -101,34 +114,37 @@ def command(
     total = decimal(sum(backup.size for surplus in going.values() for backup in surplus))
     if dry_run:
         console.print(f"{plural(count, 'backup')} ({total}) would go. Nothing was changed.")
-        ctx.exit(ATTENTION if spared else 0)
+        ctx.exit(_status(spared, failures))
     if not yes and not confirmed(f"Remove {plural(count, 'backup')} ({total}) for good?"):
         console.print("Nothing was changed.")
         ctx.exit(ATTENTION)
-    removed, failures = 0, 0
+    removed = 0
     for file in going:
         try:
             gone = prune_backups(file, keep=keeping[file], max_age=max_age, timeout=timeout)
             removed += len(gone)
         except DataOperationError as error:
-            failures += 1
-            screen(stderr=True).print(f"Not pruned: {shown(file)}: {shown(error.message)}")
+            fail(error)
     console.print(f"Removed {plural(removed, 'backup')}.")
-    ctx.exit(FAILED if failures else ATTENTION if spared else 0)
+    ctx.exit(_status(spared, failures))
 
 
-def _backups(path: str) -> dict[str, list[Backup | BackupFile]]:
-    """The backups of each file, newest first."""
+def _status(spared: int, failures: int) -> int:
+    return FAILED if failures else ATTENTION if spared else 0
+
+
+def _backups(path: str) -> tuple[dict[str, list[Backup | BackupFile]], list[OSError]]:
+    """The backups of each file, newest first; and why some folders could not be listed."""
     if not os.path.isdir(path):
-        return {path: [*backups_of(path)]}
+        return {path: [*backups_of(path)]}, []
     found: dict[str, list[Backup | BackupFile]] = {}
+    unreadable: list[OSError] = []
     for folder in survey(path):
-        for _, error in folder.unreadable:
-            raise error
+        unreadable += [error for _, error in folder.unreadable]
         # One that is there both plain and compressed is one.
         for backup in {(backup.of, backup.time): backup for backup in folder.backups}.values():
             found.setdefault(backup.of, []).append(backup)
-    return found
+    return found, unreadable
 
 
 def _surplus(

@@ -76,7 +76,8 @@ class Folder:
         backups: Their backups, newest first.
         foreign: What other programs' unfinished writes look like.
         temporaries: What stands in the sidecar's folder of temporary files.
-        unreadable: Folders that could not be listed, each with the reason.
+        unreadable: Folders that could not be listed, each with the reason;
+            but not a `lost+found`, which is for root alone.
     """
 
     path: str
@@ -183,7 +184,9 @@ def _listed(folder: Folder, path: str) -> list[os.DirEntry[str]]:
     except FileNotFoundError:
         return []  # removed meanwhile, or never needed
     except OSError as error:
-        folder.unreadable.append((path, error))
+        # Every ext4 file system has one at its top: not worth a word each time.
+        if not (isinstance(error, PermissionError) and os.path.basename(path) == "lost+found"):
+            folder.unreadable.append((path, error))
         return []
 
 
