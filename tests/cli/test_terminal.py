@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from oasis_data import edit_json, list_backups, load_data_file, save_json_atomic
-from oasis_data.cli.group import COMMANDS
+from oasis_data.cli.group import COMMANDS, FAILED
 from oasis_data.cli.spelling import quoted, shown
 from tests.cli.console import SCRIPT, environment, run, terminal, with_script
 
@@ -282,5 +282,5 @@ def test_the_script_says_what_it_lacks() -> None:
     ran = subprocess.run(
         [sys.executable, "-c", without], capture_output=True, text=True, check=False
     )
-    assert ran.returncode == 1
+    assert ran.returncode == FAILED
     assert ran.stderr == "oasis-data needs click: pip install 'oasis_data[cli]'\n"
