@@ -111,6 +111,29 @@ def test_a_reader_that_goes_away_is_no_error(tmp_path: Path) -> None:
         assert process.wait() == 141
 
 
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_a_stream_that_is_closed_stops_nothing(corrupt: Path, closed: str) -> None:
+    def ended(command: str) -> int:
+        done = subprocess.run(
+            ["bash", "-c", f"{SCRIPT} {command} {closed}"],
+            cwd=corrupt,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+            env=environment(),
+        )
+        assert "Traceback" not in done.stderr
+        return done.returncode
+
+    assert ended("backups tanks.json") == 0
+    assert ended("backups --json tanks.json") == 0
+    assert ended("verify .") == 1
+    assert ended("restore tanks.json") == 3  # there is nobody to ask
+    assert ended("restore --yes tanks.json") == 0
+    assert load_data_file(corrupt / "tanks.json") == 1
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_help_has_examples(command: str) -> None:
     ran = run(command, "--help")

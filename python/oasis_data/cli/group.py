@@ -91,6 +91,7 @@ class Commands(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Ends with a message and a status where a command cannot go on."""
+        _stand_in_for_closed_streams()
         try:
             try:
                 return super().invoke(ctx)
@@ -142,6 +143,13 @@ def data(ctx: click.Context) -> None:
     """
     if ctx.invoked_subcommand != "audit":  # it runs no source
         app.load(ctx)
+
+
+def _stand_in_for_closed_streams() -> None:
+    """Opens what a shell has closed (`>&-`), for Python has no stream there at all."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), mode))
 
 
 def _lacking(command: str, module: str) -> click.Command:
