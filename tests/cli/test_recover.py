@@ -55,10 +55,15 @@ def test_removes_a_journal_that_decided_nothing(strace: str, tmp_path: Path) -> 
     assert locks == ["a.json.lock", "b.json.lock"]
 
 
-def test_reaches_files_of_the_batch_outside_the_folder(strace: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["here", "there"])
+def test_reaches_and_names_files_of_the_batch_outside_the_folder(
+    strace: str, tmp_path: Path, name: str
+) -> None:
     paths = three_files(tmp_path)
     interrupt(strace, paths, DECIDED)
-    assert run("recover", tmp_path / "there").status == 0
+    ran = run("recover", tmp_path / name)
+    assert ran.status == 0
+    assert all(str(path) in ran.out for path in paths)
     assert contents(paths) == ["new"] * 3
 
 
