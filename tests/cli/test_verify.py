@@ -152,6 +152,25 @@ def test_a_corrupt_file_that_a_symlink_leads_to_has_its_backups_beside_it(path: 
     assert "no backup of it is whole" in found(link.parent)[0]["advice"]
 
 
+def test_a_file_and_the_symlinks_to_it_are_one_file(
+    path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    elsewhere = tmp_path_factory.mktemp("elsewhere") / "far.json"
+    elsewhere.write_text("{")
+    path.write_text("{")
+    links = path.parent / "links"
+    links.mkdir()
+    for name in ("a.json", "b.json"):
+        (links / name).symlink_to(path)
+        (links / f"far-{name}").symlink_to(elsewhere)
+    report = json.loads(run("verify", "--json", path.parent).out)
+    assert report["files"] == 2
+    paths = [finding["path"] for finding in report["findings"]]
+    assert paths == [str(links / "far-a.json"), str(path)]
+    figures = json.loads(run("stats", "--json", path.parent).out)
+    assert (figures["files"], figures["file_bytes"]) == (2, 2)
+
+
 @pytest.mark.parametrize("delete", [delete_json_atomic, os.unlink])
 def test_a_file_that_is_gone_is_noted(path: Path, delete: Callable[[Path], object]) -> None:
     delete(path)

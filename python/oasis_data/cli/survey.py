@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -101,6 +101,29 @@ def survey(root: str) -> Iterator[Folder]:
         folder = Folder(waiting.pop())
         waiting += sorted(_look(folder), reverse=True)
         yield folder
+
+
+def each_file_once(folders: Iterable[Folder]) -> list[Folder]:
+    """Drops the symlinks to files that are there under their own names, or through another link."""
+    surveyed = list(folders)
+    met = set()
+    for folder in surveyed:
+        place = os.path.realpath(folder.path)
+        met |= {
+            os.path.join(place, os.path.basename(file.path))
+            for file in folder.files
+            if not file.is_link
+        }
+    for folder in surveyed:
+        files, folder.files = folder.files, []
+        for file in files:
+            if file.is_link and file.status:
+                target = os.path.realpath(file.path)
+                if target in met:
+                    continue
+                met.add(target)
+            folder.files.append(file)
+    return surveyed
 
 
 def backups_beside_target(link: str) -> list[BackupFile]:

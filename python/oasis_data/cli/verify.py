@@ -19,6 +19,7 @@ from oasis_data.cli.survey import (
     File,
     Folder,
     backups_beside_target,
+    each_file_once,
     is_digest,
     owner_of,
     survey,
@@ -116,7 +117,7 @@ def verify(directory: str) -> Report:
     Raises:
         OSError: The folder itself cannot be listed.
     """
-    folders = list(survey(directory))
+    folders = each_file_once(survey(directory))
     report = Report()
     young: list[str] = []
     work = sum(_work(file) for folder in folders for file in [*folder.files, *folder.backups])
