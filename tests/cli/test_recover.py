@@ -17,6 +17,9 @@ from tests.cli.test_verify import SAVE, found, kill, torn, undecided
 from tests.conftest import temporaries
 from tests.test_batch import ALL, DECIDED, HALF, contents, interrupt, require_tidy, three_files
 
+FOLDER = f"tanks.json.{'x' * 12}"
+"""A folder that is called as a temporary file is."""
+
 
 @pytest.mark.parametrize("fault", [DECIDED, HALF, ALL])
 def test_completes_what_was_decided(strace: str, tmp_path: Path, fault: str) -> None:
@@ -132,10 +135,37 @@ def test_leaves_the_leftover_of_a_name_that_is_too_long_to_tell(
 
 def test_leaves_what_is_not_ours(tmp_path: Path) -> None:
     save_json_atomic(tmp_path / "tanks.json", "old")
-    stray = tmp_path / ".oasis_data" / "temp" / "notes"
-    stray.write_text("mine")
-    assert run("recover", tmp_path).status == 1
-    assert stray.read_text() == "mine"
+    strays = [tmp_path / ".oasis_data" / "temp" / name for name in ("notes", FOLDER)]
+    strays[0].write_text("mine")
+    strays[1].mkdir()
+    ran = run("recover", tmp_path)
+    assert ran.status == 1
+    for stray in strays:
+        assert f"left alone  {stray}\n  not a temporary file of oasis_data\n" in ran.out
+    assert strays[0].read_text() == "mine"
+    assert [(each["kind"], each["path"]) for each in found(tmp_path)] == [
+        ("foreign_temp", str(stray)) for stray in sorted(strays)
+    ]
+    assert f"rmdir {strays[1]}" in found(tmp_path)[1]["advice"]
+
+
+def test_names_a_leftover_that_cannot_be_removed_and_removes_the_others(
+    strace: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "tanks.json"
+    save_json_atomic(path, "old")
+    temp = tmp_path / ".oasis_data" / "temp"
+    stuck, free = (temp / f"tanks.json.{letter * 12}" for letter in "ab")
+    for leftover in (stuck, free):
+        leftover.write_text('"new"')
+    command = [strace, "-f", "-o", os.devnull, "-P", str(stuck), "-e", "inject=unlink:error=EPERM"]
+    script = Path(sys.executable).with_name("oasis-data")
+    ran = subprocess.run(
+        [*command, script, "recover", tmp_path], capture_output=True, text=True, check=False
+    )
+    assert ran.returncode == 3
+    assert ran.stderr == f"not done  {stuck}\n  Operation not permitted\n"
+    assert temporaries(tmp_path) == [stuck.name]
 
 
 def test_leaves_what_a_live_writer_has(strace: str, tmp_path: Path) -> None:

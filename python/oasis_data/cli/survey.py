@@ -135,12 +135,12 @@ def backups_beside_target(link: str) -> list[BackupFile]:
 
 
 def owner_of(temporary: str) -> str | None:
-    """The name of the file that a temporary file is for; None if it is not ours.
+    """The name of the file that the temporary file at a path is for; None if it is not ours.
 
     A digest stands for a name that is too long.
     """
-    match = _TEMPORARY.fullmatch(temporary)
-    return match[1] if match else None
+    match = _TEMPORARY.fullmatch(os.path.basename(temporary))
+    return match[1] if match and not os.path.isdir(temporary) else None
 
 
 def is_digest(owner: str) -> bool:

@@ -278,13 +278,14 @@ def _check_leftovers(paths: list[str], report: Report) -> None:
 
 def _of_leftover(path: str, corrupt: set[str]) -> Finding:
     folder = os.path.dirname(os.path.dirname(os.path.dirname(path)))
-    owner = owner_of(os.path.basename(path))
+    owner = owner_of(path)
     if owner is None:
+        remove = "rmdir" if os.path.isdir(path) else "rm"
         return Finding(
             "foreign_temp",
             path,
             "not a temporary file of oasis_data",
-            f"look what it is, then rm {quoted(path)}",
+            f"look what it is, then {remove} {quoted(path)}",
         )
     advice = f"the next save of that file removes it, as does {program()} recover {quoted(folder)}"
     if os.path.join(folder, owner) in corrupt:
