@@ -57,7 +57,7 @@ def test_prunes_a_folder_after_a_yes(folder: Path) -> None:
     assert yes.status == 0
     assert "Removed 11 backups." in yes.plain
     assert counts(folder) == [1, 1]
-    assert run("prune", "--keep", 1, folder).out == f"Nothing to remove in {folder}.\n"
+    assert run("prune", "--keep", 1, folder).out == f"Nothing to remove: {folder}\n"
 
 
 def test_prunes_by_age_but_for_the_newest(folder: Path) -> None:

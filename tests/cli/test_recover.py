@@ -30,7 +30,7 @@ def test_completes_what_was_decided(strace: str, tmp_path: Path, fault: str) -> 
     assert ran.err == ""
     assert ran.out.count("batch completed") == 1
     assert all(str(path) in ran.out for path in paths[:1])
-    assert ran.out.endswith(f"In order: {tmp_path}.\n")
+    assert ran.out.endswith(f"In order: {tmp_path}\n")
     assert contents(paths) == ["new"] * 3
     require_tidy({path.parent for path in paths})
     assert found(tmp_path, status=0) == []
@@ -102,7 +102,7 @@ def test_removes_what_killed_writers_left(strace: str, tmp_path: Path) -> None:
     assert temporaries(tmp_path) == []
     assert load_data_file(path) == "old"
     assert not new.exists()
-    assert run("recover", tmp_path).out == f"Nothing to recover in {tmp_path}.\n"
+    assert run("recover", tmp_path).out == f"Nothing to recover: {tmp_path}\n"
 
 
 def test_leaves_what_may_be_the_only_good_copy(strace: str, tmp_path: Path) -> None:

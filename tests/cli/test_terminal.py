@@ -163,6 +163,16 @@ def test_a_folder_that_is_none_is_told(corrupt: Path) -> None:
         assert "-> name the folder" in file.err
 
 
+def test_no_full_stop_makes_this_folder_read_as_the_one_above(
+    corrupt: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(corrupt)
+    for command in (("verify", "."), ("recover", "."), ("prune", "--keep", 9, "."), ("stats", ".")):
+        ran = run(*command)
+        assert ".." not in ran.out.replace("...", "")
+        assert ran.err == ""
+
+
 def completed(*words: str, at: int) -> list[str]:
     """What bash is offered for the word at a place."""
     ran = run(

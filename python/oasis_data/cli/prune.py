@@ -105,7 +105,7 @@ def command(
             going[file] = surplus
     if not going:
         if not spared and not failures:
-            console.print(f"Nothing to remove in {shown(path)}.")
+            console.print(f"Nothing to remove: {shown(path)}")
         ctx.exit(_status(spared, failures))
     for file, surplus in going.items():
         size = decimal(sum(backup.size for backup in surplus))

@@ -157,9 +157,9 @@ class _Recovery:
                 f"  -> {program()} verify {quoted(self.directory)}"
             )
         elif self.done:
-            self._console.print(f"In order: {shown(self.directory)}.")
+            self._console.print(f"In order: {shown(self.directory)}")
         else:
-            self._console.print(f"Nothing to recover in {shown(self.directory)}.")
+            self._console.print(f"Nothing to recover: {shown(self.directory)}")
 
     def _tell(self, what: str, where: str) -> None:
         self._console.print(Text.assemble((what, "bold green"), f"  {where}"))

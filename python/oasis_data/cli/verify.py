@@ -319,4 +319,4 @@ def _print(directory: str, report: Report) -> None:
     found = plural(len(report.findings), "finding")
     if report.notes:
         found += f" and {plural(len(report.notes), 'note')}"
-    console.print(Text.assemble((found, "bold"), f" among {looked_at}. Nothing was changed."))
+    console.print(Text.assemble((found, "bold"), f" among {looked_at}; nothing was changed."))
