@@ -288,6 +288,31 @@ def test_a_symlink_to_nothing(path: Path) -> None:
     (finding,) = found(path.parent)
     assert finding["kind"] == "unreadable"
     assert finding["problem"] == "a symlink to gone.json, which is not there"
+    assert "bring that file back" in finding["advice"]
+
+
+def test_a_symlink_to_what_is_gone_but_has_a_backup(path: Path) -> None:
+    link = path.parent / "links" / "link.json"
+    link.parent.mkdir()
+    link.symlink_to(path)
+    path.unlink()
+    (finding,) = found(link.parent)
+    assert finding["problem"] == f"a symlink to {path}, which is not there"
+    assert f"oasis-data restore {link}" in finding["advice"]
+    assert run("restore", "--yes", link).status == 0
+    assert load_data_file(path) == {"version": 1}
+    assert link.is_symlink()
+
+
+def test_a_symlink_that_leads_in_a_circle(path: Path) -> None:
+    link = path.parent / "loop.json"
+    link.symlink_to("loop.json")
+    (finding,) = found(path.parent)
+    assert finding["problem"] == (
+        "a symlink to loop.json, which cannot be followed: Too many levels of symbolic links"
+    )
+    assert "bring that file back" not in finding["advice"]
+    assert f"ln -sfn FILE {link}" in finding["advice"]
 
 
 def look() -> list[tuple[str, str]]:

@@ -156,14 +156,7 @@ def _check_documents(folder: Folder, report: Report, bar: Bar) -> None:
             report.notes.append(Finding("gone", path, problem, _advice_to_restore(path, newest)))
     for file in folder.files:
         if file.status is None:
-            report.findings.append(
-                Finding(
-                    "unreadable",
-                    file.path,
-                    f"a symlink to {shown(os.readlink(file.path))}, which is not there",
-                    f"bring that file back, or remove the link: rm {quoted(file.path)}",
-                )
-            )
+            _check_broken_link(file, report)
         else:
             content = _read(file, report)
             if content and content.fault:
@@ -187,6 +180,27 @@ def _read(file: File, report: Report) -> Content | None:
         return None
     report.bytes += file.size
     return content
+
+
+def _check_broken_link(link: File, report: Report) -> None:
+    try:
+        target = shown(os.readlink(link.path))
+        os.stat(link.path)
+        return  # what it leads to is back
+    except FileNotFoundError:
+        if not os.path.islink(link.path):
+            return  # deleted since it was listed
+        problem = f"a symlink to {target}, which is not there"
+        advice = f"bring that file back, or remove the link: rm {quoted(link.path)}"
+        if whole := _newest_whole_beside_target(link, report):
+            advice = _advice_to_restore(link.path, whole)
+    except PermissionError as error:
+        report.findings.append(_unreadable(link.path, error))
+        return
+    except OSError as error:
+        problem = f"a symlink to {target}, which cannot be followed: {error.strerror}"
+        advice = f"point it at its file: ln -sfn FILE {quoted(link.path)}"
+    report.findings.append(Finding("unreadable", link.path, problem, advice))
 
 
 def _newest_whole_beside_target(link: File, report: Report) -> BackupFile | None:
