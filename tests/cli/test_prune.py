@@ -127,6 +127,16 @@ def test_of_a_file_that_is_gone_nothing_whole_goes_for_what_is_not(folder: Path)
     assert counts(folder) == before
 
 
+def test_in_a_folder_prunes_nothing_that_a_symlink_leads_to(folder: Path) -> None:
+    link = folder / "below" / "routes.json"
+    link.unlink()
+    link.symlink_to(folder / "tanks.json")
+    ran = run("prune", "--keep", 1, "--yes", folder / "below")
+    assert (ran.status, ran.out) == (0, f"Nothing to remove: {folder}/below\n")
+    assert counts(folder)[0] == 6
+    assert len(list((folder / "below").glob("*.backup.*"))) == 6
+
+
 def test_says_what_would_go(folder: Path) -> None:
     before = visible(folder)
     ran = run("prune", "--keep", 0, "--dry-run", folder)

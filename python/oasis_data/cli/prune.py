@@ -143,7 +143,9 @@ def _backups(path: str) -> tuple[dict[str, list[Backup | BackupFile]], list[OSEr
         unreadable += [error for _, error in folder.unreadable]
         # One that is there both plain and compressed is one.
         for backup in {(backup.of, backup.time): backup for backup in folder.backups}.values():
-            found.setdefault(backup.of, []).append(backup)
+            # By a symlink's name those of what it leads to are pruned, which are not these.
+            if not os.path.islink(backup.of):
+                found.setdefault(backup.of, []).append(backup)
     return found, unreadable
 
 
