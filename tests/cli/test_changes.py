@@ -34,7 +34,7 @@ def told(before: Any, after: Any) -> list[str]:
 
 def at(document: Any, place: str) -> Any:
     """The value at a place."""
-    for name, text, index in re.findall(r"\.(\w+)|\[(\"(?:[^\"\\]|\\.)*\")\]|\[(\d+)\]", place):
+    for name, text, index in re.findall(r"\.([^.[]+)|\[(\"(?:[^\"\\]|\\.)*\")\]|\[(\d+)\]", place):
         step: Any = int(index) if index else json.loads(text) if text else name
         document = document[step]
     return document
@@ -119,6 +119,7 @@ def test_no_change_is_told_of_the_same_json_and_some_of_any_other(before: Any, a
 
 @given(DOCUMENTS, DOCUMENTS)
 @example([False, []], [None, False, [None]])
+@example({}, {"A\u00b7": None})
 @examples(300)
 def test_places_are_where_the_values_are(before: Any, after: Any) -> None:
     for change in changes(before, after):
