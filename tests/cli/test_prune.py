@@ -127,6 +127,19 @@ def test_of_a_file_that_is_gone_nothing_whole_goes_for_what_is_not(folder: Path)
     assert counts(folder) == before
 
 
+@pytest.mark.parametrize("lose", [os.unlink, lambda path: path.write_text("")])
+def test_looks_again_after_the_question(folder: Path, lose: Callable[[Path], object]) -> None:
+    def too_late() -> str:
+        lose(folder / "tanks.json")
+        return "y\n"
+
+    ran = terminal("prune", "--keep", 0, folder, answers=[("[y/N]: ", too_late)])
+    assert ran.status == 1
+    assert f"{folder}/tanks.json: none of its backups goes\n  it has changed since" in ran.plain
+    assert f"oasis-data backups {folder}/tanks.json" in ran.plain
+    assert counts(folder) == [6, 0]
+
+
 def test_in_a_folder_prunes_nothing_that_a_symlink_leads_to(folder: Path) -> None:
     link = folder / "below" / "routes.json"
     link.unlink()

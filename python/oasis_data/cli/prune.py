@@ -119,11 +119,22 @@ def command(
         console.print("Nothing was changed.")
         ctx.exit(ATTENTION)
     removed = 0
-    for file in going:
+    for file, surplus in going.items():
+        found = backups[file]
         try:
+            # The file may have gone or been torn since the question was asked.
+            is_last = len(surplus) == len(found) and _is_all_that_is_left(file, found)
+            if is_last or _reason_to_spare(file, found, surplus):
+                spared += 1
+                console.print(
+                    f"{shown(file)}: none of its backups goes\n"
+                    "  it has changed since the question, and they may be all that is left of it\n"
+                    f"  -> look at it first: {program()} backups {quoted(file)}"
+                )
+                continue
             gone = prune_backups(file, keep=keeping[file], max_age=max_age, timeout=timeout)
             removed += len(gone)
-        except DataOperationError as error:
+        except (DataOperationError, OSError) as error:
             fail(error)
     console.print(f"Removed {plural(removed, 'backup')}.")
     ctx.exit(_status(spared, failures))
