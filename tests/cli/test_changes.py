@@ -8,7 +8,7 @@ import re
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from oasis_data.cli.changes import changes, same
@@ -34,7 +34,7 @@ def told(before: Any, after: Any) -> list[str]:
 
 def at(document: Any, place: str) -> Any:
     """The value at a place."""
-    for name, text, index in re.findall(r"\.(\w+)|\[(\"(?:[^\"\\]|\\.)*\")\]|\[(\d+)\]", place):
+    for name, text, index in re.findall(r"\.([^.[]+)|\[(\"(?:[^\"\\]|\\.)*\")\]|\[(\d+)\]", place):
         step: Any = int(index) if index else json.loads(text) if text else name
         document = document[step]
     return document
@@ -70,7 +70,7 @@ def test_an_element_put_in_front_changes_no_other() -> None:
     after[3]["stops"] = [1, 2, 3, 4]
     assert told(fleet(5), after) == [
         '+ $[0] null {"id": 99}',
-        "+ $[2].stops[3] null 4",
+        "+ $[3].stops[3] null 4",  # where it is in the second
     ]
     assert told(after, fleet(5))[0] == '- $[0] {"id": 99} null'
 
@@ -118,6 +118,8 @@ def test_no_change_is_told_of_the_same_json_and_some_of_any_other(before: Any, a
 
 
 @given(DOCUMENTS, DOCUMENTS)
+@example([False, []], [None, False, [None]])
+@example({}, {"A\u00b7": None})
 @examples(300)
 def test_places_are_where_the_values_are(before: Any, after: Any) -> None:
     for change in changes(before, after):

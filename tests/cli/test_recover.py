@@ -17,6 +17,9 @@ from tests.cli.test_verify import SAVE, found, kill, torn, undecided
 from tests.conftest import temporaries
 from tests.test_batch import ALL, DECIDED, HALF, contents, interrupt, require_tidy, three_files
 
+FOLDER = f"tanks.json.{'x' * 12}"
+"""A folder that is called as a temporary file is."""
+
 
 @pytest.mark.parametrize("fault", [DECIDED, HALF, ALL])
 def test_completes_what_was_decided(strace: str, tmp_path: Path, fault: str) -> None:
@@ -27,7 +30,7 @@ def test_completes_what_was_decided(strace: str, tmp_path: Path, fault: str) -> 
     assert ran.err == ""
     assert ran.out.count("batch completed") == 1
     assert all(str(path) in ran.out for path in paths[:1])
-    assert ran.out.endswith(f"In order: {tmp_path}.\n")
+    assert ran.out.endswith(f"In order: {tmp_path}\n")
     assert contents(paths) == ["new"] * 3
     require_tidy({path.parent for path in paths})
     assert found(tmp_path, status=0) == []
@@ -55,10 +58,15 @@ def test_removes_a_journal_that_decided_nothing(strace: str, tmp_path: Path) -> 
     assert locks == ["a.json.lock", "b.json.lock"]
 
 
-def test_reaches_files_of_the_batch_outside_the_folder(strace: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["here", "there"])
+def test_reaches_and_names_files_of_the_batch_outside_the_folder(
+    strace: str, tmp_path: Path, name: str
+) -> None:
     paths = three_files(tmp_path)
     interrupt(strace, paths, DECIDED)
-    assert run("recover", tmp_path / "there").status == 0
+    ran = run("recover", tmp_path / name)
+    assert ran.status == 0
+    assert all(str(path) in ran.out for path in paths)
     assert contents(paths) == ["new"] * 3
 
 
@@ -94,7 +102,7 @@ def test_removes_what_killed_writers_left(strace: str, tmp_path: Path) -> None:
     assert temporaries(tmp_path) == []
     assert load_data_file(path) == "old"
     assert not new.exists()
-    assert run("recover", tmp_path).out == f"Nothing to recover in {tmp_path}.\n"
+    assert run("recover", tmp_path).out == f"Nothing to recover: {tmp_path}\n"
 
 
 def test_leaves_what_may_be_the_only_good_copy(strace: str, tmp_path: Path) -> None:
@@ -127,10 +135,37 @@ def test_leaves_the_leftover_of_a_name_that_is_too_long_to_tell(
 
 def test_leaves_what_is_not_ours(tmp_path: Path) -> None:
     save_json_atomic(tmp_path / "tanks.json", "old")
-    stray = tmp_path / ".oasis_data" / "temp" / "notes"
-    stray.write_text("mine")
-    assert run("recover", tmp_path).status == 1
-    assert stray.read_text() == "mine"
+    strays = [tmp_path / ".oasis_data" / "temp" / name for name in ("notes", FOLDER)]
+    strays[0].write_text("mine")
+    strays[1].mkdir()
+    ran = run("recover", tmp_path)
+    assert ran.status == 1
+    for stray in strays:
+        assert f"left alone  {stray}\n  not a temporary file of oasis_data\n" in ran.out
+    assert strays[0].read_text() == "mine"
+    assert [(each["kind"], each["path"]) for each in found(tmp_path)] == [
+        ("foreign_temp", str(stray)) for stray in sorted(strays)
+    ]
+    assert f"rmdir {strays[1]}" in found(tmp_path)[1]["advice"]
+
+
+def test_names_a_leftover_that_cannot_be_removed_and_removes_the_others(
+    strace: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "tanks.json"
+    save_json_atomic(path, "old")
+    temp = tmp_path / ".oasis_data" / "temp"
+    stuck, free = (temp / f"tanks.json.{letter * 12}" for letter in "ab")
+    for leftover in (stuck, free):
+        leftover.write_text('"new"')
+    command = [strace, "-f", "-o", os.devnull, "-P", str(stuck), "-e", "inject=unlink:error=EPERM"]
+    script = Path(sys.executable).with_name("oasis-data")
+    ran = subprocess.run(
+        [*command, script, "recover", tmp_path], capture_output=True, text=True, check=False
+    )
+    assert ran.returncode == 3
+    assert ran.stderr == f"not done  {stuck}\n  Operation not permitted\n"
+    assert temporaries(tmp_path) == [stuck.name]
 
 
 def test_leaves_what_a_live_writer_has(strace: str, tmp_path: Path) -> None:

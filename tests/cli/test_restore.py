@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import subprocess
@@ -64,6 +65,16 @@ def test_a_file_without_backups(tmp_path: Path) -> None:
     assert json.loads(run("backups", "--json", tmp_path / "a.json").out) == []
 
 
+def test_a_torn_compressed_backup_is_told_as_verify_tells_it(path: Path) -> None:
+    torn = f"{list_backups(path)[0].path}.gz"
+    Path(torn).write_bytes(gzip.compress(b"{}")[:-6])
+    os.unlink(torn.removesuffix(".gz"))
+    (finding,) = json.loads(run("verify", "--json", path.parent).out)["findings"]
+    assert finding["problem"].startswith("not a whole gzip file")
+    assert finding["problem"] in run("backups", path).out.splitlines()[0]
+    assert json.loads(run("backups", "--json", path).out)[0]["fault"] == finding["problem"]
+
+
 # diff
 
 
@@ -83,6 +94,19 @@ def test_diff_tells_what_would_change(path: Path) -> None:
     for spelling in (oldest.path, os.path.basename(oldest.path), stamps(path)[2]):
         assert "$.version  3 -> 0" in run("diff", path, spelling).out
     assert "$.version  3 -> 1" in run("diff", path, middle.path).out
+
+
+@pytest.mark.parametrize("are_both_there", [False, True])
+def test_a_backup_may_be_named_with_or_without_gz(path: Path, are_both_there: bool) -> None:
+    plain = list_backups(path)[2].path
+    Path(f"{plain}.gz").write_bytes(gzip.compress(Path(plain).read_bytes()))
+    if not are_both_there:
+        os.unlink(plain)
+    for spelling in (plain, os.path.basename(plain), stamps(path)[2].removesuffix(".gz")):
+        for ending in ("", ".gz"):
+            assert "$.version  3 -> 0" in run("diff", path, spelling + ending).out
+    assert run("restore", "--yes", path, plain).status == 0
+    assert load_data_file(path)["version"] == 0
 
 
 def test_diff_of_the_same_content(path: Path) -> None:

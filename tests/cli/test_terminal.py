@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from oasis_data import edit_json, list_backups, load_data_file, save_json_atomic
-from oasis_data.cli.group import COMMANDS
+from oasis_data.cli.group import COMMANDS, FAILED
 from oasis_data.cli.spelling import quoted, shown
 from tests.cli.console import SCRIPT, environment, run, terminal, with_script
 
@@ -111,6 +111,29 @@ def test_a_reader_that_goes_away_is_no_error(tmp_path: Path) -> None:
         assert process.wait() == 141
 
 
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_a_stream_that_is_closed_stops_nothing(corrupt: Path, closed: str) -> None:
+    def ended(command: str) -> int:
+        done = subprocess.run(
+            ["bash", "-c", f"{SCRIPT} {command} {closed}"],
+            cwd=corrupt,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+            env=environment(),
+        )
+        assert "Traceback" not in done.stderr
+        return done.returncode
+
+    assert ended("backups tanks.json") == 0
+    assert ended("backups --json tanks.json") == 0
+    assert ended("verify .") == 1
+    assert ended("restore tanks.json") == 3  # there is nobody to ask
+    assert ended("restore --yes tanks.json") == 0
+    assert load_data_file(corrupt / "tanks.json") == 1
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_help_has_examples(command: str) -> None:
     ran = run(command, "--help")
@@ -138,6 +161,16 @@ def test_a_folder_that_is_none_is_told(corrupt: Path) -> None:
         file = run(command, corrupt / "tanks.json")
         assert file.status == 3
         assert "-> name the folder" in file.err
+
+
+def test_no_full_stop_makes_this_folder_read_as_the_one_above(
+    corrupt: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(corrupt)
+    for command in (("verify", "."), ("recover", "."), ("prune", "--keep", 9, "."), ("stats", ".")):
+        ran = run(*command)
+        assert ".." not in ran.out.replace("...", "")
+        assert ran.err == ""
 
 
 def completed(*words: str, at: int) -> list[str]:
@@ -282,5 +315,5 @@ def test_the_script_says_what_it_lacks() -> None:
     ran = subprocess.run(
         [sys.executable, "-c", without], capture_output=True, text=True, check=False
     )
-    assert ran.returncode == 1
+    assert ran.returncode == FAILED
     assert ran.stderr == "oasis-data needs click: pip install 'oasis_data[cli]'\n"

@@ -17,6 +17,7 @@ import pytest
 
 from oasis_data import (
     CorruptFileError,
+    delete_json_atomic,
     list_backups,
     load_data_file,
     save_json_atomic,
@@ -134,6 +135,76 @@ def test_a_corrupt_file_without_a_whole_backup(path: Path) -> None:
     assert "restore" not in corrupt["advice"]
 
 
+def test_a_corrupt_file_that_a_symlink_leads_to_has_its_backups_beside_it(path: Path) -> None:
+    (path.parent / "current").mkdir()
+    link = path.parent / "current" / "tanks.json"
+    link.symlink_to("../tanks.json")
+    Path(list_backups(path)[0].path).write_text("{")
+    path.write_text("")
+    (finding,) = found(link.parent)
+    assert (finding["kind"], finding["path"]) == ("corrupt", str(link))
+    assert f"oasis-data restore {link}" in finding["advice"]
+    assert run("restore", "--yes", link).status == 0
+    assert load_data_file(path) == {"version": 0}
+    for backup in list_backups(path):
+        os.unlink(backup.path)
+    path.write_text("")
+    assert "no backup of it is whole" in found(link.parent)[0]["advice"]
+
+
+def test_a_file_and_the_symlinks_to_it_are_one_file(
+    path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    elsewhere = tmp_path_factory.mktemp("elsewhere") / "far.json"
+    elsewhere.write_text("{")
+    path.write_text("{")
+    links = path.parent / "links"
+    links.mkdir()
+    for name in ("a.json", "b.json"):
+        (links / name).symlink_to(path)
+        (links / f"far-{name}").symlink_to(elsewhere)
+    report = json.loads(run("verify", "--json", path.parent).out)
+    assert report["files"] == 2
+    paths = [finding["path"] for finding in report["findings"]]
+    assert paths == [str(links / "far-a.json"), str(path)]
+    figures = json.loads(run("stats", "--json", path.parent).out)
+    assert (figures["files"], figures["file_bytes"]) == (2, 2)
+
+
+@pytest.mark.parametrize("delete", [delete_json_atomic, os.unlink])
+def test_a_file_that_is_gone_is_noted(path: Path, delete: Callable[[Path], object]) -> None:
+    delete(path)
+    ran = run("verify", path.parent)
+    assert ran.status == 0
+    assert "All well" not in ran.out
+    assert ran.out.startswith(f"gone  {path}\n  is not there, but a backup of it is")
+    assert "0 findings and 1 note among 0 files" in ran.out
+    report = json.loads(run("verify", "--json", path.parent).out)
+    assert report["ok"]
+    (note,) = report["notes"]
+    assert (note["kind"], note["path"]) == ("gone", str(path))
+    assert f"oasis-data restore {path}" in note["advice"]
+    for backup in list_backups(path):
+        Path(backup.path).write_text("{")
+    torn = json.loads(run("verify", "--json", path.parent).out)
+    assert torn["notes"] == []  # what is left of it are findings
+    assert [finding["kind"] for finding in torn["findings"]] == ["corrupt_backup"] * len(
+        list_backups(path)
+    )
+
+
+def test_of_many_files_that_are_gone_the_first_are_printed(tmp_path: Path) -> None:
+    for number in range(22):
+        for version in range(2):
+            save_json_atomic(tmp_path / f"{number}.json", version)
+        os.unlink(tmp_path / f"{number}.json")
+    out = run("verify", tmp_path).out
+    assert out.count("gone  ") == 20
+    assert "... and 2 notes more: see --json" in out
+    assert "0 findings and 22 notes" in out
+    assert len(json.loads(run("verify", "--json", tmp_path).out)["notes"]) == 22
+
+
 def test_a_compressed_backup_is_read(path: Path) -> None:
     whole, cut = (Path(backup.path) for backup in list_backups(path))
     for backup in (whole, cut):
@@ -217,6 +288,31 @@ def test_a_symlink_to_nothing(path: Path) -> None:
     (finding,) = found(path.parent)
     assert finding["kind"] == "unreadable"
     assert finding["problem"] == "a symlink to gone.json, which is not there"
+    assert "bring that file back" in finding["advice"]
+
+
+def test_a_symlink_to_what_is_gone_but_has_a_backup(path: Path) -> None:
+    link = path.parent / "links" / "link.json"
+    link.parent.mkdir()
+    link.symlink_to(path)
+    path.unlink()
+    (finding,) = found(link.parent)
+    assert finding["problem"] == f"a symlink to {path}, which is not there"
+    assert f"oasis-data restore {link}" in finding["advice"]
+    assert run("restore", "--yes", link).status == 0
+    assert load_data_file(path) == {"version": 1}
+    assert link.is_symlink()
+
+
+def test_a_symlink_that_leads_in_a_circle(path: Path) -> None:
+    link = path.parent / "loop.json"
+    link.symlink_to("loop.json")
+    (finding,) = found(path.parent)
+    assert finding["problem"] == (
+        "a symlink to loop.json, which cannot be followed: Too many levels of symbolic links"
+    )
+    assert "bring that file back" not in finding["advice"]
+    assert f"ln -sfn FILE {link}" in finding["advice"]
 
 
 def look() -> list[tuple[str, str]]:
@@ -226,7 +322,8 @@ def look() -> list[tuple[str, str]]:
 def test_what_may_not_be_read(path: Path) -> None:
     require(os.geteuid() == 0, "needs root, to become nobody")
     path.chmod(0)
-    (path.parent / "closed").mkdir(mode=0o700)
+    for name in ("closed", "lost+found"):
+        (path.parent / name).mkdir(mode=0o700)
     for folder in ("", ".oasis_data", ".oasis_data/locks", ".oasis_data/temp"):
         (path.parent / folder).chmod(0o755)
     assert as_nobody(path.parent, look) == [

@@ -16,5 +16,6 @@ def main() -> None:
         from oasis_data.cli.group import data
     except ModuleNotFoundError as error:
         # The script is installed with or without what it needs.
-        sys.exit(f"oasis-data needs {error.name}: pip install 'oasis_data[cli]'")
+        sys.stderr.write(f"oasis-data needs {error.name}: pip install 'oasis_data[cli]'\n")
+        sys.exit(3)  # group.FAILED, which needs click itself
     data(prog_name="oasis-data")

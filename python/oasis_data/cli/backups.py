@@ -7,7 +7,7 @@ import os
 import click
 from rich.text import Text
 
-from oasis_data.cli.choice import backups_of
+from oasis_data.cli.choice import backups_of, fault_of
 from oasis_data.cli.group import program
 from oasis_data.cli.spelling import quoted, shown
 from oasis_data.cli.terminal import ago, columns, decimal, plural, print_json, screen
@@ -37,7 +37,7 @@ def command(file: str, as_json: bool) -> None:
                     "time": each.time.isoformat(),
                     "size": each.size,
                     "compressed": each.compressed,
-                    "fault": each.fault,
+                    "fault": fault_of(each),
                 }
                 for each in found
             ]
@@ -55,8 +55,8 @@ def command(file: str, as_json: bool) -> None:
             ago(each.time),
             decimal(each.size),
             Text("whole", style="green")
-            if each.fault is None
-            else Text(shown(each.fault), style="yellow"),
+            if (fault := fault_of(each)) is None
+            else Text(shown(fault), style="yellow"),
         )
         for each in found
     ]

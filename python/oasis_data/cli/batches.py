@@ -34,7 +34,7 @@ class Batch:
     Attributes:
         folder: The journal's folder.
         state: What becomes of it.
-        files: The files that it changes, as far as this journal tells.
+        files: The files that it changes, as far as the journals tell.
         beside: Of those in this folder, the name of the new content in the
             sidecar, by the name of the file.
     """
@@ -103,35 +103,39 @@ def is_held(path: str) -> bool:
 def _told_by(folder: str, journal: dict[str, Any]) -> Batch:
     if journal["format"] != _FORMAT:
         return Batch(folder, State.FOREIGN)
-    changes = [
-        (_name(change["folder"]), _name(change["name"]), _name(change["temporary"]))
+    beside = {
+        _name(change["name"]): _name(change["temporary"])
         for change in journal["changes"]
+        if _name(change["folder"]) == "."
+    }
+    state, place, decision = _decision(folder, journal)
+    files = [
+        os.path.normpath(os.path.join(place, _name(change["folder"]), _name(change["name"])))
+        for change in decision["changes"]
     ]
-    return Batch(
-        folder,
-        _state(folder, journal, {way for way, _, _ in changes}),
-        [os.path.normpath(os.path.join(folder, way, name)) for way, name, _ in changes],
-        {name: temporary for way, name, temporary in changes if way == "."},
-    )
+    return Batch(folder, state, files, beside)
 
 
-def _state(folder: str, journal: dict[str, Any], ways: set[str]) -> State:
+def _decision(folder: str, journal: dict[str, Any]) -> tuple[State, str, dict[str, Any]]:
+    """What becomes of a batch; and the journal that tells most of it, after its folder.
+
+    The journal of the decision has all changes, the others those of their own folders.
+    """
     if journal["decided_in"] is not None:
         way = _name(journal["decided_in"])
         there = os.path.join(folder, way)
         if not _is_there(folder, journal, way):
-            return State.STRANDED
+            return State.STRANDED, folder, journal
         try:
             decision = json.loads(_text_of(there) or "null")
         except ValueError:  # cut short: it has decided nothing
-            return State.UNDECIDED
+            return State.UNDECIDED, folder, journal
         if not isinstance(decision, dict) or decision.get("batch") != journal["batch"]:
-            return State.UNDECIDED
+            return State.UNDECIDED, folder, journal
         folder, journal = there, decision
-        ways = {_name(change["folder"]) for change in decision["changes"]}
-    if all(_is_there(folder, journal, way) for way in ways - {"."}):
-        return State.DECIDED
-    return State.STRANDED
+    ways = {_name(change["folder"]) for change in journal["changes"]} - {"."}
+    are_there = all(_is_there(folder, journal, way) for way in ways)
+    return State.DECIDED if are_there else State.STRANDED, folder, journal
 
 
 def _is_there(folder: str, journal: dict[str, Any], way: str) -> bool:

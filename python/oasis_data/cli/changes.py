@@ -37,16 +37,22 @@ class Change:
     after: Any = None
 
 
-def changes(before: Any, after: Any, place: str = "$") -> Iterator[Change]:
+def changes(before: Any, after: Any, place: str = "$", there: str = "$") -> Iterator[Change]:
     """What makes the second document of the first, in the order of the first.
+
+    Args:
+        before: The first document, or a value in it.
+        after: The second, or the value in it that the other became.
+        place: Where the one is in the first document.
+        there: Where the other is in the second.
 
     Raises:
         RecursionError: They are nested too deeply.
     """
     if isinstance(before, dict) and isinstance(after, dict):
-        yield from _in_objects(before, after, place)
+        yield from _in_objects(before, after, place, there)
     elif isinstance(before, list) and isinstance(after, list):
-        yield from _in_lists(before, after, place)
+        yield from _in_lists(before, after, place, there)
     elif not same(before, after):
         yield Change("~", place, before, after)
 
@@ -66,29 +72,31 @@ def same(before: Any, after: Any) -> bool:
     return bool(before == after)
 
 
-def _in_objects(before: dict[str, Any], after: dict[str, Any], place: str) -> Iterator[Change]:
+def _in_objects(
+    before: dict[str, Any], after: dict[str, Any], place: str, there: str
+) -> Iterator[Change]:
     for key, value in before.items():
-        where = place + _step(key)
+        step = _step(key)
         if key in after:
-            yield from changes(value, after[key], where)
+            yield from changes(value, after[key], place + step, there + step)
         else:
-            yield Change("-", where, before=value)
+            yield Change("-", place + step, before=value)
     for key, value in after.items():
         if key not in before:
-            yield Change("+", place + _step(key), after=value)
+            yield Change("+", there + _step(key), after=value)
 
 
-def _in_lists(before: list[Any], after: list[Any], place: str) -> Iterator[Change]:
+def _in_lists(before: list[Any], after: list[Any], place: str, there: str) -> Iterator[Change]:
     for start, end, other_start, other_end in _differing(before, after):
         # Those in one another's place are taken for the same thing, changed.
         paired = min(end - start, other_end - other_start)
         for step in range(paired):
-            one, other = before[start + step], after[other_start + step]
-            yield from changes(one, other, f"{place}[{start + step}]")
+            one, other = start + step, other_start + step
+            yield from changes(before[one], after[other], f"{place}[{one}]", f"{there}[{other}]")
         for index in range(start + paired, end):
             yield Change("-", f"{place}[{index}]", before=before[index])
         for index in range(other_start + paired, other_end):
-            yield Change("+", f"{place}[{index}]", after=after[index])
+            yield Change("+", f"{there}[{index}]", after=after[index])
 
 
 def _differing(before: list[Any], after: list[Any]) -> Iterator[tuple[int, int, int, int]]:

@@ -66,8 +66,9 @@ def chosen(file: str, given: str | None) -> Backup:
     beside, name = os.path.split(given)
     for backup in found:
         folder, known = os.path.split(backup.path)
-        stamp = known.rpartition(".backup.")[2]
-        if name in (known, stamp, stamp.removesuffix(".gz")) and (
+        known = known.removesuffix(".gz")
+        # With or without `.gz`: a backup may have been compressed since its name was told.
+        if name.removesuffix(".gz") in (known, known.rpartition(".backup.")[2]) and (
             not beside or os.path.realpath(beside) == folder
         ):
             return backup
@@ -80,6 +81,17 @@ def content_of(path: str) -> Content | None:
         return read(path)
     except FileNotFoundError:
         return None
+
+
+def fault_of(backup: Backup) -> str | None:
+    """Why a backup cannot be restored, in the words of `verify`; None if it can."""
+    if backup.fault is None:
+        return None
+    try:
+        content = content_of(backup.path)
+    except OSError:
+        return backup.fault
+    return (content and content.fault) or backup.fault
 
 
 def complete_folder(

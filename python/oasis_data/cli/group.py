@@ -91,13 +91,12 @@ class Commands(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Ends with a message and a status where a command cannot go on."""
+        _stand_in_for_closed_streams()
         try:
             try:
                 return super().invoke(ctx)
             finally:
                 sys.stdout.flush()  # a reader that went away is met here, not at exit
-        except DataOperationError as error:
-            raise Failure(_told(error, ctx.command_path)) from error
         except KeyboardInterrupt:
             click.echo("\nInterrupted.", err=True)
             ctx.exit(INTERRUPTED)
@@ -106,8 +105,8 @@ class Commands(click.Group):
             # exit has to go somewhere.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             ctx.exit(READER_GONE)
-        except OSError as error:
-            raise Failure(_told_by_system(error)) from error
+        except (DataOperationError, OSError) as error:
+            raise Failure(told(error, ctx.command_path)) from error
 
 
 def program() -> str:
@@ -146,6 +145,13 @@ def data(ctx: click.Context) -> None:
         app.load(ctx)
 
 
+def _stand_in_for_closed_streams() -> None:
+    """Opens what a shell has closed (`>&-`), for Python has no stream there at all."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), mode))
+
+
 def _lacking(command: str, module: str) -> click.Command:
     """Stands for a command whose part of the extra is not installed."""
 
@@ -158,7 +164,10 @@ def _lacking(command: str, module: str) -> click.Command:
     )
 
 
-def _told(error: DataOperationError, program: str) -> str:
+def told(error: DataOperationError | OSError, program: str) -> str:
+    """What went wrong and what to do, in words for an operator."""
+    if not isinstance(error, DataOperationError):
+        return _told_by_system(error)
     message = shown(error.message)
     folder = os.path.dirname(os.path.abspath(error.file_path))
     advice = ""

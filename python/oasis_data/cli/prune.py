@@ -12,7 +12,7 @@ import click
 from oasis_data import Backup, DataOperationError, prune_backups
 from oasis_data.cli.ask import confirmed
 from oasis_data.cli.choice import backups_of, content_of
-from oasis_data.cli.group import ATTENTION, FAILED, program, timeout_option
+from oasis_data.cli.group import ATTENTION, FAILED, program, timeout_option, told
 from oasis_data.cli.spelling import quoted, shown
 from oasis_data.cli.survey import BackupFile, survey
 from oasis_data.cli.terminal import decimal, plural, screen
@@ -56,7 +56,8 @@ def command(
 
     Name at least one of --keep and --max-age. Saves prune by themselves, to
     what the server has configured; this is for when the disk is filling. Of a
-    file that would be left without any whole content, none goes.
+    file that would be left without any whole content, none goes; of one that
+    is not there, deleted or lost, a whole backup stays in any case.
 
     \b
     Examples:
@@ -69,19 +70,43 @@ def command(
     console = screen()
     kept = sys.maxsize if keep is None else keep
     going: dict[str, list[Backup | BackupFile]] = {}
-    spared = 0
-    for file, found in _backups(path).items():
-        surplus = _surplus(found, kept, max_age)
-        if reason := _reason_to_spare(file, found, surplus):
+    keeping: dict[str, int] = {}
+    spared = failures = 0
+
+    def fail(error: DataOperationError | OSError) -> None:
+        nonlocal failures
+        failures += 1
+        screen(stderr=True).print(f"Not pruned: {told(error, program())}")
+
+    backups, unreadable = _backups(path)
+    for error in unreadable:
+        fail(error)
+    for file, found in backups.items():
+        try:
+            is_last = kept == 0 and _is_all_that_is_left(file, found)
+            keeping[file] = 1 if is_last else kept
+            surplus = _surplus(found, keeping[file], max_age)
+            reason = _reason_to_spare(file, found, surplus)
+        except OSError as error:
+            fail(error)
+            continue
+        if reason:
             spared += 1
             console.print(f"{shown(file)}: none of its backups goes\n{reason}")
-        elif surplus:
+            continue
+        if is_last:
+            spared += 1
+            console.print(
+                f"{shown(file)} is not there: its newest backup stays\n"
+                f"  -> put it back: {program()} restore {quoted(file)}; or, if it was deleted on "
+                f"purpose: rm {quoted(found[0].path)}"
+            )
+        if surplus:
             going[file] = surplus
-    if not going and spared:
-        ctx.exit(ATTENTION)
     if not going:
-        console.print(f"Nothing to remove in {shown(path)}.")
-        return
+        if not spared and not failures:
+            console.print(f"Nothing to remove: {shown(path)}")
+        ctx.exit(_status(spared, failures))
     for file, surplus in going.items():
         size = decimal(sum(backup.size for backup in surplus))
         console.print(f"{shown(file)}: {plural(len(surplus), 'backup')} ({size})")
@@ -89,33 +114,50 @@ def command(
     total = decimal(sum(backup.size for surplus in going.values() for backup in surplus))
     if dry_run:
         console.print(f"{plural(count, 'backup')} ({total}) would go. Nothing was changed.")
-        ctx.exit(ATTENTION if spared else 0)
+        ctx.exit(_status(spared, failures))
     if not yes and not confirmed(f"Remove {plural(count, 'backup')} ({total}) for good?"):
         console.print("Nothing was changed.")
         ctx.exit(ATTENTION)
-    removed, failures = 0, 0
-    for file in going:
+    removed = 0
+    for file, surplus in going.items():
+        found = backups[file]
         try:
-            removed += len(prune_backups(file, keep=kept, max_age=max_age, timeout=timeout))
-        except DataOperationError as error:
-            failures += 1
-            screen(stderr=True).print(f"Not pruned: {shown(file)}: {shown(error.message)}")
+            # The file may have gone or been torn since the question was asked.
+            is_last = len(surplus) == len(found) and _is_all_that_is_left(file, found)
+            if is_last or _reason_to_spare(file, found, surplus):
+                spared += 1
+                console.print(
+                    f"{shown(file)}: none of its backups goes\n"
+                    "  it has changed since the question, and they may be all that is left of it\n"
+                    f"  -> look at it first: {program()} backups {quoted(file)}"
+                )
+                continue
+            gone = prune_backups(file, keep=keeping[file], max_age=max_age, timeout=timeout)
+            removed += len(gone)
+        except (DataOperationError, OSError) as error:
+            fail(error)
     console.print(f"Removed {plural(removed, 'backup')}.")
-    ctx.exit(FAILED if failures else ATTENTION if spared else 0)
+    ctx.exit(_status(spared, failures))
 
 
-def _backups(path: str) -> dict[str, list[Backup | BackupFile]]:
-    """The backups of each file, newest first."""
+def _status(spared: int, failures: int) -> int:
+    return FAILED if failures else ATTENTION if spared else 0
+
+
+def _backups(path: str) -> tuple[dict[str, list[Backup | BackupFile]], list[OSError]]:
+    """The backups of each file, newest first; and why some folders could not be listed."""
     if not os.path.isdir(path):
-        return {path: [*backups_of(path)]}
+        return {path: [*backups_of(path)]}, []
     found: dict[str, list[Backup | BackupFile]] = {}
+    unreadable: list[OSError] = []
     for folder in survey(path):
-        for _, error in folder.unreadable:
-            raise error
+        unreadable += [error for _, error in folder.unreadable]
         # One that is there both plain and compressed is one.
         for backup in {(backup.of, backup.time): backup for backup in folder.backups}.values():
-            found.setdefault(backup.of, []).append(backup)
-    return found
+            # By a symlink's name those of what it leads to are pruned, which are not these.
+            if not os.path.islink(backup.of):
+                found.setdefault(backup.of, []).append(backup)
+    return found, unreadable
 
 
 def _surplus(
@@ -129,6 +171,14 @@ def _surplus(
         for index, backup in enumerate(backups)
         if index >= keep or (index > 0 and backup.time < oldest)
     ]
+
+
+def _is_all_that_is_left(file: str, backups: list[Backup | BackupFile]) -> bool:
+    """Whether a file is not there, but something whole of it.
+
+    Whether it was deleted or lost cannot be told: only a person removes the last of it.
+    """
+    return not os.path.exists(file) and any(_is_whole(backup.path) for backup in backups)
 
 
 def _reason_to_spare(

@@ -105,7 +105,7 @@ class _Recovery:
         for path in folder.temporaries:
             if path in self._pending:
                 continue
-            owner = owner_of(os.path.basename(path))
+            owner = owner_of(path)
             if owner is None:
                 self._leave(path, "not a temporary file of oasis_data")
             elif is_digest(owner):
@@ -118,8 +118,6 @@ class _Recovery:
                 self._sweep(file, paths)
             except DataOperationError as error:
                 self._fail(file, error.message)
-            except OSError as error:
-                self._fail(file, error.strerror or str(error))
 
     def _sweep(self, file: str, paths: list[str]) -> None:
         # Under its lock no writer can be between making a temporary file and
@@ -127,17 +125,21 @@ class _Recovery:
         lock = self._lock(file)
         try:
             for path in paths:
-                with _if_dead(path) as dead:
-                    if dead and (fault := _fault(file)):
-                        self._leave(
-                            path, f"{shown(file)} is corrupt ({fault}): this may be a good copy"
-                        )
-                    elif dead:
-                        os.unlink(path)
-                        self.done += 1
-                        self._tell("leftover removed", shown(path))
+                try:
+                    self._sweep_one(file, path)
+                except OSError as error:
+                    self._fail(error.filename or path, error.strerror or str(error))
         finally:
             lock.close()
+
+    def _sweep_one(self, file: str, path: str) -> None:
+        with _if_dead(path) as dead:
+            if dead and (fault := _fault(file)):
+                self._leave(path, f"{shown(file)} is corrupt ({fault}): this may be a good copy")
+            elif dead:
+                os.unlink(path)
+                self.done += 1
+                self._tell("leftover removed", shown(path))
 
     def _lock(self, file: str) -> _native.Edit:
         """Locks a file, which recovers its batch; unlike a load it says why it cannot."""
@@ -155,9 +157,9 @@ class _Recovery:
                 f"  -> {program()} verify {quoted(self.directory)}"
             )
         elif self.done:
-            self._console.print(f"In order: {shown(self.directory)}.")
+            self._console.print(f"In order: {shown(self.directory)}")
         else:
-            self._console.print(f"Nothing to recover in {shown(self.directory)}.")
+            self._console.print(f"Nothing to recover: {shown(self.directory)}")
 
     def _tell(self, what: str, where: str) -> None:
         self._console.print(Text.assemble((what, "bold green"), f"  {where}"))

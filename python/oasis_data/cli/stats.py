@@ -13,7 +13,7 @@ import click
 from oasis_data.cli.choice import folder_argument
 from oasis_data.cli.group import program
 from oasis_data.cli.spelling import quoted, shown
-from oasis_data.cli.survey import SIDECAR, File, survey
+from oasis_data.cli.survey import SIDECAR, File, each_file_once, survey
 from oasis_data.cli.terminal import ago, columns, decimal, plural, print_json, screen
 
 
@@ -100,7 +100,7 @@ def command(directory: str, as_json: bool) -> None:
 
 def _count(directory: str) -> Holdings:
     held = Holdings()
-    for folder in survey(directory):
+    for folder in each_file_once(survey(directory)):
         held.files += [file for file in folder.files if file.status]
         held.backups += folder.backups
         held.backup_count += len({(backup.of, backup.time) for backup in folder.backups})

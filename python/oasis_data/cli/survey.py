@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -28,10 +28,12 @@ class File:
     Attributes:
         path: Where, as spelt from the folder that the survey began in.
         status: Its `stat`, through a symlink; None for a symlink to nothing.
+        is_link: Whether it is a symlink.
     """
 
     path: str
     status: os.stat_result | None
+    is_link: bool = field(default=False, kw_only=True)
 
     @property
     def size(self) -> int:
@@ -74,7 +76,8 @@ class Folder:
         backups: Their backups, newest first.
         foreign: What other programs' unfinished writes look like.
         temporaries: What stands in the sidecar's folder of temporary files.
-        unreadable: Folders that could not be listed, each with the reason.
+        unreadable: Folders that could not be listed, each with the reason;
+            but not a `lost+found`, which is for root alone.
     """
 
     path: str
@@ -100,13 +103,44 @@ def survey(root: str) -> Iterator[Folder]:
         yield folder
 
 
+def each_file_once(folders: Iterable[Folder]) -> list[Folder]:
+    """Drops the symlinks to files that are there under their own names, or through another link."""
+    surveyed = list(folders)
+    met = set()
+    for folder in surveyed:
+        place = os.path.realpath(folder.path)
+        met |= {
+            os.path.join(place, os.path.basename(file.path))
+            for file in folder.files
+            if not file.is_link
+        }
+    for folder in surveyed:
+        files, folder.files = folder.files, []
+        for file in files:
+            if file.is_link and file.status:
+                target = os.path.realpath(file.path)
+                if target in met:
+                    continue
+                met.add(target)
+            folder.files.append(file)
+    return surveyed
+
+
+def backups_beside_target(link: str) -> list[BackupFile]:
+    """The backups of the file that a symlink leads to, newest first: they are beside that file."""
+    target = os.path.realpath(link)
+    folder = Folder(os.path.dirname(target))
+    _look(folder)
+    return [backup for backup in folder.backups if backup.of == target]
+
+
 def owner_of(temporary: str) -> str | None:
-    """The name of the file that a temporary file is for; None if it is not ours.
+    """The name of the file that the temporary file at a path is for; None if it is not ours.
 
     A digest stands for a name that is too long.
     """
-    match = _TEMPORARY.fullmatch(temporary)
-    return match[1] if match else None
+    match = _TEMPORARY.fullmatch(os.path.basename(temporary))
+    return match[1] if match and not os.path.isdir(temporary) else None
 
 
 def is_digest(owner: str) -> bool:
@@ -148,7 +182,7 @@ def _look(folder: Folder) -> list[str]:
         if entry.name in saved or entry.name.lower().endswith(".json"):
             found = _stat(entry)
             if entry.is_symlink() if found is None else stat.S_ISREG(found.st_mode):
-                folder.files.append(File(entry.path, found))
+                folder.files.append(File(entry.path, found, is_link=entry.is_symlink()))
         elif _FOREIGN.fullmatch(entry.name):
             folder.foreign.append(entry.path)
     folder.files.sort(key=lambda file: file.path)
@@ -173,7 +207,9 @@ def _listed(folder: Folder, path: str) -> list[os.DirEntry[str]]:
     except FileNotFoundError:
         return []  # removed meanwhile, or never needed
     except OSError as error:
-        folder.unreadable.append((path, error))
+        # Every ext4 file system has one at its top: not worth a word each time.
+        if not (isinstance(error, PermissionError) and os.path.basename(path) == "lost+found"):
+            folder.unreadable.append((path, error))
         return []
 
 

@@ -14,7 +14,16 @@ from oasis_data.cli.choice import folder_argument
 from oasis_data.cli.content import Content, read
 from oasis_data.cli.group import ATTENTION, program
 from oasis_data.cli.spelling import quoted, shown
-from oasis_data.cli.survey import BackupFile, File, Folder, is_digest, owner_of, survey
+from oasis_data.cli.survey import (
+    BackupFile,
+    File,
+    Folder,
+    backups_beside_target,
+    each_file_once,
+    is_digest,
+    owner_of,
+    survey,
+)
 from oasis_data.cli.terminal import Bar, ago, decimal, plural, print_json, screen
 
 KINDS = {
@@ -27,6 +36,8 @@ KINDS = {
 }
 """What there is to find, the gravest first, and its colour."""
 
+# So many notes are printed; --json has all.
+_NOTES = 20
 # What opening a file costs, in bytes that could be read meanwhile.
 _COST_OF_A_FILE = 10_000
 # A writer locks a temporary file right after making it: one that is older than
@@ -36,10 +47,10 @@ _SETTLED = 0.2
 
 @dataclass(frozen=True)
 class Finding:
-    """Something that is not as it should be.
+    """Something that is not as it should be, or to be known.
 
     Attributes:
-        kind: One of `KINDS`.
+        kind: One of `KINDS`; of a note, what it tells.
         path: Where.
         problem: What it is.
         advice: What to do.
@@ -53,12 +64,17 @@ class Finding:
 
 @dataclass
 class Report:
-    """What there was to look at, and what was found."""
+    """What there was to look at, and what was found.
+
+    Attributes:
+        notes: What may well be meant to be so, and is no finding.
+    """
 
     files: int = 0
     backups: int = 0
     bytes: int = 0
     findings: list[Finding] = field(default_factory=list)
+    notes: list[Finding] = field(default_factory=list)
 
 
 @click.command(name="verify", short_help="Check every JSON file, backup and leftover.")
@@ -77,7 +93,9 @@ def command(ctx: click.Context, directory: str, as_json: bool) -> None:
       leftover           unfinished saves of writers that died
       foreign_temp       other programs' .tmp, ~ and .swp beside the files
 
-    The exit status is 0 if all is well, 1 if there are findings.
+    It also notes which files are gone, deleted or lost, but have a whole
+    backup. The exit status is 0 if all is well, 1 if there are findings;
+    notes are none.
 
     \b
     Examples:
@@ -99,7 +117,7 @@ def verify(directory: str) -> Report:
     Raises:
         OSError: The folder itself cannot be listed.
     """
-    folders = list(survey(directory))
+    folders = each_file_once(survey(directory))
     report = Report()
     young: list[str] = []
     work = sum(_work(file) for folder in folders for file in [*folder.files, *folder.backups])
@@ -110,6 +128,7 @@ def verify(directory: str) -> Report:
     _check_leftovers(young, report)
     order = list(KINDS)
     report.findings.sort(key=lambda finding: (order.index(finding.kind), finding.path))
+    report.notes.sort(key=lambda note: note.path)
     return report
 
 
@@ -131,20 +150,21 @@ def _check_documents(folder: Folder, report: Report, bar: Bar) -> None:
         elif content:
             newest_whole.setdefault(backup.of, backup)
         bar.advance(_work(backup))
+    for path, newest in newest_whole.items():
+        if not os.path.lexists(path):
+            problem = "is not there, but a backup of it is: deleted on purpose, or lost"
+            report.notes.append(Finding("gone", path, problem, _advice_to_restore(path, newest)))
     for file in folder.files:
         if file.status is None:
-            report.findings.append(
-                Finding(
-                    "unreadable",
-                    file.path,
-                    f"a symlink to {shown(os.readlink(file.path))}, which is not there",
-                    f"bring that file back, or remove the link: rm {quoted(file.path)}",
-                )
-            )
+            _check_broken_link(file, report)
         else:
             content = _read(file, report)
             if content and content.fault:
-                advice = _advice_for_corrupt(file, newest_whole.get(file.path))
+                if file.is_link:
+                    whole = _newest_whole_beside_target(file, report)
+                else:
+                    whole = newest_whole.get(file.path)
+                advice = _advice_for_corrupt(file, whole)
                 report.findings.append(Finding("corrupt", file.path, content.fault, advice))
         report.files += 1
         bar.advance(_work(file))
@@ -162,15 +182,48 @@ def _read(file: File, report: Report) -> Content | None:
     return content
 
 
+def _check_broken_link(link: File, report: Report) -> None:
+    try:
+        target = shown(os.readlink(link.path))
+        os.stat(link.path)
+        return  # what it leads to is back
+    except FileNotFoundError:
+        if not os.path.islink(link.path):
+            return  # deleted since it was listed
+        problem = f"a symlink to {target}, which is not there"
+        advice = f"bring that file back, or remove the link: rm {quoted(link.path)}"
+        if whole := _newest_whole_beside_target(link, report):
+            advice = _advice_to_restore(link.path, whole)
+    except PermissionError as error:
+        report.findings.append(_unreadable(link.path, error))
+        return
+    except OSError as error:
+        problem = f"a symlink to {target}, which cannot be followed: {error.strerror}"
+        advice = f"point it at its file: ln -sfn FILE {quoted(link.path)}"
+    report.findings.append(Finding("unreadable", link.path, problem, advice))
+
+
+def _newest_whole_beside_target(link: File, report: Report) -> BackupFile | None:
+    for backup in backups_beside_target(link.path):
+        content = _read(backup, report)
+        if content and content.fault is None:
+            return backup
+    return None
+
+
 def _advice_for_corrupt(file: File, whole: BackupFile | None) -> str:
     if whole is None:
         return (
             "no backup of it is whole: keep a copy of it, look for one elsewhere, and save "
             "the document anew"
         )
+    return _advice_to_restore(file.path, whole)
+
+
+def _advice_to_restore(path: str, whole: BackupFile) -> str:
     return (
-        f"a whole backup was made {ago(whole.time)}: {program()} diff {quoted(file.path)}, "
-        f"then {program()} restore {quoted(file.path)}"
+        f"a whole backup was made {ago(whole.time)}: {program()} diff {quoted(path)}, "
+        f"then {program()} restore {quoted(path)}"
     )
 
 
@@ -239,13 +292,14 @@ def _check_leftovers(paths: list[str], report: Report) -> None:
 
 def _of_leftover(path: str, corrupt: set[str]) -> Finding:
     folder = os.path.dirname(os.path.dirname(os.path.dirname(path)))
-    owner = owner_of(os.path.basename(path))
+    owner = owner_of(path)
     if owner is None:
+        remove = "rmdir" if os.path.isdir(path) else "rm"
         return Finding(
             "foreign_temp",
             path,
             "not a temporary file of oasis_data",
-            f"look what it is, then rm {quoted(path)}",
+            f"look what it is, then {remove} {quoted(path)}",
         )
     advice = f"the next save of that file removes it, as does {program()} recover {quoted(folder)}"
     if os.path.join(folder, owner) in corrupt:
@@ -259,8 +313,8 @@ def _of_leftover(path: str, corrupt: set[str]) -> Finding:
 
 def _print(directory: str, report: Report) -> None:
     console = screen()
-    for finding in report.findings:
-        label = (finding.kind.replace("_", " "), f"bold {KINDS[finding.kind]}")
+    for finding in [*report.findings, *report.notes[:_NOTES]]:
+        label = (finding.kind.replace("_", " "), f"bold {KINDS.get(finding.kind, 'cyan')}")
         console.print(Text.assemble(label, f"  {shown(finding.path)}"))
         console.print(f"  {shown(finding.problem)}")
         console.print(f"  -> {finding.advice}")
@@ -268,11 +322,15 @@ def _print(directory: str, report: Report) -> None:
         f"{plural(report.files, 'file')} and {plural(report.backups, 'backup')} "
         f"({decimal(report.bytes)}) in {shown(directory)}"
     )
-    if not report.findings:
+    if unprinted := len(report.notes[_NOTES:]):
+        console.print(f"... and {plural(unprinted, 'note')} more: see --json")
+    if not report.findings and not report.notes:
         console.print(Text.assemble(("All well: ", "bold green"), looked_at))
         if not report.files:
             console.print("  -> no JSON files are there: is it the right folder?")
         return
     console.print()
     found = plural(len(report.findings), "finding")
-    console.print(Text.assemble((found, "bold"), f" among {looked_at}. Nothing was changed."))
+    if report.notes:
+        found += f" and {plural(len(report.notes), 'note')}"
+    console.print(Text.assemble((found, "bold"), f" among {looked_at}; nothing was changed."))
