@@ -90,6 +90,11 @@ def test_a_value_that_was_saved_just_before_needs_no_hand_write() -> None:
         ("\n\ndef new():\n    global cache\n    cache = {}\n", "in another way"),
         ("\n\ndef q(p):\n    if p in cache:\n        return cache[p]\n", "where nothing is loaded"),
         ("\n\n__all__ = ['cache']\n", "is exported"),
+        (
+            "\n\ndef drop(p):\n    if p is None:\n        cache.clear()\n"
+            "    elif p in cache:\n        del cache[p]\n",
+            "in another way",
+        ),
     ],
 )
 def test_a_cache_with_another_use_is_left(more: str, reason: str) -> None:
@@ -102,6 +107,15 @@ def test_a_cache_with_another_use_is_left(more: str, reason: str) -> None:
     assert given is not None
     assert reason in given
     assert "cache[path] = document" in fixed(code)
+
+
+def test_a_cache_that_is_looked_up_by_an_elif_is_left() -> None:
+    guard = "    if path in cache:\n"
+    code = CACHE.format(more="").replace(
+        guard, f"    if not path:\n        return None\n    el{guard.lstrip()}"
+    )
+    assert reasons(code, "stale-cache") == ["line 11 uses cache in another way"]
+    assert "    elif path in cache:\n        return cache[path]\n" in fixed(code)
 
 
 def test_a_hand_write_is_found_with_its_replacement() -> None:

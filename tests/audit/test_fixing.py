@@ -162,6 +162,14 @@ def test_a_fix_that_is_no_python_is_refused(monkeypatch: pytest.MonkeyPatch) -> 
         audited(f"import json\n{WRITE}")
 
 
+def test_a_fix_that_takes_out_what_is_still_used_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(fixing, "rewrite", lambda content, *_: content.replace(b"import json", b""))
+    with pytest.raises(NotFixedError, match="would still use json"):
+        audited(f"import json\n{WRITE}")
+
+
 def test_a_fix_that_comes_to_no_end_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fixing, "rewrite", lambda content, *_: content)
     with pytest.raises(NotFixedError, match="no end"):

@@ -197,17 +197,21 @@ def _keeping(source: Source, statement: ast.stmt, use: ast.Name) -> ast.stmt | N
     """The statement to take out for a use that only keeps the cache."""
     if _is_invalidation(statement, use):
         around = source.parents[statement]
-        if isinstance(around, ast.If) and _is_guard(around, use.id):
+        if isinstance(around, ast.If) and _is_guard(source, around, use.id):
             return around
         return None if isinstance(statement, ast.Delete) else statement
     around = statement if isinstance(statement, ast.If) else source.parents[statement]
-    if isinstance(around, ast.If) and _is_guard(around, use.id):
+    if isinstance(around, ast.If) and _is_guard(source, around, use.id):
         return around
     return None
 
 
-def _is_guard(guard: ast.If, name: str) -> bool:
+def _is_guard(source: Source, guard: ast.If, name: str) -> bool:
     """`if key in cache:` with one statement that only looks at that key, and no else."""
+    above = source.parents[guard]
+    if isinstance(above, ast.If) and guard in above.orelse:
+        # An `elif` is a part of its statement, and cannot be taken out by itself.
+        return False
     test = guard.test
     if not (
         isinstance(test, ast.Compare)

@@ -98,6 +98,9 @@ def _rewritten(
     parsed = parse(content)
     if isinstance(parsed, Finding):
         raise NotFixedError(f"{path}: the fixed source would be no Python: {parsed.message}")
+    lost = sorted(parsed.unbound() - source.unbound())
+    if lost:
+        raise NotFixedError(f"{path}: the fixed source would still use {', '.join(lost)}")
     return content, parsed
 
 

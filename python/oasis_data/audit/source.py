@@ -131,6 +131,11 @@ class Source:
         """The places in any scope that bind a name."""
         return [each for names in self._bindings.values() for each in names.get(name, [])]
 
+    def unbound(self) -> frozenset[str]:
+        """The names that are used, and bound by nothing in this source, such as builtins."""
+        names = (each for each in self.nodes if isinstance(each, ast.Name))
+        return frozenset(each.id for each in names if self.home(each) is None)
+
     def imported(self, origins: frozenset[str]) -> Iterator[str]:
         """The module's own names for something that it imports by one of the origins."""
         for name, bindings in self._bindings[self.tree].items():
