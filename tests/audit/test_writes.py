@@ -203,6 +203,24 @@ DECLINED = {
         'def a(s):\n    with open(s.p, "w") as f:\n        s.go()\n        json.dump(d, f)',
         "s.p may be another path by then",
     ),
+    "mode set before": (
+        'with open(p, "w") as f:\n    os.chmod(p, 0o600)\n    json.dump(d, f)',
+        "os.chmod(p, 384) would come before the file is opened",
+    ),
+    "another thing entered": (
+        'with open(p, "w") as f, lock:\n    json.dump(d, f)',
+        "lock would come before the file is opened",
+    ),
+    "noted that it is open": (
+        'def a():\n    done = False\n    try:\n        with open(p, "w") as f:\n'
+        "            done = True\n            json.dump(d, f)\n    except OSError:\n"
+        "        return done",
+        "done = True would come before the file is opened",
+    ),
+    "noted elsewhere": (
+        'def a(s):\n    with open(p, "w") as f:\n        s.n = 1\n        json.dump(d, f)',
+        "s.n = 1 would come before the file is opened",
+    ),
     "closure": (
         'with open(p, "w") as f:\n    def a():\n        json.dump(d, f)\n    a()',
         "a function of its own",
