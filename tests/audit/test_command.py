@@ -180,18 +180,66 @@ def test_names_are_printed_on_one_line(here: Path) -> None:
     json.loads(run("--sarif", ".").output)
 
 
-def test_a_cache_that_another_file_uses_is_left(here: Path) -> None:
-    cache = (
-        "import json\ncache = {}\ndef load(p):\n    if p in cache:\n        return cache[p]\n"
-        "    with open(p) as f:\n        d = json.load(f)\n    cache[p] = d\n    return d\n"
-    )
-    (here / "unsafe.py").write_text(cache)
-    assert "--fix replaces 2, and leaves 0" in run(".").output
-    (here / "safe.py").write_text("from unsafe import cache\n")
-    done = run(".")
-    assert "--fix leaves it: another module uses cache" in done.output
-    (here / "safe.py").write_text("import unsafe\nunsafe.cache['a'] = 1\n")
-    assert "--fix leaves it: another module uses cache" in run(".").output
+CACHE = (
+    "import json\ncache = {}\ndef load(p):\n    if p in cache:\n        return cache[p]\n"
+    "    with open(p) as f:\n        d = json.load(f)\n    cache[p] = d\n    return d\n"
+)
+
+
+@pytest.mark.parametrize("path", [".", "unsafe.py"])
+@pytest.mark.parametrize(
+    "other",
+    [
+        "from unsafe import cache\n",
+        "from unsafe import *\n",
+        "import unsafe\nunsafe.cache['a'] = 1\n",
+        "from unittest import mock\nmock.patch('unsafe.cache', {})\n",
+        "def test(monkeypatch):\n    monkeypatch.setattr(there, 'cache', {})\n",
+    ],
+)
+def test_a_cache_that_another_file_uses_is_left(here: Path, other: str, path: str) -> None:
+    (here / "unsafe.py").write_text(CACHE)
+    assert "--fix replaces 2, and leaves 0" in run(path).output
+    (here / "safe.py").write_text(other)
+    assert "--fix leaves it: another module uses cache" in run(path).output
+
+
+def test_the_modules_around_a_package_are_looked_at(here: Path) -> None:
+    (here / "package" / "inner").mkdir(parents=True)
+    for folder in ("package", "package/inner"):
+        (here / folder / "__init__.py").touch()
+    (here / "package" / "inner" / "stored.py").write_text(CACHE)
+    (here / "safe.py").write_text("from package.inner.stored import cache\n")
+    assert "another module uses cache" in run("package/inner/stored.py").output
+    assert "another module uses cache" in run("package/inner").output
+
+
+@pytest.mark.parametrize(
+    ("other", "stays"),
+    [
+        ("from unsafe import *\n", True),
+        ("from .unsafe import json\n", True),
+        ("import package.unsafe as u\nu.json.dumps(1)\n", True),
+        ("from package import unsafe\nunsafe.json.dumps(1)\n", True),
+        ("from unittest import mock\nmock.patch('unsafe.json.dump')\n", True),
+        ("import unsafe\ngetattr(unsafe, 'json')\n", True),
+        ("from flask import request\nx = request.json, 'json', f().json()\n", False),
+        ("import json, unsafe\njson.dumps(unsafe.x)\n", False),
+    ],
+)
+def test_an_import_that_another_file_uses_stays(here: Path, other: str, stays: bool) -> None:
+    (here / "safe.py").write_text(other)
+    assert run("--fix", "unsafe.py").exit_code == 0
+    assert ("import json\n" in (here / "unsafe.py").read_text()) == stays
+
+
+def test_an_import_that_is_used_through_a_package_stays(here: Path) -> None:
+    (here / "package").mkdir()
+    (here / "package" / "__init__.py").write_text(UNSAFE)
+    (here / "safe.py").write_text("import package\npackage.json.dumps(1)\n")
+    assert run("--fix", ".").exit_code == 0
+    assert "import json\n" in (here / "package" / "__init__.py").read_text()
+    assert "import json\n" not in (here / "unsafe.py").read_text()
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from oasis_data.audit.finding import CACHE_WRITE, STALE_CACHE, Edit, Finding, Remove
+from oasis_data.audit.mentions import Foreign
 from oasis_data.audit.reads import Read
 from oasis_data.audit.replacing import LOAD, SAVE, origins_of, spelt
 from oasis_data.audit.source import FUNCTIONS, Source
@@ -38,7 +39,7 @@ class Saved:
 
 
 def find_caches(
-    source: Source, reads: list[Read], saves: list[Saved], foreign: frozenset[str]
+    source: Source, reads: list[Read], saves: list[Saved], foreign: Foreign
 ) -> Iterator[Finding]:
     """Finds the caches that JSON files are read into.
 
@@ -46,7 +47,7 @@ def find_caches(
         source: Where to look.
         reads: The reads in it, those through the library too.
         saves: The saves in it.
-        foreign: Names of other modules' things that the other sources mention.
+        foreign: What the other sources mention.
     """
     yield from _memoized(source, reads)
     fills = [fill for read in reads for fill in _fills(source, read)]
@@ -113,11 +114,11 @@ def _module_cache(
     name: ast.Name,
     fills: list[ast.Assign],
     saves: list[Saved],
-    foreign: frozenset[str],
+    foreign: Foreign,
 ) -> Iterator[Finding]:
     removed: list[ast.stmt] = []
     reason = None
-    if name.id in foreign:
+    if foreign.uses(name.id):
         reason = f"another module uses {name.id}"
     definition: ast.stmt | None = None
     hand_writes: list[tuple[ast.Assign, str | None]] = []

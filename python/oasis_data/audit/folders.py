@@ -30,6 +30,19 @@ def find_sources(paths: Iterable[Path], excluded: Iterable[str] = ()) -> Iterato
                 yield each
 
 
+def find_beside(paths: Iterable[Path]) -> Iterator[Path]:
+    """Yields the sources in the folders around some paths, up to where no package is any more."""
+    for folder in sorted({Path(os.path.realpath(path)).parent for path in paths}):
+        yield from _in(folder)
+        while (folder / "__init__.py").is_file():
+            folder = folder.parent
+            yield from _in(folder)
+
+
+def _in(folder: Path) -> Iterator[Path]:
+    return (path for path in sorted(folder.glob("*.py")) if path.is_file())
+
+
 def _under(folder: Path, patterns: list[str]) -> Iterator[Path]:
     for parent, folders, files in os.walk(folder):
         here = Path(parent)
