@@ -110,6 +110,42 @@ def test_a_cache_with_another_use_is_left(more: str, reason: str) -> None:
     assert "cache[path] = document" in fixed(code)
 
 
+@pytest.mark.parametrize(
+    ("between", "certain"),
+    [
+        ("    document = enrich(document)\n", False),
+        ("    enrich(document)\n", False),
+        ("    document['n'] = 1\n", False),
+        ("    if path:\n        document = 1\n", True),
+        ("    if not document:\n        return document\n", True),
+    ],
+)
+def test_a_cache_of_what_was_computed_is_left(between: str, certain: bool) -> None:
+    fill = "    cache[path] = document\n"
+    code = CACHE.format(more="").replace(fill, between + fill)
+    reason = "document may not be what was read any more when it is kept"
+    assert reasons(code, "stale-cache") == [None if certain else reason]
+    assert (fill in fixed(code)) != certain
+
+
+def test_a_cache_of_what_was_changed_in_the_same_line_is_left() -> None:
+    code = CACHE.format(more="").replace("json.load(f)", "json.load(f); document.sort()")
+    assert reasons(code, "stale-cache") != [None]
+
+
+def test_a_cache_of_what_is_computed_in_another_case_is_left() -> None:
+    code = CACHE.format(more="").replace(
+        "    with", "    if not path:\n        document = compute()\n    with"
+    )
+    assert reasons(code, "stale-cache") != [None]
+
+
+def test_a_cache_stays_where_the_read_does() -> None:
+    code = CACHE.format(more="").replace("json.load(f)", "json.load(f, object_hook=g)")
+    assert reasons(code, "stale-cache") == ["what line 12 reads would be parsed anew each time"]
+    assert fixed(code) == code
+
+
 def test_a_cache_that_is_looked_up_by_an_elif_is_left() -> None:
     guard = "    if path in cache:\n"
     code = CACHE.format(more="").replace(

@@ -88,6 +88,14 @@ DECLINED = {
         "UnicodeDecodeError is caught here, which load_data_file does not raise",
     ),
     "function replaced": ("json.load = len\nx = json.load(open(p))", "json.load is set in line"),
+    "coroutine": (
+        "async def g():\n    with open(p) as f:\n        return json.load(f)",
+        "inside async def",
+    ),
+    "function in a coroutine": (
+        "async def g():\n    def h(): return json.load(open(p))\n    return h()",
+        "inside async def",
+    ),
     "another file opened for writing": (
         'with open(p) as f, open(q, "w") as g:\n    x = json.load(f)\n    g.write(x)',
         "open(q, 'w') would come before the file is opened",

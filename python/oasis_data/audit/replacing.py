@@ -6,7 +6,7 @@ import ast
 from collections.abc import Iterable, Iterator
 
 from oasis_data.audit.finding import Argument, Call
-from oasis_data.audit.json_calls import argument_at, saving_keywords
+from oasis_data.audit.json_calls import argument_at, in_coroutine, saving_keywords
 from oasis_data.audit.source import Source, Span
 
 SAVE, LOAD = "save_json_atomic", "load_data_file"
@@ -57,6 +57,11 @@ def call_reason(source: Source, call: ast.Call, function: str) -> str | None:
     if any(isinstance(each, ast.JoinedStr) for each in source.ancestors(call)):
         # Before Python 3.12 nothing in there has a place of its own.
         return "it is inside an f-string"
+    if in_coroutine(source, call):
+        return (
+            "it is inside async def, where waiting for another process would stop the event loop: "
+            "call it through asyncio.to_thread"
+        )
     for caught in _caught_around(source, call):
         if source.origins(caught) & UNLIKE:
             return f"{source.text_of(caught)} is caught here, which {function} does not raise"

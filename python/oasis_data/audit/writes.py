@@ -21,7 +21,6 @@ from oasis_data.audit.json_calls import (
     Dumped,
     argument,
     dumped,
-    in_coroutine,
     json_function,
     option_reason,
 )
@@ -184,11 +183,6 @@ def _encoding_reason(opened: Opened, text: Dumped) -> str | None:
 
 def _place_reason(source: Source, call: ast.Call, handle: Handle, text: Dumped) -> str | None:
     statement = source.parents[call]
-    if in_coroutine(source, call):
-        return (
-            "it is inside async def, where waiting for another writer would stop the event loop: "
-            "call it through asyncio.to_thread"
-        )
     if not isinstance(statement, ast.Expr):
         return "its value is used"
     reordered = handle.statement is None and handle.opened.call is not call
