@@ -179,6 +179,14 @@ def test_a_cache_that_another_module_mentions_is_left() -> None:
     assert done.remaining[0].reason == "another module uses cache"
 
 
+def test_a_cache_whose_name_a_star_may_bind_is_left() -> None:
+    code = CACHE.format(more="").replace("import json", "import json\nfrom guide import *")
+    assert reasons(code, "stale-cache") == [
+        "from guide import * may bind names such as open and json"
+    ]
+    assert fixed(code) == code
+
+
 def test_a_cache_in_an_object_is_found() -> None:
     code = (
         "import json\nclass Store:\n    def load(self, path):\n"

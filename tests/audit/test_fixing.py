@@ -70,6 +70,15 @@ def test_an_import_in_a_function_goes_with_its_last_use() -> None:
     assert fixed(code) == f"{IMPORT}\ndef f():\n    {SAVE}"
 
 
+@pytest.mark.parametrize("opening", ['"""Doc."""', "from __future__ import annotations"])
+def test_an_import_that_would_come_first_is_not_made(opening: str) -> None:
+    code = f"{opening}; import json\n{WRITE}"
+    assert audited(code).findings[0].reason == (
+        "the file's first line holds more, and leaves no place for the import"
+    )
+    assert fixed(code) == code
+
+
 def test_an_import_that_nothing_used_before_stays() -> None:
     code = f"import json\nfrom json import loads, dumps\n{WRITE}"
     assert "from json import loads, dumps\n" in fixed(code)

@@ -309,12 +309,58 @@ DECLINED = {
         '    with open(p, "w") as f:\n        json.dump(d, f)',
         "NotADirectoryError is caught here",
     ),
+    "some exceptions caught": (
+        'ERRORS = (OSError, IsADirectoryError)\ntry:\n    with open(p, "w") as f:\n'
+        "        json.dump(d, f)\nexcept ERRORS:\n    pass",
+        "ERRORS may hold an exception that save_json_atomic does not raise",
+    ),
+    "exceptions of an object caught": (
+        'def a(s):\n    try:\n        json.dump(d, open(p, "w"))\n'
+        "    except (KeyError, s.errors): pass",
+        "s.errors may hold an exception",
+    ),
+    "names from a star": (
+        'from flask import *\nwith open(p, "w") as f:\n    json.dump(d, f)',
+        "from flask import * may bind names",
+    ),
+    "open from a star": (
+        'from os import *\nwith open(p, "w") as f:\n    json.dump(d, f)',
+        "from os import * may bind names",
+    ),
+    "names from a star beside": (
+        'from .guide import *\nwith open(p, "w") as f:\n    json.dump(d, f)',
+        "from .guide import * may bind names",
+    ),
     "names taken": (
         "def save_json_atomic(): ...\ndef save_json_file(): ...\n"
         'with open(p, "w") as f:\n    json.dump(d, f)',
         "are names of something else",
     ),
 }
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        "import json\n",
+        "import json\nfrom math import *\n",
+    ],
+)
+@pytest.mark.parametrize("caught", ["E", "OSError", "json.JSONDecodeError", "(ValueError, E)"])
+def test_what_is_known_is_no_reason(head: str, caught: str) -> None:
+    code = (
+        f"{head}class E(Exception): ...\ntry:\n    json.dump(1, open('x', 'w'))\n"
+        f"except {caught}: ...\n"
+    )
+    assert reasons(code, "torn-write") == [None]
+
+
+def test_a_star_of_json_is_followed() -> None:
+    code = 'from json import *\nwith open("x.json", "w") as f:\n    dump([], f)\n'
+    assert fixed(code) == (
+        "from json import *\nfrom oasis_data import save_json_atomic\n\n"
+        'save_json_atomic("x.json", [], indent=None, ensure_ascii=True, allow_nan=True)\n'
+    )
 
 
 def test_an_exception_that_is_caught_elsewhere_is_no_reason() -> None:

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from oasis_data.audit.finding import CACHE_WRITE, STALE_CACHE, Edit, Finding, Remove
 from oasis_data.audit.mentions import Foreign
 from oasis_data.audit.reads import Read
-from oasis_data.audit.replacing import LOAD, SAVE, origins_of, spelt
+from oasis_data.audit.replacing import LOAD, SAVE, origins_of, spelt, star_reason
 from oasis_data.audit.source import FUNCTIONS, Source
 
 MEMOIZERS = frozenset(
@@ -152,7 +152,7 @@ def _module_cache(
     foreign: Foreign,
 ) -> Iterator[Finding]:
     removed: list[ast.stmt] = []
-    reason = None
+    reason = star_reason(source)
     if foreign.uses(name.id):
         reason = f"another module uses {name.id}"
     definition: ast.stmt | None = None

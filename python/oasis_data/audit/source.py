@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import io
+import json
 import re
 import tokenize
 import warnings
@@ -246,8 +247,11 @@ def _bound_by(node: ast.AST) -> Iterator[tuple[str, str | None]]:
             yield each.asname or top, each.name if each.asname else top
     elif isinstance(node, ast.ImportFrom):
         module = "." * node.level + (node.module or "")
-        for each in node.names:
-            yield each.asname or each.name, f"{module}.{each.name}"
+        names = [(each.name, each.asname) for each in node.names]
+        if module == "json" and names == [("*", None)]:
+            names = [(each, None) for each in json.__all__]
+        for name, alias in names:
+            yield alias or name, f"{module}.{name}"
     elif isinstance(node, (ast.ExceptHandler, ast.MatchAs, ast.MatchStar)) and node.name:
         yield node.name, None
     elif isinstance(node, ast.MatchMapping) and node.rest:
