@@ -17,6 +17,15 @@ from click.testing import CliRunner, Result
 from oasis_data.audit.command import command
 from tests.conftest import python, require
 
+AS_NOBODY = """\
+import os, sys
+from oasis_data.audit.command import command
+
+os.chdir(sys.argv[1])
+if os.geteuid() == 0:
+    os.setuid(65534)
+command(["."])
+"""
 UNSAFE = 'import json\nwith open("x.json", "w") as f:\n    json.dump([], f)\n'
 LEFT = 'import json\nwith open("x.json", "a") as f:\n    json.dump([], f)\n'
 SCHEMA = Path(__file__).parent / "sarif-schema-2.1.0.json"
@@ -150,6 +159,23 @@ def test_folders_are_searched_and_sources_are_taken_once(here: Path) -> None:
     os.mkfifo(here / "pipe.py")
     assert "3 files read, 2 findings" in run(".", "unsafe.py", "scheduler").output
     assert "1 file read, 1 finding" in run("script").output
+
+
+@pytest.mark.parametrize("mode", [0o000, 0o444])
+def test_what_may_not_be_read_stops_nothing(here: Path, mode: int) -> None:
+    (here / "closed" / "inner").mkdir(parents=True)
+    (here / "closed" / "hidden.py").touch()
+    here.chmod(0o755)
+    (here / "closed").chmod(mode)
+    done = subprocess.run(
+        [sys.executable, "-c", AS_NOBODY, str(here)], capture_output=True, text=True, check=False
+    )
+    (here / "closed").chmod(0o755)
+    assert done.returncode == 1, done.stderr
+    unread = {0o000: ["closed"], 0o444: ["closed/hidden.py", "closed/inner"]}[mode]
+    for name in unread:
+        assert f"{name}:1:1: not-read: Permission denied\n" in done.stdout
+    assert "unsafe.py:3:5: torn-write" in done.stdout
 
 
 def test_a_file_that_is_no_python_stops_nothing(here: Path) -> None:

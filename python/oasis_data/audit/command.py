@@ -104,7 +104,11 @@ def audit_paths(paths: tuple[Path, ...], exclude: tuple[str, ...] = ()) -> list[
     """Audits all sources under some paths, each in the light of the others."""
     contents: dict[Path, bytes] = {}
     unread: list[Audited] = []
-    for path in find_sources(paths, exclude):
+
+    def leave(error: OSError) -> None:
+        unread.append(_unread(Path(error.filename), error.strerror or str(error), b""))
+
+    for path in find_sources(paths, exclude, leave):
         try:
             contents[path] = path.read_bytes()
         except OSError as error:
