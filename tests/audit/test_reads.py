@@ -116,6 +116,18 @@ DECLINED = {
         "with open(p) as f:\n    there = True\n    x = json.load(f)",
         "there = True would come before the file is opened",
     ),
+    "text in a variable": (
+        "with open(p) as f:\n    t = f.read()\nx = json.loads(t)",
+        "the text is kept in t",
+    ),
+    "text of a path in a variable": (
+        "t = Path(p).read_text()\nx = json.loads(t)",
+        "the text is kept in t",
+    ),
+    "exit stack": (
+        "f = stack.enter_context(open(p))\nx = json.load(f)",
+        "not opened by a with statement",
+    ),
     "gzip": ("import gzip\nx = json.load(gzip.open(p))", "the file is compressed"),
 }
 

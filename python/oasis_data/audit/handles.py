@@ -253,7 +253,12 @@ def find_handle(source: Source, expression: ast.expr) -> Handle | None:
     for binding in source.bindings(expression):
         around = source.parents.get(binding.node)
         if isinstance(around, ast.Assign | ast.NamedExpr):
-            found = opened(source, around.value)
+            value = around.value
+            if isinstance(value, ast.Call) and isinstance(value.func, ast.Attribute):
+                # An `ExitStack` gives the file that it is to close.
+                entered = value.func.attr == "enter_context" and value.args
+                value = value.args[0] if entered else value
+            found = opened(source, value)
             if found:
                 reason = f"{expression.id} is not opened by a with statement around this"
                 return Handle(found, None, 0, reason)
