@@ -276,7 +276,35 @@ DECLINED = {
         't = p + ".tmp"\nwith open(t, "w") as f:\n    json.dump(d, f)\nos.replace(t, p)',
         "it is moved to p in line 8",
     ),
+    "moved as a path": (
+        'with open(p, "w") as f:\n    json.dump(d, f)\nos.replace(Path(p), "y.json")',
+        "it is moved to 'y.json' in line 7",
+    ),
+    "moved by a path": (
+        'with open(p, "w") as f:\n    json.dump(d, f)\nPath(p).replace("y.json")',
+        "it is moved to 'y.json' in line 7",
+    ),
+    "moved by another spelling": (
+        'with open(p + ".new", "w") as f:\n    json.dump(d, f)\nos.rename(f"{p}.new", p)',
+        "line 7 moves f'{p}.new', which may be this file",
+    ),
+    "moved before": (
+        'os.replace(p, "old.json")\nwith open(p, "w") as f:\n    json.dump(d, f)',
+        "line 5 moves p, which may be this file",
+    ),
+    "perhaps moved": (
+        'import shutil\nwith open(p, "w") as f:\n    json.dump(d, f)\nshutil.move(q, r)',
+        "line 8 moves q, which may be this file",
+    ),
     "value used": ("n = Path(p).write_text(json.dumps(d))", "its value is used"),
+    "written as lines": (
+        'with open(p, "w") as f:\n    f.writelines(json.dumps(d))',
+        "writelines is given text",
+    ),
+    "exit stack": (
+        'f = stack.enter_context(open(p, "w"))\njson.dump(d, f)',
+        "not opened by a with statement",
+    ),
     "more text": (
         'with open(p, "w") as f:\n    f.write(json.dumps(d) + "\\n")',
         "more is written than the document",
@@ -399,6 +427,15 @@ SILENT = [
 @pytest.mark.parametrize("snippet", SILENT)
 def test_what_touches_no_json_file_is_not_found(snippet: str) -> None:
     assert found(f"{IMPORTS}{snippet}\n") == []
+
+
+def test_what_is_certainly_another_file_may_be_moved() -> None:
+    code = (
+        'import json, os\nos.replace("x.json", "y.json")\n'
+        'with open("z.json", "w") as f:\n    json.dump([], f)\n'
+        'def other(p):\n    os.replace(p, "y.json")\n    return p.replace("a", "b")\n'
+    )
+    assert reasons(code, "torn-write") == [None]
 
 
 def test_a_forgotten_import_is_told() -> None:
