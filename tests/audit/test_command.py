@@ -340,6 +340,19 @@ def test_the_module_is_the_command(here: Path) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (1, run("unsafe.py").output, "")
 
 
+@pytest.mark.parametrize("module", ["click", "libcst"])
+def test_without_what_it_needs_the_module_says_what_to_install(module: str) -> None:
+    code = (
+        f"import runpy, sys\nsys.modules[{module!r}] = None\n"
+        "runpy.run_module('oasis_data.audit', run_name='__main__')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, "x.py"], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (3, "")
+    assert done.stderr == f"oasis_data.audit needs {module}: pip install 'oasis_data[cli]'\n"
+
+
 def test_the_package_alone_imports_none_of_it() -> None:
     code = "import sys, oasis_data\nprint(sorted({'click', 'libcst'} & set(sys.modules)))"
     assert python(code) == "[]\n"
