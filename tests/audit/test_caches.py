@@ -60,6 +60,39 @@ def test_a_cache_that_is_only_kept_is_taken_out(more: str, after: str) -> None:
     assert fixed(CACHE.format(more=more)) == WITHOUT.format(more=after)
 
 
+def test_only_the_comments_of_what_goes_go_with_it() -> None:
+    code = """\
+# The module.
+import json  # goes
+
+# About other things.
+
+# goes
+cache = {}  # goes
+
+
+def load(path):
+    # About the function.
+
+    # goes
+    if path in cache:  # goes
+        # goes
+        return cache[path]  # goes
+    # The file.
+    with open(path) as f:  # The read.
+        # The body.
+        document = json.load(f)  # parsed
+    # goes
+    cache[path] = document  # goes
+    return document  # The end.
+"""
+    after = fixed(code)
+    stay = [line for line in code.splitlines() if "#" in line and "goes" not in line]
+    assert [each.partition("#")[2] for each in after.splitlines() if "#" in each] == [
+        each.partition("#")[2] for each in stay
+    ]
+
+
 def test_a_value_that_was_saved_just_before_needs_no_hand_write() -> None:
     more = (
         "\n\ndef save(path, data):\n"
