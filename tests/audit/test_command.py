@@ -197,6 +197,11 @@ def test_a_source_too_deep_to_be_rewritten_is_told(here: Path) -> None:
     assert (here / "unsafe.py").read_text() == deep
 
 
+def test_a_chain_of_many_attributes_stops_nothing(here: Path) -> None:
+    (here / "safe.py").write_text(f"x = y{'.z' * 2000}\n")
+    assert "2 files read, 1 finding" in run(".").output
+
+
 def test_names_are_printed_on_one_line(here: Path) -> None:
     name = b"odd\n\x1b[31m\xff.py"
     (here / os.fsdecode(name)).write_text(UNSAFE)
@@ -249,6 +254,7 @@ def test_the_modules_around_a_package_are_looked_at(here: Path) -> None:
         ("from package import unsafe\nunsafe.json.dumps(1)\n", True),
         ("from unittest import mock\nmock.patch('unsafe.json.dump')\n", True),
         ("import unsafe\ngetattr(unsafe, 'json')\n", True),
+        ("from . import *\n", True),
         ("from flask import request\nx = request.json, 'json', f().json()\n", False),
         ("import json, unsafe\njson.dumps(unsafe.x)\n", False),
     ],

@@ -37,7 +37,9 @@ class Foreign:
 
     def looks_up(self, name: str) -> bool:
         """Whether another source looks up the name in this module."""
-        return any(self._mentions(f"{self.module}.{each}") for each in (name, ALL))
+        # `from . import name` may mean any package.
+        modules = (self.module, "")
+        return any(self._mentions(f"{module}.{each}") for module in modules for each in (name, ALL))
 
     def _mentions(self, name: str) -> bool:
         return self.counts.get(name, 0) > (name in self.own)
@@ -52,8 +54,7 @@ def _mentioned(source: Source) -> Iterator[str]:
     for node in source.nodes:
         if isinstance(node, ast.Attribute):
             yield node.attr
-            for origin in source.origins(node):
-                yield _last_two(origin)
+            yield from _looked_up(source, node.value, node.attr)
         elif isinstance(node, ast.ImportFrom):
             module = (node.module or "").rpartition(".")[2]
             for each in node.names:
@@ -68,12 +69,15 @@ def _mentioned(source: Source) -> Iterator[str]:
             # As `getattr(module, "name")` has it.
             name = node.args[1]
             if isinstance(name, ast.Constant) and isinstance(name.value, str):
-                for origin in source.origins(node.args[0]):
-                    yield _last_two(f"{origin}.{name.value}")
+                yield from _looked_up(source, node.args[0], name.value)
 
 
-def _last_two(origin: str) -> str:
-    return ".".join(origin.split(".")[-2:])
+def _looked_up(source: Source, module: ast.expr, name: str) -> Iterator[str]:
+    if isinstance(module, ast.Attribute):
+        yield f"{module.attr}.{name}"
+    elif isinstance(module, ast.Name):
+        for origin in source.origins(module):
+            yield f"{origin.rpartition('.')[2]}.{name}"
 
 
 def foreign(mentions: Mapping[Path, frozenset[str]]) -> Iterator[tuple[Path, Foreign]]:
