@@ -448,6 +448,18 @@ def test_the_place_is_in_characters() -> None:
     assert (one.span.line, one.span.column) == (2, 12)
 
 
+def test_two_files_that_are_written_together_are_both_saved() -> None:
+    code = (
+        'import json\nwith open("a", "w") as f, open("b", "w") as g:\n'
+        "    json.dump([], f)\n    json.dump({}, g)\n"
+    )
+    options = "indent=None, ensure_ascii=True, allow_nan=True"
+    assert fixed(code) == (
+        "from oasis_data import save_json_atomic\n\n"
+        f'save_json_atomic("a", [], {options})\nsave_json_atomic("b", {{}}, {options})\n'
+    )
+
+
 @pytest.mark.parametrize(
     ("snippet", "replacement"),
     [

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from oasis_data.audit.finding import Argument, Unwrap
 from oasis_data.audit.json_calls import argument, argument_at, enclosing_function
+from oasis_data.audit.replacing import SAVE, origins_of
 from oasis_data.audit.source import COMPREHENSIONS, Scope, Source
 
 OPEN = frozenset({"builtins.open", "io.open"})
@@ -344,10 +345,12 @@ def _is_unordered(source: Source, handle: Handle, node: ast.expr | ast.stmt) -> 
     inside = list(ast.walk(node))
     stored = [each for each in inside if isinstance(getattr(each, "ctx", None), ast.Store)]
     home = source.function(node)
+    # As where two files are opened together, of which the first is saved already.
+    saves = origins_of(SAVE)
     return (
         handle.opened.direction == WRITE
         and not isinstance(node, ast.AugAssign)
-        and not any(isinstance(each, ast.Call) for each in inside)
+        and all(source.origins(each.func) <= saves for each in inside if isinstance(each, ast.Call))
         and all(isinstance(each, ast.Name) and source.home(each) is home for each in stored)
         # Where the file cannot be opened, what follows would see it.
         and not any(hasattr(each, "handlers") for each in source.ancestors(node))
