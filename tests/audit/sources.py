@@ -7,7 +7,10 @@ from pathlib import Path
 from oasis_data.audit.auditing import audit_source, parse
 from oasis_data.audit.finding import Finding
 from oasis_data.audit.fixing import Audited, audit_file
+from oasis_data.audit.mentions import Foreign
 from oasis_data.audit.source import Source
+
+NONE = Foreign()
 
 
 def parsed(code: str) -> Source:
@@ -16,7 +19,7 @@ def parsed(code: str) -> Source:
     return source
 
 
-def findings(code: str, foreign: frozenset[str] = frozenset()) -> list[Finding]:
+def findings(code: str, foreign: Foreign = NONE) -> list[Finding]:
     return audit_source(parsed(code), foreign)
 
 
@@ -29,9 +32,9 @@ def reasons(code: str, rule: str) -> list[str | None]:
     return [each.reason for each in findings(code) if each.rule.name == rule]
 
 
-def audited(code: str, foreign: frozenset[str] = frozenset()) -> Audited:
+def audited(code: str, foreign: Foreign = NONE) -> Audited:
     return audit_file(Path("source.py"), code.encode(), foreign)
 
 
-def fixed(code: str, foreign: frozenset[str] = frozenset()) -> str:
+def fixed(code: str, foreign: Foreign = NONE) -> str:
     return audited(code, foreign).fixed.decode()

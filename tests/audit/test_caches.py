@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from oasis_data.audit.mentions import Foreign
 from tests.audit.sources import audited, findings, fixed, reasons
 
 CACHE = """\
@@ -59,6 +60,39 @@ def test_a_cache_that_is_only_kept_is_taken_out(more: str, after: str) -> None:
     assert fixed(CACHE.format(more=more)) == WITHOUT.format(more=after)
 
 
+def test_only_the_comments_of_what_goes_go_with_it() -> None:
+    code = """\
+# The module.
+import json  # goes
+
+# About other things.
+
+# goes
+cache = {}  # goes
+
+
+def load(path):
+    # About the function.
+
+    # goes
+    if path in cache:  # goes
+        # goes
+        return cache[path]  # goes
+    # The file.
+    with open(path) as f:  # The read.
+        # The body.
+        document = json.load(f)  # parsed
+    # goes
+    cache[path] = document  # goes
+    return document  # The end.
+"""
+    after = fixed(code)
+    stay = [line for line in code.splitlines() if "#" in line and "goes" not in line]
+    assert [each.partition("#")[2] for each in after.splitlines() if "#" in each] == [
+        each.partition("#")[2] for each in stay
+    ]
+
+
 def test_a_value_that_was_saved_just_before_needs_no_hand_write() -> None:
     more = (
         "\n\ndef save(path, data):\n"
@@ -90,6 +124,11 @@ def test_a_value_that_was_saved_just_before_needs_no_hand_write() -> None:
         ("\n\ndef new():\n    global cache\n    cache = {}\n", "in another way"),
         ("\n\ndef q(p):\n    if p in cache:\n        return cache[p]\n", "where nothing is loaded"),
         ("\n\n__all__ = ['cache']\n", "is exported"),
+        (
+            "\n\ndef drop(p):\n    if p is None:\n        cache.clear()\n"
+            "    elif p in cache:\n        del cache[p]\n",
+            "in another way",
+        ),
     ],
 )
 def test_a_cache_with_another_use_is_left(more: str, reason: str) -> None:
@@ -102,6 +141,51 @@ def test_a_cache_with_another_use_is_left(more: str, reason: str) -> None:
     assert given is not None
     assert reason in given
     assert "cache[path] = document" in fixed(code)
+
+
+@pytest.mark.parametrize(
+    ("between", "certain"),
+    [
+        ("    document = enrich(document)\n", False),
+        ("    enrich(document)\n", False),
+        ("    document['n'] = 1\n", False),
+        ("    if path:\n        document = 1\n", True),
+        ("    if not document:\n        return document\n", True),
+    ],
+)
+def test_a_cache_of_what_was_computed_is_left(between: str, certain: bool) -> None:
+    fill = "    cache[path] = document\n"
+    code = CACHE.format(more="").replace(fill, between + fill)
+    reason = "document may not be what was read any more when it is kept"
+    assert reasons(code, "stale-cache") == [None if certain else reason]
+    assert (fill in fixed(code)) != certain
+
+
+def test_a_cache_of_what_was_changed_in_the_same_line_is_left() -> None:
+    code = CACHE.format(more="").replace("json.load(f)", "json.load(f); document.sort()")
+    assert reasons(code, "stale-cache") != [None]
+
+
+def test_a_cache_of_what_is_computed_in_another_case_is_left() -> None:
+    code = CACHE.format(more="").replace(
+        "    with", "    if not path:\n        document = compute()\n    with"
+    )
+    assert reasons(code, "stale-cache") != [None]
+
+
+def test_a_cache_stays_where_the_read_does() -> None:
+    code = CACHE.format(more="").replace("json.load(f)", "json.load(f, object_hook=g)")
+    assert reasons(code, "stale-cache") == ["what line 12 reads would be parsed anew each time"]
+    assert fixed(code) == code
+
+
+def test_a_cache_that_is_looked_up_by_an_elif_is_left() -> None:
+    guard = "    if path in cache:\n"
+    code = CACHE.format(more="").replace(
+        guard, f"    if not path:\n        return None\n    el{guard.lstrip()}"
+    )
+    assert reasons(code, "stale-cache") == ["line 11 uses cache in another way"]
+    assert "    elif path in cache:\n        return cache[path]\n" in fixed(code)
 
 
 def test_a_hand_write_is_found_with_its_replacement() -> None:
@@ -124,8 +208,16 @@ def test_what_reads_into_the_cache_alone_is_left() -> None:
 
 def test_a_cache_that_another_module_mentions_is_left() -> None:
     code = CACHE.format(more="")
-    done = audited(code, foreign=frozenset({"cache"}))
+    done = audited(code, foreign=Foreign(counts={"cache": 1}))
     assert done.remaining[0].reason == "another module uses cache"
+
+
+def test_a_cache_whose_name_a_star_may_bind_is_left() -> None:
+    code = CACHE.format(more="").replace("import json", "import json\nfrom guide import *")
+    assert reasons(code, "stale-cache") == [
+        "from guide import * may bind names such as open and json"
+    ]
+    assert fixed(code) == code
 
 
 def test_a_cache_in_an_object_is_found() -> None:

@@ -17,6 +17,15 @@ from click.testing import CliRunner, Result
 from oasis_data.audit.command import command
 from tests.conftest import python, require
 
+AS_NOBODY = """\
+import os, sys
+from oasis_data.audit.command import command
+
+os.chdir(sys.argv[1])
+if os.geteuid() == 0:
+    os.setuid(65534)
+command(["."])
+"""
 UNSAFE = 'import json\nwith open("x.json", "w") as f:\n    json.dump([], f)\n'
 LEFT = 'import json\nwith open("x.json", "a") as f:\n    json.dump([], f)\n'
 SCHEMA = Path(__file__).parent / "sarif-schema-2.1.0.json"
@@ -152,6 +161,23 @@ def test_folders_are_searched_and_sources_are_taken_once(here: Path) -> None:
     assert "1 file read, 1 finding" in run("script").output
 
 
+@pytest.mark.parametrize("mode", [0o000, 0o444])
+def test_what_may_not_be_read_stops_nothing(here: Path, mode: int) -> None:
+    (here / "closed" / "inner").mkdir(parents=True)
+    (here / "closed" / "hidden.py").touch()
+    here.chmod(0o755)
+    (here / "closed").chmod(mode)
+    done = subprocess.run(
+        [sys.executable, "-c", AS_NOBODY, str(here)], capture_output=True, text=True, check=False
+    )
+    (here / "closed").chmod(0o755)
+    assert done.returncode == 1, done.stderr
+    unread = {0o000: ["closed"], 0o444: ["closed/hidden.py", "closed/inner"]}[mode]
+    for name in unread:
+        assert f"{name}:1:1: not-read: Permission denied\n" in done.stdout
+    assert "unsafe.py:3:5: torn-write" in done.stdout
+
+
 def test_a_file_that_is_no_python_stops_nothing(here: Path) -> None:
     (here / "broken.py").write_text("def\n")
     (here / "binary.py").write_bytes(b"\xff\xfe\x00")
@@ -171,6 +197,11 @@ def test_a_source_too_deep_to_be_rewritten_is_told(here: Path) -> None:
     assert (here / "unsafe.py").read_text() == deep
 
 
+def test_a_chain_of_many_attributes_stops_nothing(here: Path) -> None:
+    (here / "safe.py").write_text(f"x = y{'.z' * 2000}\n")
+    assert "2 files read, 1 finding" in run(".").output
+
+
 def test_names_are_printed_on_one_line(here: Path) -> None:
     name = b"odd\n\x1b[31m\xff.py"
     (here / os.fsdecode(name)).write_text(UNSAFE)
@@ -180,18 +211,67 @@ def test_names_are_printed_on_one_line(here: Path) -> None:
     json.loads(run("--sarif", ".").output)
 
 
-def test_a_cache_that_another_file_uses_is_left(here: Path) -> None:
-    cache = (
-        "import json\ncache = {}\ndef load(p):\n    if p in cache:\n        return cache[p]\n"
-        "    with open(p) as f:\n        d = json.load(f)\n    cache[p] = d\n    return d\n"
-    )
-    (here / "unsafe.py").write_text(cache)
-    assert "--fix replaces 2, and leaves 0" in run(".").output
-    (here / "safe.py").write_text("from unsafe import cache\n")
-    done = run(".")
-    assert "--fix leaves it: another module uses cache" in done.output
-    (here / "safe.py").write_text("import unsafe\nunsafe.cache['a'] = 1\n")
-    assert "--fix leaves it: another module uses cache" in run(".").output
+CACHE = (
+    "import json\ncache = {}\ndef load(p):\n    if p in cache:\n        return cache[p]\n"
+    "    with open(p) as f:\n        d = json.load(f)\n    cache[p] = d\n    return d\n"
+)
+
+
+@pytest.mark.parametrize("path", [".", "unsafe.py"])
+@pytest.mark.parametrize(
+    "other",
+    [
+        "from unsafe import cache\n",
+        "from unsafe import *\n",
+        "import unsafe\nunsafe.cache['a'] = 1\n",
+        "from unittest import mock\nmock.patch('unsafe.cache', {})\n",
+        "def test(monkeypatch):\n    monkeypatch.setattr(there, 'cache', {})\n",
+    ],
+)
+def test_a_cache_that_another_file_uses_is_left(here: Path, other: str, path: str) -> None:
+    (here / "unsafe.py").write_text(CACHE)
+    assert "--fix replaces 2, and leaves 0" in run(path).output
+    (here / "safe.py").write_text(other)
+    assert "--fix leaves it: another module uses cache" in run(path).output
+
+
+def test_the_modules_around_a_package_are_looked_at(here: Path) -> None:
+    (here / "package" / "inner").mkdir(parents=True)
+    for folder in ("package", "package/inner"):
+        (here / folder / "__init__.py").touch()
+    (here / "package" / "inner" / "stored.py").write_text(CACHE)
+    (here / "safe.py").write_text("from package.inner.stored import cache\n")
+    assert "another module uses cache" in run("package/inner/stored.py").output
+    assert "another module uses cache" in run("package/inner").output
+
+
+@pytest.mark.parametrize(
+    ("other", "stays"),
+    [
+        ("from unsafe import *\n", True),
+        ("from .unsafe import json\n", True),
+        ("import package.unsafe as u\nu.json.dumps(1)\n", True),
+        ("from package import unsafe\nunsafe.json.dumps(1)\n", True),
+        ("from unittest import mock\nmock.patch('unsafe.json.dump')\n", True),
+        ("import unsafe\ngetattr(unsafe, 'json')\n", True),
+        ("from . import *\n", True),
+        ("from flask import request\nx = request.json, 'json', f().json()\n", False),
+        ("import json, unsafe\njson.dumps(unsafe.x)\n", False),
+    ],
+)
+def test_an_import_that_another_file_uses_stays(here: Path, other: str, stays: bool) -> None:
+    (here / "safe.py").write_text(other)
+    assert run("--fix", "unsafe.py").exit_code == 0
+    assert ("import json\n" in (here / "unsafe.py").read_text()) == stays
+
+
+def test_an_import_that_is_used_through_a_package_stays(here: Path) -> None:
+    (here / "package").mkdir()
+    (here / "package" / "__init__.py").write_text(UNSAFE)
+    (here / "safe.py").write_text("import package\npackage.json.dumps(1)\n")
+    assert run("--fix", ".").exit_code == 0
+    assert "import json\n" in (here / "package" / "__init__.py").read_text()
+    assert "import json\n" not in (here / "unsafe.py").read_text()
 
 
 @pytest.mark.parametrize(
@@ -264,6 +344,19 @@ def test_the_module_is_the_command(here: Path) -> None:
         check=False,
     )
     assert (done.returncode, done.stdout, done.stderr) == (1, run("unsafe.py").output, "")
+
+
+@pytest.mark.parametrize("module", ["click", "libcst"])
+def test_without_what_it_needs_the_module_says_what_to_install(module: str) -> None:
+    code = (
+        f"import runpy, sys\nsys.modules[{module!r}] = None\n"
+        "runpy.run_module('oasis_data.audit', run_name='__main__')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, "x.py"], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (3, "")
+    assert done.stderr == f"oasis_data.audit needs {module}: pip install 'oasis_data[cli]'\n"
 
 
 def test_the_package_alone_imports_none_of_it() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 import oasis_data.audit.fixing as fixing
 from oasis_data.audit.fixing import NotFixedError, audit_file, write
-from tests.audit.sources import audited, fixed
+from tests.audit.sources import NONE, audited, fixed
 
 WRITE = 'with open("x.json", "w") as f:\n    json.dump([], f)\n'
 SAVE = 'save_json_atomic("x.json", [], indent=None, ensure_ascii=True, allow_nan=True)\n'
@@ -70,6 +70,15 @@ def test_an_import_in_a_function_goes_with_its_last_use() -> None:
     assert fixed(code) == f"{IMPORT}\ndef f():\n    {SAVE}"
 
 
+@pytest.mark.parametrize("opening", ['"""Doc."""', "from __future__ import annotations"])
+def test_an_import_that_would_come_first_is_not_made(opening: str) -> None:
+    code = f"{opening}; import json\n{WRITE}"
+    assert audited(code).findings[0].reason == (
+        "the file's first line holds more, and leaves no place for the import"
+    )
+    assert fixed(code) == code
+
+
 def test_an_import_that_nothing_used_before_stays() -> None:
     code = f"import json\nfrom json import loads, dumps\n{WRITE}"
     assert "from json import loads, dumps\n" in fixed(code)
@@ -88,7 +97,7 @@ def test_an_import_that_nothing_used_before_stays() -> None:
 def test_encoding_and_line_ends_stay(encoding: str, head: str, end: str) -> None:
     code = f"{head}import json\n\nname = 'Öl'; text = '''a\nb'''\n{WRITE}name = 'é'\n"
     content = code.replace("\n", end).encode(encoding)
-    after = audit_file(Path("x.py"), content, frozenset()).fixed
+    after = audit_file(Path("x.py"), content, NONE).fixed
     text = after.decode(encoding)
     assert text == (
         f"{head}{IMPORT}\nname = 'Öl'; text = '''a\nb'''\n{SAVE}name = 'é'\n".replace("\n", end)
@@ -126,7 +135,7 @@ def test_mode_and_symlink_stay(source: Path, tmp_path: Path) -> None:
     source.chmod(0o754)
     link = tmp_path / "link.py"
     link.symlink_to(source)
-    write(audit_file(link, source.read_bytes(), frozenset()))
+    write(audit_file(link, source.read_bytes(), NONE))
     assert link.is_symlink()
     assert source.read_text() == f"{IMPORT}\n{SAVE}"
     assert source.stat().st_mode & 0o7777 == 0o754
@@ -134,7 +143,7 @@ def test_mode_and_symlink_stay(source: Path, tmp_path: Path) -> None:
 
 
 def test_a_file_that_changed_meanwhile_is_left(source: Path, tmp_path: Path) -> None:
-    found = audit_file(source, source.read_bytes(), frozenset())
+    found = audit_file(source, source.read_bytes(), NONE)
     source.write_text("changed = 1\n")
     with pytest.raises(NotFixedError, match="changed while it was audited"):
         write(found)
@@ -144,7 +153,7 @@ def test_a_file_that_changed_meanwhile_is_left(source: Path, tmp_path: Path) -> 
 
 def test_the_file_is_replaced_whole(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = source.read_bytes()
-    found = audit_file(source, before, frozenset())
+    found = audit_file(source, before, NONE)
 
     def fail(*_: object) -> None:
         raise OSError(28, "No space left on device")
@@ -159,6 +168,14 @@ def test_the_file_is_replaced_whole(source: Path, monkeypatch: pytest.MonkeyPatc
 def test_a_fix_that_is_no_python_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fixing, "rewrite", lambda *_: b"with\n")
     with pytest.raises(NotFixedError, match="no Python"):
+        audited(f"import json\n{WRITE}")
+
+
+def test_a_fix_that_takes_out_what_is_still_used_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(fixing, "rewrite", lambda content, *_: content.replace(b"import json", b""))
+    with pytest.raises(NotFixedError, match="would still use json"):
         audited(f"import json\n{WRITE}")
 
 

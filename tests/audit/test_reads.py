@@ -88,6 +88,46 @@ DECLINED = {
         "UnicodeDecodeError is caught here, which load_data_file does not raise",
     ),
     "function replaced": ("json.load = len\nx = json.load(open(p))", "json.load is set in line"),
+    "coroutine": (
+        "async def g():\n    with open(p) as f:\n        return json.load(f)",
+        "inside async def",
+    ),
+    "function in a coroutine": (
+        "async def g():\n    def h(): return json.load(open(p))\n    return h()",
+        "inside async def",
+    ),
+    "another file opened for writing": (
+        'with open(p) as f, open(q, "w") as g:\n    x = json.load(f)\n    g.write(x)',
+        "open(q, 'w') would come before the file is opened",
+    ),
+    "something else entered": (
+        "with open(p) as f, lock:\n    x = json.load(f)",
+        "lock would come before the file is opened",
+    ),
+    "a call before": (
+        "import os\nwith open(p) as f:\n    os.remove(p)\n    x = json.load(f)",
+        "os.remove(p) would come before the file is opened",
+    ),
+    "a call before in the line": (
+        "with open(p) as f:\n    x = [go(), json.load(f)]",
+        "go() would come before the file is opened",
+    ),
+    "noted that it is open": (
+        "with open(p) as f:\n    there = True\n    x = json.load(f)",
+        "there = True would come before the file is opened",
+    ),
+    "text in a variable": (
+        "with open(p) as f:\n    t = f.read()\nx = json.loads(t)",
+        "the text is kept in t",
+    ),
+    "text of a path in a variable": (
+        "t = Path(p).read_text()\nx = json.loads(t)",
+        "the text is kept in t",
+    ),
+    "exit stack": (
+        "f = stack.enter_context(open(p))\nx = json.load(f)",
+        "not opened by a with statement",
+    ),
     "gzip": ("import gzip\nx = json.load(gzip.open(p))", "the file is compressed"),
 }
 
@@ -100,6 +140,11 @@ def test_what_is_not_certain_is_left_with_a_reason(case: str) -> None:
     assert given, code
     assert all(each is not None and reason in each for each in given), given
     assert fixed(code) == code
+
+
+def test_two_files_may_be_open_for_reading() -> None:
+    code = "import json\nwith open('a') as f, open('b') as g:\n    x = json.load(f)\n"
+    assert "with open('b') as g:\n    x = load_data_file('a', strict=True)\n" in fixed(code)
 
 
 def test_the_replacement_says_where_its_name_is_from() -> None:

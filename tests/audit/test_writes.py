@@ -203,6 +203,24 @@ DECLINED = {
         'def a(s):\n    with open(s.p, "w") as f:\n        s.go()\n        json.dump(d, f)',
         "s.p may be another path by then",
     ),
+    "mode set before": (
+        'with open(p, "w") as f:\n    os.chmod(p, 0o600)\n    json.dump(d, f)',
+        "os.chmod(p, 384) would come before the file is opened",
+    ),
+    "another thing entered": (
+        'with open(p, "w") as f, lock:\n    json.dump(d, f)',
+        "lock would come before the file is opened",
+    ),
+    "noted that it is open": (
+        'def a():\n    done = False\n    try:\n        with open(p, "w") as f:\n'
+        "            done = True\n            json.dump(d, f)\n    except OSError:\n"
+        "        return done",
+        "done = True would come before the file is opened",
+    ),
+    "noted elsewhere": (
+        'def a(s):\n    with open(p, "w") as f:\n        s.n = 1\n        json.dump(d, f)',
+        "s.n = 1 would come before the file is opened",
+    ),
     "closure": (
         'with open(p, "w") as f:\n    def a():\n        json.dump(d, f)\n    a()',
         "a function of its own",
@@ -258,7 +276,35 @@ DECLINED = {
         't = p + ".tmp"\nwith open(t, "w") as f:\n    json.dump(d, f)\nos.replace(t, p)',
         "it is moved to p in line 8",
     ),
+    "moved as a path": (
+        'with open(p, "w") as f:\n    json.dump(d, f)\nos.replace(Path(p), "y.json")',
+        "it is moved to 'y.json' in line 7",
+    ),
+    "moved by a path": (
+        'with open(p, "w") as f:\n    json.dump(d, f)\nPath(p).replace("y.json")',
+        "it is moved to 'y.json' in line 7",
+    ),
+    "moved by another spelling": (
+        'with open(p + ".new", "w") as f:\n    json.dump(d, f)\nos.rename(f"{p}.new", p)',
+        "line 7 moves f'{p}.new', which may be this file",
+    ),
+    "moved before": (
+        'os.replace(p, "old.json")\nwith open(p, "w") as f:\n    json.dump(d, f)',
+        "line 5 moves p, which may be this file",
+    ),
+    "perhaps moved": (
+        'import shutil\nwith open(p, "w") as f:\n    json.dump(d, f)\nshutil.move(q, r)',
+        "line 8 moves q, which may be this file",
+    ),
     "value used": ("n = Path(p).write_text(json.dumps(d))", "its value is used"),
+    "written as lines": (
+        'with open(p, "w") as f:\n    f.writelines(json.dumps(d))',
+        "writelines is given text",
+    ),
+    "exit stack": (
+        'f = stack.enter_context(open(p, "w"))\njson.dump(d, f)',
+        "not opened by a with statement",
+    ),
     "more text": (
         'with open(p, "w") as f:\n    f.write(json.dumps(d) + "\\n")',
         "more is written than the document",
@@ -291,12 +337,58 @@ DECLINED = {
         '    with open(p, "w") as f:\n        json.dump(d, f)',
         "NotADirectoryError is caught here",
     ),
+    "some exceptions caught": (
+        'ERRORS = (OSError, IsADirectoryError)\ntry:\n    with open(p, "w") as f:\n'
+        "        json.dump(d, f)\nexcept ERRORS:\n    pass",
+        "ERRORS may hold an exception that save_json_atomic does not raise",
+    ),
+    "exceptions of an object caught": (
+        'def a(s):\n    try:\n        json.dump(d, open(p, "w"))\n'
+        "    except (KeyError, s.errors): pass",
+        "s.errors may hold an exception",
+    ),
+    "names from a star": (
+        'from flask import *\nwith open(p, "w") as f:\n    json.dump(d, f)',
+        "from flask import * may bind names",
+    ),
+    "open from a star": (
+        'from os import *\nwith open(p, "w") as f:\n    json.dump(d, f)',
+        "from os import * may bind names",
+    ),
+    "names from a star beside": (
+        'from .guide import *\nwith open(p, "w") as f:\n    json.dump(d, f)',
+        "from .guide import * may bind names",
+    ),
     "names taken": (
         "def save_json_atomic(): ...\ndef save_json_file(): ...\n"
         'with open(p, "w") as f:\n    json.dump(d, f)',
         "are names of something else",
     ),
 }
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        "import json\n",
+        "import json\nfrom math import *\n",
+    ],
+)
+@pytest.mark.parametrize("caught", ["E", "OSError", "json.JSONDecodeError", "(ValueError, E)"])
+def test_what_is_known_is_no_reason(head: str, caught: str) -> None:
+    code = (
+        f"{head}class E(Exception): ...\ntry:\n    json.dump(1, open('x', 'w'))\n"
+        f"except {caught}: ...\n"
+    )
+    assert reasons(code, "torn-write") == [None]
+
+
+def test_a_star_of_json_is_followed() -> None:
+    code = 'from json import *\nwith open("x.json", "w") as f:\n    dump([], f)\n'
+    assert fixed(code) == (
+        "from json import *\nfrom oasis_data import save_json_atomic\n\n"
+        'save_json_atomic("x.json", [], indent=None, ensure_ascii=True, allow_nan=True)\n'
+    )
 
 
 def test_an_exception_that_is_caught_elsewhere_is_no_reason() -> None:
@@ -337,6 +429,15 @@ def test_what_touches_no_json_file_is_not_found(snippet: str) -> None:
     assert found(f"{IMPORTS}{snippet}\n") == []
 
 
+def test_what_is_certainly_another_file_may_be_moved() -> None:
+    code = (
+        'import json, os\nos.replace("x.json", "y.json")\n'
+        'with open("z.json", "w") as f:\n    json.dump([], f)\n'
+        'def other(p):\n    os.replace(p, "y.json")\n    return p.replace("a", "b")\n'
+    )
+    assert reasons(code, "torn-write") == [None]
+
+
 def test_a_forgotten_import_is_told() -> None:
     code = 'with open("x.json", "w") as f:\n    json.dump([], f)\n'
     assert found(code) == [("torn-write", 2, "json is not imported")]
@@ -345,6 +446,18 @@ def test_a_forgotten_import_is_told() -> None:
 def test_the_place_is_in_characters() -> None:
     (one,) = findings('import json\nx = "äöü😀"; json.dump(x, open("y.json", "w"))\n')
     assert (one.span.line, one.span.column) == (2, 12)
+
+
+def test_two_files_that_are_written_together_are_both_saved() -> None:
+    code = (
+        'import json\nwith open("a", "w") as f, open("b", "w") as g:\n'
+        "    json.dump([], f)\n    json.dump({}, g)\n"
+    )
+    options = "indent=None, ensure_ascii=True, allow_nan=True"
+    assert fixed(code) == (
+        "from oasis_data import save_json_atomic\n\n"
+        f'save_json_atomic("a", [], {options})\nsave_json_atomic("b", {{}}, {options})\n'
+    )
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from oasis_data.audit.finding import (
     Finding,
 )
 from oasis_data.audit.json_calls import argument
+from oasis_data.audit.mentions import Foreign
 from oasis_data.audit.reads import Read, find_reads
 from oasis_data.audit.replacing import LOAD, SAVE
 from oasis_data.audit.source import Source, Span
@@ -31,12 +32,12 @@ def parse(content: bytes) -> Source | Finding:
     return Finding(NOT_READ, span, f"not Python: {fault}", "", "it cannot be parsed")
 
 
-def audit_source(source: Source, foreign: frozenset[str] = frozenset()) -> list[Finding]:
+def audit_source(source: Source, foreign: Foreign) -> list[Finding]:
     """Finds everything in one source.
 
     Args:
         source: The source.
-        foreign: What other sources mention of other modules (`mentioned`).
+        foreign: What the other sources mention.
     """
     writes = list(find_writes(source))
     reads = list(find_reads(source))
@@ -49,17 +50,6 @@ def audit_source(source: Source, foreign: frozenset[str] = frozenset()) -> list[
         *_lost_updates(source, loads, saves),
     ]
     return sorted(findings, key=lambda each: (each.span.line, each.span.column, each.rule.name))
-
-
-def mentioned(source: Source) -> frozenset[str]:
-    """The names that a source imports from somewhere, or finds in something."""
-    names = set()
-    for node in source.nodes:
-        if isinstance(node, ast.Attribute):
-            names.add(node.attr)
-        elif isinstance(node, ast.ImportFrom):
-            names |= {each.name for each in node.names}
-    return frozenset(names)
 
 
 def _saves(source: Source, writes: list[Write]) -> Iterator[Saved]:

@@ -17,13 +17,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from oasis_data.audit.finding import CACHE_WRITE, STALE_CACHE, Edit, Finding, Remove
+from oasis_data.audit.mentions import Foreign
 from oasis_data.audit.reads import Read
-from oasis_data.audit.replacing import LOAD, SAVE, origins_of, spelt
+from oasis_data.audit.replacing import LOAD, SAVE, origins_of, spelt, star_reason
 from oasis_data.audit.source import FUNCTIONS, Source
 
 MEMOIZERS = frozenset(
     {"functools.lru_cache", "functools.cache", "cachetools.cached", "cachetools.func.ttl_cache"}
 )
+# What changes nothing in what it looks at.
+LOOKING = (ast.If, ast.UnaryOp, ast.Compare, ast.Return)
 MAKERS = frozenset({"builtins.dict", "collections.OrderedDict"})
 
 
@@ -38,7 +41,7 @@ class Saved:
 
 
 def find_caches(
-    source: Source, reads: list[Read], saves: list[Saved], foreign: frozenset[str]
+    source: Source, reads: list[Read], saves: list[Saved], foreign: Foreign
 ) -> Iterator[Finding]:
     """Finds the caches that JSON files are read into.
 
@@ -46,10 +49,10 @@ def find_caches(
         source: Where to look.
         reads: The reads in it, those through the library too.
         saves: The saves in it.
-        foreign: Names of other modules' things that the other sources mention.
+        foreign: What the other sources mention.
     """
     yield from _memoized(source, reads)
-    fills = [fill for read in reads for fill in _fills(source, read)]
+    fills = {fill: read for read in reads for fill in _fills(source, read)}
     names: dict[str, ast.Name] = {}
     for fill in fills:
         container = _container(fill)
@@ -104,6 +107,39 @@ def _fills(source: Source, read: Read) -> Iterator[ast.Assign]:
                     yield node
 
 
+def _fill_reason(source: Source, fill: ast.Assign, read: Read) -> str | None:
+    """Why a load in each call may not do what the cache does."""
+    if read.finding and not read.finding.fixable:
+        return f"what line {read.call.lineno} reads would be parsed anew each time"
+    document = fill.value
+    assert isinstance(document, ast.Name)  # noqa: S101 -- as `_fills` found
+    load = source.statement(read.call)
+    assert isinstance(load, ast.Assign)  # noqa: S101 -- the same
+    bound = [each.node for each in source.bindings(document) if each.node not in load.targets]
+    between = [
+        node
+        for node in source.nodes
+        if isinstance(node, ast.Name)
+        and node.id == document.id
+        and source.home(node) is source.home(document)
+        and (load.lineno, load.col_offset) < (node.lineno, node.col_offset)
+        and (node.lineno, node.col_offset) < (fill.lineno, fill.col_offset)
+        and not isinstance(source.parents[node], LOOKING)
+    ]
+    if all(_is_bound_empty(source, each) for each in (*bound, *between)):
+        return None
+    return f"{document.id} may not be what was read any more when it is kept"
+
+
+def _is_bound_empty(source: Source, name: ast.AST) -> bool:
+    """Whether a name is bound to what stands for a missing file: a constant, `{}` or `[]`."""
+    around = source.parents[name]
+    value = around.value if isinstance(around, ast.Assign) else None
+    return isinstance(value, ast.Constant) or (
+        isinstance(value, ast.Dict | ast.List) and ast.unparse(value) in ("{}", "[]")
+    )
+
+
 def _container(fill: ast.Assign) -> ast.expr:
     return next(each.value for each in fill.targets if isinstance(each, ast.Subscript))
 
@@ -111,13 +147,13 @@ def _container(fill: ast.Assign) -> ast.expr:
 def _module_cache(
     source: Source,
     name: ast.Name,
-    fills: list[ast.Assign],
+    fills: dict[ast.Assign, Read],
     saves: list[Saved],
-    foreign: frozenset[str],
+    foreign: Foreign,
 ) -> Iterator[Finding]:
     removed: list[ast.stmt] = []
-    reason = None
-    if name.id in foreign:
+    reason = star_reason(source)
+    if foreign.uses(name.id):
         reason = f"another module uses {name.id}"
     definition: ast.stmt | None = None
     hand_writes: list[tuple[ast.Assign, str | None]] = []
@@ -145,6 +181,8 @@ def _module_cache(
                 reason = reason or why
             elif isinstance(statement.value, ast.Call):
                 reason = reason or f"line {use.lineno} keeps what it reads nowhere but in {name.id}"
+            else:
+                reason = reason or _fill_reason(source, statement, fills[statement])
             removed.append(statement)
         elif own is not None:
             removed.append(own)
@@ -162,7 +200,7 @@ def _module_cache(
     load = spelt(source, LOAD)
     yield Finding(
         STALE_CACHE,
-        source.span(definition or fills[0]),
+        source.span(definition or next(iter(fills))),
         f"{name.id} keeps what was read from files, and hands the same object to all",
         f"take {name.id} out: {load} keeps a cache that is never stale, and gives private copies",
         reason,
@@ -197,17 +235,21 @@ def _keeping(source: Source, statement: ast.stmt, use: ast.Name) -> ast.stmt | N
     """The statement to take out for a use that only keeps the cache."""
     if _is_invalidation(statement, use):
         around = source.parents[statement]
-        if isinstance(around, ast.If) and _is_guard(around, use.id):
+        if isinstance(around, ast.If) and _is_guard(source, around, use.id):
             return around
         return None if isinstance(statement, ast.Delete) else statement
     around = statement if isinstance(statement, ast.If) else source.parents[statement]
-    if isinstance(around, ast.If) and _is_guard(around, use.id):
+    if isinstance(around, ast.If) and _is_guard(source, around, use.id):
         return around
     return None
 
 
-def _is_guard(guard: ast.If, name: str) -> bool:
+def _is_guard(source: Source, guard: ast.If, name: str) -> bool:
     """`if key in cache:` with one statement that only looks at that key, and no else."""
+    above = source.parents[guard]
+    if isinstance(above, ast.If) and guard in above.orelse:
+        # An `elif` is a part of its statement, and cannot be taken out by itself.
+        return False
     test = guard.test
     if not (
         isinstance(test, ast.Compare)

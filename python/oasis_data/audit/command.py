@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections import Counter
+import os
 from pathlib import Path
 
 import click
 
-from oasis_data.audit.auditing import mentioned, parse
+from oasis_data.audit.auditing import parse
 from oasis_data.audit.finding import NOT_READ, Finding
 from oasis_data.audit.fixing import Audited, NotFixedError, audit_file, write
-from oasis_data.audit.folders import find_sources
+from oasis_data.audit.folders import find_beside, find_sources
+from oasis_data.audit.mentions import foreign, mentioned
 from oasis_data.audit.reporting import describe, printable, summarize
 from oasis_data.audit.sarif import sarif_log
 from oasis_data.audit.source import Source, Span
@@ -102,24 +104,36 @@ def audit_paths(paths: tuple[Path, ...], exclude: tuple[str, ...] = ()) -> list[
     """Audits all sources under some paths, each in the light of the others."""
     contents: dict[Path, bytes] = {}
     unread: list[Audited] = []
-    names: dict[Path, frozenset[str]] = {}
-    for path in find_sources(paths, exclude):
+
+    def leave(error: OSError) -> None:
+        unread.append(_unread(Path(error.filename), error.strerror or str(error), b""))
+
+    for path in find_sources(paths, exclude, leave):
         try:
             contents[path] = path.read_bytes()
         except OSError as error:
             unread.append(_unread(path, error.strerror or str(error), b""))
-            continue
-        source = parse(contents[path])
-        names[path] = mentioned(source) if isinstance(source, Source) else frozenset()
-    counts = Counter(name for each in names.values() for name in each)
+    around = dict(contents)
+    read = {os.path.realpath(path) for path in contents}
+    for path in find_beside(paths):
+        if os.path.realpath(path) not in read:
+            # One that cannot be read is none that could be imported.
+            with contextlib.suppress(OSError):
+                around[path] = path.read_bytes()
+    mentions = {path: _mentioned_in(content) for path, content in around.items()}
     audited = []
-    for path, content in contents.items():
-        foreign = frozenset(name for name in counts if counts[name] > (name in names[path]))
-        try:
-            audited.append(audit_file(path, content, foreign))
-        except NotFixedError as error:
-            unread.append(_unread(path, str(error), content))
+    for path, others in foreign(mentions):
+        if path in contents:
+            try:
+                audited.append(audit_file(path, contents[path], others))
+            except NotFixedError as error:
+                unread.append(_unread(path, str(error), contents[path]))
     return sorted([*audited, *unread], key=lambda each: each.path)
+
+
+def _mentioned_in(content: bytes) -> frozenset[str]:
+    source = parse(content)
+    return mentioned(source) if isinstance(source, Source) else frozenset()
 
 
 def _unread(path: Path, fault: str, content: bytes) -> Audited:

@@ -16,6 +16,7 @@ import libcst as cst
 
 from oasis_data.audit.auditing import audit_source, parse
 from oasis_data.audit.finding import Edit, Finding
+from oasis_data.audit.mentions import Foreign
 from oasis_data.audit.rewriting import rewrite
 from oasis_data.audit.source import Source
 
@@ -58,7 +59,7 @@ class Audited:
             yield line if line.endswith(b"\n") else line + b"\n\\ No newline at end of file\n"
 
 
-def audit_file(path: Path, content: bytes, foreign: frozenset[str]) -> Audited:
+def audit_file(path: Path, content: bytes, foreign: Foreign) -> Audited:
     """Audits a file's bytes, and works out what they would be after all fixes.
 
     Raises:
@@ -71,7 +72,7 @@ def audit_file(path: Path, content: bytes, foreign: frozenset[str]) -> Audited:
         raise NotFixedError(f"{path}: nested too deeply: {error}") from error
 
 
-def _audit(path: Path, content: bytes, foreign: frozenset[str]) -> Audited:
+def _audit(path: Path, content: bytes, foreign: Foreign) -> Audited:
     source = parse(content)
     if isinstance(source, Finding):
         return Audited(path, content, [source], content, [source])
@@ -81,23 +82,26 @@ def _audit(path: Path, content: bytes, foreign: frozenset[str]) -> Audited:
         edits = [edit for each in remaining if each.fixable for edit in each.edits]
         if not edits:
             return Audited(path, content, findings, fixed, remaining)
-        fixed, source = _rewritten(path, fixed, source, edits)
+        fixed, source = _rewritten(path, fixed, source, edits, foreign)
         remaining = audit_source(source, foreign)
     raise NotFixedError(f"{path}: the fixes come to no end")
 
 
 def _rewritten(
-    path: Path, content: bytes, source: Source, edits: list[Edit]
+    path: Path, content: bytes, source: Source, edits: list[Edit], foreign: Foreign
 ) -> tuple[bytes, Source]:
     """The bytes after some edits, parsed anew."""
     try:
-        content = rewrite(content, source, edits)
+        content = rewrite(content, source, edits, foreign)
         compile(content, str(path), "exec", dont_inherit=True)
     except (cst.ParserSyntaxError, SyntaxError, ValueError) as error:
         raise NotFixedError(f"{path}: the fixed source would be no Python: {error}") from error
     parsed = parse(content)
     if isinstance(parsed, Finding):
         raise NotFixedError(f"{path}: the fixed source would be no Python: {parsed.message}")
+    lost = sorted(parsed.unbound() - source.unbound())
+    if lost:
+        raise NotFixedError(f"{path}: the fixed source would still use {', '.join(lost)}")
     return content, parsed
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import ast
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from oasis_data.audit.finding import Argument, Unwrap
 from oasis_data.audit.json_calls import argument, argument_at, enclosing_function
+from oasis_data.audit.replacing import SAVE, origins_of
 from oasis_data.audit.source import COMPREHENSIONS, Scope, Source
 
 OPEN = frozenset({"builtins.open", "io.open"})
@@ -252,7 +254,12 @@ def find_handle(source: Source, expression: ast.expr) -> Handle | None:
     for binding in source.bindings(expression):
         around = source.parents.get(binding.node)
         if isinstance(around, ast.Assign | ast.NamedExpr):
-            found = opened(source, around.value)
+            value = around.value
+            if isinstance(value, ast.Call) and isinstance(value.func, ast.Attribute):
+                # An `ExitStack` gives the file that it is to close.
+                entered = value.func.attr == "enter_context" and value.args
+                value = value.args[0] if entered else value
+            found = opened(source, value)
             if found:
                 reason = f"{expression.id} is not opened by a with statement around this"
                 return Handle(found, None, 0, reason)
@@ -313,11 +320,54 @@ def use_reason(source: Source, handle: Handle, use: ast.Name | None, call: ast.C
             isinstance(inside, ast.Await | ast.Yield | ast.YieldFrom) for inside in ast.walk(each)
         ):
             return "it is not always reached once the file is open"
-    later = [*before, *(each.context_expr for each in statement.items[handle.item + 1 :])]
+    items = [each.context_expr for each in statement.items[handle.item + 1 :]]
+    later: list[ast.expr | ast.stmt] = [*before, *items]
     path = handle.opened.path
     if later and not stable(source, path, later):
         return f"{source.text_of(path)} may be another path by then"
+    moved = [each for each in later if not _is_unordered(source, handle, each)]
+    for early in (*moved, *_evaluated_before(source, call)):
+        return f"{source.text_of(early)} would come before the file is opened"
     return None
+
+
+def _is_unordered(source: Source, handle: Handle, node: ast.expr | ast.stmt) -> bool:
+    """Whether it is the same if something is done before the file is opened, or after.
+
+    Reading moves to where the call is, past whatever may change the file, or tell that it
+    could be opened. Writing may move past what is seen nowhere else: nobody relies on a
+    file that is emptied for a moment.
+    """
+    if isinstance(node, ast.expr):
+        found = opened(source, node)
+        kinds = (READ,) if handle.opened.direction == READ else (READ, WRITE)
+        return found is not None and found.reason is None and found.direction in kinds
+    inside = list(ast.walk(node))
+    stored = [each for each in inside if isinstance(getattr(each, "ctx", None), ast.Store)]
+    home = source.function(node)
+    # As where two files are opened together, of which the first is saved already.
+    saves = origins_of(SAVE)
+    return (
+        handle.opened.direction == WRITE
+        and not isinstance(node, ast.AugAssign)
+        and all(source.origins(each.func) <= saves for each in inside if isinstance(each, ast.Call))
+        and all(isinstance(each, ast.Name) and source.home(each) is home for each in stored)
+        # Where the file cannot be opened, what follows would see it.
+        and not any(hasattr(each, "handlers") for each in source.ancestors(node))
+    )
+
+
+def _evaluated_before(source: Source, call: ast.Call) -> Iterator[ast.Call]:
+    """The calls in the same statement that are made before a call, and are no part of it."""
+    whole: ast.AST = call
+    for around in source.ancestors(call):
+        if isinstance(around, ast.stmt):
+            break
+        whole = around
+    start = (call.lineno, call.col_offset)
+    for node in ast.walk(whole):
+        if isinstance(node, ast.Call) and (node.end_lineno, node.end_col_offset) <= start:
+            yield node
 
 
 def _is_use(
@@ -337,7 +387,7 @@ def _is_use(
     )
 
 
-def stable(source: Source, path: ast.expr, meanwhile: list[ast.AST] | list[ast.stmt]) -> bool:
+def stable(source: Source, path: ast.expr, meanwhile: list[ast.expr | ast.stmt]) -> bool:
     """Whether a path is certainly the same after some statements or expressions."""
     changed = {
         each.id

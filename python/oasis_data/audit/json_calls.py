@@ -185,8 +185,8 @@ def argument_at(source: Source, call: ast.Call, value: ast.expr) -> Argument:
 
 
 def in_coroutine(source: Source, node: ast.AST) -> bool:
-    """Whether a node is evaluated on an event loop."""
-    return isinstance(source.function(node), ast.AsyncFunctionDef)
+    """Whether a node may be evaluated on an event loop, also by a function inside `async def`."""
+    return any(isinstance(each, ast.AsyncFunctionDef) for each in source.ancestors(node))
 
 
 def enclosing_function(source: Source, node: ast.AST) -> ast.AST:

@@ -58,6 +58,13 @@ def find_reads(source: Source) -> Iterator[Read]:
 def _read(
     source: Source, call: ast.Call, name: str, text: ast.expr, reason: str | None
 ) -> Iterator[Read]:
+    if name == "loads" and isinstance(text, ast.Name):
+        kept = f"the text is kept in {text.id}, which may be used elsewhere"
+        for binding in source.bindings(text):
+            statement = source.parents.get(binding.node)
+            if isinstance(statement, ast.Assign) and isinstance(statement.value, ast.Call):
+                yield from _read(source, call, name, statement.value, reason or kept)
+        return
     file: ast.expr | None = text if name == "load" else None
     if name == "loads" and isinstance(text, ast.Call) and isinstance(text.func, ast.Attribute):
         receiver, method = text.func.value, text.func.attr

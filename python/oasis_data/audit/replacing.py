@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import ast
+import sys
 from collections.abc import Iterable, Iterator
+from itertools import pairwise
 
 from oasis_data.audit.finding import Argument, Call
-from oasis_data.audit.json_calls import argument_at, saving_keywords
-from oasis_data.audit.source import Source, Span
+from oasis_data.audit.json_calls import argument_at, in_coroutine, saving_keywords
+from oasis_data.audit.source import UNKNOWN, Source, Span
 
 SAVE, LOAD = "save_json_atomic", "load_data_file"
 # What they are called where a module has the name for something of its own.
@@ -23,6 +25,15 @@ UNLIKE = frozenset(
         "UnicodeEncodeError",
         "UnicodeError",
     )
+)
+
+# Modules of the standard library with an `open`, a `load` or a `dump` of their own for a star.
+REBINDING = frozenset(
+    {
+        *("aifc", "ast", "bz2", "codecs", "dbm", "gzip", "lzma", "marshal", "os", "pathlib"),
+        *("ossaudiodev", "pickle", "plistlib", "posix", "shelve", "sunau", "tarfile", "tomllib"),
+        *("wave", "webbrowser", "zipfile"),
+    }
 )
 
 
@@ -57,12 +68,57 @@ def call_reason(source: Source, call: ast.Call, function: str) -> str | None:
     if any(isinstance(each, ast.JoinedStr) for each in source.ancestors(call)):
         # Before Python 3.12 nothing in there has a place of its own.
         return "it is inside an f-string"
+    star = star_reason(source)
+    if star:
+        return star
+    if in_coroutine(source, call):
+        return (
+            "it is inside async def, where waiting for another process would stop the event loop: "
+            "call it through asyncio.to_thread"
+        )
     for caught in _caught_around(source, call):
         if source.origins(caught) & UNLIKE:
             return f"{source.text_of(caught)} is caught here, which {function} does not raise"
-    if local_name(source, function) is None:
+        if not _is_known(source, caught):
+            return f"{source.text_of(caught)} may hold an exception that {function} does not raise"
+    found = local_name(source, function)
+    if found is None:
         return f"{function} and {OTHER_NAMES[function]} are names of something else here"
+    if found[1] and _is_opening_shared(source):
+        return "the file's first line holds more, and leaves no place for the import"
     return None
+
+
+def star_reason(source: Source) -> str | None:
+    """Why no name is certain: a star may bind `open`, `json` or what the package is called."""
+    for node in source.nodes:
+        if isinstance(node, ast.ImportFrom) and any(each.name == "*" for each in node.names):
+            module = "." * node.level + (node.module or "")
+            top = module.partition(".")[0]
+            if top not in sys.stdlib_module_names or top in REBINDING:
+                return f"from {module} import * may bind names such as open and json"
+    return None
+
+
+def _is_known(source: Source, caught: ast.expr) -> bool:
+    """Whether it is one exception for certain: a builtin, an import, or a class of this source."""
+    bindings = source.bindings(caught) if isinstance(caught, ast.Name) else []
+    if bindings and all(isinstance(each.node, ast.ClassDef) for each in bindings):
+        return True
+    return not any(each.startswith(UNKNOWN) for each in source.origins(caught))
+
+
+def _is_opening_shared(source: Source) -> bool:
+    """Whether something stands in one line with the docstring, or an import from `__future__`."""
+    body = source.tree.body
+    for statement, after in pairwise(body):
+        is_docstring = statement is body[0] and ast.get_docstring(source.tree) is not None
+        is_future = isinstance(statement, ast.ImportFrom) and statement.module == "__future__"
+        if not is_docstring and not is_future:
+            return False
+        if statement.end_lineno == after.lineno:
+            return True
+    return False
 
 
 def _caught_around(source: Source, call: ast.Call) -> Iterator[ast.expr]:

@@ -12,6 +12,7 @@ from libcst.codemod.visitors import AddImportsVisitor
 from libcst.metadata import CodeRange, MetadataWrapper, PositionProvider
 
 from oasis_data.audit.finding import Argument, Call, Edit, Remove, Unwrap
+from oasis_data.audit.mentions import Foreign
 from oasis_data.audit.replacing import local_name
 from oasis_data.audit.source import Source, Span
 
@@ -28,13 +29,14 @@ class Unimport:
     names: frozenset[str]
 
 
-def rewrite(content: bytes, source: Source, edits: Iterable[Edit]) -> bytes:
+def rewrite(content: bytes, source: Source, edits: Iterable[Edit], foreign: Foreign) -> bytes:
     """Carries out edits, and brings the imports in order.
 
     Args:
         content: The source's bytes.
         source: What they were parsed to.
         edits: Those that were found in it.
+        foreign: What the other sources mention.
     """
     module = cst.parse_module(content)
     names: dict[str, str] = {}
@@ -53,11 +55,11 @@ def rewrite(content: bytes, source: Source, edits: Iterable[Edit]) -> bytes:
         alias = name if name != function else None
         AddImportsVisitor.add_needed_import(context, "oasis_data", function, alias)
     module = AddImportsVisitor(context).transform_module(module)
-    unused = list(_unused_imports(source, Source(module.bytes)))
+    unused = list(_unused_imports(source, Source(module.bytes), foreign))
     return MetadataWrapper(module).visit(_Rewriter({}, unused)).bytes
 
 
-def _unused_imports(before: Source, after: Source) -> Iterator[Unimport]:
+def _unused_imports(before: Source, after: Source, foreign: Foreign) -> Iterator[Unimport]:
     """The imports from `json` that were used before the edits, and are no more."""
     used_before = {name for name, _ in _used(before)}
     used = set(_used(after))
@@ -72,6 +74,7 @@ def _unused_imports(before: Source, after: Source) -> Iterator[Unimport]:
             if name in used_before
             and (name, node) not in used
             and name not in exported
+            and not foreign.looks_up(name)
             and all(each.origin in JSON for each in after.bound_in(after.scope(node), name))
         )
         if gone:

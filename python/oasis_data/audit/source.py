@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import io
+import json
 import re
 import tokenize
 import warnings
@@ -131,6 +132,11 @@ class Source:
         """The places in any scope that bind a name."""
         return [each for names in self._bindings.values() for each in names.get(name, [])]
 
+    def unbound(self) -> frozenset[str]:
+        """The names that are used, and bound by nothing in this source, such as builtins."""
+        names = (each for each in self.nodes if isinstance(each, ast.Name))
+        return frozenset(each.id for each in names if self.home(each) is None)
+
     def imported(self, origins: frozenset[str]) -> Iterator[str]:
         """The module's own names for something that it imports by one of the origins."""
         for name, bindings in self._bindings[self.tree].items():
@@ -241,8 +247,11 @@ def _bound_by(node: ast.AST) -> Iterator[tuple[str, str | None]]:
             yield each.asname or top, each.name if each.asname else top
     elif isinstance(node, ast.ImportFrom):
         module = "." * node.level + (node.module or "")
-        for each in node.names:
-            yield each.asname or each.name, f"{module}.{each.name}"
+        names = [(each.name, each.asname) for each in node.names]
+        if module == "json" and names == [("*", None)]:
+            names = [(each, None) for each in json.__all__]
+        for name, alias in names:
+            yield alias or name, f"{module}.{name}"
     elif isinstance(node, (ast.ExceptHandler, ast.MatchAs, ast.MatchStar)) and node.name:
         yield node.name, None
     elif isinstance(node, ast.MatchMapping) and node.rest:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from oasis_data.audit.finding import TORN_WRITE, Finding
 from oasis_data.audit.handles import (
     IN_UTF8,
+    PATHS,
     WRITE,
     Handle,
     Opened,
@@ -21,7 +22,6 @@ from oasis_data.audit.json_calls import (
     Dumped,
     argument,
     dumped,
-    in_coroutine,
     json_function,
     option_reason,
 )
@@ -42,6 +42,8 @@ MODES = {
 }
 RENAMES = frozenset({"os.replace", "os.rename", "os.renames", "shutil.move"})
 RENAMING_METHODS = {"replace", "rename"}
+# They give the path that they are given.
+SAME = frozenset({"builtins.str", "os.fspath", *PATHS})
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,13 @@ class Write:
     data: ast.expr
     statement: ast.stmt | None
     finding: Finding
+
+
+@dataclass(frozen=True)
+class _Move:
+    path: ast.expr
+    place: ast.expr
+    line: int
 
 
 def find_writes(source: Source) -> Iterator[Write]:
@@ -78,12 +87,14 @@ def _by_method(source: Source, call: ast.Call) -> Iterator[Write]:
     if not isinstance(call.func, ast.Attribute) or not call.args:
         return
     method, receiver = call.func.attr, call.func.value
-    if method not in ("write", "write_text", "write_bytes"):
+    if method not in ("write", "writelines", "write_text", "write_bytes"):
         return
     text = dumped(source, call.args[0])
     if text is None:
         return
-    if method == "write":
+    if method == "writelines":
+        text = replace(text, reason="writelines is given text")
+    if method in ("write", "writelines"):
         yield from _into(source, call, receiver, text)
         return
     reason = text.reason
@@ -137,17 +148,19 @@ def _finding(
     source: Source, call: ast.Call, handle: Handle, text: Dumped, reason: str | None
 ) -> Write:
     path = handle.opened.path
-    moved = _moved(source, call, path)
-    if moved:
-        place = source.text_of(moved[0])
-        reason = reason or f"it is moved to {place} in line {moved[1]}: save there at once"
+    moves = list(_moves(source, call))
+    own = ast.dump(_unwrapped(source, path))
+    moved = next(
+        (each for each in moves if ast.dump(each.path) == own and each.line >= call.lineno), None
+    )
+    reason = reason or _move_reason(source, path, moves, moved)
     reason = (
         reason
         or _place_reason(source, call, handle, text)
         or call_reason(source, call, SAVE)
         or _comments_reason(source, call, handle, text)
     )
-    replacement = _replacement(source, handle, text, moved[0] if moved else path)
+    replacement = _replacement(source, handle, text, moved.place if moved else path)
     edit = saving_edit(source, call, handle.path_argument(source), text.call, text.data)
     finding = Finding(
         TORN_WRITE,
@@ -184,11 +197,6 @@ def _encoding_reason(opened: Opened, text: Dumped) -> str | None:
 
 def _place_reason(source: Source, call: ast.Call, handle: Handle, text: Dumped) -> str | None:
     statement = source.parents[call]
-    if in_coroutine(source, call):
-        return (
-            "it is inside async def, where waiting for another writer would stop the event loop: "
-            "call it through asyncio.to_thread"
-        )
     if not isinstance(statement, ast.Expr):
         return "its value is used"
     reordered = handle.statement is None and handle.opened.call is not call
@@ -208,9 +216,20 @@ def _replacement(source: Source, handle: Handle, text: Dumped, path: ast.expr) -
     return saving_text(source, path, text.data, text.call, **more)
 
 
-def _moved(source: Source, call: ast.Call, path: ast.expr) -> tuple[ast.expr, int] | None:
-    """Where the file is moved to afterwards, and in which line."""
-    spelling = ast.dump(path)
+def _move_reason(
+    source: Source, path: ast.expr, moves: list[_Move], moved: _Move | None
+) -> str | None:
+    if moved:
+        place = source.text_of(moved.place)
+        return f"it is moved to {place} in line {moved.line}: save there at once"
+    for each in moves:
+        if not (isinstance(each.path, ast.Constant) and isinstance(path, ast.Constant)):
+            return f"line {each.line} moves {source.text_of(each.path)}, which may be this file"
+    return None
+
+
+def _moves(source: Source, call: ast.Call) -> Iterator[_Move]:
+    """The files that the same function moves."""
     function = source.function(call)
     for node in source.nodes:
         if not isinstance(node, ast.Call) or source.function(node) is not function:
@@ -225,15 +244,17 @@ def _moved(source: Source, call: ast.Call, path: ast.expr) -> tuple[ast.expr, in
             and len(node.args) == 1
         ):
             moved, place = node.func.value, node.args[0]
-        if moved is not None and place is not None and _unwrapped(source, moved) == spelling:
-            return place, node.lineno
-    return None
+        if moved is not None and place is not None:
+            yield _Move(_unwrapped(source, moved), place, node.lineno)
 
 
-def _unwrapped(source: Source, path: ast.expr) -> str:
-    if isinstance(path, ast.Call) and source.origins(path.func) == {"builtins.str"} and path.args:
-        path = path.args[0]
-    return ast.dump(path)
+def _unwrapped(source: Source, path: ast.expr) -> ast.expr:
+    """What a path is made of, without the functions that leave it what it is."""
+    while isinstance(path, ast.Call) and len(path.args) == 1 and not path.keywords:
+        if not source.origins(path.func) <= SAME:
+            break
+        (path,) = path.args
+    return path
 
 
 def _comments_reason(source: Source, call: ast.Call, handle: Handle, text: Dumped) -> str | None:
