@@ -152,7 +152,7 @@ SABOTAGES = [
     Sabotage(
         "a killed writer's backup is not linked again",
         KEEPING,
-        "Some(newest) => backup::is_live(target, newest, live)?,",
+        "Some(newest) if live.st_nlink > 1 => backup::is_live(target, newest, live)?,",
         "Some(_) => false,",
         "cargo backups::what_a_writer",
     ),
@@ -244,8 +244,8 @@ SABOTAGES = [
     Sabotage(
         "a write that was cut short goes on",
         TEMPORARY,
-        "self.fill_with(|mut file| file.write_all(bytes))",
-        "self.fill_with(|mut file| file.write(bytes).map(drop))",
+        "file.write_all(piece)?;",
+        "file.write(piece).map(drop)?;",
         "pytest tests/torture/test_faults.py -k edit",
     ),
     Sabotage(
@@ -576,8 +576,8 @@ SABOTAGES = [
     Sabotage(
         "a daemon thread stays away from an interpreter that has ended",
         EXIT,
-        "if ENDING.get().is_some_and(",
-        "if false && ENDING.get().is_some_and(",
+        "(!ENDING.get().is_some_and(by_another)).then_some(returning)",
+        "true.then_some(returning)",
         "pytest tests/test_fork.py -k exit",
     ),
     Sabotage(
@@ -951,7 +951,7 @@ SABOTAGES = [
     ),
     Sabotage(
         "a fix declines coroutines",
-        AUDIT + "writes.py",
+        AUDIT + "replacing.py",
         "if in_coroutine(source, call):",
         "if False:",
         "pytest tests/audit/test_writes.py -k left_with_a_reason",
@@ -966,7 +966,7 @@ SABOTAGES = [
     Sabotage(
         "a cache that others use stays",
         AUDIT + "caches.py",
-        "if name.id in foreign:",
+        "if foreign.uses(name.id):",
         "if False:",
         "pytest tests/audit/test_command.py -k another_file_uses",
     ),
