@@ -609,13 +609,6 @@ SABOTAGES = [
         "pytest tests/test_hostile.py -k failure_is_told",
     ),
     Sabotage(
-        "what json can write is not at fault",
-        "src/codec/encode.rs",
-        "Ok(true) => return EncodeError::Other(cause),",
-        "Ok(true) => {}",
-        "pytest tests/test_hostile.py -k document_is_not_at_fault",
-    ),
-    Sabotage(
         "an interpreter waits for threads in Python code",
         EXIT,
         "        Some(returning) => returning,\n",

@@ -101,24 +101,6 @@ def test_a_signal_is_not_lost_while_a_failure_is_told(tmp_path: Path) -> None:
     assert heard == 300
 
 
-def test_a_document_is_not_at_fault_for_a_signal(tmp_path: Path) -> None:
-    path = tmp_path / "tanks.json"
-    late = [Soft("once")]
-
-    def expire(*_: object) -> None:
-        raise late.pop()
-
-    def default(value: object) -> str:
-        if late:
-            signal.raise_signal(signal.SIGALRM)
-        return str(value)
-
-    with alarm(0, expire), pytest.raises(Soft, match="once"):
-        save_json_atomic(path, {"path": path}, default=default)
-    save_json_atomic(path, {"path": path}, default=default)
-    assert load_data_file(path) == {"path": str(path)}
-
-
 def test_a_healthy_file_is_never_corrupt_because_of_a_deep_stack(tmp_path: Path) -> None:
     path = tmp_path / "tanks.json"
     path.write_text('[[[["deep enough"]]]]')

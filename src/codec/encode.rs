@@ -59,12 +59,6 @@ pub(crate) fn encode<'py>(
         if cause.is_instance_of::<PyMemoryError>(py) || !cause.is_instance_of::<PyException>(py) {
             return EncodeError::Other(cause);
         }
-        // What `json` can write is not at fault: a signal handler raised this.
-        match standard::can_dump(value, options) {
-            Ok(true) => return EncodeError::Other(cause),
-            Ok(false) => {}
-            Err(signal) => return EncodeError::Other(signal),
-        }
         match fault::locate(value, options, &cause) {
             Ok(place) => EncodeError::Unserializable { place, cause },
             Err(signal) => EncodeError::Other(signal),

@@ -17,6 +17,8 @@ use crate::storage::identity::Identity;
 /// Which signal tells of somebody who waits for a lease (`fcntl(2)`).
 const F_SETSIG: i32 = 10;
 
+static FCNTL: Imported = Imported::new("fcntl", "fcntl");
+
 thread_local! {
     /// What a signal handler raised while the core was asking.
     static RAISED: RefCell<Option<PyErr>> = const { RefCell::new(None) };
@@ -74,9 +76,14 @@ impl Host for Surroundings {
     }
 }
 
+/// Imports what is called without the caller's knowledge: a process that has given up
+/// its privileges by then may not come at it any more.
+pub(super) fn prepare(py: Python<'_>) -> PyResult<()> {
+    FCNTL.get(py).map(drop)
+}
+
 /// `fcntl.fcntl`: what it answers, or nothing where it fails.
 fn fcntl(py: Python<'_>, descriptor: RawFd, command: i32, argument: i32) -> Option<i32> {
-    static FCNTL: Imported = Imported::new("fcntl", "fcntl");
     let answer = || FCNTL.get(py)?.call1((descriptor, command, argument))?.extract();
     answer().map_err(|error| keep_if_raised(py, error)).ok()
 }

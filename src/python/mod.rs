@@ -42,6 +42,7 @@ mod _native {
         super::process::require_first_interpreter(module.py())?;
         module.add("__version__", env!("CARGO_PKG_VERSION"))?;
         module.add("MISSING", crate::storage::snapshot::MISSING)?;
+        super::host::prepare(module.py())?;
         super::exit::register(module.py())?;
         super::process::register_fork_handlers(module.py())
     }
