@@ -5,6 +5,7 @@ Private: the face is `oasis_data.error_handling.configure_logging`.
 
 import logging
 import os
+import threading
 import time
 from typing import Any
 
@@ -12,6 +13,9 @@ from oasis_data._paths import FilePath, whole
 
 FORMAT = "%(asctime)s - %(name)s - %(levelname)s - %(message)s"
 FILE_NAME = "data_operations.log"
+
+# Two threads would each leave their handlers.
+_exchanging = threading.Lock()
 
 # Whether operations that succeed are logged. Looked at in every load, where asking
 # the logger itself would show.
@@ -84,19 +88,20 @@ def configure(
         handlers.append(logging.StreamHandler())
     if folder is not None:
         handlers.append(_rotating_file(folder, max_bytes, files_kept))
-    _logger.setLevel(level)
-    for handler in _handlers:
-        _logger.removeHandler(handler)
-        handler.close()
-    for handler in handlers:
-        handler.setFormatter(formatter)
-        _logger.addHandler(handler)
-    _handlers[:] = handlers
-    # Or the handlers of the root logger would write each line once more.
-    _logger.propagate = not handlers
-    enabled = _logger.isEnabledFor(logging.INFO)
-    writes = enabled and history is not None
-    reads = enabled and history == "all"
+    with _exchanging:
+        _logger.setLevel(level)
+        for handler in _handlers:
+            _logger.removeHandler(handler)
+            handler.close()
+        for handler in handlers:
+            handler.setFormatter(formatter)
+            _logger.addHandler(handler)
+        _handlers[:] = handlers
+        # Or the handlers of the root logger would write each line once more.
+        _logger.propagate = not handlers
+        enabled = _logger.isEnabledFor(logging.INFO)
+        writes = enabled and history is not None
+        reads = enabled and history == "all"
     return _logger
 
 

@@ -17,8 +17,10 @@ mod saving;
 
 use pyo3::prelude::*;
 
-/// The private native module, `oasis_data._native`.
-#[pymodule]
+/// The private native module, `oasis_data._native`. The codec borrows from containers
+/// that nobody else changes meanwhile: an interpreter that can do without its lock
+/// has to keep it.
+#[pymodule(gil_used = true)]
 mod _native {
     use pyo3::prelude::*;
 
