@@ -5,6 +5,7 @@
 //! copy, and no second sync. Where somebody may still write into that inode, it
 //! is a synced copy.
 
+use std::collections::{BTreeMap, HashMap};
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io;
@@ -18,7 +19,7 @@ use rustix::fs::{self, AtFlags, FileType, Stat};
 use rustix::io::{Errno, retry_on_intr};
 
 use super::compression::gunzip;
-use super::identity::Identity;
+use super::identity::{FileKey, Identity};
 use super::lease::Lease;
 use super::target::Target;
 use super::temporary::Temporary;
@@ -79,15 +80,47 @@ impl Backup {
 ///
 /// When the folder cannot be read.
 pub fn list(target: &Target) -> Result<Vec<Backup>> {
-    let failed = |errno| target.failed("getdents of its folder", errno);
-    let mut backups = Vec::new();
-    for entry in target.entries(".").map_err(failed)? {
+    Ok(list_in_folder(target, &[target])?.remove(&*target.name).unwrap_or_default())
+}
+
+/// The same for each of many files. A folder is read once for all that are in it.
+///
+/// # Errors
+///
+/// When a folder cannot be read.
+pub fn list_each(targets: &[&Target]) -> Result<Vec<Vec<Backup>>> {
+    let mut folders: BTreeMap<FileKey, Vec<&Target>> = BTreeMap::new();
+    let mut keys = Vec::with_capacity(targets.len());
+    for target in targets {
+        let key = target.folder_key()?;
+        folders.entry(key).or_default().push(target);
+        keys.push(key);
+    }
+    let listed = folders.into_iter().map(|(key, all)| Ok((key, list_in_folder(all[0], &all)?)));
+    let mut listed = listed.collect::<Result<BTreeMap<_, _>>>()?;
+    let of_each = targets.iter().zip(keys).map(|(target, key)| {
+        listed.get_mut(&key).and_then(|found| found.remove(&*target.name)).unwrap_or_default()
+    });
+    Ok(of_each.collect())
+}
+
+/// The backups of the files in one folder, by their names.
+fn list_in_folder<'a>(
+    folder: &Target,
+    files: &[&'a Target],
+) -> Result<HashMap<&'a OsStr, Vec<Backup>>> {
+    let failed = |errno| folder.failed("getdents of its folder", errno);
+    let mut found: HashMap<&OsStr, Vec<Backup>> =
+        files.iter().map(|file| (&*file.name, Vec::new())).collect();
+    for entry in folder.entries(".").map_err(failed)? {
         let entry = entry.map_err(failed)?;
         let name = OsStr::from_bytes(entry.file_name().to_bytes());
         let plain = plain_name(name);
-        let Some(stamp) = stamp_of(plain, &target.name) else { continue };
+        let Some((of, stamp)) = split(plain) else { continue };
+        let Some(backups) = found.get_mut(of) else { continue };
+        let Some(stamp) = stamp_of(stamp) else { continue };
         let kind = match entry.file_type() {
-            FileType::Unknown => fs::statat(&target.folder, name, AtFlags::SYMLINK_NOFOLLOW)
+            FileType::Unknown => fs::statat(&folder.folder, name, AtFlags::SYMLINK_NOFOLLOW)
                 .map_or(FileType::Unknown, |stat| FileType::from_raw_mode(stat.st_mode)),
             kind => kind,
         };
@@ -96,14 +129,16 @@ pub fn list(target: &Target) -> Result<Vec<Backup>> {
             backups.push(Backup { stamp, name: name.into(), compressed, doubled: false });
         }
     }
-    // By stamp, then by name: of two forms the plain one comes first, and stays.
-    backups.sort_unstable();
-    backups.dedup_by(|second, first| {
-        let same = second.stamp == first.stamp;
-        first.doubled |= same;
-        same
-    });
-    Ok(backups)
+    for backups in found.values_mut() {
+        // By stamp, then by name: of two forms the plain one comes first, and stays.
+        backups.sort_unstable();
+        backups.dedup_by(|second, first| {
+            let same = second.stamp == first.stamp;
+            first.doubled |= same;
+            same
+        });
+    }
+    Ok(found)
 }
 
 /// Refuses a file whose name leaves no room for a backup's, before anything is
@@ -378,11 +413,13 @@ fn name_for(name: &OsStr, stamp: NaiveDateTime) -> OsString {
     OsString::from_vec(bytes)
 }
 
-fn stamp_of(name: &OsStr, of: &OsStr) -> Option<NaiveDateTime> {
-    let stamp = name.as_bytes().strip_prefix(of.as_bytes())?.strip_prefix(MARK)?;
-    if stamp.len() != STAMP_LENGTH {
-        return None;
-    }
+/// The name of the file that a backup of this name would be of, and its stamp.
+fn split(plain: &OsStr) -> Option<(&OsStr, &[u8])> {
+    let (start, stamp) = plain.as_bytes().split_last_chunk::<STAMP_LENGTH>()?;
+    Some((OsStr::from_bytes(start.strip_suffix(MARK)?), stamp))
+}
+
+fn stamp_of(stamp: &[u8]) -> Option<NaiveDateTime> {
     let stamp = std::str::from_utf8(stamp).ok()?;
     // The parser takes signs and spaces for digits; the writer never does.
     let own = stamp.bytes().all(|byte| byte.is_ascii_digit() || byte == b'_');

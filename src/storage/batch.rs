@@ -17,6 +17,7 @@ use rustix::fs::{self, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::atomic;
+use super::backup;
 use super::fork;
 use super::identity::{FileKey, Identity};
 use super::journal::{self, Change, Journal, Name, Place};
@@ -132,7 +133,7 @@ fn lock_files(
         {
             return twice(twin);
         }
-        let key = (journal::key(&target)?, target.name.clone());
+        let key = (target.folder_key()?, target.name.clone());
         if let Some((_, twin)) = targets.insert(key, (index, target)) {
             return twice(twin.spelt);
         }
@@ -192,9 +193,15 @@ fn publish(
 }
 
 fn back_up(changed: &[Changed<'_>], options: &WriteOptions) -> Result<Vec<BackedUp>> {
+    let targets: Vec<_> = changed.iter().map(Changed::target).collect();
+    let earlier = if changed.iter().any(|change| change.prepared.kept.is_some()) {
+        backup::list_each(&targets)?
+    } else {
+        targets.iter().map(|_| Vec::new()).collect()
+    };
     let mut backed_up = Vec::with_capacity(changed.len());
-    for change in changed {
-        match change.locked.back_up(change.prepared.kept.as_ref(), options) {
+    for (change, earlier) in changed.iter().zip(earlier) {
+        match change.locked.back_up(change.prepared.kept.as_ref(), earlier, options) {
             Ok(taken) => backed_up.push(taken),
             Err(error) => return Err(take_back(error, changed, &backed_up)),
         }
@@ -230,7 +237,7 @@ impl<'a> Folders<'a> {
         let mut folders: Vec<(FileKey, PathBuf, &'a Target)> = Vec::new();
         for change in changed {
             let target = change.locked.target();
-            let key = journal::key(target)?;
+            let key = target.folder_key()?;
             if folders.iter().all(|(known, ..)| *known != key) {
                 let first = folders.first().map_or(target, |(_, _, first)| first);
                 folders.push((key, journal::way(first, target)?.to_path(), target));
@@ -258,7 +265,7 @@ impl<'a> Folders<'a> {
     }
 
     fn way_to(&self, change: &Changed<'_>) -> Result<&Path> {
-        let own = journal::key(change.target())?;
+        let own = change.target().folder_key()?;
         let found = self.folders.iter().find(|(key, ..)| *key == own);
         found
             .map(|(_, way, _)| way.as_path())
@@ -364,7 +371,7 @@ fn sync_contents(changed: &[Changed<'_>], in_place: &[(&Locked, Same)]) -> Resul
             let _ = change.synced.set(synced);
             Ok(())
         }));
-        folders.insert(journal::key(change.target())?, change.target());
+        folders.insert(change.target().folder_key()?, change.target());
     }
     // A sidecar that is new must not be missing where a journal leads to it.
     let several = folders.len() > 1;

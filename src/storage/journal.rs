@@ -22,7 +22,6 @@ use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 use super::atomic;
-use super::identity::{FileKey, Identity};
 use super::lock;
 use super::sidecar;
 use super::target::Target;
@@ -253,14 +252,14 @@ pub fn remove(target: &Target) -> Result<()> {
 ///
 /// When the kernel does not tell where the folders are.
 pub fn way(from: &Target, to: &Target) -> Result<Name> {
-    let goal = key(to)?;
-    if key(from)? == goal {
+    let goal = to.folder_key()?;
+    if from.folder_key()? == goal {
         return Ok(Name::Text(".".to_owned()));
     }
     let absolute = absolute(to)?;
     let relative = pathdiff::diff_paths(&absolute, self::absolute(from)?);
     for way in relative.into_iter().chain([absolute]) {
-        let reached = follow(from, &way).and_then(|reached| key(&reached));
+        let reached = follow(from, &way).and_then(|reached| reached.folder_key());
         if reached.is_ok_and(|reached| reached == goal) {
             return Ok(Name::from(way.as_os_str()));
         }
@@ -324,17 +323,6 @@ fn mark_of(target: &Target) -> Result<Option<String>> {
         whole && !mark.is_empty()
     });
     Ok(mark.and_then(|mark| String::from_utf8(mark.to_vec()).ok()))
-}
-
-/// Which folder the target is in.
-///
-/// # Errors
-///
-/// When its `fstat` fails.
-pub fn key(target: &Target) -> Result<FileKey> {
-    let stat =
-        fs::fstat(&target.folder).map_err(|errno| target.failed("fstat of its folder", errno))?;
-    Ok(Identity::of(&stat).key())
 }
 
 fn absolute(target: &Target) -> Result<PathBuf> {

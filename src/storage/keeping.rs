@@ -41,18 +41,23 @@ impl Locked {
         Kept { stat, synced: sure && self.lock.has_note(&identity.note()), corrupt }
     }
 
-    /// Backs up what is to be kept: by a link or a copy made now, unless a
-    /// writer that was killed has left just that.
+    /// Backs up what is to be kept, beside the backups that there are by now: by
+    /// a link or a copy made now, unless a writer that was killed has left just
+    /// that.
     ///
     /// # Errors
     ///
-    /// When the folder cannot be read, or the backup not be made.
-    pub(super) fn back_up(&self, kept: Option<&Kept>, options: &WriteOptions) -> Result<BackedUp> {
+    /// When the backup cannot be made.
+    pub(super) fn back_up(
+        &self,
+        kept: Option<&Kept>,
+        mut all: Vec<Backup>,
+        options: &WriteOptions,
+    ) -> Result<BackedUp> {
         let Some(Kept { stat: live, synced, corrupt }) = kept else {
             return Ok(BackedUp::default());
         };
         let target = &self.target;
-        let mut all = backup::list(target)?;
         let left = match all.last() {
             Some(newest) if live.st_nlink > 1 => backup::is_live(target, newest, live)?,
             _ => false,

@@ -275,7 +275,7 @@ pub fn lock_journals<'a>(
 ) -> Result<Vec<Lock>> {
     let mut by_key: BTreeMap<FileKey, &Target> = BTreeMap::new();
     for folder in folders {
-        by_key.insert(journal::key(folder)?, folder);
+        by_key.insert(folder.folder_key()?, folder);
     }
     by_key.values().map(|folder| Lock::of_journal(folder, deadline, signals)).collect()
 }

@@ -153,12 +153,13 @@ impl Locked {
             }
             Preparation::Change(prepared) => *prepared,
         };
+        let earlier = self.earlier(kept.as_ref())?;
         let synced = match options.durability {
             Durability::Full => Some(temporary.sync()?),
             Durability::Process => None,
         };
         let replace = || atomic::replace(&self.target, temporary);
-        self.change(kept.as_ref(), options, replace, &mut written)?;
+        self.change(kept.as_ref(), earlier, options, replace, &mut written)?;
         self.note(synced.as_ref());
         Ok(written)
     }
@@ -228,7 +229,8 @@ impl Locked {
                 .map_err(|errno| target.failed("unlink", errno))
         };
         let kept = (options.backups_kept > 0).then(|| self.kept(live, false));
-        self.change(kept.as_ref(), options, unlink, &mut written)?;
+        let earlier = self.earlier(kept.as_ref())?;
+        self.change(kept.as_ref(), earlier, options, unlink, &mut written)?;
         Ok(written)
     }
 
@@ -262,34 +264,29 @@ impl Locked {
     pub(super) fn close_all(files: Vec<Self>, options: &WriteOptions) -> Vec<Vec<Remark>> {
         let (targets, locks): (Vec<_>, Vec<_>) =
             files.into_iter().map(|Self { target, lock }| (target, lock)).unzip();
-        let Some(above) = options.compressed_above else {
-            return targets.iter().map(|_| Vec::new()).collect();
+        let mut remarks: Vec<Vec<Remark>> = targets.iter().map(|_| Vec::new()).collect();
+        let Some(above) = options.compressed_above else { return remarks };
+        let backups = match backup::list_each(&targets.iter().collect::<Vec<_>>()) {
+            Ok(backups) => backups,
+            Err(error) => {
+                if let Some(first) = remarks.first_mut() {
+                    first.push(error.into());
+                }
+                return remarks;
+            }
         };
-        let backups: Vec<_> = targets.iter().map(backup::list).collect();
         let begun: Vec<_> = targets
             .iter()
             .zip(&backups)
-            .map(|(target, backups)| match backups {
-                Ok(backups) => compression::begin(target, backups, above),
-                Err(_) => Default::default(),
-            })
+            .map(|(target, backups)| compression::begin(target, backups, above))
             .collect();
         drop(locks);
         let sync = options.durability == Durability::Full;
-        let finished: Vec<Vec<Error>> = begun
-            .into_iter()
-            .map(|(begun, mut failures)| {
-                failures.extend(begun.into_iter().filter_map(|begun| begun.finish(sync).err()));
-                failures
-            })
-            .collect();
-        let unlisted = backups.into_iter().map(Result::err);
-        let failures = finished.into_iter().zip(unlisted);
-        failures
-            .map(|(failed, unlisted)| {
-                failed.into_iter().chain(unlisted).map(Remark::from).collect()
-            })
-            .collect()
+        for ((begun, mut failures), remarks) in begun.into_iter().zip(&mut remarks) {
+            failures.extend(begun.into_iter().filter_map(|begun| begun.finish(sync).err()));
+            remarks.extend(failures.into_iter().map(Remark::from));
+        }
+        remarks
     }
 
     /// Removes the backups that are too many or too old. Returns their names.
@@ -379,16 +376,23 @@ impl Locked {
         remarks
     }
 
+    /// The backups that there are, if another is to be made. Before the content's
+    /// sync: that leaves the processor's caches cold for all that comes after it.
+    fn earlier(&self, kept: Option<&Kept>) -> Result<Vec<Backup>> {
+        kept.map_or_else(|| Ok(Vec::new()), |_| backup::list(&self.target))
+    }
+
     /// Makes a change that takes the file's content away, durable when this
     /// returns, with a backup of what is to be `kept`.
     fn change(
         &self,
         kept: Option<&Kept>,
+        earlier: Vec<Backup>,
         options: &WriteOptions,
         change: impl FnOnce() -> Result<()>,
         written: &mut Written,
     ) -> Result<()> {
-        let backed_up = self.back_up(kept, options)?;
+        let backed_up = self.back_up(kept, earlier, options)?;
         if let Err(error) = change() {
             return Err(self.take_back(error, &backed_up));
         }

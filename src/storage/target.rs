@@ -15,6 +15,7 @@ use rustix::io::{Errno, retry_on_intr};
 use rustix::path::Arg;
 
 use super::atomic;
+use super::identity::{FileKey, Identity};
 use super::sidecar;
 use crate::error::{A_DIRECTORY, Error, OPEN_FOLDER, Result};
 
@@ -86,6 +87,17 @@ impl Target {
             Err(Errno::NOENT) => Ok(None),
             Err(errno) => Err(self.failed("fstatat", errno)),
         }
+    }
+
+    /// Which folder the file is in.
+    ///
+    /// # Errors
+    ///
+    /// When its `fstat` fails.
+    pub fn folder_key(&self) -> Result<FileKey> {
+        let stat =
+            fs::fstat(&self.folder).map_err(|errno| self.failed("fstat of its folder", errno))?;
+        Ok(Identity::of(&stat).key())
     }
 
     /// Opens what is called `name` in the file's folder, but not through a symlink.

@@ -103,6 +103,24 @@ fn replaces_creates_and_leaves_nothing_else() {
 }
 
 #[test]
+fn each_file_keeps_its_own_backups_whatever_else_is_in_its_folder() {
+    let scene = Scene::new();
+    let twins = ["here/a", "here/b", "there/a"].map(|name| scene.root.join(name));
+    let kept = WriteOptions { backups_kept: 2, ..options() };
+    for text in ["first", "second", "third", "fourth"] {
+        save_all(&twins, text, &kept).unwrap();
+    }
+    for twin in &twins {
+        let (target, backups) = store::backups(twin).unwrap();
+        let contents: Vec<Vec<u8>> = backups
+            .iter()
+            .map(|backup| Opened::open(&target, backup).unwrap().unwrap().read().unwrap())
+            .collect();
+        assert_eq!(contents, [b"third".to_vec(), b"second".to_vec()], "{}", twin.display());
+    }
+}
+
+#[test]
 fn one_conflict_keeps_all_from_being_saved() {
     let scene = Scene::new();
     let [a, b, c] = scene.paths();
