@@ -75,6 +75,7 @@ def hits(sample: Sample, *, cold: bool = False) -> Row:
     contenders: Contenders = {
         "stat + orjson": lambda: (stat(path), loads(text)),
         "oasis_data": lambda: load(path),
+        "floor": floor.hit(path, load(path, copy=False)),
     }
     if cold:
         return sample.row(take_turns(contenders, before=deepcopy))

@@ -24,22 +24,37 @@ def grown(size: int, more: Callable[[int], Any]) -> list[Any]:
 
 
 def schedule(size: int) -> dict[str, Any]:
-    """Daily plans in the backend's shape."""
+    """Daily plans in the backend's shape, one with fewer tanks if it is to be short."""
     source = random.Random(size)
+    names = [f"Tank{number}" for number in range(1, min(5, 1 + size // 1_000) + 1)]
 
-    def tank(number: int) -> dict[str, Any]:
-        share = source.random() * 250
-        content = [{"A": share}, {"C": 250 - share}]
-        return {"name": f"Tank{number}", "capacity": 250.0, "content": content}
+    def tank(name: str) -> dict[str, Any]:
+        grades = source.sample("ABCDEF", source.choice((1, 1, 2, 2, 3, 5)))
+        content = [{grade: source.random() * 250 / len(grades)} for grade in grades]
+        return {"name": name, "capacity": 250.0, "content": content}
+
+    def blend(number: int) -> dict[str, Any]:
+        margin = round(source.uniform(14, 18), 4)
+        return {
+            "name": str(number),
+            "primary_grade": "Base",
+            "secondary_grade": source.choice("ABCD"),
+            "max_rate": 96.0,
+            "primary_fraction": 0.73,
+            "margin": margin,
+            "total_margin": 96 * margin,
+        }
 
     def day(number: int) -> dict[str, Any]:
+        blends = [blend(1)]
         return {
             "day": number + 1,
             "processing_rates": {"1": 96.0},
             "inventory": 1004.5 - number,
             "inventory_by_grade": {grade: round(source.random() * 400, 2) for grade in "ABCD"},
-            "tanks": {f"Tank{number}": tank(number) for number in range(1, 5)},
-            "note": "jour férié" if number % 7 == 0 else None,
+            "tanks": {name: tank(name) for name in names},
+            "blending_details": blends,
+            "daily_margin": sum(each["total_margin"] for each in blends),
         }
 
     return {"daily_plans": grown(size, day)}

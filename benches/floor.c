@@ -110,11 +110,11 @@ int promised(const char *path, const void *text, size_t size, unsigned turn) {
             MUST(-posix_fadvise(file, done, PIECE, POSIX_FADV_DONTNEED));
     }
     MUST(pread(lock, note, sizeof note, 0));
+    if ((failed = list(folder, ".")))
+        return failed;
     MUST(fstat(file, &stat));
     MUST(fsync(file));
     // The backup: a link, which nobody may write into.
-    if ((failed = list(folder, ".")))
-        return failed;
     MUST(leased = openat(folder, "x.json", READ));
     MUST(fstat(leased, &stat));
     MUST(fcntl(leased, F_SETSIG, SIGURG));

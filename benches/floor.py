@@ -1,14 +1,19 @@
-"""Saves and loads that are nothing but syscalls: `floor.c`, compiled."""
+"""What cannot be done without: a load's and a save's syscalls, and the copies of a hit.
+
+The syscalls are made in C: `floor.c`, compiled.
+"""
 
 from __future__ import annotations
 
 import ctypes
+import gc
 import os
 import subprocess
 import tempfile
 from collections.abc import Callable
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 SOURCE = Path(__file__).with_name("floor.c")
 
@@ -34,6 +39,29 @@ def load(path: str, size: int) -> Callable[[], None]:
     journal = os.path.join(os.path.dirname(path), ".oasis_data/journal").encode()
     place, room = path.encode(), ctypes.c_size_t(size + 1)
     return lambda: require(library.load(place, journal, text, room))
+
+
+def hit(path: str, document: Any) -> Callable[[], object]:
+    """A `stat`, and the interpreter's own copies of each dictionary and list, side by side."""
+    dicts: list[dict[str, Any]] = []
+    lists: list[list[Any]] = []
+    waiting = [document]
+    while waiting:
+        container = waiting.pop()
+        if type(container) is dict:
+            dicts.append(container)
+            waiting += container.values()
+        elif type(container) is list:
+            lists.append(container)
+            waiting += container
+
+    def act() -> object:
+        gc.disable()  # as oasis_data keeps the collector from looking at each new container
+        copies = os.stat(path), [*map(dict.copy, dicts)], [*map(list.copy, lists)]
+        gc.enable()
+        return copies
+
+    return act
 
 
 def saves(folder: Path, text: bytes) -> dict[str, Callable[[], None]]:
