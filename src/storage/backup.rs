@@ -9,11 +9,12 @@ use std::collections::{BTreeMap, HashMap};
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io;
+use std::ops::Range;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 use std::time::Duration;
 
-use chrono::{Datelike, FixedOffset, NaiveDateTime, TimeDelta, Utc};
+use chrono::{FixedOffset, NaiveDate, NaiveDateTime, TimeDelta, Utc};
 use rustix::buffer::spare_capacity;
 use rustix::fs::{self, AtFlags, FileType, Stat};
 use rustix::io::{Errno, retry_on_intr};
@@ -414,16 +415,28 @@ fn name_for(name: &OsStr, stamp: NaiveDateTime) -> OsString {
 }
 
 /// The name of the file that a backup of this name would be of, and its stamp.
-fn split(plain: &OsStr) -> Option<(&OsStr, &[u8])> {
+fn split(plain: &OsStr) -> Option<(&OsStr, &[u8; STAMP_LENGTH])> {
     let (start, stamp) = plain.as_bytes().split_last_chunk::<STAMP_LENGTH>()?;
     Some((OsStr::from_bytes(start.strip_suffix(MARK)?), stamp))
 }
 
-fn stamp_of(stamp: &[u8]) -> Option<NaiveDateTime> {
-    let stamp = std::str::from_utf8(stamp).ok()?;
-    // The parser takes signs and spaces for digits; the writer never does.
-    let own = stamp.bytes().all(|byte| byte.is_ascii_digit() || byte == b'_');
-    let parsed = NaiveDateTime::parse_from_str(stamp, FORMAT).ok()?;
+/// Digit by digit: chrono's parser takes signs and spaces too, and reads its format
+/// anew for each of all the names.
+fn stamp_of(stamp: &[u8; STAMP_LENGTH]) -> Option<NaiveDateTime> {
+    let number = |digits: Range<usize>| {
+        stamp[digits].iter().try_fold(0, |number, byte| {
+            byte.is_ascii_digit().then(|| 10 * number + u32::from(byte - b'0'))
+        })
+    };
+    let year = i32::try_from(number(0..4)?).ok()?;
     // After the last year of four digits there would be no later name.
-    (own && parsed.year() < 9999).then_some(parsed)
+    if year == 9999 || stamp[8] != b'_' || stamp[15] != b'_' {
+        return None;
+    }
+    NaiveDate::from_ymd_opt(year, number(4..6)?, number(6..8)?)?.and_hms_micro_opt(
+        number(9..11)?,
+        number(11..13)?,
+        number(13..15)?,
+        number(16..22)?,
+    )
 }
