@@ -171,8 +171,11 @@ def saves(sample: Sample, scratch: Path) -> Row:
         return {"count": count[0], "document": sample.document}
 
     text = orjson.dumps(changed(), None, orjson.OPT_INDENT_2)
+    floors = floor.saves(folders["floor"], text)
+    promised = floors["floor with the promises"]
     contenders: Contenders = {
-        **floor.saves(folders["floor"], text),
+        **floors,
+        "that and orjson": lambda: (orjson.dumps(changed(), None, orjson.OPT_INDENT_2), promised()),
         "oasis_data": lambda: oasis_data.save_json_atomic(ours, changed()),
         "orjson, by hand": lambda: by_hand(str(hand), changed()),
         "the guide's Python": lambda: guide.save(guided, changed()),

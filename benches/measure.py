@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import random
 import statistics
 import time
 from collections.abc import Callable
@@ -35,14 +36,19 @@ def take_turns(
     seconds: float = SECONDS,
     rounds: int = 2_000,
 ) -> dict[str, float]:
-    """The median time of each contender, in microseconds, each after `before`."""
+    """The median time of each contender, in microseconds, each after `before`.
+
+    Their order is another in each round: what one leaves behind, in caches or for the
+    disk to do, is not for the same one always.
+    """
+    order = random.Random(len(contenders))
     times: dict[str, list[float]] = {name: [] for name in contenders}
     gc.collect()
     end = time.perf_counter() + seconds
     while len(taken := next(iter(times.values()))) < 5 or (
         time.perf_counter() < end and len(taken) < rounds
     ):
-        for name, act in contenders.items():
+        for name, act in order.sample(list(contenders.items()), len(contenders)):
             if before is not None:
                 before()
             start = time.perf_counter()
