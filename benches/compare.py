@@ -248,10 +248,10 @@ def growth(folder: Path, sizes: list[int]) -> list[Row]:
         oasis_data.save_json_atomic(path, documents[path], skip_unchanged=False)
 
     saves: Contenders = {str(path): partial(save, path) for path in paths}
-    saved = take_turns(saves)
+    saved = take_turns(saves, seconds=8.0)
     documents.clear()
     loads: Contenders = {str(path): partial(oasis_data.load_data_file, path) for path in paths}
-    loaded = take_turns(loads, before=oasis_data.clear_all_cache)
+    loaded = take_turns(loads, before=oasis_data.clear_all_cache, seconds=8.0)
     oasis_data.clear_all_cache()
     return [
         Row(
