@@ -175,7 +175,10 @@ def saves(sample: Sample, scratch: Path) -> Row:
     promised = floors["floor with the promises"]
     contenders: Contenders = {
         **floors,
-        "that and orjson": lambda: (orjson.dumps(changed(), None, orjson.OPT_INDENT_2), promised()),
+        "floor with orjson too": lambda: (
+            orjson.dumps(changed(), None, orjson.OPT_INDENT_2),
+            promised(),
+        ),
         "oasis_data": lambda: oasis_data.save_json_atomic(ours, changed()),
         "orjson, by hand": lambda: by_hand(str(hand), changed()),
     }

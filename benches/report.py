@@ -30,12 +30,13 @@ COLOURS = {
     },
     "dark": {"oasis_data": "#58a6ff", "orjson": "#f0883e", "python": "#bc8cff", "floor": "#9198a1"},
 }
+STYLES = {"floor with the promises": ":", "floor with orjson too": "--"}
 MARKS = {"oasis_data": "o", "orjson": "s", "python": "^", "floor": "D"}
 
 
 def kind(name: str) -> str:
     """Contenders of one kind look alike in every panel."""
-    return next((kind for kind in ("oasis_data", "orjson", "floor") if kind in name), "python")
+    return next((kind for kind in ("oasis_data", "floor", "orjson") if kind in name), "python")
 
 
 def number(value: float) -> str:
@@ -79,7 +80,7 @@ def panel(axes: Axes, title: str, rows: list[Row], theme: str) -> None:
             color=COLOURS[theme][kind(name)],
             marker=MARKS[kind(name)],
             markersize=4,
-            linestyle=":" if name == "floor with the promises" else "-",
+            linestyle=STYLES.get(name, "-"),
             linewidth=2.2 if name == "oasis_data" else 1.2,
         )
     axes.set(xscale="log", yscale="log", title=title)
