@@ -14,7 +14,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 use std::time::Duration;
 
-use chrono::{FixedOffset, NaiveDate, NaiveDateTime, TimeDelta, Utc};
+use chrono::{Datelike, FixedOffset, NaiveDate, NaiveDateTime, TimeDelta, Timelike, Utc};
 use rustix::buffer::spare_capacity;
 use rustix::fs::{self, AtFlags, FileType, Stat};
 use rustix::io::{Errno, retry_on_intr};
@@ -28,7 +28,6 @@ use crate::error::Result;
 
 const MARK: &[u8] = b".backup.";
 const COMPRESSED: &[u8] = b".gz";
-const FORMAT: &str = "%Y%m%d_%H%M%S_%6f";
 /// `NAME_MAX` of every Linux file system with hard links.
 const LONGEST_NAME: usize = 255;
 const STAMP_LENGTH: usize = "YYYYmmdd_HHMMSS_ffffff".len();
@@ -110,17 +109,14 @@ fn list_in_folder<'a>(
     folder: &Target,
     files: &[&'a Target],
 ) -> Result<HashMap<&'a OsStr, Vec<Backup>>> {
-    let failed = |errno| folder.failed("getdents of its folder", errno);
     let mut found: HashMap<&OsStr, Vec<Backup>> =
         files.iter().map(|file| (&*file.name, Vec::new())).collect();
-    for entry in folder.entries(".").map_err(failed)? {
-        let entry = entry.map_err(failed)?;
-        let name = OsStr::from_bytes(entry.file_name().to_bytes());
+    let gather = |name: &OsStr, kind| {
         let plain = plain_name(name);
-        let Some((of, stamp)) = split(plain) else { continue };
-        let Some(backups) = found.get_mut(of) else { continue };
-        let Some(stamp) = stamp_of(stamp) else { continue };
-        let kind = match entry.file_type() {
+        let Some((of, stamp)) = split(plain) else { return };
+        let Some(backups) = found.get_mut(of) else { return };
+        let Some(stamp) = stamp_of(stamp) else { return };
+        let kind = match kind {
             FileType::Unknown => fs::statat(&folder.folder, name, AtFlags::SYMLINK_NOFOLLOW)
                 .map_or(FileType::Unknown, |stat| FileType::from_raw_mode(stat.st_mode)),
             kind => kind,
@@ -129,7 +125,8 @@ fn list_in_folder<'a>(
             let compressed = name != plain;
             backups.push(Backup { stamp, name: name.into(), compressed, doubled: false });
         }
-    }
+    };
+    folder.list(".", gather).map_err(|errno| folder.failed("getdents of its folder", errno))?;
     for backups in found.values_mut() {
         // By stamp, then by name: of two forms the plain one comes first, and stays.
         backups.sort_unstable();
@@ -410,7 +407,12 @@ fn compressed_name(plain: &OsStr) -> OsString {
 fn name_for(name: &OsStr, stamp: NaiveDateTime) -> OsString {
     let mut bytes = name.as_bytes().to_vec();
     bytes.extend_from_slice(MARK);
-    bytes.extend_from_slice(stamp.format(FORMAT).to_string().as_bytes());
+    let (date, time) = (stamp.date(), stamp.time());
+    let [year, month, day] = [date.year().unsigned_abs(), date.month(), date.day()];
+    let [hour, minute, second] = [time.hour(), time.minute(), time.second()];
+    let micros = time.nanosecond() / 1000;
+    let digits = format!("{year:04}{month:02}{day:02}_{hour:02}{minute:02}{second:02}_{micros:06}");
+    bytes.extend_from_slice(digits.as_bytes());
     OsString::from_vec(bytes)
 }
 

