@@ -351,7 +351,7 @@ fn change_of(change: &Changed<'_>, way: &Path) -> Change {
         folder: Name::from(way.as_os_str()),
         name: Name::from(change.target().name.as_os_str()),
         temporary: name_of(change),
-        replaces: change.prepared.before.clone(),
+        replaces: change.prepared.before.map(|before| before.content()),
     }
 }
 

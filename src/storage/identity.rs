@@ -79,7 +79,7 @@ impl Identity {
     /// across a rename.
     #[must_use]
     pub fn differs_by_ctime_only(&self, other: &Self) -> bool {
-        self.content() == other.content() && self.key == other.key
+        Self { ctime: other.ctime, ..*self } == *other
     }
 
     /// Whether the file system seems to keep whole seconds.

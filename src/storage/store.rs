@@ -201,14 +201,13 @@ impl Locked {
             _ => Temporary::create(target, live.as_ref())?,
         };
         temporary.fill(bytes, options.durability)?;
-        let replaced = live.as_ref().map(|live| Identity::of(live).key());
-        let before = live.as_ref().map(|live| Identity::of(live).content());
+        let before = live.as_ref().map(Identity::of);
         let kept = live.filter(|_| keep).map(|stat| self.kept(stat, corrupt));
         Ok(Preparation::Change(Box::new(Prepared {
             temporary,
             before,
             kept,
-            written: Written { replaced, backup: None, remarks },
+            written: Written { replaced: before.map(|before| before.key()), backup: None, remarks },
         })))
     }
 
@@ -417,8 +416,8 @@ pub(super) enum Preparation<'a> {
 pub(super) struct Prepared<'a> {
     /// The new content.
     pub(super) temporary: Temporary<'a>,
-    /// Which content it before.
-    pub(super) before: Option<String>,
+    /// Which content was there before.
+    pub(super) before: Option<Identity>,
     /// The content to be backed up.
     pub(super) kept: Option<Kept>,
     /// What can be told of the write so far.
