@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from oasis_data import configure, save_json_atomic
+from oasis_data import configure, list_backups, save_json_atomic
 from tests.conftest import temporaries, visible
 
 SAVE = (
@@ -256,3 +256,36 @@ def test_a_lock_that_fails_is_an_error_and_no_contention(strace: str, tmp_path: 
     )
     assert done.stdout.removeprefix("begin").startswith("failed: tanks.json: flock failed")
     assert json.loads(path.read_text()) == "old"
+
+
+@pytest.mark.parametrize(
+    ("error", "told", "found"),
+    [
+        ("EINTR", "returned", "new"),
+        ("EIO", "failed: tanks.json: getdents of its folder failed", "old"),
+    ],
+)
+def test_a_folder_that_cannot_be_listed_is_told_and_an_interruption_is_not(
+    strace: str, tmp_path: Path, error: str, told: str, found: str
+) -> None:
+    path = tmp_path / "data" / "tanks.json"
+    path.parent.mkdir()
+    for content in ("older", "old"):
+        save_json_atomic(path, content)
+    before = visible(path.parent)
+    fault = f"inject=getdents64:error={error}:when=1"
+    done = subprocess.run(
+        [strace, "-f", "-o", "/dev/null", "-P", path.parent, "-e", fault, *command(path, "new")],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+    )
+    assert done.stdout.removeprefix("begin").startswith(told)
+    assert json.loads(path.read_text()) == found
+    assert temporaries(path.parent) == []
+    if found == "old":
+        assert visible(path.parent) == before
+    else:
+        backups = [Path(backup.path).read_text() for backup in list_backups(path)]
+        assert backups == ['"old"', '"older"']
