@@ -367,14 +367,14 @@ SABOTAGES = [
         IDENTITY,
         "read_at.0 - self.ctime > tick",
         "read_at.0 - self.ctime > tick - 1_000_000_000_000",
-        "pytest tests/test_cache.py",
+        "pytest tests/cache/test_freshness.py",
     ),
     Sabotage(
         "a hit compares the identity",
         LOADING,
         "find(identity.key()).filter(|entry| entry.identity == identity)",
         "find(identity.key())",
-        "pytest tests/test_cache.py",
+        "pytest tests/cache/test_freshness.py",
     ),
     Sabotage(
         "the held descriptor",
@@ -382,14 +382,14 @@ SABOTAGES = [
         "        descriptor,\n    }\n}",
         '        descriptor: { drop(descriptor); std::fs::File::open("/dev/null").unwrap() },\n'
         "    }\n}",
-        "pytest tests/test_cache.py",
+        "pytest tests/cache/test_freshness.py",
     ),
     Sabotage(
         "the private copy",
         LOADING,
         "if own { copied(py, &entry) } else { entry.document.lend(py) }",
         "{ let _ = (own, copied); entry.document.lend(py) }",
-        "pytest tests/test_cache.py",
+        "pytest tests/cache/test_ownership.py",
     ),
     Sabotage(
         "a regular file is required",

@@ -55,8 +55,8 @@ from oasis_data import (
     load_with_version,
     save_json_atomic,
 )
-from tests.conftest import backups, mounted, temporaries
-from tests.test_cache import as_nobody, everything_in
+from tests.conftest import backups, everything_in, mounted, temporaries
+from tests.nobody import as_nobody
 
 READ, WRITE, DELETE = OperationType.READ, OperationType.WRITE, OperationType.DELETE
 
