@@ -69,7 +69,7 @@ fuzz: check
 # The tests under an address sanitiser, in half an hour; TESTS= names fewer. Without the campaign,
 # which traces other processes.
 TESTS ?= tests/test_*.py tests/backend tests/bad_input tests/cache tests/cli tests/errors \
-	tests/flask_extension tests/parity
+	tests/flask_extension tests/monitoring tests/parity
 sanitize: build
 	OASIS_INPUTS=20000 tests/sanitize.sh --timeout 900 $(TESTS)
 
