@@ -49,7 +49,7 @@ promises: build
 
 # Takes each safeguard out of a copy: its test must fail.
 sabotage: build
-	$(BIN)/python tests/sabotage.py
+	$(BIN)/python -m tests.sabotage
 
 # Against peers, into the README and docs; `bench-quick` takes a minute or two, leaves out the
 # large documents, and only prints.
