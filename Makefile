@@ -49,7 +49,7 @@ promises: build
 
 # Takes each safeguard out of a copy: its test must fail.
 sabotage: build
-	$(BIN)/python tests/sabotage.py
+	$(BIN)/python -m tests.sabotage
 
 # Against peers, into the README and docs; `bench-quick` takes a minute or two, leaves out the
 # large documents, and only prints.
@@ -68,7 +68,8 @@ fuzz: check
 
 # The tests under an address sanitiser, in half an hour; TESTS= names fewer. Without the campaign,
 # which traces other processes.
-TESTS ?= tests/test_*.py tests/backend tests/cli
+TESTS ?= tests/test_*.py tests/backend tests/bad_input tests/cache tests/cli tests/errors \
+	tests/flask_extension tests/monitoring tests/parity
 sanitize: build
 	OASIS_INPUTS=20000 tests/sanitize.sh --timeout 900 $(TESTS)
 

@@ -113,6 +113,10 @@ def visible(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir() if path.name != ".oasis_data")
 
 
+def everything_in(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
+
+
 def backups(path: Path) -> list[Path]:
     """The backups of a file, oldest first."""
     return sorted(

@@ -33,8 +33,9 @@ from oasis_data import (
     save_many_atomic,
     stats,
 )
+from tests.cache.files import settle
 from tests.conftest import python, require, temporaries, visible
-from tests.test_cache import as_nobody, settle
+from tests.nobody import as_nobody
 from tests.test_syscalls import Call, trace
 
 BATCH = (

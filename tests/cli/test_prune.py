@@ -16,7 +16,7 @@ from oasis_data.cli import prune as prune  # loaded before a test becomes nobody
 from oasis_data.cli.group import data
 from tests.cli.console import run, terminal
 from tests.conftest import require, visible
-from tests.test_cache import NOBODY, as_nobody
+from tests.nobody import NOBODY, as_nobody
 
 
 @pytest.fixture

@@ -26,8 +26,8 @@ from oasis_data import (
 from oasis_data.cli.verify import verify
 from tests.cli.console import run, terminal
 from tests.conftest import require, temporaries
+from tests.nobody import as_nobody
 from tests.test_batch import BATCH, DECIDED, interrupt, three_files
-from tests.test_cache import as_nobody
 
 TORN_BY_HAND = (
     "import json, os, signal, sys\n"

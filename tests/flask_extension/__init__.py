@@ -1,0 +1,1 @@
+"""The Flask extension: its catalogue, its conditions, its answers to errors."""

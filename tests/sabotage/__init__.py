@@ -1,0 +1,1 @@
+"""Safeguards in the source, each with the test that notices when it is gone."""

@@ -1,0 +1,147 @@
+"""Takes safeguards out of a scratch copy, one at a time; each must fail its test.
+
+    python -m tests.sabotage [--write] [WORD...]
+
+With words, only the safeguards that contain one of them. Prints a table, with
+`--write` into docs/sabotage.md too, and exits with 1 when a safeguard is missed
+by its test.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.sabotage import (
+    audit,
+    backups,
+    batches,
+    cache,
+    cli,
+    codec,
+    flask_extension,
+    locks,
+    monitoring,
+    processes,
+    saves,
+)
+from tests.sabotage.safeguard import Sabotage
+
+ROOT = Path(__file__).resolve().parents[2]
+PUBLISHED = ROOT / "docs" / "sabotage.md"
+HEADING = """# Safeguards, and the tests that notice when one is gone
+
+Each line below was taken out of a copy of the source, and the named test run: it must fail.
+`make sabotage` does all of it again; `python -m tests.sabotage --write` writes this page.
+
+"""
+
+SABOTAGES = [
+    *saves.SABOTAGES,
+    *locks.SABOTAGES,
+    *processes.SABOTAGES,
+    *backups.SABOTAGES,
+    *batches.SABOTAGES,
+    *cache.SABOTAGES,
+    *codec.SABOTAGES,
+    *flask_extension.SABOTAGES,
+    *monitoring.SABOTAGES,
+    *cli.SABOTAGES,
+    *audit.SABOTAGES,
+]
+
+
+def require_built(built: subprocess.CompletedProcess[str]) -> None:
+    """Ends the run where a sabotage is no program."""
+    if built.returncode:
+        sys.exit(f"the sabotaged copy does not build:\n{built.stderr}")
+
+
+def run(scratch: Path, test: str) -> bool:
+    """Runs one test in the scratch copy: whether it passed."""
+    tool, arguments = test.split(" ", 1)
+    # The copy's package comes before the one installed beside this interpreter.
+    package = scratch / "python"
+    environment = os.environ | {
+        "PYO3_PYTHON": sys.executable,
+        "PYO3_BUILD_EXTENSION_MODULE": "1",
+        "PYTHONPATH": str(package),
+    }
+
+    def call(*command: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            command, cwd=scratch, env=environment, capture_output=True, text=True, check=False
+        )
+
+    if tool == "cargo":
+        built = call("cargo", "test", "--quiet", "--tests", "--no-run")
+        command = ["cargo", "test", "--quiet", "--tests", arguments]
+    else:
+        built = call("cargo", "build", "--quiet", "--features", "python")
+        require_built(built)
+        library = scratch / "target" / "debug" / "liboasis_data.so"
+        shutil.copy(library, package / "oasis_data" / "_native.so")
+        command = [sys.executable, "-m", "pytest", "-q", "-x", *arguments.split(" ", 2)]
+    require_built(built)
+    code = call(*command).returncode
+    if tool == "pytest" and code == pytest.ExitCode.NO_TESTS_COLLECTED:
+        sys.exit(f"{test}: there is no such test")
+    return code == 0
+
+
+def attempts(chosen: list[Sabotage]) -> Iterator[tuple[Sabotage, bool]]:
+    """Each sabotage, tried in a scratch copy: whether its test passed even so."""
+    with tempfile.TemporaryDirectory() as folder:
+        scratch = Path(folder) / "copy"
+        ignore = shutil.ignore_patterns(".venv", "target", ".git", "*.so", "__pycache__")
+        shutil.copytree(ROOT, scratch, ignore=ignore)
+        for sabotage in chosen:
+            path = scratch / sabotage.file
+            whole = path.read_text()
+            if whole.count(sabotage.line) != 1:
+                sys.exit(f"{sabotage.safeguard}: its line is not in {sabotage.file} once")
+            path.write_text(whole.replace(sabotage.line, sabotage.instead))
+            passed = run(scratch, sabotage.test)
+            path.write_text(whole)
+            yield sabotage, passed
+
+
+def main() -> int:
+    """Tries each sabotage; 1 if any is missed."""
+    parser = argparse.ArgumentParser(prog="python -m tests.sabotage")
+    parser.add_argument("--write", action="store_true", help="publish the table")
+    parser.add_argument("words", nargs="*", metavar="WORD")
+    asked = parser.parse_args()
+    if asked.write and asked.words:
+        parser.error("only a whole table is published")
+    chosen = [
+        s for s in SABOTAGES if not asked.words or any(word in s.safeguard for word in asked.words)
+    ]
+    lines = []
+
+    def tell(*cells: str) -> None:
+        lines.append("| {:47} | {:55} | {:6} |".format(*cells))
+        print(lines[-1], flush=True)
+
+    tell("safeguard taken out", "test that must fail", "result")
+    tell("---", "---", "---")
+    missed = 0
+    for sabotage, passed in attempts(chosen):
+        tell(sabotage.safeguard, f"`{sabotage.test}`", "MISSED" if passed else "fails")
+        missed += passed
+    if asked.write:
+        PUBLISHED.parent.mkdir(exist_ok=True)
+        PUBLISHED.write_text(HEADING + "\n".join(lines) + "\n")
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
