@@ -92,8 +92,10 @@ def run(scratch: Path, test: str) -> bool:
         command = [sys.executable, "-m", "pytest", "-q", "-x", *arguments.split(" ", 2)]
     require_built(built)
     code = call(*command).returncode
-    if tool == "pytest" and code == pytest.ExitCode.NO_TESTS_COLLECTED:
-        sys.exit(f"{test}: there is no such test")
+    if tool == "pytest":
+        file = scratch / arguments.split(" ", 1)[0]
+        if code == pytest.ExitCode.NO_TESTS_COLLECTED or not file.exists():
+            sys.exit(f"{test}: there is no such test")
     return code == 0
 
 

@@ -6,6 +6,7 @@ from tests.sabotage.safeguard import STORE, Sabotage
 
 TEMPORARY = "src/storage/temporary.rs"
 ATOMIC = "src/storage/atomic.rs"
+TARGET = "src/storage/target.rs"
 
 SABOTAGES = [
     Sabotage(
@@ -80,7 +81,7 @@ SABOTAGES = [
     ),
     Sabotage(
         "a regular file is required",
-        "src/storage/target.rs",
+        TARGET,
         'FileType::Socket => "a socket",',
         "FileType::Socket => return Ok(()),",
         "cargo saves::refuses",
@@ -129,14 +130,28 @@ SABOTAGES = [
     ),
     Sabotage(
         "another user's folder is listed, if not unseen",
-        "src/storage/target.rs",
+        TARGET,
         "Err(Errno::PERM) => open(OFlags::empty()),",
         "",
         "pytest tests/test_save.py -k everyone",
     ),
     Sabotage(
+        "a listing that is interrupted goes on",
+        TARGET,
+        "Some(Err(Errno::INTR)) => {}",
+        "Some(Err(Errno::INTR)) => return Err(Errno::INTR),",
+        "pytest tests/test_syscalls.py -k listed",
+    ),
+    Sabotage(
+        "a folder that cannot be listed is told",
+        TARGET,
+        "Some(Err(errno)) => return Err(errno),",
+        "Some(Err(_)) => return Ok(()),",
+        "pytest tests/test_syscalls.py -k listed",
+    ),
+    Sabotage(
         "an open waits for another program's lease",
-        "src/storage/target.rs",
+        TARGET,
         "Err(Errno::AGAIN) if is_regular",
         "Err(Errno::AGAIN) if false && is_regular",
         "pytest tests/test_hostile.py -k lease",
