@@ -5,6 +5,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 scratch=$(mktemp -d)
+# Some tests go on as another user, who has to find the package.
+chmod 755 "$scratch"
 trap 'rm -rf "$scratch"' EXIT
 found=0
 for python in "$@"; do
