@@ -246,7 +246,8 @@ import oasis_data
 began = threading.Event()
 def work():
     while True:
-        child = os.fork()
+        try: child = os.fork()
+        except RuntimeError: return  # Python 3.12: not at the end of the interpreter
         if not child: os._exit(0)
         began.set()
         os.waitpid(child, 0)
