@@ -289,3 +289,38 @@ def test_a_folder_that_cannot_be_listed_is_told_and_an_interruption_is_not(
     else:
         backups = [Path(backup.path).read_text() for backup in list_backups(path)]
         assert backups == ['"old"', '"older"']
+
+
+BATCH = (
+    "import os, sys, oasis_data\n"
+    "try: oasis_data.save_many_atomic({path: 'new' for path in sys.argv[1:]})\n"
+    "except oasis_data.JSONWriteError as error: os.write(1, b'failed: ' + str(error).encode())\n"
+    "else: os.write(1, b'returned')\n"
+)
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_a_batch_lists_no_folder_in_which_nothing_is_replaced(
+    strace: str, tmp_path: Path, there: bool
+) -> None:
+    paths = [tmp_path / "a" / "tanks.json", tmp_path / "b" / "tanks.json"]
+    for path in paths:
+        path.parent.mkdir()
+    save_json_atomic(paths[0], "old")
+    if there:
+        save_json_atomic(paths[1], "old")
+    fault = "inject=getdents64:error=EIO"
+    batch = [sys.executable, "-c", BATCH, *map(str, paths)]
+    done = subprocess.run(
+        [strace, "-f", "-o", "/dev/null", "-P", paths[1].parent, "-e", fault, *batch],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+    )
+    if there:
+        assert done.stdout.startswith("failed: tanks.json: getdents of its folder failed")
+        assert [json.loads(path.read_text()) for path in paths] == ["old", "old"]
+    else:
+        assert done.stdout == "returned"
+        assert [json.loads(path.read_text()) for path in paths] == ["new", "new"]

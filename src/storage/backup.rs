@@ -24,12 +24,15 @@ use super::identity::{FileKey, Identity};
 use super::lease::Lease;
 use super::target::Target;
 use super::temporary::Temporary;
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 const MARK: &[u8] = b".backup.";
 const COMPRESSED: &[u8] = b".gz";
+/// Those that a stamp may have: Python's `datetime` has no earlier one, and after the last
+/// of four digits there would be no later name.
+const YEARS: Range<i32> = 1..9999;
 /// `NAME_MAX` of every Linux file system with hard links.
-const LONGEST_NAME: usize = 255;
+pub const LONGEST_NAME: usize = 255;
 const STAMP_LENGTH: usize = "YYYYmmdd_HHMMSS_ffffff".len();
 
 /// One backup of a file.
@@ -80,53 +83,58 @@ impl Backup {
 ///
 /// When the folder cannot be read.
 pub fn list(target: &Target) -> Result<Vec<Backup>> {
-    Ok(list_in_folder(target, &[target])?.remove(&*target.name).unwrap_or_default())
+    let found = list_in_folder(target, &[target]).map_err(|errno| unlisted(target, errno))?;
+    Ok(found.into_values().next().unwrap_or_default())
 }
 
 /// The same for each of many files. A folder is read once for all that are in it.
-///
-/// # Errors
-///
-/// When a folder cannot be read.
-pub fn list_each(targets: &[&Target]) -> Result<Vec<Vec<Backup>>> {
+#[must_use]
+pub fn list_each(targets: &[&Target]) -> Vec<Result<Vec<Backup>>> {
+    let keys: Vec<Result<FileKey>> = targets.iter().map(|target| target.folder_key()).collect();
     let mut folders: BTreeMap<FileKey, Vec<&Target>> = BTreeMap::new();
-    let mut keys = Vec::with_capacity(targets.len());
-    for target in targets {
-        let key = target.folder_key()?;
-        folders.entry(key).or_default().push(target);
-        keys.push(key);
+    for (target, key) in targets.iter().zip(&keys) {
+        if let Ok(key) = key {
+            folders.entry(*key).or_default().push(target);
+        }
     }
-    let listed = folders.into_iter().map(|(key, all)| Ok((key, list_in_folder(all[0], &all)?)));
-    let mut listed = listed.collect::<Result<BTreeMap<_, _>>>()?;
-    let of_each = targets.iter().zip(keys).map(|(target, key)| {
-        listed.get_mut(&key).and_then(|found| found.remove(&*target.name)).unwrap_or_default()
+    let listed = folders.into_iter().map(|(key, all)| (key, list_in_folder(all[0], &all)));
+    let mut listed: BTreeMap<_, _> = listed.collect();
+    let of_each = targets.iter().zip(keys).map(|(target, key)| match listed.get_mut(&key?) {
+        Some(Ok(found)) => Ok(found.remove(&*target.name).unwrap_or_default()),
+        Some(Err(errno)) => Err(unlisted(target, *errno)),
+        None => Ok(Vec::new()),
     });
-    Ok(of_each.collect())
+    of_each.collect()
+}
+
+fn unlisted(target: &Target, errno: Errno) -> Error {
+    target.failed("getdents of its folder", errno)
 }
 
 /// The backups of the files in one folder, by their names.
 fn list_in_folder<'a>(
     folder: &Target,
     files: &[&'a Target],
-) -> Result<HashMap<&'a OsStr, Vec<Backup>>> {
+) -> rustix::io::Result<HashMap<&'a OsStr, Vec<Backup>>> {
     let mut found: HashMap<&OsStr, Vec<Backup>> =
         files.iter().map(|file| (&*file.name, Vec::new())).collect();
-    let gather = |name: &OsStr, kind| {
+    let pick = |name: &OsStr, kind| {
         let plain = plain_name(name);
-        let Some((of, stamp)) = split(plain) else { return };
-        let Some(backups) = found.get_mut(of) else { return };
-        let Some(stamp) = stamp_of(stamp) else { return };
+        let (of, stamp) = split(plain)?;
+        let (of, _) = found.get_key_value(of)?;
+        let stamp = stamp_of(stamp)?;
         let kind = match kind {
             FileType::Unknown => fs::statat(&folder.folder, name, AtFlags::SYMLINK_NOFOLLOW)
                 .map_or(FileType::Unknown, |stat| FileType::from_raw_mode(stat.st_mode)),
             kind => kind,
         };
-        if kind == FileType::RegularFile {
-            let compressed = name != plain;
-            backups.push(Backup { stamp, name: name.into(), compressed, doubled: false });
-        }
+        let compressed = name != plain;
+        let backup = Backup { stamp, name: name.into(), compressed, doubled: false };
+        (kind == FileType::RegularFile).then_some((*of, backup))
     };
-    folder.list(".", gather).map_err(|errno| folder.failed("getdents of its folder", errno))?;
+    for (of, backup) in folder.list(".", pick)? {
+        found.entry(of).or_default().push(backup);
+    }
     for backups in found.values_mut() {
         // By stamp, then by name: of two forms the plain one comes first, and stays.
         backups.sort_unstable();
@@ -275,7 +283,7 @@ impl<'a> Opened<'a> {
             let name = if compressed { &backup.compressed_name() } else { backup.plain_name() };
             let file = match target.open_to_read(name) {
                 Ok(file) => file,
-                Err(Errno::NOENT) => continue,
+                Err(Errno::NOENT | Errno::NAMETOOLONG) => continue,
                 Err(errno) => return Err(target.failed("open of a backup", errno)),
             };
             let size =
@@ -362,10 +370,10 @@ pub fn read_whole(file: &File, size: u64) -> io::Result<Vec<u8>> {
 
 fn next_stamp(existing: &[Backup], zone: FixedOffset) -> NaiveDateTime {
     let now = now(zone);
-    match existing.last() {
+    match existing.last().map(|newest| newest.stamp + TimeDelta::microseconds(1)) {
         // Two saves in one microsecond, a clock set back, the end of summer time.
-        Some(newest) => now.max(newest.stamp + TimeDelta::microseconds(1)),
-        None => now,
+        Some(next) if YEARS.contains(&next.year()) => now.max(next),
+        _ => now,
     }
 }
 
@@ -376,10 +384,14 @@ fn now(zone: FixedOffset) -> NaiveDateTime {
 }
 
 /// Whether there was something to unlink.
-fn unlink(target: &Target, name: &OsStr) -> Result<bool> {
+///
+/// # Errors
+///
+/// When the unlink fails.
+pub fn unlink(target: &Target, name: &OsStr) -> Result<bool> {
     match fs::unlinkat(&target.folder, name, AtFlags::empty()) {
         Ok(()) => Ok(true),
-        Err(Errno::NOENT) => Ok(false),
+        Err(Errno::NOENT | Errno::NAMETOOLONG) => Ok(false),
         Err(errno) => Err(target.failed("unlink of a backup", errno)),
     }
 }
@@ -431,8 +443,7 @@ fn stamp_of(stamp: &[u8; STAMP_LENGTH]) -> Option<NaiveDateTime> {
         })
     };
     let year = i32::try_from(number(0..4)?).ok()?;
-    // After the last year of four digits there would be no later name.
-    if year == 9999 || stamp[8] != b'_' || stamp[15] != b'_' {
+    if !YEARS.contains(&year) || stamp[8] != b'_' || stamp[15] != b'_' {
         return None;
     }
     NaiveDate::from_ymd_opt(year, number(4..6)?, number(6..8)?)?.and_hms_micro_opt(

@@ -193,15 +193,16 @@ fn publish(
 }
 
 fn back_up(changed: &[Changed<'_>], options: &WriteOptions) -> Result<Vec<BackedUp>> {
-    let targets: Vec<_> = changed.iter().map(Changed::target).collect();
-    let earlier = if changed.iter().any(|change| change.prepared.kept.is_some()) {
-        backup::list_each(&targets)?
-    } else {
-        targets.iter().map(|_| Vec::new()).collect()
-    };
+    let replaced = changed.iter().filter(|change| change.prepared.kept.is_some());
+    let mut earlier = backup::list_each(&replaced.map(Changed::target).collect::<Vec<_>>())
+        .into_iter()
+        .collect::<Result<Vec<_>>>()?
+        .into_iter();
     let mut backed_up = Vec::with_capacity(changed.len());
-    for (change, earlier) in changed.iter().zip(earlier) {
-        match change.locked.back_up(change.prepared.kept.as_ref(), earlier, options) {
+    for change in changed {
+        let kept = change.prepared.kept.as_ref();
+        let earlier = kept.and_then(|_| earlier.next()).unwrap_or_default();
+        match change.locked.back_up(kept, earlier, options) {
             Ok(taken) => backed_up.push(taken),
             Err(error) => return Err(take_back(error, changed, &backed_up)),
         }

@@ -15,7 +15,7 @@ use rustix::fs::{self, AtFlags, Stat};
 use rustix::io::Errno;
 
 use super::atomic;
-use super::backup::Backup;
+use super::backup::{self, Backup};
 use super::identity::Identity;
 use super::target::Target;
 use super::temporary::Temporary;
@@ -49,6 +49,9 @@ pub fn begin<'a>(
 impl<'a> Begun<'a> {
     fn begin(target: &'a Target, backup: &'a Backup, above: u64) -> Result<Option<Self>> {
         let Some(plain) = Plain::take(target, backup)? else { return Ok(None) };
+        if backup.compressed_name().len() > backup::LONGEST_NAME {
+            return Ok(None);
+        }
         let small = u64::try_from(plain.stat.st_size).is_ok_and(|size| size <= above);
         // With a second name it may be the live file, or change with the other.
         if plain.stat.st_nlink != 1 || small {
@@ -159,11 +162,10 @@ impl<'a> Plain<'a> {
     /// Removes it in favour of its compressed form. If it was pruned meanwhile,
     /// that one goes instead.
     fn give_way(&self) -> Result<()> {
-        let goes = if self.is_there()? { self.name } else { &self.compressed_name };
-        match fs::unlinkat(&self.target.folder, goes, AtFlags::empty()) {
-            Ok(()) | Err(Errno::NOENT) => Ok(()),
-            Err(errno) => Err(self.target.failed("unlink of a backup", errno)),
+        if !(self.is_there()? && backup::unlink(self.target, self.name)?) {
+            backup::unlink(self.target, &self.compressed_name)?;
         }
+        Ok(())
     }
 }
 

@@ -265,20 +265,17 @@ impl Locked {
             files.into_iter().map(|Self { target, lock }| (target, lock)).unzip();
         let mut remarks: Vec<Vec<Remark>> = targets.iter().map(|_| Vec::new()).collect();
         let Some(above) = options.compressed_above else { return remarks };
-        let backups = match backup::list_each(&targets.iter().collect::<Vec<_>>()) {
-            Ok(backups) => backups,
-            Err(error) => {
-                if let Some(first) = remarks.first_mut() {
-                    first.push(error.into());
-                }
-                return remarks;
-            }
-        };
-        let begun: Vec<_> = targets
-            .iter()
-            .zip(&backups)
-            .map(|(target, backups)| compression::begin(target, backups, above))
-            .collect();
+        let listed = backup::list_each(&targets.iter().collect::<Vec<_>>());
+        let backups = listed.into_iter().zip(&mut remarks).map(|(backups, remarks)| {
+            backups.unwrap_or_else(|error| {
+                remarks.push(error.into());
+                Vec::new()
+            })
+        });
+        let backups: Vec<_> = backups.collect();
+        let begun = targets.iter().zip(&backups);
+        let begun = begun.map(|(target, backups)| compression::begin(target, backups, above));
+        let begun: Vec<_> = begun.collect();
         drop(locks);
         let sync = options.durability == Durability::Full;
         for ((begun, mut failures), remarks) in begun.into_iter().zip(&mut remarks) {

@@ -6,12 +6,11 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
-use std::mem::MaybeUninit;
 use std::os::fd::AsFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{self, AtFlags, CWD, FileType, Mode, OFlags, RawDir, Stat};
+use rustix::fs::{self, AtFlags, CWD, FileType, Mode, OFlags, RawDir, SeekFrom, Stat};
 use rustix::io::{Errno, retry_on_intr};
 use rustix::path::Arg;
 
@@ -25,6 +24,12 @@ const IN_SIDECAR: &str = "in the folder of locks and temporary files";
 
 /// As many symlinks as the kernel follows (`path_resolution(7)`).
 const MAX_SYMLINKS: usize = 40;
+
+/// Bytes for names that a folder is asked for in one call.
+const LISTED_AT_ONCE: usize = 60_000;
+
+/// How often a folder is listed in which names come and go all the time.
+const MOST_LISTINGS: usize = 10;
 
 /// A data file, by an open folder and a name.
 #[derive(Debug)]
@@ -110,17 +115,17 @@ impl Target {
         open_to_read(&self.folder, name, OFlags::NOFOLLOW)
     }
 
-    /// Names to `each` what is in the folder called `name`, seen from the file's own,
-    /// and says what it is, where the file system does.
+    /// What `pick` makes of the names in the folder called `name`, seen from the file's
+    /// own, and of what each is, where the file system says so.
     ///
     /// # Errors
     ///
     /// When the folder cannot be opened or read.
-    pub fn list(
+    pub fn list<T>(
         &self,
         name: impl Arg + Copy,
-        mut each: impl FnMut(&OsStr, FileType),
-    ) -> rustix::io::Result<()> {
+        pick: impl Fn(&OsStr, FileType) -> Option<T>,
+    ) -> rustix::io::Result<Vec<T>> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let open = |more| fs::openat(&self.folder, name, flags | more, Mode::empty());
         // A new access time would be one more thing for the save's syncs to write,
@@ -129,20 +134,39 @@ impl Target {
             Err(Errno::PERM) => open(OFlags::empty()),
             opened => opened,
         }?;
-        // A fifth quicker than by `Dir` where there is much: it takes more at a time, and
-        // copies no name.
-        let mut buffer = [MaybeUninit::uninit(); 8192];
-        let mut entries = RawDir::new(folder, &mut buffer);
+        // Most folders fit into that, and are seen as they are at one moment. Of another,
+        // the next call may miss both names of what is renamed before it.
+        let mut buffer = Vec::with_capacity(LISTED_AT_ONCE);
+        let mut listings = 0;
         loop {
-            match entries.next() {
-                Some(Ok(entry)) => {
-                    each(OsStr::from_bytes(entry.file_name().to_bytes()), entry.file_type());
+            let before = fs::fstat(&folder)?;
+            let mut entries = RawDir::new(&folder, buffer.spare_capacity_mut());
+            let mut picked = Vec::new();
+            let mut calls = 0;
+            loop {
+                calls += usize::from(entries.is_buffer_empty());
+                match entries.next() {
+                    Some(Ok(entry)) => {
+                        let name = OsStr::from_bytes(entry.file_name().to_bytes());
+                        picked.extend(pick(name, entry.file_type()));
+                    }
+                    Some(Err(Errno::INTR)) => calls -= 1,
+                    // `getdents(2)` says of a folder that has been removed that it is not
+                    // there.
+                    None | Some(Err(Errno::NOENT)) => break,
+                    Some(Err(errno)) => return Err(errno),
                 }
-                Some(Err(Errno::INTR)) => {}
-                // Of a folder that has been removed, `getdents(2)` says that it is not there.
-                None | Some(Err(Errno::NOENT)) => return Ok(()),
-                Some(Err(errno)) => return Err(errno),
             }
+            listings += 1;
+            // The last call finds nothing more.
+            let at_once = calls <= 2;
+            if at_once
+                || listings == MOST_LISTINGS
+                || Identity::of(&before) == Identity::of(&fs::fstat(&folder)?)
+            {
+                return Ok(picked);
+            }
+            fs::seek(&folder, SeekFrom::Start(0))?;
         }
     }
 

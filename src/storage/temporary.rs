@@ -252,9 +252,12 @@ impl Leftover {
     ///
     /// When the unlink fails.
     pub fn remove(&self, target: &Target) -> Result<()> {
-        fs::unlinkat(&target.folder, &self.name, AtFlags::empty())
-            .map_err(|errno| target.failed("unlink of a leftover", errno))?;
-        COUNTERS.leftovers_swept.count();
+        match fs::unlinkat(&target.folder, &self.name, AtFlags::empty()) {
+            Ok(()) => COUNTERS.leftovers_swept.count(),
+            // Its writer was not dead, but just renaming it.
+            Err(Errno::NOENT) => {}
+            Err(errno) => return Err(target.failed("unlink of a leftover", errno)),
+        }
         Ok(())
     }
 }
@@ -266,16 +269,21 @@ pub fn leftovers(target: &Target) -> (Vec<Leftover>, Vec<Error>) {
     let stem = sidecar::stem(&target.name);
     let (mut found, mut failures) = (Vec::new(), Vec::new());
     let listed = target.list(sidecar::TEMP, |name, _| {
-        if is_temporary_of(name, stem.as_os_str()) {
-            match if_dead(target, Path::new(sidecar::TEMP).join(name)) {
-                Ok(leftover) => found.extend(leftover),
-                Err(error) => failures.push(error),
-            }
-        }
+        is_temporary_of(name, stem.as_os_str()).then(|| Path::new(sidecar::TEMP).join(name))
     });
-    match listed {
-        Ok(()) | Err(Errno::NOENT) => {}
-        Err(errno) => failures.push(target.failed("getdents of .oasis_data/temp", errno)),
+    let names = match listed {
+        Ok(names) => names,
+        Err(Errno::NOENT) => Vec::new(),
+        Err(errno) => {
+            failures.push(target.failed("getdents of .oasis_data/temp", errno));
+            Vec::new()
+        }
+    };
+    for name in names {
+        match if_dead(target, name) {
+            Ok(leftover) => found.extend(leftover),
+            Err(error) => failures.push(error),
+        }
     }
     (found, failures)
 }

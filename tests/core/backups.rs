@@ -2,7 +2,7 @@ use std::io::{Seek, Write};
 use std::os::fd::RawFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-use std::sync::Mutex;
+use std::sync::{Barrier, Mutex};
 
 use oasis_data::storage::backup::{list, newest_first};
 use oasis_data::storage::host::Host;
@@ -75,6 +75,8 @@ fn files_of_others_are_no_backups() {
         "a.backup.20260101_250000_000000",
         "a.backup.+0260101_000000_000000",
         "a.backup.20260101_000000_ 00000",
+        "a.backup.00000101_000000_000000",
+        "a.backup.99990101_000000_000000",
         "a.backup.20260101-000000_000000",
         "a.backup.20260101_000000-000000",
         "a.backup.20260101_000000_000000.txt",
@@ -308,4 +310,57 @@ fn a_second_name_of_the_live_file_and_a_third_are_copied_for_the_backup() {
     std::fs::write(&third, "changed in place").unwrap();
     assert_eq!(content(&folder.path().join(&backups(&path)[0])), "old");
     assert_eq!(backups(&path).len(), 1);
+}
+
+#[test]
+fn a_listing_misses_no_backup_that_is_renamed_meanwhile() {
+    let folder = tempfile::tempdir().unwrap();
+    let target = Target::resolve(&folder.path().join("a"), false).unwrap();
+    let plain = |number| folder.path().join(format!("a.backup.20260101_0000{number:02}_000000"));
+    let compressed =
+        |number| folder.path().join(format!("a.backup.20260101_0000{number:02}_000000.gz"));
+    for number in 0..30 {
+        std::fs::write(plain(number), "").unwrap();
+    }
+    // More than the kernel tells in one call.
+    for number in 0..2000 {
+        let name = format!("{number}{}", "x".repeat(60));
+        std::fs::write(folder.path().join(name), "").unwrap();
+    }
+    let both = Barrier::new(2);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for round in 0..300 {
+                let number = round % 30;
+                let names = [plain(number), compressed(number)];
+                let [from, to] = if round / 30 % 2 == 0 { [0, 1] } else { [1, 0] };
+                both.wait();
+                // At another moment of the listing each time.
+                for _ in 0..round * 100 {
+                    std::hint::spin_loop();
+                }
+                std::fs::hard_link(&names[from], &names[to]).unwrap();
+                std::fs::remove_file(&names[from]).unwrap();
+                both.wait();
+            }
+        });
+        let found = (0..300).map(|_| {
+            both.wait();
+            let found = list(&target).unwrap().len();
+            both.wait();
+            found
+        });
+        let found: Vec<usize> = found.collect();
+        assert_eq!(found, [30; 300]);
+    });
+}
+
+#[test]
+fn a_last_possible_stamp_hides_no_later_backup() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a");
+    save(&path, "1").unwrap();
+    std::fs::write(folder.path().join("a.backup.99981231_235959_999999"), "0").unwrap();
+    save(&path, "2").unwrap();
+    assert_eq!(backups(&path).len(), 2);
 }

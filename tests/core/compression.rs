@@ -295,3 +295,17 @@ fn a_dead_compressors_temporary_file_is_swept() {
     assert!(!temp.exists());
     assert!(!plain.exists());
 }
+
+#[test]
+fn a_name_that_has_no_room_for_the_compressed_one_is_left_plain() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x".repeat(225));
+    for round in 0..3 {
+        save(&path, &format!("{round}{}", "x".repeat(1000))).unwrap();
+    }
+    assert!(compress(&path).is_empty());
+    let made = backups(&path);
+    assert_eq!(made.len(), 2);
+    std::fs::remove_file(folder.path().join(&made[0].name)).unwrap();
+    assert!(Opened::open(&target(&path), &made[0]).unwrap().is_none());
+}

@@ -143,6 +143,13 @@ SABOTAGES = [
         "pytest tests/test_syscalls.py -k listed",
     ),
     Sabotage(
+        "a long listing is of one moment",
+        TARGET,
+        "|| listings == MOST_LISTINGS",
+        "|| true",
+        "cargo backups::a_listing_misses",
+    ),
+    Sabotage(
         "a folder that cannot be listed is told",
         TARGET,
         "Some(Err(errno)) => return Err(errno),",

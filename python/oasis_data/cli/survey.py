@@ -151,7 +151,7 @@ def is_digest(owner: str) -> bool:
 def backup_name(name: str) -> tuple[str, datetime] | None:
     """The name of the file that a backup of this name is of, and its time."""
     match = _BACKUP.fullmatch(name)
-    if not match:
+    if not match or match[2] == "9999":  # as the package itself
         return None
     try:
         return match[1], datetime(*map(int, match.groups()[1:]))  # type: ignore[arg-type]
