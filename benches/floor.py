@@ -1,6 +1,6 @@
-"""What cannot be done without: a load's and a save's syscalls, and the copies of a hit.
+"""What can hardly be done without: a load's and a save's syscalls, and the copies of a hit.
 
-The syscalls are made in C: `floor.c`, compiled.
+The syscalls are made in C: `floor.c`, compiled. The copies are called for from Python.
 """
 
 from __future__ import annotations
