@@ -75,8 +75,8 @@ SABOTAGES = [
     Sabotage(
         "a pruned backup's compressed form goes",
         "src/storage/compression.rs",
-        "let goes = if self.is_there()? { self.name } else { &self.compressed_name };",
-        "let goes = self.name;",
+        "            backup::unlink(self.target, &self.compressed_name)?;\n",
+        "",
         "cargo compression::a_backup_pruned",
     ),
     Sabotage(
@@ -131,9 +131,23 @@ SABOTAGES = [
     Sabotage(
         "backup names only grow",
         BACKUP,
-        "Some(newest) => now.max(newest.stamp + TimeDelta::microseconds(1)),",
-        "Some(_) => now,",
+        "Some(next) if YEARS.contains(&next.year()) => now.max(next),",
+        "Some(next) if YEARS.contains(&next.year()) => now,",
         "cargo backups::names_keep",
+    ),
+    Sabotage(
+        "the last possible stamp hides no later backup",
+        BACKUP,
+        "Some(next) if YEARS.contains(&next.year()) => now.max(next),",
+        "Some(next) => now.max(next),",
+        "cargo backups::a_last_possible",
+    ),
+    Sabotage(
+        "a name without room for .gz is left plain",
+        "src/storage/compression.rs",
+        "if backup.compressed_name().len() > backup::LONGEST_NAME {",
+        "if false {",
+        "cargo compression::a_name_that",
     ),
     Sabotage(
         "sync of what others wrote before it is linked",
