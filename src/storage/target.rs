@@ -121,7 +121,7 @@ impl Target {
     /// # Errors
     ///
     /// When the folder cannot be opened or read.
-    pub fn list<T>(
+    pub fn list<T: PartialEq>(
         &self,
         name: impl Arg + Copy,
         pick: impl Fn(&OsStr, FileType) -> Option<T>,
@@ -135,11 +135,11 @@ impl Target {
             opened => opened,
         }?;
         // Most folders fit into that, and are seen as they are at one moment. Of another,
-        // the next call may miss both names of what is renamed before it.
+        // the next call may miss both names of what is renamed before it: it is listed
+        // until two listings agree.
         let mut buffer = Vec::with_capacity(LISTED_AT_ONCE);
-        let mut listings = 0;
+        let (mut listings, mut earlier) = (0, None);
         loop {
-            let before = fs::fstat(&folder)?;
             let mut entries = RawDir::new(&folder, buffer.spare_capacity_mut());
             let mut picked = Vec::new();
             let mut calls = 0;
@@ -160,12 +160,10 @@ impl Target {
             listings += 1;
             // The last call finds nothing more.
             let at_once = calls <= 2;
-            if at_once
-                || listings == MOST_LISTINGS
-                || Identity::of(&before) == Identity::of(&fs::fstat(&folder)?)
-            {
+            if at_once || listings == MOST_LISTINGS || earlier.as_ref() == Some(&picked) {
                 return Ok(picked);
             }
+            earlier = Some(picked);
             fs::seek(&folder, SeekFrom::Start(0))?;
         }
     }

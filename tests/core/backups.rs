@@ -1,7 +1,7 @@
 use std::io::{Seek, Write};
 use std::os::fd::RawFd;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Barrier, Mutex};
 
 use oasis_data::storage::backup::{list, newest_first};
@@ -331,16 +331,13 @@ fn a_listing_misses_no_backup_that_is_renamed_meanwhile() {
     std::thread::scope(|scope| {
         scope.spawn(|| {
             for round in 0..300 {
-                let number = round % 30;
-                let names = [plain(number), compressed(number)];
-                let [from, to] = if round / 30 % 2 == 0 { [0, 1] } else { [1, 0] };
+                let [from, to]: [&dyn Fn(i32) -> PathBuf; 2] =
+                    if round % 2 == 0 { [&plain, &compressed] } else { [&compressed, &plain] };
                 both.wait();
-                // At another moment of the listing each time.
-                for _ in 0..round * 100 {
-                    std::hint::spin_loop();
+                for number in 0..30 {
+                    std::fs::hard_link(from(number), to(number)).unwrap();
+                    std::fs::remove_file(from(number)).unwrap();
                 }
-                std::fs::hard_link(&names[from], &names[to]).unwrap();
-                std::fs::remove_file(&names[from]).unwrap();
                 both.wait();
             }
         });
