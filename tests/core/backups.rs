@@ -316,10 +316,10 @@ fn a_second_name_of_the_live_file_and_a_third_are_copied_for_the_backup() {
 fn a_listing_misses_no_backup_that_is_renamed_meanwhile() {
     let folder = tempfile::tempdir().unwrap();
     let target = Target::resolve(&folder.path().join("a"), false).unwrap();
-    let plain = |number| folder.path().join(format!("a.backup.20260101_0000{number:02}_000000"));
+    let plain = |number| folder.path().join(format!("a.backup.20260101_000000_{number:06}"));
     let compressed =
-        |number| folder.path().join(format!("a.backup.20260101_0000{number:02}_000000.gz"));
-    for number in 0..30 {
+        |number| folder.path().join(format!("a.backup.20260101_000000_{number:06}.gz"));
+    for number in 0..150 {
         std::fs::write(plain(number), "").unwrap();
     }
     // More than the kernel tells in one call.
@@ -334,7 +334,7 @@ fn a_listing_misses_no_backup_that_is_renamed_meanwhile() {
                 let [from, to]: [&dyn Fn(i32) -> PathBuf; 2] =
                     if round % 2 == 0 { [&plain, &compressed] } else { [&compressed, &plain] };
                 both.wait();
-                for number in 0..30 {
+                for number in 0..150 {
                     std::fs::hard_link(from(number), to(number)).unwrap();
                     std::fs::remove_file(from(number)).unwrap();
                 }
@@ -348,7 +348,7 @@ fn a_listing_misses_no_backup_that_is_renamed_meanwhile() {
             found
         });
         let found: Vec<usize> = found.collect();
-        assert_eq!(found, [30; 300]);
+        assert_eq!(found, [150; 300]);
     });
 }
 
