@@ -28,8 +28,8 @@ const MAX_SYMLINKS: usize = 40;
 /// Bytes for names that a folder is asked for in one call.
 const LISTED_AT_ONCE: usize = 60_000;
 
-/// How often a folder is listed in which names come and go all the time.
-const MOST_LISTINGS: usize = 10;
+/// How often a folder is listed in which what is picked comes and goes all the time.
+const MOST_LISTINGS: usize = 100;
 
 /// A data file, by an open folder and a name.
 #[derive(Debug)]
