@@ -137,7 +137,8 @@ impl Target {
         // Most folders fit into that, and are seen as they are at one moment. Of another,
         // the next call may miss both names of what is renamed before it: it is listed
         // until two listings agree.
-        let mut buffer = Vec::with_capacity(LISTED_AT_ONCE);
+        let mut buffer = Vec::new();
+        buffer.try_reserve_exact(LISTED_AT_ONCE).map_err(|_| Errno::NOMEM)?;
         let (mut listings, mut earlier) = (0, None);
         loop {
             let mut entries = RawDir::new(&folder, buffer.spare_capacity_mut());
