@@ -33,10 +33,10 @@ def schedule(size: int) -> dict[str, Any]:
         content = [{grade: source.random() * 250 / len(grades)} for grade in grades]
         return {"name": name, "capacity": 250.0, "content": content}
 
-    def blend(number: int) -> dict[str, Any]:
+    def blend() -> dict[str, Any]:
         margin = round(source.uniform(14, 18), 4)
         return {
-            "name": str(number),
+            "name": "1",
             "primary_grade": "Base",
             "secondary_grade": source.choice("ABCD"),
             "max_rate": 96.0,
@@ -46,7 +46,7 @@ def schedule(size: int) -> dict[str, Any]:
         }
 
     def day(number: int) -> dict[str, Any]:
-        blends = [blend(1)]
+        blends = [blend()]
         return {
             "day": number + 1,
             "processing_rates": {"1": 96.0},

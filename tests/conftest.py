@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -128,3 +129,23 @@ def temporaries(folder: Path) -> list[str]:
     """The temporary files in a folder's sidecar."""
     temp = folder / ".oasis_data" / "temp"
     return sorted(path.name for path in temp.iterdir()) if temp.exists() else []
+
+
+@contextmanager
+def edited_by_another_thread(path: Path) -> Iterator[None]:
+    """Another thread is in the middle of an `edit_json` of the file."""
+    inside, done = threading.Event(), threading.Event()
+
+    def edit() -> None:
+        with oasis_data.edit_json(path):
+            inside.set()
+            done.wait()
+
+    editor = threading.Thread(target=edit)
+    editor.start()
+    inside.wait()
+    try:
+        yield
+    finally:
+        done.set()
+        editor.join()

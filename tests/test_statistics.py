@@ -26,7 +26,7 @@ from oasis_data import (
     stats,
 )
 from oasis_data._settings import Statistics
-from tests.conftest import python
+from tests.conftest import edited_by_another_thread, python
 
 
 def failures(operation: str) -> dict[str, int]:
@@ -157,20 +157,8 @@ def test_a_wait_for_another_writer_is_timed(tmp_path: Path) -> None:
     path = tmp_path / "tanks.json"
     configure(lock_timeout=0.02)
     before = stats()
-    inside, done = threading.Event(), threading.Event()
-
-    def edit() -> None:
-        with edit_json(path):
-            inside.set()
-            done.wait()
-
-    editor = threading.Thread(target=edit)
-    editor.start()
-    inside.wait()
-    with pytest.raises(oasis_data.LockTimeoutError):
+    with edited_by_another_thread(path), pytest.raises(oasis_data.LockTimeoutError):
         save_json_atomic(path, 1)
-    done.set()
-    editor.join()
 
     after = stats()
     assert after["lock_waits"] - before["lock_waits"] == 1

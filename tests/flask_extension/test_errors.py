@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import logging
 import os
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,6 @@ from flask import Response
 from flask.testing import FlaskClient
 
 import oasis_data
-from oasis_data import edit_json
 from oasis_data.error_handling import (
     AlreadyLockedError,
     CorruptFileError,
@@ -32,7 +30,7 @@ from oasis_data.error_handling import (
     VersionConflictError,
     WritePermissionError,
 )
-from tests.conftest import mounted
+from tests.conftest import edited_by_another_thread, mounted
 from tests.flask_extension.applications import DOCUMENTS, make_app, put
 
 
@@ -118,19 +116,8 @@ def test_a_conflict_is_the_requests_if_it_had_a_condition(root: Path, header: st
 def test_a_client_is_told_when_to_try_again(root: Path) -> None:
     client = make_app(root, OASIS_DATA_RETRY_AFTER=7, OASIS_DATA_LOCK_TIMEOUT=0.01).test_client()
     path = root / DOCUMENTS["tanks"]
-    inside, done = threading.Event(), threading.Event()
-
-    def edit() -> None:
-        with edit_json(path):
-            inside.set()
-            done.wait()
-
-    editor = threading.Thread(target=edit)
-    editor.start()
-    inside.wait()
-    answer = put(client, 1)
-    done.set()
-    editor.join()
+    with edited_by_another_thread(path):
+        answer = put(client, 1)
 
     assert answer.status_code == 503
     assert answer.headers["Retry-After"] == "7"
