@@ -31,6 +31,12 @@ def require(available: object, reason: str) -> None:
     pytest.skip(reason)
 
 
+def require_programs(*names: str) -> None:
+    """Skips the test where one of these programs is not on the PATH."""
+    missing = [name for name in names if not shutil.which(name)]
+    require(not missing, f"needs {', '.join(missing)}")
+
+
 measures_memory = pytest.mark.skipif(
     "OASIS_SANITIZED" in os.environ,
     reason="the sanitiser keeps what is freed, and cannot report within a limit",
@@ -61,6 +67,7 @@ def settings() -> Iterator[None]:
 def mounted(folder: Path, kind: str, options: str = "") -> Iterator[Path]:
     """A file system of its own for a test, in a new folder."""
     require(os.geteuid() == 0, "needs root, to mount")
+    require_programs("mount", "umount")
     folder.mkdir()
     mount = subprocess.run(
         ["mount", "-t", kind, "-o", options or "rw", kind, folder],

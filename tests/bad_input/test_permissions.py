@@ -63,14 +63,15 @@ def test_a_read_only_folder_is_left_as_it_is(path: Path, sidecar: bool) -> None:
 
 
 def test_a_file_that_may_not_be_read_says_so(path: Path) -> None:
+    # Closed after the prelude, which reads the file: an ordinary user is its owner here.
     code = """
+path.chmod(0o000)
 print(of_class(lambda: load_data_file(path)))
 print(of_class(lambda: load_data_file(path, strict=True)))
 print(of_class(lambda: load_with_version(path)))
 print(oasis_data.is_cache_valid(path))
 """
     give_to_nobody(path.parent)
-    path.chmod(0o000)
     printed = alone(AS_NOBODY + code, path.parent)
     assert printed == [*["ReadPermissionError"] * 3, "False"]
     path.chmod(0o644)

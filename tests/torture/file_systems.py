@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.conftest import mounted, require
+from tests.conftest import mounted, require, require_programs
 
 
 @dataclass(frozen=True)
@@ -90,12 +89,17 @@ def run(*command: object) -> None:
     assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
 
 
+def require_power_cuts(name: str) -> None:
+    """Skips the test where the power of a kind cannot be cut, or what is left not mended."""
+    require_programs("xfs_io", *KINDS[name].check[:1])
+
+
 @contextmanager
 def image(parent: Path, name: str) -> Iterator[Image]:
     """A new file system of a kind, mounted below `parent` until the block ends."""
     kind = KINDS[name]
     require(os.geteuid() == 0, "needs root, to mount")
-    require(shutil.which(f"mkfs.{kind.type}"), f"needs mkfs.{kind.type}")
+    require_programs(f"mkfs.{kind.type}", "mount", "umount")
     require(kind.type in Path("/proc/filesystems").read_text().split(), f"needs {kind.type}")
     require(Path("/dev/loop-control").exists(), "needs loop devices")
     made = Image(parent / f"{name}.image", kind)

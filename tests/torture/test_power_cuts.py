@@ -14,7 +14,7 @@ from oasis_data import clear_all_cache, load_data_file, save_json_atomic
 from tests.backend.servers import wait_for
 
 from . import rounds
-from .file_systems import Image, image
+from .file_systems import Image, image, require_power_cuts
 from .power_cuts import ACTS, WRITERS, Act, adopt, cut_after, cut_at_random, lose_power
 
 ACKNOWLEDGED = rounds(16, 320)
@@ -24,6 +24,7 @@ SEQUENCE = [*ACTS, adopt]
 
 @pytest.fixture(params=["ext4", "xfs"])
 def kind(request: pytest.FixtureRequest) -> str:
+    require_power_cuts(request.param)
     return str(request.param)
 
 
