@@ -5,14 +5,14 @@ RUST := 1.88
 BIN := .venv/bin
 # The interpreter that the native module is compiled for.
 export PYO3_PYTHON := $(CURDIR)/$(BIN)/python
-# Others to try the package on, for `make test-pythons`.
-PYTHONS ?= python3.10 python3.11 python3.12 python3.13
+# Others to build the package for and to try it on, for `make wheels` and `make test-pythons`.
+PYTHONS ?= $(shell tests/find_pythons.sh)
 
 # .venv is made anew when the dependencies or the interpreter are others.
 VERSION := $(shell $(PYTHON) -c 'import platform; print(platform.python_version())' 2>/dev/null)
 INSTALLED := .venv/installed-$(VERSION)
 
-.PHONY: run test lint test-rust test-python test-pythons torture promises sabotage bench bench-quick fuzz sanitize check build clean
+.PHONY: run test lint test-rust test-python test-pythons smoke-pythons wheels torture promises sabotage bench bench-quick fuzz sanitize check build clean
 
 run: build
 	@$(BIN)/python examples/backend/run.py
@@ -34,9 +34,20 @@ test-rust: build
 test-python: build
 	$(BIN)/python -m pytest
 
-# The package as a user installs it, on each interpreter that is found.
+# The package as a user installs it, on each interpreter that is found; SOME= names a part of the tests.
 test-pythons: check
-	tests/pythons.sh $(PYTHONS)
+	SOME="$(SOME)" tests/pythons.sh $(PYTHONS)
+
+# What CI also runs on the oldest and the newest Python: what Python itself could break.
+SMOKE := tests/parity tests/bad_input tests/cache tests/errors tests/test_codec.py tests/test_import.py \
+	tests/test_save.py tests/test_edit.py tests/test_batch.py tests/test_backups.py
+smoke-pythons:
+	$(MAKE) test-pythons SOME="$(SMOKE)" PYTHONS="$(firstword $(PYTHONS)) $(lastword $(PYTHONS))"
+
+# A wheel for each interpreter that is found, into dist/, for every Linux since glibc 2.17.
+wheels: build
+	$(BIN)/python -m pip install --quiet --group wheels
+	tests/wheels.sh $(PYTHONS)
 
 # The campaign at full length: faults, kills, power cuts, increments, and every file system.
 # Wants root, for mounts and, for moments, the clock.
@@ -91,4 +102,4 @@ check:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { echo "oasis_data needs Python 3.10 or later: $(PYTHON) is older" >&2; exit 1; }
 
 clean:
-	rm -rf .venv target
+	rm -rf .venv target dist

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs the package as a user would (`pip install .`) on each interpreter
-# named, and runs the Python tests on it. Interpreters not found are named and
-# passed over.
+# named, and runs the Python tests on it, or those that SOME names. Interpreters
+# not found are named and passed over.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 scratch=$(mktemp -d)
@@ -23,7 +23,8 @@ for python in "$@"; do
     # From a copy of the tests alone: what is imported is what was installed.
     rm -rf "$scratch/copy" && mkdir "$scratch/copy"
     cp -r tests examples docs benches src pyproject.toml Cargo.toml README.md "$scratch/copy"
-    (cd "$scratch/copy" && "$venv/bin/python" -m pytest -q)
+    # shellcheck disable=SC2086 # several files and folders
+    (cd "$scratch/copy" && "$venv/bin/python" -m pytest -q ${SOME:-})
     echo "$("$venv/bin/python" --version): passed"
 done
 test "$found" -gt 0 || { echo "none of these was found: $*" >&2; exit 1; }
