@@ -251,3 +251,50 @@ def test_a_load_and_a_save_in_one_function_lose_updates() -> None:
     (one,) = findings(code)
     assert (one.rule.name, one.span.line) == ("lost-update", 4)
     assert not one.fixable
+
+
+@pytest.mark.parametrize(
+    "store",
+    [
+        "from flask import session\nsession['a'] = {read}\nsession['b'] = 1\n",
+        "from flask import g as kept\nkept['a'] = {read}\n",
+        "from quart import session\nsession['a'] = {read}\n",
+        "from .web import session\nsession['a'] = {read}\n",
+        "import flask\nflask.session['a'] = {read}\n",
+        "import flask\nstore = flask.session\nstore['a'] = {read}\n",
+        "from flask import Flask\napp = Flask(__name__)\napp.config['a'] = {read}\n",
+        "from here import app\napp.config['a'] = {read}\n",
+        "from flask import current_app\ncurrent_app.config['a'] = {read}\n",
+        "from flask import current_app\ncurrent_app.extensions['a']['b'] = {read}\n",
+        "def view(request):\n    request.session['a'] = {read}\n",
+        "class View:\n    def get(self):\n        self.request.session['a'] = {read}\n",
+        "import streamlit as st\nst.session_state['a'] = {read}\n",
+        "import os\nos.environ['a'] = {read}\n",
+    ],
+)
+def test_what_belongs_to_a_request_or_an_application_is_no_cache(store: str) -> None:
+    code = "import json\n" + store.format(read="json.load(open('x.json'))")
+    assert {each.rule.name for each in findings(code)} == {"plain-read"}
+
+
+def test_each_cache_is_named_with_the_line_in_which_it_is_filled() -> None:
+    code = (
+        "import json\nfrom state import FIRST, SECOND\n"
+        "def c():\n    SECOND['c'] = json.load(open('c'))\n"
+        "def a():\n    FIRST['a'] = json.load(open('a'))\n"
+        "def b():\n    SECOND['b'] = FIRST['b'] = json.load(open('b'))\n"
+    )
+    lines = {
+        each.message.split()[0]: each.span.line
+        for each in findings(code)
+        if each.rule.name == "stale-cache"
+    }
+    assert lines == {"SECOND": 4, "FIRST": 6}
+
+
+def test_a_memoized_function_is_named_once() -> None:
+    code = (
+        "import functools, json\n@functools.cache\ndef load():\n"
+        "    return json.load(open('a')), json.load(open('b'))\n"
+    )
+    assert len(reasons(code, "stale-cache")) == 1

@@ -496,3 +496,69 @@ def test_a_statement_before_the_dump_keeps_its_place() -> None:
             save_json_atomic(path, document)
             return path
         """)
+
+
+@pytest.mark.parametrize("mode", ["w+", "w+b", "wb+"])
+def test_a_file_that_is_opened_to_be_emptied_is_saved(mode: str) -> None:
+    text = "json.dumps(d).encode()" if "b" in mode else "json.dumps(d)"
+    code = f"import json\nd = [1]\nwith open('x.json', {mode!r}) as f:\n    f.write({text})\n"
+    assert fixed(code).endswith(
+        "save_json_atomic('x.json', d, indent=None, ensure_ascii=True, allow_nan=True)\n"
+    )
+
+
+def test_what_is_read_again_through_the_handle_is_another_use() -> None:
+    code = (
+        "import json\nwith open('x.json', 'w+') as f:\n    json.dump([1], f)\n    f.seek(0)\n"
+        "    print(f.read())\n"
+    )
+    (one,) = findings(code)
+    assert one.replacement.startswith("save_json_atomic('x.json', [1]")
+    assert one.reason == "f is used for something else too"
+
+
+@pytest.mark.parametrize(
+    "snippet",
+    [
+        'with open(p, "a") as f:\n    f.write(json.dumps(d) + "\\n")',
+        'with open(p, "ab") as f:\n    f.write(json.dumps(d).encode() + b"\\n")',
+        "with open(p, \"a\") as f:\n    f.write(f'{json.dumps(d)}\\n')",
+        'with open(p, "a") as f:\n    print(json.dumps(d), file=f)',
+        'with open(p, "a") as f:\n    json.dump(d, f)\n    f.write("\\n")',
+        'f = open(p, "a")\nf.write(json.dumps(d) + "\\n")',
+        'with open(p, "w") as f:\n    for each in d:\n        f.write(json.dumps(each) + "\\n")',
+        'with open(p, "w") as f:\n    for each in d:\n        print(json.dumps(each), file=f)',
+        'with open("x.jsonl", "w") as f:\n    json.dump(d, f)',
+        'with open(Path("x") / "y.ndjson", "a") as f:\n    json.dump(d, f)',
+        'name = f"{d}.jsonl"\nPath(name).write_text(json.dumps(d))',
+    ],
+)
+def test_json_lines_are_no_document_and_left_alone(snippet: str) -> None:
+    assert found(f"{IMPORTS}p = 'x.log'\nd = [1]\n{snippet}\n") == []
+
+
+MOVED = "with open(t, 'w') as f:\n    json.dump(1, f)\n{sync}os.replace(t, p)\n"
+SYNC = "    f.flush()\n    os.fsync(f.fileno())\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "sync", "said", "unsaid"),
+    [
+        ("p + '.tmp'", "", ["nothing is synced", "both use t"], ["half written"]),
+        ("p + '.tmp'", SYNC, ["both use t"], ["nothing is synced"]),
+        ("f'{p}.{uuid.uuid4()}'", "", ["nothing is synced"], ["both use"]),
+        ("p + str(os.getpid())", SYNC, ["No lock is taken"], ["nothing is synced", "both use"]),
+        ("tempfile.mktemp()", SYNC, ["No lock is taken"], ["nothing is synced", "both use"]),
+    ],
+)
+def test_a_move_into_place_is_told_what_is_missing(
+    name: str, sync: str, said: list[str], unsaid: list[str]
+) -> None:
+    code = f"import json, os, tempfile, uuid\np = 'x.json'\nt = {name}\n{MOVED.format(sync=sync)}"
+    (one,) = findings(code)
+    assert one.message == f"JSON is written into t, and moved in line {code.count(chr(10))}"
+    assert one.level == "warning"
+    assert one.replacement.startswith("save_json_atomic(p, 1")
+    assert "Readers meet whole files." in one.consequence
+    assert all(each in one.consequence for each in said)
+    assert not any(each in one.consequence for each in unsaid)

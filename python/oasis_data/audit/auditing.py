@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from oasis_data.audit.caches import Saved, find_caches, library_calls
-from oasis_data.audit.finding import (
-    LOST_UPDATE,
-    NOT_READ,
-    Finding,
-)
+from oasis_data.audit.finding import NOT_READ, Finding
+from oasis_data.audit.helpers import Access, Accesses, exported, find_accesses
 from oasis_data.audit.json_calls import argument
-from oasis_data.audit.mentions import Foreign
+from oasis_data.audit.mentions import Foreign, Shared
 from oasis_data.audit.reads import Read, find_reads
-from oasis_data.audit.replacing import LOAD, SAVE
+from oasis_data.audit.replacing import LOAD, SAVE, origins_of
 from oasis_data.audit.source import Source, Span
+from oasis_data.audit.terms import Terms
+from oasis_data.audit.updates import find_lost_updates
 from oasis_data.audit.writes import Write, find_writes
 
 
@@ -43,11 +42,12 @@ def audit_source(source: Source, foreign: Foreign) -> list[Finding]:
     reads = list(find_reads(source))
     saves = [*_saves(source, writes)]
     loads = [*reads, *_loads(source)]
+    accesses = _accesses(source, writes, reads, foreign)
     findings = [
         *(each.finding for each in writes),
         *(each.finding for each in reads if each.finding),
         *find_caches(source, loads, saves, foreign),
-        *_lost_updates(source, loads, saves),
+        *find_lost_updates(source, accesses),
     ]
     return sorted(findings, key=lambda each: (each.span.line, each.span.column, each.rule.name))
 
@@ -70,26 +70,68 @@ def _loads(source: Source) -> Iterator[Read]:
             yield Read(call, path, None)
 
 
-def _lost_updates(
-    source: Source, loads: Iterable[Read], saves: Iterable[Saved]
-) -> Iterator[Finding]:
-    """A file that is loaded and then saved in one function."""
-    for save in saves:
-        function = source.function(save.call)
-        for load in loads:
-            if (
-                ast.dump(load.path) == save.path
-                and source.function(load.call) is function
-                and function is not source.tree
-                and load.call.lineno < save.call.lineno
-            ):
-                path = source.text_of(load.path)
-                yield Finding(
-                    LOST_UPDATE,
-                    source.span(save.call),
-                    f"{path} is loaded in line {load.call.lineno}, and saved here",
-                    f"with edit_json({path}) as document: change it in place; "
-                    "it is saved when the block ends",
-                    "only a person can say which changes belong together",
-                )
-                break
+def offered(source: Source, module: str) -> Shared:
+    """What a source offers to others: helpers that load and save, and paths."""
+    terms = Terms(source, module, {})
+    writes, reads = list(find_writes(source)), list(find_reads(source))
+    found = _accesses(source, writes, reads, Foreign(module))
+    constants = {}
+    for statement in source.tree.body:
+        for target in statement.targets if isinstance(statement, ast.Assign) else ():
+            if isinstance(target, ast.Name):
+                term = terms.of(target)
+                # Anything else than text is a symbol of the other module all the same.
+                if any(isinstance(atom, str) for atom in term):
+                    constants[f"{module}.{target.id}"] = term
+    return Shared(dict(exported(source, module, found)), constants)
+
+
+def _accesses(source: Source, writes: list[Write], reads: list[Read], foreign: Foreign) -> Accesses:
+    terms = Terms(source, foreign.module, foreign.shared.constants)
+    direct = [*_direct(source, writes, reads, terms)]
+    return find_accesses(source, foreign.module, direct, foreign.shared, terms)
+
+
+def _direct(
+    source: Source, writes: list[Write], reads: list[Read], terms: Terms
+) -> Iterator[Access]:
+    """The loads and saves that are no helper's."""
+    for read in reads:
+        yield Access(read.call, terms.of(read.path), source.text_of(read.path))
+    for write in writes:
+        # What is appended, or created only if it is missing, replaces nobody's change.
+        path = write.place
+        if path in source.parents and not {"a", "x"} & set(write.mode or ""):
+            yield Access(write.call, terms.of(path), source.text_of(path), (write.data,))
+    for call in source.nodes:
+        if isinstance(call, ast.Call):
+            for path, data in _of_library(source, call):
+                yield Access(call, terms.of(path), source.text_of(path), data)
+
+
+def _of_library(source: Source, call: ast.Call) -> Iterator[tuple[ast.expr, tuple[ast.expr, ...]]]:
+    """The paths that a call of the package loads, or saves with some data."""
+    origins = source.origins(call.func)
+
+    def calls(*names: str) -> bool:
+        return any(origins <= origins_of(name) for name in names)
+
+    path, data = argument(call, 0, "file_path"), argument(call, 1, "data")
+    if calls(LOAD, "load_with_version") and path is not None:
+        yield path, ()
+    elif calls("load_many"):
+        paths = argument(call, 0, "file_paths")
+        if isinstance(paths, ast.List | ast.Tuple):
+            yield from ((each, ()) for each in paths.elts)
+    elif any(each.arg == "if_version" for each in call.keywords):
+        # A change by another in between is refused.
+        return
+    elif calls(SAVE, "save_with_version", "atomic_writer.write"):
+        if path is not None and data is not None:
+            yield path, (data,)
+    elif calls("save_many_atomic"):
+        documents = argument(call, 0, "documents")
+        if isinstance(documents, ast.Dict):
+            for key, value in zip(documents.keys, documents.values, strict=True):
+                if key is not None:
+                    yield key, (value,)

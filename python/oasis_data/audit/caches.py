@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from oasis_data.audit.finding import CACHE_WRITE, STALE_CACHE, Edit, Finding, Remove
+from oasis_data.audit.frameworks import is_of_framework
 from oasis_data.audit.mentions import Foreign
 from oasis_data.audit.reads import Read
 from oasis_data.audit.replacing import LOAD, SAVE, origins_of, spelt, star_reason
@@ -53,12 +54,15 @@ def find_caches(
     """
     yield from _memoized(source, reads)
     fills = {fill: read for read in reads for fill in _fills(source, read)}
-    names: dict[str, ast.Name] = {}
-    for fill in fills:
-        container = _container(fill)
-        if isinstance(container, ast.Name) and source.home(container) is source.tree:
-            names.setdefault(container.id, container)
-        elif isinstance(container, ast.Attribute):
+    names: dict[str, tuple[ast.Name, ast.Assign]] = {}
+    for fill in sorted(fills, key=lambda each: (each.lineno, each.col_offset)):
+        for container in _containers(fill):
+            if is_of_framework(source, container):
+                continue
+            if isinstance(container, ast.Name) and source.home(container) is source.tree:
+                names.setdefault(container.id, (container, fill))
+            if not isinstance(container, ast.Attribute):
+                continue
             yield Finding(
                 STALE_CACHE,
                 source.span(fill),
@@ -66,18 +70,20 @@ def find_caches(
                 f"load with {spelt(source, LOAD)} each time; it has a cache of its own",
                 f"cannot tell who else uses {source.text_of(container)}",
             )
-    for name in names.values():
-        yield from _module_cache(source, name, fills, saves, foreign)
+    for name, first in names.values():
+        yield from _module_cache(source, name, first, fills, saves, foreign)
 
 
 def _memoized(source: Source, reads: list[Read]) -> Iterator[Finding]:
+    told: set[ast.expr] = set()
     for read in reads:
         for around in source.ancestors(read.call):
             if not isinstance(around, FUNCTIONS):
                 continue
             for decorator in around.decorator_list:
                 called = decorator.func if isinstance(decorator, ast.Call) else decorator
-                if source.origins(called) & MEMOIZERS:
+                if source.origins(called) & MEMOIZERS and decorator not in told:
+                    told.add(decorator)
                     yield Finding(
                         STALE_CACHE,
                         source.span(decorator),
@@ -140,13 +146,14 @@ def _is_bound_empty(source: Source, name: ast.AST) -> bool:
     )
 
 
-def _container(fill: ast.Assign) -> ast.expr:
-    return next(each.value for each in fill.targets if isinstance(each, ast.Subscript))
+def _containers(fill: ast.Assign) -> list[ast.expr]:
+    return [each.value for each in fill.targets if isinstance(each, ast.Subscript)]
 
 
 def _module_cache(
     source: Source,
     name: ast.Name,
+    first: ast.Assign,
     fills: dict[ast.Assign, Read],
     saves: list[Saved],
     foreign: Foreign,
@@ -200,7 +207,7 @@ def _module_cache(
     load = spelt(source, LOAD)
     yield Finding(
         STALE_CACHE,
-        source.span(definition or next(iter(fills))),
+        source.span(definition or first),
         f"{name.id} keeps what was read from files, and hands the same object to all",
         f"take {name.id} out: {load} keeps a cache that is never stale, and gives private copies",
         reason,

@@ -5,15 +5,16 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 from pathlib import Path
 
 import click
 
-from oasis_data.audit.auditing import parse
+from oasis_data.audit.auditing import offered, parse
 from oasis_data.audit.finding import NOT_READ, Finding
 from oasis_data.audit.fixing import Audited, NotFixedError, audit_file, write
 from oasis_data.audit.folders import find_beside, find_sources
-from oasis_data.audit.mentions import foreign, mentioned
+from oasis_data.audit.mentions import Shared, foreign, mentioned, module_of, together
 from oasis_data.audit.reporting import describe, printable, summarize
 from oasis_data.audit.sarif import sarif_log
 from oasis_data.audit.source import Source, Span
@@ -120,20 +121,21 @@ def audit_paths(paths: tuple[Path, ...], exclude: tuple[str, ...] = ()) -> list[
             # One that cannot be read is none that could be imported.
             with contextlib.suppress(OSError):
                 around[path] = path.read_bytes()
-    mentions = {path: _mentioned_in(content) for path, content in around.items()}
+    mentions: dict[Path, frozenset[str]] = {}
+    offers: list[Shared] = []
+    for path, content in around.items():
+        source = parse(content)
+        mentions[path] = mentioned(source) if isinstance(source, Source) else frozenset()
+        if isinstance(source, Source) and re.search(b"json|oasis_data", content):
+            offers.append(offered(source, module_of(path)))
     audited = []
-    for path, others in foreign(mentions):
+    for path, others in foreign(mentions, together(offers)):
         if path in contents:
             try:
                 audited.append(audit_file(path, contents[path], others))
             except NotFixedError as error:
                 unread.append(_unread(path, str(error), contents[path]))
     return sorted([*audited, *unread], key=lambda each: each.path)
-
-
-def _mentioned_in(content: bytes) -> frozenset[str]:
-    source = parse(content)
-    return mentioned(source) if isinstance(source, Source) else frozenset()
 
 
 def _unread(path: Path, fault: str, content: bytes) -> Audited:

@@ -7,13 +7,15 @@ from typing import Literal, TypeAlias
 
 from oasis_data.audit.source import Span
 
+Level: TypeAlias = Literal["error", "warning", "note"]
+
 
 @dataclass(frozen=True)
 class Rule:
     """A kind of finding: its name, how bad it is, and why it is bad."""
 
     name: str
-    level: Literal["error", "warning", "note"]
+    level: Level
     summary: str
     danger: str
 
@@ -114,6 +116,7 @@ class Finding:
         replacement: What to write instead.
         reason: Why `--fix` leaves it; None if it does not.
         edits: What `--fix` does.
+        danger: What comes of it, where that is less than the rule says.
     """
 
     rule: Rule
@@ -122,6 +125,17 @@ class Finding:
     replacement: str
     reason: str | None
     edits: tuple[Edit, ...] = ()
+    danger: str = ""
+
+    @property
+    def consequence(self) -> str:
+        """What comes of it."""
+        return self.danger or self.rule.danger
+
+    @property
+    def level(self) -> Level:
+        """How bad it is."""
+        return "warning" if self.danger else self.rule.level
 
     @property
     def fixable(self) -> bool:

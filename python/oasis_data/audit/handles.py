@@ -56,8 +56,11 @@ class Opened:
     @property
     def direction(self) -> str | None:
         """`READ`, `WRITE`, or None for both and for what is not certain."""
-        kind = (self.mode or "").replace("b", "").replace("t", "")
-        return {"r": READ, "": READ if self.mode is not None else None, "w": WRITE}.get(kind)
+        if self.mode is None:
+            return None
+        kind = "".join(sorted(self.mode.replace("b", "").replace("t", "")))
+        # "w+" empties the file as "w" does; what is read from it afterwards is another use.
+        return {"": READ, "r": READ, "w": WRITE, "+w": WRITE}.get(kind)
 
 
 @dataclass(frozen=True)

@@ -114,6 +114,8 @@ def _mode_reason(handle: Handle) -> str | None:
     mode = handle.opened.mode
     if mode is None or handle.opened.direction == READ:
         return None
+    if "w" in mode:
+        return f"the mode is {mode!r}, which empties the file"
     if "+" in mode:
         return "the file is read and written through one handle: use edit_json"
     return f"the mode is {mode!r}"

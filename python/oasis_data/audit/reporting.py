@@ -22,7 +22,7 @@ def describe(path: Path, findings: Iterable[Finding]) -> Iterator[str]:
         # Editors count columns from 1.
         place = f"{printable(path)}:{finding.span.line}:{finding.span.column + 1}"
         yield f"{place}: {finding.rule.name}: {printable(finding.message)}"
-        yield f"    {finding.rule.danger}"
+        yield f"    {finding.consequence}"
         if finding.replacement:
             yield f"    Instead: {printable(finding.replacement)}"
         if finding.reason:

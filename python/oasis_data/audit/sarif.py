@@ -47,7 +47,7 @@ def _rule(rule: Rule) -> dict[str, Any]:
 
 
 def _result(path: Path, finding: Finding) -> dict[str, Any]:
-    sentences = [f"{finding.message}. {finding.rule.danger}"]
+    sentences = [f"{finding.message}. {finding.consequence}"]
     if finding.replacement:
         sentences.append(f"Instead: {finding.replacement}")
     if finding.reason:
@@ -56,7 +56,7 @@ def _result(path: Path, finding: Finding) -> dict[str, Any]:
     return {
         "ruleId": finding.rule.name,
         "ruleIndex": RULES.index(finding.rule),
-        "level": finding.rule.level,
+        "level": finding.level,
         "message": {"text": "\n".join(sentences)},
         "locations": [
             {

@@ -33,6 +33,7 @@ from oasis_data.audit.replacing import (
     saving_text,
 )
 from oasis_data.audit.source import Source, Span
+from oasis_data.audit.terms import Terms
 
 MODES = {
     "a": "what is appended makes the file several documents, which is not JSON",
@@ -40,6 +41,20 @@ MODES = {
     "+": "the file is read and written through one handle",
     "r": "the file is open for reading",
 }
+# Names of files that hold a JSON text in each line, which is no JSON document.
+LINES = (".jsonl", ".jsonlines", ".ndjson", ".ldjson", ".jsonl.gz", ".ndjson.gz")
+# What makes the name of a temporary file one that no other writer has.
+UNIQUE = (
+    "tempfile.",
+    "uuid.",
+    "secrets.",
+    "random.",
+    "time.",
+    "datetime.",
+    "os.getpid",
+    "threading.",
+)
+SYNCS = frozenset({"os.fsync", "os.fdatasync"})
 RENAMES = frozenset({"os.replace", "os.rename", "os.renames", "shutil.move"})
 RENAMING_METHODS = {"replace", "rename"}
 # They give the path that they are given.
@@ -48,10 +63,22 @@ SAME = frozenset({"builtins.str", "os.fspath", *PATHS})
 
 @dataclass(frozen=True)
 class Write:
-    """A call that writes JSON text to a file; the statement is the `with` that opens it."""
+    """A call that writes JSON text to a file; the statement is the `with` that opens it.
+
+    Attributes:
+        call: The call.
+        path: What it writes to.
+        place: Where that ends: another path, if the same function moves it there.
+        mode: With which mode the file is open; None if that is not certain.
+        data: What it writes.
+        statement: The `with` that opens the file.
+        finding: What is said of it.
+    """
 
     call: ast.Call
     path: ast.expr
+    place: ast.expr
+    mode: str | None
     data: ast.expr
     statement: ast.stmt | None
     finding: Finding
@@ -106,7 +133,8 @@ def _by_method(source: Source, call: ast.Call) -> Iterator[Write]:
     if given not in IN_UTF8:
         reason = reason or f"{method} is given {given}"
     handle = Handle(Opened(call, receiver, "w", "utf-8", None), None, 0, None)
-    yield _finding(source, call, handle, text, reason)
+    if not _are_lines(source, call, handle):
+        yield _finding(source, call, handle, text, reason)
 
 
 def _by_print(source: Source, call: ast.Call) -> Iterator[Write]:
@@ -130,7 +158,9 @@ def _into(source: Source, call: ast.Call, file: ast.expr, text: Dumped) -> Itera
             message = f"JSON is written to {source.text_of(file)}, which may be a live file"
             replacement = saving_text(source, path, text.data, text.call)
             finding = Finding(TORN_WRITE, source.span(call), message, replacement, elsewhere)
-            yield Write(call, path, text.data, None, finding)
+            yield Write(call, path, path, None, text.data, None, finding)
+        return
+    if _are_lines(source, call, handle):
         return
     use = file if isinstance(file, ast.Name) else None
     reason = (
@@ -165,19 +195,109 @@ def _finding(
     finding = Finding(
         TORN_WRITE,
         source.span(call),
-        f"JSON is written into {source.text_of(path)} itself",
+        f"JSON is written into {source.text_of(path)} itself"
+        if moved is None
+        else f"JSON is written into {source.text_of(path)}, and moved in line {moved.line}",
         replacement,
         reason,
         () if reason else (edit, *handle.unwraps(source)),
+        "" if moved is None else _move_danger(source, call, path),
     )
-    return Write(call, path, text.data, handle.statement, finding)
+    place = moved.place if moved else path
+    return Write(call, path, place, handle.opened.mode, text.data, handle.statement, finding)
+
+
+def _are_lines(source: Source, call: ast.Call, handle: Handle) -> bool:
+    """Whether a JSON text is written in each line of a file, which is no JSON document then."""
+    (*_, last) = Terms(source, "", {}).of(handle.opened.path) or ("",)
+    if isinstance(last, str) and last.endswith(LINES):
+        return True
+    appended = "a" in (handle.opened.mode or "")
+    repeated = any(
+        isinstance(each, ast.For | ast.AsyncFor | ast.While)
+        and each not in source.ancestors(handle.opened.call)
+        for each in source.ancestors(call)
+    )
+    return (appended or repeated) and (
+        source.origins(call.func) == {"builtins.print"}
+        or _ends_line(call)
+        or any(_ends_line(each) for each in _beside(source, call, handle))
+    )
+
+
+def _ends_line(call: ast.Call) -> bool:
+    """Whether the last thing that a call is given is text with the end of a line."""
+    text: ast.expr | None = call.args[-1] if call.args else None
+    while isinstance(text, ast.BinOp | ast.JoinedStr):
+        text = text.right if isinstance(text, ast.BinOp) else text.values[-1]
+    value = text.value if isinstance(text, ast.Constant) else None
+    return (isinstance(value, str) and value.endswith("\n")) or (
+        isinstance(value, bytes) and value.endswith(b"\n")
+    )
+
+
+def _beside(source: Source, call: ast.Call, handle: Handle) -> Iterator[ast.Call]:
+    """The other calls that write to the same open file."""
+    file = call.func.value if isinstance(call.func, ast.Attribute) else None
+    names = {each.id for each in (file, *call.args) if isinstance(each, ast.Name)}
+    for node in source.nodes:
+        if (
+            isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Attribute)
+            and node.func.attr == "write"
+            and isinstance(node.func.value, ast.Name)
+            and node.func.value.id in names
+            and source.function(node) is source.function(call)
+            and (handle.statement is None or handle.statement in source.ancestors(node))
+        ):
+            yield node
+
+
+def _move_danger(source: Source, call: ast.Call, path: ast.expr) -> str:
+    """What is missing where a file is written beside its place and moved there."""
+    function = source.function(call)
+    calls = [
+        each
+        for each in source.nodes
+        if isinstance(each, ast.Call) and source.function(each) is function
+    ]
+    said = ["Readers meet whole files."]
+    if not any(source.origins(each.func) & SYNCS for each in calls):
+        said.append("But nothing is synced before the move: a power cut can leave an empty file.")
+    if not _is_unique(source, path):
+        name = source.text_of(path)
+        said.append(f"But of two writers that both use {name}, one moves what the other has begun.")
+    said.append("No lock is taken, no backup is kept, and the move itself is not made durable.")
+    return " ".join(said)
+
+
+def _is_unique(source: Source, path: ast.expr) -> bool:
+    """Whether something in a path, or in the names in it, differs from writer to writer."""
+    waiting, seen = [path], set()
+    while waiting:
+        for node in ast.walk(waiting.pop()):
+            origins = source.origins(node) if isinstance(node, ast.Name | ast.Attribute) else ()
+            if any(each.startswith(UNIQUE) for each in origins):
+                return True
+            if isinstance(node, ast.Name) and node.id not in seen:
+                seen.add(node.id)
+                statements = [source.parents.get(each.node) for each in source.bindings(node)]
+                while statements:
+                    each = statements.pop()
+                    if isinstance(each, ast.Tuple):
+                        statements.append(source.parents.get(each))
+                    elif isinstance(each, ast.Assign):
+                        waiting.append(each.value)
+                    elif isinstance(each, ast.withitem):
+                        waiting.append(each.context_expr)
+    return False
 
 
 def _mode_reason(handle: Handle) -> str | None:
     mode = handle.opened.mode
     if mode is None or handle.opened.direction == WRITE:
         return None
-    return next((MODES[each] for each in "+axr" if each in mode), f"the mode is {mode!r}")
+    return next((MODES[each] for each in "ax+r" if each in mode), f"the mode is {mode!r}")
 
 
 def _encoding_reason(opened: Opened, text: Dumped) -> str | None:
@@ -210,7 +330,7 @@ def _place_reason(source: Source, call: ast.Call, handle: Handle, text: Dumped) 
 
 def _replacement(source: Source, handle: Handle, text: Dumped, path: ast.expr) -> str:
     mode = handle.opened.mode or ""
-    if "+" in mode or "a" in mode:
+    if "a" in mode or "r" in mode:
         return f"with edit_json({source.text_of(path)}) as document: change it in place"
     more = {"if_version": "MISSING"} if "x" in mode else {}
     return saving_text(source, path, text.data, text.call, **more)
