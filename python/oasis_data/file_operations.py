@@ -140,14 +140,10 @@ def save_with_version(file_path: FilePath, data: Any, **options: Any) -> str:
         TypeError: There is no such option.
         JSONWriteError: As for `save_json_atomic`.
     """
-    started = time.perf_counter()
     defaults = save_json_atomic.__kwdefaults__ or {}
     if unknown := options.keys() - defaults.keys():
         raise TypeError(f"save_with_version has no option {', '.join(sorted(unknown))}")
-    outcome = _native.save(file_path, data, **(defaults | options), versioned=True)
-    _logging.log_write("save", file_path, started, *outcome)
-    _, _, _, version = outcome
-    return str(version)
+    return _save_with_version(file_path, data, defaults | options)
 
 
 @contextmanager
@@ -158,7 +154,13 @@ def edit_json(
     indent: int | str | None = 2,
     ensure_ascii: bool = False,
     sort_keys: bool = False,
+    allow_nan: bool = False,
+    encode_default: Callable[[Any], Any] | None = None,
+    backup: bool | None = None,
+    if_version: str | None = None,
     timeout: float | None = None,
+    make_parents: bool = False,
+    skip_unchanged: bool = True,
 ) -> Iterator[Any]:
     """Locks the file, gives its document to be changed, and saves it.
 
@@ -171,10 +173,18 @@ def edit_json(
         file_path: The file.
         default: The document to start from when there is no file; copied as by
             `load_data_file`. A corrupt file is never taken for a missing one.
-        indent: As for `save_json_atomic`, as are the next two.
+        indent: As for `save_json_atomic`, as are the next three.
         ensure_ascii: Write all but ASCII as escapes.
         sort_keys: Write dictionaries in the order of their keys.
+        allow_nan: Write NaN and infinities, which are not JSON.
+        encode_default: The `default` of `save_json_atomic`: called with what `json`
+            cannot write, for what to write instead.
+        backup: Whether to keep the content that is replaced. None: as configured.
+        if_version: The version that the file must have, before the block and still
+            after it; `MISSING` if there must be no file.
         timeout: Seconds to wait for another writer. None: as configured.
+        make_parents: Create missing folders on the way, before the block.
+        skip_unchanged: Leave a file that has just this content as it is.
 
     Yields:
         The document, to be changed in place. Saved when the block ends; an
@@ -184,10 +194,18 @@ def edit_json(
         CorruptFileError: The file is not JSON; it stays as it is.
         AlreadyLockedError: This thread is editing the file already.
         LockTimeoutError: Another writer took too long.
+        VersionConflictError: The file is not `if_version`.
         JSONWriteError: As for `save_json_atomic`.
     """
     started = time.perf_counter()
-    edit = _native.Edit(file_path, timeout)
+    edit = _native.Edit(
+        file_path,
+        timeout,
+        backup=backup,
+        if_version=if_version,
+        make_parents=make_parents,
+        skip_unchanged=skip_unchanged,
+    )
     try:
         found, document = edit.load()
         if not found:
@@ -198,6 +216,8 @@ def edit_json(
             indent=indent,
             ensure_ascii=ensure_ascii,
             sort_keys=sort_keys,
+            allow_nan=allow_nan,
+            default=encode_default,
             versioned=_logging.writes,
         )
     finally:
@@ -463,6 +483,21 @@ class AtomicJSONWriter:
 
 
 atomic_writer = AtomicJSONWriter()
+
+
+def _save_with_version(
+    file_path: FilePath, data: Any, options: Mapping[str, Any], *, keep_layout: bool = False
+) -> str:
+    """Saves with all the options of `save_json_atomic`.
+
+    With `keep_layout` a file that holds the same document in another layout (its
+    indent, its escapes, a line break at its end) keeps that layout.
+    """
+    started = time.perf_counter()
+    outcome = _native.save(file_path, data, **options, keep_layout=keep_layout, versioned=True)
+    _logging.log_write("save", file_path, started, *outcome)
+    _, _, _, version = outcome
+    return str(version)
 
 
 def _answer(file_path: FilePath, loaded: Any, default: Any, strict: bool) -> Any:
