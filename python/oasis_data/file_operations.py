@@ -50,8 +50,6 @@ _Path = TypeVar("_Path", bound=FilePath)
 MISSING = _native.MISSING
 """The version of a file that does not exist."""
 
-_logger = logging.getLogger("DataOperations")
-
 
 def save_json_atomic(
     file_path: FilePath,
@@ -140,10 +138,10 @@ def save_with_version(file_path: FilePath, data: Any, **options: Any) -> str:
         TypeError: There is no such option.
         JSONWriteError: As for `save_json_atomic`.
     """
-    defaults = save_json_atomic.__kwdefaults__ or {}
-    if unknown := options.keys() - defaults.keys():
+    known = save_json_atomic.__kwdefaults__ or {}
+    if unknown := options.keys() - known.keys():
         raise TypeError(f"save_with_version has no option {', '.join(sorted(unknown))}")
-    return _save_with_version(file_path, data, defaults | options)
+    return _save_with_version(file_path, data, options)
 
 
 @contextmanager
@@ -356,7 +354,7 @@ def load_data_file(
         JSONReadError: The file could not be read, strict or not.
     """
     try:
-        if _logging.reads and _logger.isEnabledFor(logging.INFO):
+        if _logging.reads and _logging.logger().isEnabledFor(logging.INFO):
             return _load_measured(file_path, copy)
         return _native.load(file_path, copy)
     except (DataFileNotFoundError, CorruptFileError) as error:
@@ -488,12 +486,13 @@ atomic_writer = AtomicJSONWriter()
 def _save_with_version(
     file_path: FilePath, data: Any, options: Mapping[str, Any], *, keep_layout: bool = False
 ) -> str:
-    """Saves with all the options of `save_json_atomic`.
+    """Saves with options of `save_json_atomic`, and tells the version.
 
     With `keep_layout` a file that holds the same document in another layout (its
     indent, its escapes, a line break at its end) keeps that layout.
     """
     started = time.perf_counter()
+    options = (save_json_atomic.__kwdefaults__ or {}) | dict(options)
     outcome = _native.save(file_path, data, **options, keep_layout=keep_layout, versioned=True)
     _logging.log_write("save", file_path, started, *outcome)
     _, _, _, version = outcome
@@ -509,7 +508,7 @@ def _answer(file_path: FilePath, loaded: Any, default: Any, strict: bool) -> Any
 
 
 def _default_for(file_path: FilePath, error: Exception, default: Any) -> Any:
-    _logger.warning("Using the default for %r: %s", whole(file_path), error)
+    _logging.logger().warning("Using the default for %r: %s", whole(file_path), error)
     return _own(default)
 
 
