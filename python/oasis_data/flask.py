@@ -268,17 +268,19 @@ def answer_document(document: Any, file_path: FilePath = "") -> Response:
     `jsonify` sorts the keys, and writes NaN, which `JSON.parse` refuses.
 
     Args:
-        document: What a load gave, or a save was given.
+        document: What a load gave, or anything else that the app's `jsonify` takes.
         file_path: The file that it is from, for the log.
 
     Raises:
         NotJSONError: JSON has no text for a value in it.
     """
+    # What `json` cannot write, such as a date, is written as the app writes it elsewhere.
+    default = getattr(current_app.json, "default", None)
     try:
         # Escapes for all but ASCII: half a surrogate pair has no other text.
-        text = json.dumps(document, allow_nan=False, separators=(",", ":"))
+        text = json.dumps(document, allow_nan=False, separators=(",", ":"), default=default)
     except ValueError as error:
-        place = _native.place_of_no_json(document) or "$"
+        place = _native.place_of_no_json(document, default=default) or "$"
         path = whole(file_path)
         raise NotJSONError(
             OperationType.READ,

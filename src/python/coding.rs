@@ -42,15 +42,18 @@ pub(super) fn encode<'py>(
 
 /// The place of the first value that JSON has no text for; None if there is no such value.
 #[pyfunction]
-#[pyo3(signature = (data, /))]
-pub(super) fn place_of_no_json(data: &Bound<'_, PyAny>) -> PyResult<Option<String>> {
+#[pyo3(signature = (data, /, *, default=None))]
+pub(super) fn place_of_no_json<'py>(
+    data: &Bound<'py, PyAny>,
+    default: Option<Bound<'py, PyAny>>,
+) -> PyResult<Option<String>> {
     let options = EncodeOptions {
         indent: None,
         // Half a surrogate pair has a text as an escape.
         ensure_ascii: true,
         sort_keys: false,
         allow_nan: false,
-        default: None,
+        default,
     };
     match within(data.py(), || codec::encode(data, &options)) {
         Ok(_) => Ok(None),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import errno
 import json
 import logging
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from flask import Response
+from flask import Response, jsonify
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
@@ -270,8 +271,12 @@ def test_what_is_no_json_is_not_served_as_it(
 
 
 def test_nor_by_a_view_of_the_apps_own(root: Path) -> None:
+    at = datetime.date(2026, 1, 2)
     with make_app(root).app_context(), pytest.raises(NotJSONError) as caught:
-        answer_document({"tanks": {"a": [0.0, math.inf]}})
+        assert (
+            answer_document({"b": at, "a": 1}).get_json() == jsonify({"b": at, "a": 1}).get_json()
+        )
+        answer_document({"at": at, "tanks": {"a": [0.0, math.inf]}})
 
     assert caught.value.place == "$.tanks.a[1]"
     assert isinstance(caught.value, ValueError)

@@ -66,8 +66,8 @@ SABOTAGES = [
     Sabotage(
         "a document is answered with its keys in their order",
         FLASK,
-        'json.dumps(document, allow_nan=False, separators=(",", ":"))',
-        'json.dumps(document, allow_nan=False, separators=(",", ":"), sort_keys=True)',
+        "json.dumps(document, allow_nan=False, ",
+        "json.dumps(document, allow_nan=False, sort_keys=True, ",
         "pytest tests/flask_extension/test_versions.py -k who_puts_back",
     ),
     Sabotage(
