@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import datetime
+import inspect
+import math
 import multiprocessing
 import os
 import signal
@@ -14,16 +17,19 @@ from typing import Any
 import pytest
 
 from oasis_data import (
+    MISSING,
     AlreadyLockedError,
     CorruptFileError,
     FolderNotFoundError,
     JSONWriteError,
     LockTimeoutError,
     UnserializableError,
+    VersionConflictError,
     configure,
     delete_json_atomic,
     edit_json,
     load_data_file,
+    load_with_version,
     save_json_atomic,
 )
 from tests.conftest import backups, temporaries, visible
@@ -123,6 +129,88 @@ def test_nothing_is_made_in_a_missing_folder(tmp_path: Path) -> None:
     with pytest.raises(FolderNotFoundError), edit_json(tmp_path / "none" / "tanks.json"):
         pytest.fail("the block must not run")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_edit_has_every_option_of_a_save() -> None:
+    save, edit = (inspect.signature(each).parameters for each in (save_json_atomic, edit_json))
+    of_a_save = {name: each.default for name, each in save.items() if name != "data"}
+    # What a save calls `default` is the document to start from here.
+    of_a_save["encode_default"] = of_a_save.pop("default")
+    assert of_a_save.items() <= {name: each.default for name, each in edit.items()}.items()
+
+
+def test_nan_is_written_if_that_is_asked_for(path: Path) -> None:
+    save_json_atomic(path, {"mean": math.inf, "level": 1}, allow_nan=True)
+    with (
+        pytest.raises(UnserializableError, match=r"\$\.mean.*allow_nan=True"),
+        edit_json(path) as document,
+    ):
+        document["level"] = 2
+    assert path.read_text() == '{\n  "mean": Infinity,\n  "level": 1\n}'
+    with edit_json(path, allow_nan=True) as document:
+        document["level"] = 2
+    assert path.read_text() == '{\n  "mean": Infinity,\n  "level": 2\n}'
+
+
+def test_what_json_cannot_write_is_encoded_as_told(path: Path) -> None:
+    with edit_json(path, encode_default=str) as document:
+        document["at"] = datetime.date(2026, 1, 2)
+    assert load_data_file(path) == {"level": 1, "at": "2026-01-02"}
+    with pytest.raises(UnserializableError), edit_json(path, default=str) as document:
+        document["at"] = datetime.date(2026, 1, 2)
+
+
+def test_bytes_are_those_of_a_save_with_the_same_options(path: Path) -> None:
+    options: dict[str, Any] = {"indent": None, "ensure_ascii": True, "sort_keys": True}
+    with edit_json(path, **options) as document:
+        document["Öl"] = [1]
+        document["a"] = 2
+    other = path.with_name("other.json")
+    save_json_atomic(other, document, **options)
+    assert path.read_bytes() == other.read_bytes() == b'{"a": 2, "level": 1, "\\u00d6l": [1]}'
+
+
+def test_backups_and_new_inodes_are_as_told(path: Path) -> None:
+    with edit_json(path, backup=False) as document:
+        document["level"] = 2
+    assert backups(path) == []
+    before = path.stat()
+    with edit_json(path, skip_unchanged=False):
+        pass
+    # The backup keeps the inode that was: its number cannot come back.
+    assert path.stat().st_ino != before.st_ino
+    assert [backup.read_text() for backup in backups(path)] == ['{\n  "level": 2\n}']
+
+
+def test_missing_folders_are_made_if_that_is_asked_for(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "er" / "tanks.json"
+    with edit_json(path, make_parents=True) as document:
+        document["level"] = 1
+    assert load_data_file(path) == {"level": 1}
+
+
+def test_only_the_version_that_was_seen_is_edited(path: Path) -> None:
+    _, seen = load_with_version(path)
+    with edit_json(path, if_version=seen) as document:
+        document["level"] = 2
+    for stale in (seen, MISSING):
+        with pytest.raises(VersionConflictError) as caught, edit_json(path, if_version=stale):
+            pytest.fail("the block must not run")
+        assert (caught.value.expected, caught.value.found) == (stale, load_with_version(path)[1])
+    new = path.with_name("new.json")
+    with pytest.raises(VersionConflictError), edit_json(new, if_version=seen):
+        pytest.fail("the block must not run")
+    with edit_json(new, if_version=MISSING) as document:
+        document["level"] = 3
+    assert load_data_file(new) == {"level": 3}
+
+
+def test_nor_is_it_saved_over_what_another_program_wrote_meanwhile(path: Path) -> None:
+    _, seen = load_with_version(path)
+    with pytest.raises(VersionConflictError), edit_json(path, if_version=seen) as document:
+        document["level"] = 2
+        path.write_text("3")
+    assert path.read_text() == "3"
 
 
 def test_two_files_at_once(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import re
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -157,6 +158,181 @@ def test_level_decides(tmp_path: Path) -> None:
 
     assert [line for line in lines(tmp_path) if " - INFO - " in line or "WARNING" in line] == []
     assert len([line for line in lines(tmp_path) if " - ERROR - " in line]) == 1
+
+
+# Beside the application's own configuration
+
+DICT_CONFIG = """
+import logging.config
+handler = {"class": "logging.StreamHandler", "formatter": "f"}
+FORMATTER = {"format": "root %(levelname)s %(name)s %(message)s"}
+def configure(**others):
+    logging.config.dictConfig({
+        "version": 1, "formatters": {"f": FORMATTER}, "handlers": {"all": handler},
+        "root": {"level": "INFO", "handlers": ["all"]}, **others})
+"""
+FILE_CONFIG = """
+import io, logging.config
+TEXT = """
+FILE_CONFIG += repr(
+    "[loggers]\nkeys=root\n[handlers]\nkeys=all\n[formatters]\nkeys=f\n"
+    "[logger_root]\nlevel=INFO\nhandlers=all\n"
+    "[handler_all]\nclass=StreamHandler\nformatter=f\nargs=()\n"
+    "[formatter_f]\nformat=root %(levelname)s %(name)s %(message)s\n"
+)
+FILE_CONFIG += """
+def configure(**others):
+    logging.config.fileConfig(io.StringIO(TEXT))
+"""
+DISABLING = [DICT_CONFIG, FILE_CONFIG]
+# What an application does that imports the package first.
+PRELUDE = """
+import logging, os, sys, threading
+from oasis_data import *
+log, path = logging.getLogger("DataOperations"), sys.argv[1]
+def fail():
+    answer = error_handler.handle_error(OperationType.READ, path, ValueError("x"))
+    return answer["details"]["error_id"]
+"""
+
+
+def logged(code: str, path: Path, configuration: str = DICT_CONFIG) -> str:
+    """What a program writes to stderr, with its handlers there."""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", PRELUDE + configuration + code, path],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stderr
+
+
+@pytest.mark.parametrize("configuration", DISABLING)
+def test_it_survives_a_configuration_that_disables_loggers(
+    tmp_path: Path, configuration: str
+) -> None:
+    told = logged(
+        """
+configure()
+assert log.disabled
+load_data_file(path)
+configure()
+print("sent", fail(), file=sys.stderr)
+configure()
+assert not fail() is None and not log.disabled
+""",
+        tmp_path / "tanks.json",
+        configuration,
+    )
+    (identity,) = re.findall(r"^sent (\w+)$", told, re.MULTILINE)
+    assert re.search(r"^root WARNING DataOperations Using the default for .*tanks\.json", told)
+    assert re.search(rf"^root ERROR .*\[error_id={identity}\]", told, re.MULTILINE)
+    assert told.count("root ERROR DataOperations") == 2
+
+
+def test_so_do_remarks_beside_a_write(tmp_path: Path) -> None:
+    told = logged(
+        "from oasis_data import _logging\nconfigure()\n"
+        "_logging.log_write('save', path, 0.0, ['a remark'], 1, None, None)\n",
+        tmp_path / "tanks.json",
+    )
+    assert "root WARNING DataOperations Beside the change of" in told
+
+
+@pytest.mark.parametrize("configuration", DISABLING)
+def test_so_do_the_handlers_and_the_history_that_it_was_given(
+    tmp_path: Path, configuration: str
+) -> None:
+    log, path = tmp_path / "log", tmp_path / "tanks.json"
+    told = logged(
+        """
+configure_logging(folder=os.path.dirname(path) + "/log", history="all")
+save_json_atomic(path, 1)
+configure()
+load_data_file(path)
+save_json_atomic(path, 2)
+fail()
+""",
+        path,
+        configuration,
+    )
+    kinds = [line.split(" - ")[2:] for line in lines(log) if GUIDE.fullmatch(line)]
+    assert [kind for kind, _ in kinds] == ["INFO", "INFO", "INFO", "ERROR"]
+    assert told.splitlines() == lines(log)
+
+
+@pytest.mark.parametrize("disable", ["configure()", "log.disabled = True"])
+def test_configure_logging_brings_it_back(tmp_path: Path, disable: str) -> None:
+    path = tmp_path / "tanks.json"
+    told = logged(
+        f"{disable}\nconfigure_logging(history='writes')\n"
+        "assert not log.disabled\nlog.info('mine')\nsave_json_atomic(path, 1)\n",
+        path,
+    )
+    assert [line.split(" - ")[3].split(":")[0] for line in told.splitlines()] == [
+        "mine",
+        "Data operation done",
+    ]
+
+
+@pytest.mark.parametrize(
+    "silence",
+    [
+        "log.disabled = True",
+        "configure(); fail(); log.disabled = True",
+        "log.setLevel(logging.CRITICAL + 1); configure()",
+        "log.addFilter(lambda record: False); configure()",
+        "log.propagate = False; log.addHandler(logging.NullHandler()); configure()",
+        "logging.disable(); configure()",
+        "configure(loggers={'DataOperations': {'level': 60}})",
+    ],
+)
+def test_whoever_silences_it_on_purpose_is_obeyed(tmp_path: Path, silence: str) -> None:
+    told = logged(
+        f"{silence}\nprint('from here', file=sys.stderr)\nfail()\nload_data_file(path)\n",
+        tmp_path / "tanks.json",
+    )
+    assert told.endswith("from here\n")
+
+
+def test_threads_and_a_forked_child_are_heard_too(tmp_path: Path) -> None:
+    told = logged(
+        """
+def work():
+    together.wait()
+    fail()
+together = threading.Barrier(4)
+configure()
+threads = [threading.Thread(target=work) for _ in range(4)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+configure()
+child = os.fork()
+if child == 0:
+    fail()
+    os._exit(0)
+assert os.waitpid(child, 0)[1] == 0
+""",
+        tmp_path / "tanks.json",
+    )
+    assert told.count("root ERROR DataOperations") == 5
+
+
+def test_the_package_has_one_logger_of_its_own() -> None:
+    # Each other would have to be brought back as well.
+    printed = python(
+        """
+import importlib, logging, pkgutil
+before = set(logging.root.manager.loggerDict)
+import oasis_data
+for module in pkgutil.walk_packages(oasis_data.__path__, "oasis_data."):
+    if not module.name.endswith("__main__"):
+        importlib.import_module(module.name)
+print(*sorted(name for name in logging.root.manager.loggerDict if "data" in name.lower()))
+"""
+    )
+    assert printed.split() == ["DataOperations", "_DataOperationsWitness"]
 
 
 # Errors

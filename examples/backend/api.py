@@ -34,7 +34,13 @@ from oasis_data import (
     error_handler,
     load_data_file,
 )
-from oasis_data.flask import OasisData, UnknownDataTypeError, answer_error, get_data_file_path
+from oasis_data.flask import (
+    OasisData,
+    UnknownDataTypeError,
+    answer_document,
+    answer_error,
+    get_data_file_path,
+)
 
 Answer = Response | tuple[Response, int]
 
@@ -102,7 +108,7 @@ def get_data() -> Response:
             documents[data_type] = load_data_file(get_data_file_path(data_type), strict=True)
         except DataFileNotFoundError:
             documents[data_type] = {}
-    return jsonify(documents)
+    return answer_document(documents)
 
 
 def save_data() -> Response:
@@ -129,14 +135,14 @@ def run_scheduler_route() -> Response:
     """`POST /api/scheduler/run`: plans `{"days": 31}` ahead and saves the schedule."""
     body = read_body(required=False)
     schedule = run_scheduler(data_root(), read_count(body, "days", DEFAULT_DAYS))
-    return jsonify({"success": True, **schedule.document, "waiting": schedule.waiting})
+    return answer_document({"success": True, **schedule.document, "waiting": schedule.waiting})
 
 
 def optimize_vessels() -> Response:
     """`POST /api/vessel-optimizer/optimize`: hires up to `{"max_vessels": 12}` and saves them."""
     body = read_body(required=False)
     fleet = run_optimizer(data_root(), read_count(body, "max_vessels", DEFAULT_MAX_VESSELS))
-    return jsonify(
+    return answer_document(
         {
             "success": True,
             "vessels": fleet.vessels,
@@ -160,10 +166,7 @@ def refuse_input(error: InputError) -> Answer:
 
 def answer_missing(error: DataFileNotFoundError) -> Response:
     """Answers that a document has never been saved; 500 if it is one that a planner needs."""
-    response = answer_error(error)
-    if request.method != "GET":
-        response.status_code = 500
-    return response
+    return answer_error(error, status=None if request.method == "GET" else 500)
 
 
 def answer_http_error(error: HTTPException) -> Answer:

@@ -25,6 +25,25 @@ reads = False
 _logger = logging.getLogger("DataOperations")
 _handlers: list[logging.Handler] = []
 
+# `dictConfig` and `fileConfig` disable each logger that is there before them, unless
+# told otherwise: an application that imports the package first would never hear of it
+# again. Nobody logs to this one. If it is disabled too, then the application did not
+# mean the package's.
+_witness = logging.getLogger("_DataOperationsWitness")
+
+
+def revive() -> None:
+    """Undoes what the configuration of other loggers has done to the package's."""
+    if _logger.disabled and _witness.disabled:
+        # In this order: a thread that looks in between finds the logger enabled.
+        _logger.disabled = _witness.disabled = False
+
+
+def logger() -> logging.Logger:
+    """The logger, for a line that is to be logged now."""
+    revive()
+    return _logger
+
 
 def record(
     operation: str,
@@ -39,7 +58,7 @@ def record(
     milliseconds = round((time.perf_counter() - started) * 1000, 3)
     facts: dict[str, Any] = {"bytes": size, "version": version, "backup": backup}
     known = "".join(f" {name}={value}" for name, value in facts.items() if value is not None)
-    _logger.info(
+    logger().info(
         "Data operation done: %s on %r milliseconds=%s%s",
         operation,
         file_path,
@@ -61,7 +80,7 @@ def log_write(
 ) -> None:
     """Logs a write that stands: what went wrong beside it, and its history if that is wanted."""
     for remark in remarks:
-        _logger.warning("Beside the change of %r, which stands: %s", whole(file_path), remark)
+        logger().warning("Beside the change of %r, which stands: %s", whole(file_path), remark)
     if writes:
         record(operation, whole(file_path), started, size=size, version=version, backup=backup)
 
@@ -89,6 +108,8 @@ def configure(
     if folder is not None:
         handlers.append(_rotating_file(folder, max_bytes, files_kept))
     with _exchanging:
+        # Whoever disabled it: this call is the later word.
+        _logger.disabled = _witness.disabled = False
         _logger.setLevel(level)
         for handler in _handlers:
             _logger.removeHandler(handler)

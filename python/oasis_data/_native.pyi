@@ -23,6 +23,7 @@ __all__ = [
     "load_many",
     "load_measured",
     "load_with_version",
+    "place_of_no_json",
     "prune_backups",
     "restore_backup",
     "save",
@@ -37,7 +38,17 @@ __version__: str
 
 @final
 class Edit:
-    def __new__(cls, path: FilePath, timeout: float | None, /) -> Edit: ...
+    def __new__(
+        cls,
+        path: FilePath,
+        timeout: float | None,
+        /,
+        *,
+        backup: bool | None = None,
+        if_version: str | None = None,
+        make_parents: bool = False,
+        skip_unchanged: bool = True,
+    ) -> Edit: ...
     def load(self) -> tuple[bool, Any]: ...
     def save(
         self,
@@ -47,6 +58,8 @@ class Edit:
         indent: int | str | None,
         ensure_ascii: bool,
         sort_keys: bool,
+        allow_nan: bool,
+        default: Callable[[Any], Any] | None,
         versioned: bool,
     ) -> _Outcome: ...
     def close(self) -> None: ...
@@ -63,6 +76,9 @@ def encode(
     allow_nan: bool = False,
     default: Callable[[Any], Any] | None = None,
 ) -> Text: ...
+def place_of_no_json(
+    data: Any, /, *, default: Callable[[Any], Any] | None = None
+) -> str | None: ...
 def decode(text: bytes, /, *, copied: bool = False) -> Any: ...
 def save(
     path: FilePath,
@@ -78,6 +94,7 @@ def save(
     timeout: float | None,
     make_parents: bool,
     skip_unchanged: bool,
+    keep_layout: bool = False,
     versioned: bool,
 ) -> _Outcome: ...
 def save_many(

@@ -309,14 +309,24 @@ class ErrorHandler:
         self.logger = logging.getLogger("DataOperations")
 
     def handle_error(
-        self, operation: OperationType, file_path: object, error: BaseException
+        self,
+        operation: OperationType,
+        file_path: object,
+        error: BaseException,
+        *,
+        level: int = logging.ERROR,
     ) -> dict[str, Any]:
         """Logs `error` with its path, message and traceback, and makes an answer.
+
+        All of it is logged at level ERROR, whatever the error is: only the caller knows
+        whether it is an ordinary outcome.
 
         Args:
             operation: What was being done.
             file_path: The file, whole; any path or even none.
             error: What was raised; anything.
+            level: Where the log has it. Below ERROR, as for what a client can mend, it
+                is logged without its traceback.
 
         Returns:
             The guide's keys `success` (False), `error` (a sentence), `operation`
@@ -329,21 +339,25 @@ class ErrorHandler:
         doing = operation.value if isinstance(operation, OperationType) else str(operation)
         kind = type(error).__name__
         message = _text(error)
-        self.logger.error(
+        traced = level >= logging.ERROR
+        # What is answered with an id must be found by it.
+        _logging.revive()
+        self.logger.log(
+            level,
             "Data operation failed: %s on %r [error_id=%s]: %s: %s",
             doing,
             path,
             error_id,
             kind,
             message,
-            exc_info=(type(error), error, error.__traceback__),
+            exc_info=(type(error), error, error.__traceback__) if traced else None,
             extra={
                 "operation": doing,
                 "file_path": path,
                 "error_type": kind,
                 "error_message": message,
                 "error_id": error_id,
-                "traceback": "".join(traceback.format_tb(error.__traceback__)),
+                "traceback": "".join(traceback.format_tb(error.__traceback__)) if traced else "",
             },
         )
         sentence = _sentence(error)

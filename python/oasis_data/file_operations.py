@@ -50,8 +50,6 @@ _Path = TypeVar("_Path", bound=FilePath)
 MISSING = _native.MISSING
 """The version of a file that does not exist."""
 
-_logger = logging.getLogger("DataOperations")
-
 
 def save_json_atomic(
     file_path: FilePath,
@@ -140,14 +138,10 @@ def save_with_version(file_path: FilePath, data: Any, **options: Any) -> str:
         TypeError: There is no such option.
         JSONWriteError: As for `save_json_atomic`.
     """
-    started = time.perf_counter()
-    defaults = save_json_atomic.__kwdefaults__ or {}
-    if unknown := options.keys() - defaults.keys():
+    known = save_json_atomic.__kwdefaults__ or {}
+    if unknown := options.keys() - known.keys():
         raise TypeError(f"save_with_version has no option {', '.join(sorted(unknown))}")
-    outcome = _native.save(file_path, data, **(defaults | options), versioned=True)
-    _logging.log_write("save", file_path, started, *outcome)
-    _, _, _, version = outcome
-    return str(version)
+    return _save_with_version(file_path, data, options)
 
 
 @contextmanager
@@ -158,7 +152,13 @@ def edit_json(
     indent: int | str | None = 2,
     ensure_ascii: bool = False,
     sort_keys: bool = False,
+    allow_nan: bool = False,
+    encode_default: Callable[[Any], Any] | None = None,
+    backup: bool | None = None,
+    if_version: str | None = None,
     timeout: float | None = None,
+    make_parents: bool = False,
+    skip_unchanged: bool = True,
 ) -> Iterator[Any]:
     """Locks the file, gives its document to be changed, and saves it.
 
@@ -171,10 +171,18 @@ def edit_json(
         file_path: The file.
         default: The document to start from when there is no file; copied as by
             `load_data_file`. A corrupt file is never taken for a missing one.
-        indent: As for `save_json_atomic`, as are the next two.
+        indent: As for `save_json_atomic`, as are the next three.
         ensure_ascii: Write all but ASCII as escapes.
         sort_keys: Write dictionaries in the order of their keys.
+        allow_nan: Write NaN and infinities, which are not JSON.
+        encode_default: The `default` of `save_json_atomic`: called with what `json`
+            cannot write, for what to write instead.
+        backup: Whether to keep the content that is replaced. None: as configured.
+        if_version: The version that the file must have, before the block and still
+            after it; `MISSING` if there must be no file.
         timeout: Seconds to wait for another writer. None: as configured.
+        make_parents: Create missing folders on the way, before the block.
+        skip_unchanged: Leave a file that has just this content as it is.
 
     Yields:
         The document, to be changed in place. Saved when the block ends; an
@@ -184,10 +192,18 @@ def edit_json(
         CorruptFileError: The file is not JSON; it stays as it is.
         AlreadyLockedError: This thread is editing the file already.
         LockTimeoutError: Another writer took too long.
+        VersionConflictError: The file is not `if_version`.
         JSONWriteError: As for `save_json_atomic`.
     """
     started = time.perf_counter()
-    edit = _native.Edit(file_path, timeout)
+    edit = _native.Edit(
+        file_path,
+        timeout,
+        backup=backup,
+        if_version=if_version,
+        make_parents=make_parents,
+        skip_unchanged=skip_unchanged,
+    )
     try:
         found, document = edit.load()
         if not found:
@@ -198,6 +214,8 @@ def edit_json(
             indent=indent,
             ensure_ascii=ensure_ascii,
             sort_keys=sort_keys,
+            allow_nan=allow_nan,
+            default=encode_default,
             versioned=_logging.writes,
         )
     finally:
@@ -336,7 +354,7 @@ def load_data_file(
         JSONReadError: The file could not be read, strict or not.
     """
     try:
-        if _logging.reads and _logger.isEnabledFor(logging.INFO):
+        if _logging.reads and _logging.logger().isEnabledFor(logging.INFO):
             return _load_measured(file_path, copy)
         return _native.load(file_path, copy)
     except (DataFileNotFoundError, CorruptFileError) as error:
@@ -465,6 +483,22 @@ class AtomicJSONWriter:
 atomic_writer = AtomicJSONWriter()
 
 
+def _save_with_version(
+    file_path: FilePath, data: Any, options: Mapping[str, Any], *, keep_layout: bool = False
+) -> str:
+    """Saves with options of `save_json_atomic`, and tells the version.
+
+    With `keep_layout` a file that holds the same document in another layout (its
+    indent, its escapes, a line break at its end) keeps that layout.
+    """
+    started = time.perf_counter()
+    options = (save_json_atomic.__kwdefaults__ or {}) | dict(options)
+    outcome = _native.save(file_path, data, **options, keep_layout=keep_layout, versioned=True)
+    _logging.log_write("save", file_path, started, *outcome)
+    _, _, _, version = outcome
+    return str(version)
+
+
 def _answer(file_path: FilePath, loaded: Any, default: Any, strict: bool) -> Any:
     if not isinstance(loaded, DataFileNotFoundError | CorruptFileError):
         return loaded
@@ -474,7 +508,7 @@ def _answer(file_path: FilePath, loaded: Any, default: Any, strict: bool) -> Any
 
 
 def _default_for(file_path: FilePath, error: Exception, default: Any) -> Any:
-    _logger.warning("Using the default for %r: %s", whole(file_path), error)
+    _logging.logger().warning("Using the default for %r: %s", whole(file_path), error)
     return _own(default)
 
 

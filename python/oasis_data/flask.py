@@ -16,6 +16,8 @@ Needs `pip install 'oasis_data[flask]'`.
 """
 
 import errno
+import json
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,8 @@ from typing import Any
 from flask import Flask, Response, current_app, jsonify, request
 from werkzeug.exceptions import BadRequest
 
+from oasis_data import _native
+from oasis_data._paths import FilePath, whole
 from oasis_data.catalogue import DocumentCatalogue, OutsideRootError, UnknownDataTypeError
 from oasis_data.error_handling import (
     DataFileNotFoundError,
@@ -34,13 +38,21 @@ from oasis_data.error_handling import (
     VersionConflictError,
     error_handler,
 )
-from oasis_data.file_operations import MISSING, configure, load_with_version, save_with_version
+from oasis_data.file_operations import (
+    MISSING,
+    _save_with_version,
+    configure,
+    load_with_version,
+)
 
 __all__ = [
+    "ChangedETagError",
     "DocumentCatalogue",
+    "NotJSONError",
     "OasisData",
     "OutsideRootError",
     "UnknownDataTypeError",
+    "answer_document",
     "answer_error",
     "get_data_file_path",
 ]
@@ -55,6 +67,66 @@ _SENTENCES = {
     503: "Not saved: somebody else is saving the document; try again",
     507: "The disk of the server is full",
 }
+# Loading again gives a client no other tag than the one that was refused.
+_WEAK = (
+    'If-Match has a weak ETag (W/"..."), and only a strong one allows a save; a proxy makes '
+    "ETags weak where it compresses answers: switch its compression off for this address "
+    '(nginx: "gzip off;"), then load the document again'
+)
+_SUFFIXED = (
+    "the ETag in If-Match was given a suffix on its way; a proxy does that where it compresses "
+    'answers: switch that off for this address (Apache: "DeflateAlterETag NoChange"), then load '
+    "the document again"
+)
+
+
+class NotJSONError(DataOperationError, ValueError):
+    """A document holds what JSON has no text for, though `json.load` reads it from the file.
+
+    NaN and infinities are such values, and so is a number too large for a float (`1e999`),
+    which is read as infinity.
+
+    Attributes:
+        place: The value at fault, as a path: `$.mean`.
+    """
+
+    def __init__(
+        self,
+        operation: OperationType,
+        file_path: str,
+        message: str,
+        original_error: BaseException | None = None,
+        *,
+        place: str = "$",
+    ) -> None:
+        """Takes `DataOperationError`'s arguments and the place."""
+        super().__init__(operation, file_path, message, original_error)
+        self.place = place
+
+
+class ChangedETagError(VersionConflictError):
+    """If-Match does not have the ETag as it was sent: something on the way changes ETags.
+
+    Attributes:
+        reason: What was changed, and what to do about it.
+    """
+
+    def __init__(
+        self,
+        operation: OperationType,
+        file_path: str,
+        message: str,
+        original_error: BaseException | None = None,
+        *,
+        expected: str = "",
+        found: str = "",
+        reason: str = "",
+    ) -> None:
+        """Takes `VersionConflictError`'s arguments and the reason."""
+        super().__init__(
+            operation, file_path, message, original_error, expected=expected, found=found
+        )
+        self.reason = reason
 
 
 class OasisData:
@@ -78,7 +150,9 @@ class OasisData:
     has no text for, 503 with Retry-After for a lock that could not be had, 507 for a full
     disk, 500 for the rest, each with an `error_id` that finds the log line, and with what
     the client can do about it, such as the place of the value that JSON has no text for;
-    and 400 for an unknown data type. Handlers that the app registers afterwards come first.
+    and 400 for an unknown data type. What is a client's to mend (below 500) is logged as
+    a warning, without a traceback; the rest is an error of the server, a lock that could
+    not be had included. Handlers that the app registers afterwards come first.
     """
 
     def __init__(self, app: Flask | None = None) -> None:
@@ -119,12 +193,17 @@ class OasisData:
         return get_data_file_path(data_type)
 
     def get_document(self, data_type: str) -> Response:
-        """A view: the document with its version as ETag; 304 for who has it already."""
+        """A view: the document with its version as ETag; 304 for who has it already.
+
+        Raises:
+            NotJSONError: As for `answer_document`.
+            JSONReadError: As for `load_with_version`, and for a missing file.
+        """
         path = get_data_file_path(data_type)
         document, version = load_with_version(path)
         if version == MISSING:
             raise DataFileNotFoundError(OperationType.READ, str(path), f"{path.name}: no such file")
-        response = jsonify(document)
+        response = answer_document(document, path)
         response.set_etag(version)
         # A copy may be kept, but is asked about before each use.
         response.cache_control.no_cache = True
@@ -143,6 +222,9 @@ class OasisData:
     def save_document(self, data_type: object, content: Any) -> Response:
         """Saves a document, if the request's If-Match and If-None-Match allow it.
 
+        A file that holds the same document already stays as it is, byte for byte, even
+        if it is written in another way than a save writes it.
+
         `If-Match: "<version>"` saves over that version only, `If-Match: *` over any file
         that is there, `If-None-Match: *` only where there is none. A weak tag is no version:
         a proxy that makes tags weak, as nginx does with what it compresses, must leave these
@@ -153,13 +235,14 @@ class OasisData:
 
         Raises:
             VersionConflictError: The conditions are not met; nothing was saved.
+            ChangedETagError: So it is, and a proxy has changed the tag in If-Match.
             JSONWriteError: As for `save_json_atomic`.
         """
         path = get_data_file_path(data_type)
         if not _is_conditional():
             if current_app.config["OASIS_DATA_REQUIRE_VERSION"]:
                 return _refusal(428, "Missing If-Match or If-None-Match")
-            version = save_with_version(path, content)
+            version = _save_with_version(path, content, {}, keep_layout=True)
         else:
             version = _save_if_allowed(path, content)
         response = jsonify({"success": True, "message": f"{data_type} saved successfully"})
@@ -179,10 +262,47 @@ def get_data_file_path(data_type: object) -> Path:
     return _catalogue().path(data_type)
 
 
-def answer_error(error: DataOperationError) -> Response:
-    """Logs an error of the package whole, and answers with what a client may see."""
-    body = error_handler.handle_error(error.operation, error.file_path, error)
-    status = _status(error)
+def answer_document(document: Any, file_path: FilePath = "") -> Response:
+    """Answers with a document: its keys in their order, and nothing but JSON.
+
+    `jsonify` sorts the keys, and writes NaN, which `JSON.parse` refuses.
+
+    Args:
+        document: What a load gave, or anything else that the app's `jsonify` takes.
+        file_path: The file that it is from, for the log.
+
+    Raises:
+        NotJSONError: JSON has no text for a value in it.
+    """
+    # What `json` cannot write, such as a date, is written as the app writes it elsewhere.
+    default = getattr(current_app.json, "default", None)
+    try:
+        # Escapes for all but ASCII: half a surrogate pair has no other text.
+        text = json.dumps(document, allow_nan=False, separators=(",", ":"), default=default)
+    except ValueError as error:
+        place = _native.place_of_no_json(document, default=default) or "$"
+        path = whole(file_path)
+        raise NotJSONError(
+            OperationType.READ,
+            path,
+            f"{Path(path).name}: cannot be sent as JSON: {place}: {error}; "
+            "save it with another value there, such as null",
+            error,
+            place=place,
+        ) from error
+    return current_app.response_class(text + "\n", mimetype="application/json")
+
+
+def answer_error(error: DataOperationError, *, status: int | None = None) -> Response:
+    """Logs an error of the package, and answers with what a client may see.
+
+    Args:
+        error: The error.
+        status: The status of the answer. None: that of the error's kind.
+    """
+    status = _status(error) if status is None else status
+    level = logging.ERROR if status >= 500 else logging.WARNING
+    body = error_handler.handle_error(error.operation, error.file_path, error, level=level)
     if (sentence := _sentence(error, status)) is not None:
         body["error"] = body["details"]["message"] = sentence
     response = jsonify(body)
@@ -209,10 +329,15 @@ def _status(error: DataOperationError) -> int:
 
 def _sentence(error: DataOperationError, status: int) -> str | None:
     """What a client can do about it; None where there is nothing."""
-    if isinstance(error, UnserializableError):
+    if isinstance(error, ChangedETagError):
+        return f"Not saved: {error.reason}"
+    if isinstance(error, NotJSONError | UnserializableError):
         # The keys on the way there are the content's, and may themselves be no text.
         place = error.place.encode("utf-8", "backslashreplace").decode("utf-8")
-        return f"Not saved: JSON has no text for the value at {place} (NaN is such a value)"
+        saying = f"JSON has no text for the value at {place} (NaN is such a value)"
+        if isinstance(error, UnserializableError):
+            return f"Not saved: {saying}"
+        return f"Not shown: {saying}; save the document with another value there, such as null"
     return _SENTENCES.get(status)
 
 
@@ -241,10 +366,20 @@ def _save_if_allowed(path: Path, content: Any) -> str:
     expected, allows = _condition(path)
     while True:
         try:
-            return save_with_version(path, content, if_version=expected)
+            return _save_with_version(path, content, {"if_version": expected}, keep_layout=True)
         except VersionConflictError as conflict:
             # Several versions can be allowed: the one that is there is asked for next.
             if not allows(conflict.found):
+                if (reason := _change_on_the_way(conflict.found)) is not None:
+                    raise ChangedETagError(
+                        conflict.operation,
+                        conflict.file_path,
+                        f"{path.name}: {reason}; nothing was saved",
+                        conflict,
+                        expected=conflict.expected,
+                        found=conflict.found,
+                        reason=reason,
+                    ) from conflict
                 raise
             expected = conflict.found
 
@@ -270,6 +405,16 @@ def _condition(path: Path) -> tuple[str, Callable[[str], bool]]:
     if not allows(first):
         first = _NO_VERSION if has_match else MISSING
     return first, allows
+
+
+def _change_on_the_way(found: str) -> str | None:
+    """What a proxy has done to the tag in If-Match, if that is why it does not match."""
+    match = request.if_match
+    if match.contains(found):
+        return None
+    if match.as_set(include_weak=True) != match.as_set():
+        return _WEAK
+    return _SUFFIXED if any(tag and tag.startswith(found) for tag in match) else None
 
 
 def _version_at(path: Path) -> str:

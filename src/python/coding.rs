@@ -6,9 +6,10 @@ use std::path::Path;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
+use super::exit::within;
 use super::raise::decode_error;
 use super::saving::encoded;
-use crate::codec::{self, EncodeOptions, Plan};
+use crate::codec::{self, EncodeError, EncodeOptions, Plan};
 
 /// What `save` would write; `bytes()` makes a copy.
 #[pyclass(frozen, module = "oasis_data._native")]
@@ -37,6 +38,28 @@ pub(super) fn encode<'py>(
     let options =
         EncodeOptions { indent, ensure_ascii: false, sort_keys: false, allow_nan, default };
     encoded(Path::new("encode"), data, &options).map(Text)
+}
+
+/// The place of the first value that JSON has no text for; None if there is no such value.
+#[pyfunction]
+#[pyo3(signature = (data, /, *, default=None))]
+pub(super) fn place_of_no_json<'py>(
+    data: &Bound<'py, PyAny>,
+    default: Option<Bound<'py, PyAny>>,
+) -> PyResult<Option<String>> {
+    let options = EncodeOptions {
+        indent: None,
+        // Half a surrogate pair has a text as an escape.
+        ensure_ascii: true,
+        sort_keys: false,
+        allow_nan: false,
+        default,
+    };
+    match within(data.py(), || codec::encode(data, &options)) {
+        Ok(_) => Ok(None),
+        Err(EncodeError::Unserializable { place, .. }) => Ok(Some(place)),
+        Err(EncodeError::Other(raised)) => Err(raised),
+    }
 }
 
 /// What `load` would answer: as it is decoded, or as the cache copies it.

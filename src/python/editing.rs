@@ -9,12 +9,13 @@ use pyo3::prelude::*;
 use super::arguments::FilePath;
 use super::exit::detached;
 use super::loading::document_in;
-use super::raise::Operation;
+use super::raise::{Operation, storage_error};
 use super::saving::{Outcome, closed, encoded, options, saved, waiting};
 use crate::codec::EncodeOptions;
 use crate::error::{Error, Result};
 use crate::settings;
 use crate::statistics::LATENCIES;
+use crate::storage::snapshot::{MISSING, Snapshot, version_of};
 use crate::storage::store::{Locked, WriteOptions};
 
 /// A file that is being edited; holds its lock until it is closed.
@@ -28,10 +29,23 @@ pub(super) struct Edit {
 #[pymethods]
 impl Edit {
     #[new]
-    #[pyo3(signature = (path, timeout, /))]
-    fn new(py: Python<'_>, path: FilePath, timeout: Option<f64>) -> PyResult<Self> {
+    #[pyo3(signature = (path, timeout, /, *, backup=None, if_version=None, make_parents=false, skip_unchanged=true))]
+    fn new(
+        py: Python<'_>,
+        path: FilePath,
+        timeout: Option<f64>,
+        backup: Option<bool>,
+        if_version: Option<String>,
+        make_parents: bool,
+        skip_unchanged: bool,
+    ) -> PyResult<Self> {
         let FilePath(path) = path;
-        let options = options(&settings::current(), None, timeout)?;
+        let options = WriteOptions {
+            if_version,
+            make_parents,
+            skip_unchanged,
+            ..options(&settings::current(), backup, timeout)?
+        };
         let locked =
             waiting(py, &path, Operation::Write, |signals| Locked::open(&path, &options, signals))?;
         Ok(Self { path, options, locked: Mutex::new(Some(locked)) })
@@ -40,12 +54,21 @@ impl Edit {
     /// Whether there is a document, and the document as it is now.
     fn load<'py>(&self, py: Python<'py>) -> PyResult<(bool, Option<Bound<'py, PyAny>>)> {
         let found = waiting(py, &self.path, Operation::Read, |_| self.with(Locked::read))?;
+        // Before the block, which would otherwise do its work for nothing.
+        if let Some(conflict) = detached(py, || self.conflict(found.as_ref())) {
+            return Err(storage_error(py, Operation::Write, &conflict));
+        }
         let Some(snapshot) = found else { return Ok((false, None)) };
         Ok((true, Some(document_in(py, &self.path, &snapshot)?)))
     }
 
     /// Saves the edited document and lets the lock go.
-    #[pyo3(signature = (data, /, *, indent, ensure_ascii, sort_keys, versioned))]
+    #[pyo3(signature = (data, /, *, indent, ensure_ascii, sort_keys, allow_nan, default, versioned))]
+    #[allow(
+        clippy::too_many_arguments,
+        clippy::fn_params_excessive_bools,
+        reason = "one for each keyword of the Python function"
+    )]
     fn save<'py>(
         &self,
         py: Python<'py>,
@@ -53,11 +76,12 @@ impl Edit {
         indent: Option<Bound<'py, PyAny>>,
         ensure_ascii: bool,
         sort_keys: bool,
+        allow_nan: bool,
+        default: Option<Bound<'py, PyAny>>,
         versioned: bool,
     ) -> PyResult<Outcome> {
         let started = Instant::now();
-        let format =
-            EncodeOptions { indent, ensure_ascii, sort_keys, allow_nan: false, default: None };
+        let format = EncodeOptions { indent, ensure_ascii, sort_keys, allow_nan, default };
         let text = encoded(&self.path, data, &format)?;
         let written = waiting(py, &self.path, Operation::Write, |_| {
             self.with(|locked| locked.save(&text, &self.options))
@@ -78,6 +102,17 @@ impl Edit {
 }
 
 impl Edit {
+    /// What is wrong with the file that was found, if it had to be of a certain version.
+    fn conflict(&self, found: Option<&Snapshot>) -> Option<Error> {
+        let expected = self.options.if_version.as_ref()?;
+        let found = found.map(|snapshot| version_of(&snapshot.bytes));
+        if found.as_deref().unwrap_or(MISSING) == expected {
+            return None;
+        }
+        let expected = (expected != MISSING).then(|| expected.clone());
+        Some(Error::VersionConflict { path: self.path.clone(), expected, found })
+    }
+
     fn with<T>(&self, act: impl FnOnce(&Locked) -> Result<T>) -> Result<T> {
         match &*self.locked.lock().unwrap_or_else(PoisonError::into_inner) {
             Some(locked) => act(locked),

@@ -27,7 +27,7 @@ mod _native {
     #[pymodule_export]
     use super::batching::{load_many, save_many};
     #[pymodule_export]
-    use super::coding::{Text, decode, encode};
+    use super::coding::{Text, decode, encode, place_of_no_json};
     #[pymodule_export]
     use super::editing::Edit;
     #[pymodule_export]

@@ -79,7 +79,7 @@ pub(super) fn encode_error(
                 )
             };
             let remedy = if reason.starts_with("Out of range float") {
-                " (save_json_atomic writes it with allow_nan=True, as json.dump does)"
+                " (allow_nan=True writes it, as json.dump does)"
             } else {
                 ""
             };

@@ -6,6 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use chrono::Local;
+use pyo3::exceptions::PyException;
 use pyo3::prelude::*;
 
 use super::arguments::{FilePath, age, size, timeout};
@@ -14,11 +15,12 @@ use super::exit::{attached, detached, within};
 use super::host::{self, Surroundings};
 use super::loading::with_descriptors;
 use super::raise::{Operation, encode_error, storage_error};
-use crate::codec::{self, EncodeOptions};
+use crate::codec::{self, DecodeError, EncodeError, EncodeOptions};
 use crate::error::Result;
 use crate::settings::{self, Settings};
 use crate::statistics::{COUNTERS, LATENCIES};
 use crate::storage::lock::Signals;
+use crate::storage::recovery;
 use crate::storage::snapshot::version_of;
 use crate::storage::store::{self, Locked, WriteOptions, Written};
 
@@ -28,7 +30,7 @@ pub(super) type Outcome = (Vec<String>, usize, Option<OsString>, Option<String>)
 
 /// Saves `data` as the JSON document at `path`.
 #[pyfunction]
-#[pyo3(signature = (path, data, *, indent, ensure_ascii, sort_keys, allow_nan, default, backup, if_version, timeout, make_parents, skip_unchanged, versioned))]
+#[pyo3(signature = (path, data, *, indent, ensure_ascii, sort_keys, allow_nan, default, backup, if_version, timeout, make_parents, skip_unchanged, keep_layout=false, versioned))]
 #[allow(
     clippy::too_many_arguments,
     clippy::fn_params_excessive_bools,
@@ -48,6 +50,7 @@ pub(super) fn save<'py>(
     timeout: Option<f64>,
     make_parents: bool,
     skip_unchanged: bool,
+    keep_layout: bool,
     versioned: bool,
 ) -> PyResult<Outcome> {
     let FilePath(path) = path;
@@ -59,7 +62,10 @@ pub(super) fn save<'py>(
         ..options(&settings::current(), backup, timeout)?
     };
     let encode_options = EncodeOptions { indent, ensure_ascii, sort_keys, allow_nan, default };
-    let text = encoded(&path, data, &encode_options)?;
+    let mut text = encoded(&path, data, &encode_options)?;
+    if keep_layout && let Some(same) = same_in_its_layout(py, &path, &text, &encode_options)? {
+        text = same;
+    }
     let written = waiting(py, &path, Operation::Write, |signals| {
         store::save(&path, &text, &write_options, signals)
     })?;
@@ -96,6 +102,35 @@ pub(super) fn encoded<'py>(
 ) -> PyResult<Vec<u8>> {
     within(data.py(), || codec::encode(data, options))
         .map_err(|error| encode_error(data.py(), path, error, options.default.is_some()))
+}
+
+/// The text of the file itself, where it is the document of `text` in another layout.
+/// Whatever another writer does meanwhile, saving it saves the same document.
+fn same_in_its_layout<'py>(
+    py: Python<'py>,
+    path: &Path,
+    text: &[u8],
+    options: &EncodeOptions<'py>,
+) -> PyResult<Option<Vec<u8>>> {
+    // What cannot be read, or is no document, is not the same: the save has its own
+    // word on that. What a signal handler raises is not about the document.
+    let relevant = |raised: PyErr| {
+        if raised.is_instance_of::<PyException>(py) { Ok(None) } else { Err(raised) }
+    };
+    let Ok(snapshot) = with_descriptors(py, || recovery::read(path)) else { return Ok(None) };
+    if snapshot.bytes == text {
+        return Ok(None);
+    }
+    let document = match within(py, || codec::decode(py, &snapshot.bytes)) {
+        Ok(document) => document,
+        Err(DecodeError::Corrupt { .. }) => return Ok(None),
+        Err(DecodeError::Other(raised)) => return relevant(raised),
+    };
+    match within(py, || codec::encode(&document, options)) {
+        Ok(own) => Ok((own == text).then_some(snapshot.bytes)),
+        Err(EncodeError::Unserializable { .. }) => Ok(None),
+        Err(EncodeError::Other(raised)) => relevant(raised),
+    }
 }
 
 /// Counts a save, lets the cached document go, and tells what became of it.

@@ -106,6 +106,39 @@ def test_keys_keep_the_order_of_the_file(client: FlaskClient, root: Path) -> Non
     assert client.get("/api/data/plant").get_data() == b'{"b":1,"a":2}\n'
 
 
+def test_what_is_put_back_as_it_was_shown_stays_as_it_is(client: FlaskClient, root: Path) -> None:
+    before = read_tree(root)
+    for data_type in DATA_FILES:
+        shown = client.get(f"/api/data/{data_type}")
+        headers = {"If-Match": shown.headers["ETag"], "Content-Type": "application/json"}
+        answer = client.put(f"/api/data/{data_type}", data=shown.data, headers=headers)
+        assert answer.headers["ETag"] == shown.headers["ETag"]
+    for data_type, document in json.loads(client.get("/api/data").data).items():
+        assert save(client, data_type, document).status_code == 200
+    assert read_tree(root) == before
+
+
+def test_what_is_no_json_is_not_shown_as_it(client: FlaskClient, root: Path) -> None:
+    (root / "static_data" / "plant.json").write_text('{"capacity": 1e999}')
+    for address, place in (("/api/data/plant", "$.capacity"), ("/api/data", "$.plant.capacity")):
+        answer = client.get(address)
+        check_failure(answer, 500, "read")
+        assert place in answer.get_json()["error"]
+
+
+def test_a_client_s_mistakes_wake_nobody(
+    client: FlaskClient, root: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (root / "output" / "schedule_results.json").unlink()
+    check_failure(client.get("/api/data/schedule"), 404, "read")
+    check_failure(client.put("/api/data/tanks", json={}, headers={"If-Match": '"x"'}), 412, "write")
+    assert {each.levelname for each in caplog.records} == {"WARNING"}
+    # A planner that misses what it needs is another matter.
+    (root / "dynamic_data" / "tanks.json").unlink()
+    check_failure(client.post("/api/scheduler/run"), 500, "read")
+    assert caplog.records[-1].levelname == "ERROR"
+
+
 @pytest.mark.parametrize("data_type", DATA_FILES)
 def test_one_document_can_be_read(client: FlaskClient, root: Path, data_type: str) -> None:
     answer = client.get(f"/api/data/{data_type}")

@@ -168,6 +168,19 @@ def test_log_has_the_traceback(caplog: pytest.LogCaptureFixture) -> None:
     assert "some_function_of_the_caller" not in json.dumps(answer)
 
 
+def test_below_an_error_there_is_no_traceback(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    for level in (logging.INFO, logging.WARNING, logging.CRITICAL):
+        caplog.clear()
+        answer = error_handler.handle_error(READ, WHOLE, ValueError(SECRET), level=level)
+
+        [record] = caplog.records
+        traced = level > logging.ERROR
+        assert (record.levelno, bool(record.exc_info)) == (level, traced)
+        assert answer["details"]["error_id"] in record.getMessage()
+        assert WHOLE in record.getMessage()
+
+
 def test_log_record_has_the_guides_fields(caplog: pytest.LogCaptureFixture) -> None:
     answer = error_handler.handle_error(DELETE, WHOLE, ValueError("the message"))
 

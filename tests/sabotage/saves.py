@@ -163,4 +163,11 @@ SABOTAGES = [
         "Err(Errno::AGAIN) if false && is_regular",
         "pytest tests/test_hostile.py -k lease",
     ),
+    Sabotage(
+        "an edit of a version that is not there any more does not begin",
+        "src/python/editing.rs",
+        "let expected = self.options.if_version.as_ref()?;",
+        "let expected = self.options.if_version.as_ref().filter(|_| false)?;",
+        "pytest tests/test_edit.py -k only_the_version",
+    ),
 ]
