@@ -32,8 +32,10 @@ impl Edit {
     fn new(py: Python<'_>, path: FilePath, timeout: Option<f64>) -> PyResult<Self> {
         let FilePath(path) = path;
         let options = options(&settings::current(), None, timeout)?;
-        let locked =
-            waiting(py, &path, Operation::Write, |signals| Locked::open(&path, &options, signals))?;
+        let locked = waiting(py, &path, Operation::Write, |signals| {
+            let locked = Locked::open(&path, &options, signals)?;
+            locked.keep().map(|()| locked)
+        })?;
         Ok(Self { path, options, locked: Mutex::new(Some(locked)) })
     }
 
