@@ -2,11 +2,11 @@
 //! bytes of JSON text behind them, generic over what it holds.
 //!
 //! It never answers by itself whether an entry is fresh: the caller compares
-//! identities. An entry holds the descriptor it was read from, so that its key
-//! (device and inode) cannot come to mean another file.
+//! identities, since its key (device and inode) can come to mean another file. It holds
+//! no descriptor: a program may close what it did not open, and its number is then
+//! another file's.
 
 use std::collections::HashMap;
-use std::fs::File;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use std::sync::Arc;
 use lru::LruCache;
 
 use crate::statistics::COUNTERS;
-use crate::storage::identity::{FileKey, Identity};
+use crate::storage::identity::{FileKey, Identity, Instant};
 
 /// One document.
 #[derive(Debug)]
@@ -29,8 +29,8 @@ pub struct Entry<T> {
     /// What counts towards the limit, when it comes into the cache: bytes of
     /// JSON text that the document stands for.
     pub size: u64,
-    /// Keeps the inode, and with it the key, from being used again.
-    pub descriptor: File,
+    /// When the file was read.
+    pub read_at: Instant,
 }
 
 /// Entries that left the cache. To be dropped where it is safe to run what
@@ -45,7 +45,8 @@ pub struct Cache<T> {
     /// of a file that has since been replaced or removed.
     paths: HashMap<PathBuf, FileKey>,
     bytes: u64,
-    /// Files that turned out to be no documents, as they were then.
+    /// Files that turned out to be no documents, as they were then, by their `stat`: of a
+    /// file that a writer is about to replace nobody asks for the birth time.
     corrupt: LruCache<FileKey, Identity>,
 }
 
@@ -158,7 +159,7 @@ impl<T> Cache<T> {
     /// Remembers whether a file, as it was when it was read, is no document.
     pub fn note(&mut self, identity: Identity, corrupt: bool) {
         if corrupt {
-            self.corrupt.put(identity.key(), identity);
+            self.corrupt.put(identity.key(), identity.without_birth());
         } else {
             self.corrupt.pop(&identity.key());
         }
@@ -167,7 +168,7 @@ impl<T> Cache<T> {
     /// Whether the last read of a file, as it still is, found no document.
     #[must_use]
     pub fn is_corrupt(&self, identity: &Identity) -> bool {
-        self.corrupt.peek(&identity.key()) == Some(identity)
+        self.corrupt.peek(&identity.key()) == Some(&identity.without_birth())
     }
 
     /// How many documents it holds.

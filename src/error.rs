@@ -63,9 +63,10 @@ pub enum Error {
         /// The file, as the caller spelt it.
         path: PathBuf,
     },
-    /// The lock was let go, or taken before a fork, and this is the child.
+    /// The lock was let go, or taken before a fork, and this is the child; or the
+    /// application has closed its descriptor.
     #[error(
-        "{}: is no longer locked by this process; a change begun before a fork is the parent's to make",
+        "{}: is no longer locked by this process; a change begun before a fork is the parent's to make, and what closes all descriptors (to become a daemon, say) lets the lock go: begin the change again after that",
         name(path)
     )]
     LockGone {
@@ -304,7 +305,7 @@ fn hint(path: &Path, call: &str, source: &io::Error) -> String {
         }
         Some(Errno::NOTDIR) => "; a part of the path is a file, not a folder",
         Some(Errno::MFILE | Errno::NFILE) => {
-            "; too many files are open: raise the limit (ulimit -n) or lower cache_entries"
+            "; too many files are open: raise the limit (ulimit -n), or look for what leaves them open (ls -l /proc/PID/fd)"
         }
         Some(Errno::NAMETOOLONG) => {
             "; shorten it: a backup's name is 30 bytes longer (or pass backup=False)"

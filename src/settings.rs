@@ -22,7 +22,7 @@ pub enum Durability {
 pub struct Settings {
     /// Bytes of JSON text whose documents the cache may hold.
     pub cache_bytes: u64,
-    /// Documents the cache may hold; each holds one file descriptor.
+    /// Documents the cache may hold.
     pub cache_entries: usize,
     /// Backups kept of each file; 0 makes none.
     pub backups_kept: usize,

@@ -78,7 +78,7 @@ def configure(
         cache_bytes: Bytes of JSON text whose documents the cache holds, and of
             what it keeps to copy them by (at first 134217728). The objects of
             those that are loaded again take a few times that.
-        cache_entries: Documents it holds, each with one file descriptor (256).
+        cache_entries: Documents it holds, at most (256).
         backups_kept: Backups of each file (10); 0 makes none.
         backups_max_age: Seconds after which a save removes one, but for the
             newest; at first infinite.

@@ -430,14 +430,14 @@ def invalidate_cache(file_path: FilePath) -> None:
     """Lets the cached document of a file go (guide, fix 2).
 
     Never needed for correctness: a load notices by itself that the file has
-    changed. It frees the memory and the file descriptor; of a file that is gone
-    or replaced, if the path is spelt as it was for the load.
+    changed. It frees the memory; of a file that is gone or replaced, if the path is
+    spelt as it was for the load.
     """
     _native.invalidate(file_path)
 
 
 def clear_all_cache() -> None:
-    """Lets every cached document go, with its memory and file descriptor."""
+    """Lets every cached document go, with its memory."""
     _native.clear()
 
 

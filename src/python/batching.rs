@@ -1,5 +1,6 @@
 //! Several files at once: saved as one, loaded as one.
 
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -16,7 +17,7 @@ use crate::error::Error;
 use crate::settings;
 use crate::statistics::LATENCIES;
 use crate::storage::batch::{self, Save};
-use crate::storage::identity::Identity;
+use crate::storage::identity::{Identity, Instant as Moment};
 use crate::storage::recovery::{self, Pending};
 use crate::storage::snapshot;
 use crate::storage::store::WriteOptions;
@@ -89,6 +90,7 @@ pub(super) fn load_many(
     let mut through_cache = true;
     loop {
         let before = identities(py, &paths)?;
+        let pinned = detached(py, || pinned(&paths, &before));
         let read = load_each(py, &paths, copy, through_cache)?;
         // In this order: a batch that began to rename after this shows in the
         // identities, and one that began before it still has its journal.
@@ -109,7 +111,7 @@ pub(super) fn load_many(
             Pending::Stuck => !through_cache,
             Pending::Live => false,
         };
-        if settled && before == after {
+        if settled && pinned.is_some() && before == after {
             let answers = read.into_iter().map(|read| match read {
                 Ok(loaded) => loaded.document,
                 Err(error) => error.into_value(py).into_bound(py).into_any(),
@@ -122,7 +124,7 @@ pub(super) fn load_many(
             let error = Error::LockTimeout { path: path.clone(), waited: timeout, holder: None };
             return Err(failed(py, &path, &error));
         }
-        if pending == Pending::Live {
+        if pending == Pending::Live || pinned.is_none() {
             detached(py, || thread::sleep(PAUSE));
         }
         py.check_signals()?;
@@ -137,6 +139,21 @@ fn identities(py: Python<'_>, paths: &[PathBuf]) -> PyResult<Vec<Option<Identity
     };
     detached(py, || paths.iter().map(identify).collect::<Result<_, _>>())
         .map_err(|(path, error)| failed(py, &path, &error))
+}
+
+/// Those files that were changed so shortly ago that two batches, one after the other,
+/// could put back their stamps and, under a number used again, their inode: open, so
+/// that the number is not. Nothing where that cannot be; a later look may not need it.
+fn pinned(paths: &[PathBuf], found: &[Option<Identity>]) -> Option<Vec<OwnedFd>> {
+    let now = Moment::now();
+    let fresh = |found: &Identity| !found.settled(now);
+    let found = found.iter().map(|found| found.filter(fresh));
+    let pin = |(path, found): (&PathBuf, Option<Identity>)| {
+        let found = found?;
+        let opened = snapshot::pin(path).ok();
+        Some(opened.filter(|(_, now)| *now == found).map(|(descriptor, _)| descriptor))
+    };
+    paths.iter().zip(found).filter_map(pin).collect()
 }
 
 /// Loads each file; what is wrong with a document itself is part of the answer.

@@ -46,8 +46,10 @@ impl Edit {
             skip_unchanged,
             ..options(&settings::current(), backup, timeout)?
         };
-        let locked =
-            waiting(py, &path, Operation::Write, |signals| Locked::open(&path, &options, signals))?;
+        let locked = waiting(py, &path, Operation::Write, |signals| {
+            let locked = Locked::open(&path, &options, signals)?;
+            locked.keep().map(|()| locked)
+        })?;
         Ok(Self { path, options, locked: Mutex::new(Some(locked)) })
     }
 

@@ -5,16 +5,15 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use pyo3::prelude::*;
-use rustix::io::Errno;
 
 use super::arguments::FilePath;
 use super::documents::{Content, Document, find, forget, grow, keep, with_cache};
 use super::exit::{detached, within};
 use super::raise::{Operation, decode_error, storage_error};
 use crate::codec::{self, DecodeError};
-use crate::error::{Error, Result};
+use crate::error::Error;
 use crate::statistics::{COUNTERS, LATENCIES};
-use crate::storage::identity::Identity;
+use crate::storage::identity::{Identity, Instant as Moment};
 use crate::storage::recovery;
 use crate::storage::snapshot::{self, Snapshot};
 
@@ -132,9 +131,13 @@ fn cached(py: Python<'_>, path: &Path) -> PyResult<Found> {
     let Some(entry) = find(identity.key()).filter(|entry| entry.identity == identity) else {
         return Ok(Found::Nothing);
     };
-    let Some(text) = &entry.unsettled else { return Ok(Found::Fresh(entry)) };
-    // The file was written so shortly before it was read that a second write
-    // may hide behind the same stamps: only its bytes can tell.
+    let Some(text) = &entry.unsettled else {
+        // What was stamped since a clock was set back can bear the same stamps.
+        let stamps_hold = !entry.read_at.is_ahead_of(&Moment::now());
+        return Ok(if stamps_hold { Found::Fresh(entry) } else { Found::Nothing });
+    };
+    // The file was written so shortly before it was read that a second write may hide
+    // behind the same stamps, or has no birth time: only its bytes can tell.
     COUNTERS.racy_rereads.count();
     let snapshot = read(py, path)?;
     if snapshot.identity != entry.identity || snapshot.bytes[..] != text[..] {
@@ -151,7 +154,7 @@ fn cached(py: Python<'_>, path: &Path) -> PyResult<Found> {
 
 fn read(py: Python<'_>, path: &Path) -> PyResult<Snapshot> {
     let snapshot =
-        with_descriptors(py, || recovery::read(path)).map_err(|error| failed(py, path, &error))?;
+        detached(py, || recovery::read(path)).map_err(|error| failed(py, path, &error))?;
     COUNTERS.bytes_read.add(snapshot.bytes.len() as u64);
     Ok(snapshot)
 }
@@ -201,7 +204,7 @@ fn decoded<'py>(
 
 /// For the cache: with the content that there is, or else the text.
 fn entry_of(snapshot: Snapshot, content: Option<Arc<Content>>) -> Document {
-    let Snapshot { bytes, identity, settled, descriptor, .. } = snapshot;
+    let Snapshot { bytes, identity, settled, read_at, .. } = snapshot;
     let text = Arc::new(bytes);
     let length = text.len() as u64;
     let document = content.unwrap_or_else(|| Arc::new(Content::text(Arc::clone(&text))));
@@ -210,34 +213,11 @@ fn entry_of(snapshot: Snapshot, content: Option<Arc<Content>>) -> Document {
         size: if settled { length } else { 2 * length } + document.grown() as u64,
         document,
         unsettled: (!settled).then_some(text),
-        descriptor,
+        read_at,
     }
 }
 
 pub(super) fn failed(py: Python<'_>, path: &Path, error: &Error) -> PyErr {
     forget(path, None);
     storage_error(py, Operation::Read, error)
-}
-
-/// Acts without the interpreter's lock. Where descriptors run out, lets the
-/// cached documents go, which hold one each, and acts once more: nothing was
-/// written yet, since a save opens all it needs before that.
-pub(super) fn with_descriptors<T: Send>(
-    py: Python<'_>,
-    act: impl Fn() -> Result<T> + Sync,
-) -> Result<T> {
-    match detached(py, &act) {
-        Err(error) if out_of_descriptors(&error) => {
-            clear();
-            detached(py, &act)
-        }
-        outcome => outcome,
-    }
-}
-
-fn out_of_descriptors(error: &Error) -> bool {
-    matches!(error, Error::Syscall { .. })
-        && error.errno().is_some_and(|errno| {
-            [Errno::MFILE, Errno::NFILE].contains(&Errno::from_raw_os_error(errno))
-        })
 }

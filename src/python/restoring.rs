@@ -10,7 +10,6 @@ use serde::Serialize;
 
 use super::arguments::{FilePath, age};
 use super::exit::{detached, within};
-use super::loading::with_descriptors;
 use super::raise::{Operation, storage_error};
 use super::saving::{Outcome, closed, options, saved, waiting};
 use crate::codec::{self, DecodeError};
@@ -41,7 +40,7 @@ pub(super) fn list_backups(
     let mut records = Vec::with_capacity(backups.len());
     // One after the other, so that only one at a time is in memory.
     for backup in backups {
-        let (size, content) = match with_descriptors(py, || Opened::open(&target, &backup)) {
+        let (size, content) = match detached(py, || Opened::open(&target, &backup)) {
             Ok(Some(opened)) => (opened.size, detached(py, || opened.read())),
             // Pruned meanwhile.
             Ok(None) => continue,

@@ -13,7 +13,6 @@ use super::arguments::{FilePath, age, size, timeout};
 use super::documents::forget;
 use super::exit::{attached, detached, within};
 use super::host::{self, Surroundings};
-use super::loading::with_descriptors;
 use super::raise::{Operation, encode_error, storage_error};
 use crate::codec::{self, DecodeError, EncodeError, EncodeOptions};
 use crate::error::Result;
@@ -188,7 +187,7 @@ pub(super) fn waiting<T: Send>(
     act: impl Fn(&dyn Signals) -> Result<T> + Sync,
 ) -> PyResult<T> {
     let interpreter = Interpreter::default();
-    let outcome = with_descriptors(py, || act(&interpreter));
+    let outcome = detached(py, || act(&interpreter));
     if let Some(raised) = interpreter.raised().or_else(host::raised) {
         forget(path, None);
         return Err(raised);

@@ -10,14 +10,21 @@
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::fs::File;
+use std::ops::Deref;
+use std::os::fd::{AsFd, BorrowedFd, IntoRawFd};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{
-    Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, TryLockError,
+    Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
+    TryLockError,
 };
 use std::thread;
 use std::time::Duration;
 
-type Slot = Arc<Mutex<Option<File>>>;
+use rustix::fs;
+
+use super::identity::{FileKey, Identity};
+
+type Slot = Arc<Mutex<Option<Descriptor>>>;
 
 /// How long a fork can hold others off. Past that, what they open is the child's too.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -38,6 +45,72 @@ thread_local! {
     static FORKING: RefCell<Option<RwLockWriteGuard<'static, ()>>> = const { RefCell::new(None) };
 }
 
+/// An open file that may be kept between two calls.
+///
+/// A program that becomes a daemon closes every descriptor that it finds, and what it
+/// opens after that has their numbers. So what is kept is held against the file that it
+/// was before it is used, and before it is closed.
+#[derive(Debug)]
+pub struct Descriptor {
+    /// There until it is dropped.
+    file: Option<File>,
+    /// Which file it was when it began to be kept.
+    kept: OnceLock<FileKey>,
+}
+
+impl Descriptor {
+    /// Remembers which file this is: the call in which it was opened is about to return.
+    ///
+    /// # Errors
+    ///
+    /// When its `fstat` fails.
+    pub fn keep(&self) -> rustix::io::Result<()> {
+        let stat = fs::fstat(self)?;
+        self.kept.get_or_init(|| Identity::of(&stat).key());
+        Ok(())
+    }
+
+    /// The file, if the number is still this file's.
+    #[must_use]
+    pub fn own(&self) -> Option<&File> {
+        let same =
+            |kept: &FileKey| fs::fstat(self).is_ok_and(|stat| Identity::of(&stat).key() == *kept);
+        self.file.as_ref().filter(|_| self.kept.get().is_none_or(same))
+    }
+}
+
+impl From<File> for Descriptor {
+    fn from(file: File) -> Self {
+        Self { file: Some(file), kept: OnceLock::new() }
+    }
+}
+
+impl Deref for Descriptor {
+    type Target = File;
+
+    #[allow(clippy::expect_used, reason = "only `drop` takes the file away")]
+    fn deref(&self) -> &File {
+        self.file.as_ref().expect("a descriptor that is not dropped yet has its file")
+    }
+}
+
+impl AsFd for Descriptor {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        (**self).as_fd()
+    }
+}
+
+impl Drop for Descriptor {
+    fn drop(&mut self) {
+        if self.own().is_none()
+            && let Some(file) = self.file.take()
+        {
+            // Closed already. Under its number is now a file of the application's, or none.
+            let _ = file.into_raw_fd();
+        }
+    }
+}
+
 /// An open file that a forked child closes at once.
 #[derive(Debug)]
 pub struct Uninherited {
@@ -53,17 +126,33 @@ impl Uninherited {
     /// Whatever `open` answers with.
     pub fn open<E>(open: impl FnOnce() -> Result<File, E>) -> Result<Self, E> {
         let _gate = enter();
-        let slot = Arc::new(Mutex::new(Some(open()?)));
+        let slot = Arc::new(Mutex::new(Some(Descriptor::from(open()?))));
         let id = NEXT.fetch_add(1, Ordering::Relaxed);
         locked(&REGISTER).insert(id, Arc::clone(&slot));
         Ok(Self { id, slot })
     }
 
     /// Uses the file, briefly: a fork waits for it. `None` in a child that was
-    /// forked since: the file is not its own.
+    /// forked since: the file is not its own; and where the application has closed it.
     pub fn with<R>(&self, f: impl FnOnce(&File) -> R) -> Option<R> {
         let _gate = enter();
-        locked(&self.slot).as_ref().map(f)
+        locked(&self.slot).as_ref().and_then(Descriptor::own).map(f)
+    }
+
+    /// The same where the application has closed it too: there is then no file to use.
+    pub fn with_or_without<R>(&self, f: impl FnOnce(Option<&File>) -> R) -> Option<R> {
+        let _gate = enter();
+        locked(&self.slot).as_ref().map(|descriptor| f(descriptor.own()))
+    }
+
+    /// To be called before the call that opened it returns: see [`Descriptor`].
+    ///
+    /// # Errors
+    ///
+    /// When its `fstat` fails.
+    pub fn keep(&self) -> rustix::io::Result<()> {
+        let _gate = enter();
+        locked(&self.slot).as_ref().map_or(Ok(()), Descriptor::keep)
     }
 }
 

@@ -277,7 +277,7 @@ pub fn follow(from: &Target, way: &Path) -> Result<Target> {
     let folder = fs::openat(&from.folder, way, flags, Mode::empty())
         .map_err(|errno| from.failed("open of a folder of its batch", errno))?;
     Ok(Target {
-        folder: File::from(folder),
+        folder: File::from(folder).into(),
         name: from.name.clone(),
         spelt: from.spelt.with_file_name("").join(way).join(&from.name),
     })

@@ -171,7 +171,17 @@ impl Lock {
         matches!(read, Some(Ok(()))) && found == note.as_bytes()
     }
 
-    /// Whether it is still this process's: not in a child forked since.
+    /// To be called before the call that took it returns: see [`super::fork::Descriptor`].
+    ///
+    /// # Errors
+    ///
+    /// When its `fstat` fails.
+    pub fn keep(&self) -> rustix::io::Result<()> {
+        self.file.keep()
+    }
+
+    /// Whether it is still this process's: not in a child forked since, nor where the
+    /// application has closed its descriptor.
     #[must_use]
     pub fn is_own(&self) -> bool {
         self.file.with(|_| ()).is_some()
@@ -183,9 +193,9 @@ impl Drop for Lock {
         // Closing would not be enough: a child forked past the handlers still
         // shares the description, and would keep the lock. An error cannot
         // leave the lock behind either, since the close follows.
-        let _ = self.file.with(|file| {
+        self.file.with_or_without(|file| {
             taken().retain(|(key, _)| *key != self.key);
-            fs2::FileExt::unlock(file)
+            file.map(fs2::FileExt::unlock)
         });
     }
 }

@@ -1,11 +1,11 @@
 //! Reads of whole files: without a lock, and without a need to write anything.
 
 use std::fs::File;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
 use rustix::buffer::spare_capacity;
-use rustix::fs::{self, CWD, OFlags};
+use rustix::fs::{self, CWD, Mode, OFlags};
 use rustix::io::{Errno, retry_on_intr};
 
 use super::backup::read_whole;
@@ -24,16 +24,16 @@ const READ_ATTEMPTS: usize = 8;
 pub struct Snapshot {
     /// All of it.
     pub bytes: Vec<u8>,
-    /// The identity before and after the read, taken from `descriptor`.
+    /// The identity before and after the read, taken from the descriptor that was read.
     pub identity: Identity,
     /// Whether the identity was the same before and after: a writer in place
     /// may have been at work otherwise.
     pub stable: bool,
-    /// Whether every later change must show in the identity.
+    /// Whether every later change must show in the identity, as long as the clock is
+    /// not set back.
     pub settled: bool,
-    /// The file that was read. Held open, its inode number cannot be given to
-    /// another file.
-    pub descriptor: File,
+    /// When it was read.
+    pub read_at: Instant,
 }
 
 /// Reads the whole file.
@@ -62,25 +62,24 @@ fn read_opened(folder: impl AsFd, name: &Path, path: &Path, follow: OFlags) -> R
         Err(Errno::NOENT) => return Err(Error::NotFound { path: path.to_path_buf() }),
         Err(errno) => return Err(failed("open", errno)),
     };
-    let stat = || fs::fstat(&descriptor).map_err(|errno| failed("fstat", errno));
+    let look = || Identity::of_open(&descriptor).map_err(|errno| failed("fstat", errno));
     let mut attempt = 1;
     loop {
         // In this order: a change made after these two lines shows in the
-        // second stat, or in the clock.
+        // second look, or in the clock.
         let read_at = Instant::now();
-        let before = stat()?;
-        require_regular(path, &before)?;
-        let bytes = read_whole(&descriptor, before.st_size.cast_unsigned())
+        let (identity, mode) = look()?;
+        require_regular(path, mode)?;
+        let bytes = read_whole(&descriptor, identity.size())
             .map_err(|error| Error::syscall(path, "read", error))?;
-        let identity = Identity::of(&before);
-        let stable = Identity::of(&stat()?) == identity;
+        let stable = look()?.0 == identity;
         if stable || attempt == READ_ATTEMPTS {
             return Ok(Snapshot {
                 bytes,
                 identity,
                 stable,
-                settled: identity.settled(read_at),
-                descriptor,
+                settled: identity.has_birth() && identity.settled(read_at),
+                read_at,
             });
         }
         attempt += 1;
@@ -113,7 +112,7 @@ pub fn if_same(target: &Target, bytes: &[u8]) -> Result<Option<Same>> {
         Err(errno) => return Err(failed("open", errno)),
     };
     let before = fs::fstat(&descriptor).map_err(|errno| failed("fstat", errno))?;
-    require_regular(&target.spelt, &before)?;
+    require_regular(&target.spelt, before.st_mode)?;
     let mut piece = Vec::with_capacity(PIECE.min(bytes.len() + 1));
     let mut rest = bytes;
     loop {
@@ -135,12 +134,24 @@ pub fn if_same(target: &Target, bytes: &[u8]) -> Result<Option<Same>> {
 ///
 /// [`Error::NotFound`], or a failing syscall.
 pub fn identify(path: &Path) -> Result<Identity> {
-    match fs::stat(path) {
+    match Identity::at(CWD, path) {
         // Not opened to find out: opening a device may do something.
-        Ok(stat) => require_regular(path, &stat).map(|()| Identity::of(&stat)),
+        Ok((identity, mode)) => require_regular(path, mode).map(|()| identity),
         Err(Errno::NOENT) => Err(Error::NotFound { path: path.to_path_buf() }),
         Err(errno) => Err(Error::syscall(path, "stat", errno)),
     }
+}
+
+/// What `path` leads to now, without a right to read it. Until the descriptor is dropped,
+/// its inode number means no other file.
+///
+/// # Errors
+///
+/// When it cannot be opened.
+pub fn pin(path: &Path) -> rustix::io::Result<(OwnedFd, Identity)> {
+    let file = fs::openat(CWD, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
+    let (identity, _) = Identity::of_open(&file)?;
+    Ok((file, identity))
 }
 
 /// The version of some content: the same for the same bytes, fit for an `ETag`.

@@ -102,6 +102,17 @@ impl Locked {
         &self.target
     }
 
+    /// To be called before the call that took the lock returns: see
+    /// [`super::fork::Descriptor`].
+    ///
+    /// # Errors
+    ///
+    /// When an `fstat` fails.
+    pub fn keep(&self) -> Result<()> {
+        let kept = self.lock.keep().and_then(|()| self.target.folder.keep());
+        kept.map_err(|errno| self.target.failed("fstat of its lock", errno))
+    }
+
     /// Reads the file, or finds none.
     ///
     /// # Errors
@@ -305,9 +316,10 @@ impl Locked {
         Ok(surplus.into_iter().map(|backup| backup.name).collect())
     }
 
-    /// In a child forked since, the lock is still the parent's.
+    /// In a child forked since, the lock is still the parent's; and what the application
+    /// has closed locks nothing.
     fn require_own(&self) -> Result<()> {
-        if self.lock.is_own() {
+        if self.lock.is_own() && self.target.folder.own().is_some() {
             return Ok(());
         }
         Err(Error::LockGone { path: self.target.spelt.clone() })

@@ -10,11 +10,12 @@ use std::os::fd::AsFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{self, AtFlags, CWD, FileType, Mode, OFlags, RawDir, SeekFrom, Stat};
+use rustix::fs::{self, AtFlags, CWD, FileType, Mode, OFlags, RawDir, RawMode, SeekFrom, Stat};
 use rustix::io::{Errno, retry_on_intr};
 use rustix::path::Arg;
 
 use super::atomic;
+use super::fork::Descriptor;
 use super::identity::{FileKey, Identity};
 use super::sidecar;
 use crate::error::{A_DIRECTORY, Error, OPEN_FOLDER, Result};
@@ -35,7 +36,7 @@ const MOST_LISTINGS: usize = 100;
 #[derive(Debug)]
 pub struct Target {
     /// The folder, open.
-    pub folder: File,
+    pub folder: Descriptor,
     /// The file's name in it.
     pub name: OsString,
     /// The path as the caller spelt it, for errors.
@@ -70,7 +71,7 @@ impl Target {
                 Ok(link) => current = parent.join(OsString::from_vec(link.into_bytes())),
                 Err(Errno::INVAL | Errno::NOENT) => {
                     return Ok(Self {
-                        folder: File::from(folder),
+                        folder: File::from(folder).into(),
                         name: name.to_os_string(),
                         spelt: path.to_path_buf(),
                     });
@@ -89,7 +90,7 @@ impl Target {
     /// device or a pipe would destroy it.
     pub fn stat(&self) -> Result<Option<Stat>> {
         match fs::statat(&self.folder, &self.name, AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(stat) => require_regular(&self.spelt, &stat).map(|()| Some(stat)),
+            Ok(stat) => require_regular(&self.spelt, stat.st_mode).map(|()| Some(stat)),
             Err(Errno::NOENT) => Ok(None),
             Err(errno) => Err(self.failed("fstatat", errno)),
         }
@@ -212,9 +213,9 @@ fn is_regular(folder: impl AsFd, name: impl Arg) -> bool {
 ///
 /// # Errors
 ///
-/// [`Error::NotAFile`], naming what `stat` shows instead.
-pub fn require_regular(path: &Path, stat: &Stat) -> Result<()> {
-    let kind = match FileType::from_raw_mode(stat.st_mode) {
+/// [`Error::NotAFile`], naming what the mode shows instead.
+pub fn require_regular(path: &Path, mode: RawMode) -> Result<()> {
+    let kind = match FileType::from_raw_mode(mode) {
         FileType::RegularFile => return Ok(()),
         FileType::Directory => A_DIRECTORY,
         FileType::Fifo => "a pipe",

@@ -2,6 +2,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use oasis_data::cache::{Cache, Entry};
+use oasis_data::storage::identity::Identity;
 use oasis_data::storage::snapshot;
 use oasis_data::storage::store::{self, WriteOptions};
 
@@ -31,8 +32,8 @@ impl Files {
 fn entry_of(path: &Path, size: u64) -> Arc<Entry<String>> {
     let snapshot = snapshot::read(path).unwrap();
     let document = path.display().to_string();
-    let (identity, descriptor) = (snapshot.identity, snapshot.descriptor);
-    Arc::new(Entry { identity, document, unsettled: None, size, descriptor })
+    let (identity, read_at) = (snapshot.identity, snapshot.read_at);
+    Arc::new(Entry { identity, document, unsettled: None, size, read_at })
 }
 
 #[test]
@@ -85,15 +86,35 @@ fn a_replaced_files_entry_leaves_when_its_path_is_loaded_again() {
 }
 
 #[test]
-fn a_descriptor_is_held_until_the_entry_goes() {
+fn an_entry_under_a_key_used_again_takes_the_place_of_the_one_before() {
     let files = Files::new();
     let mut cache = Cache::default();
+    let [gone, new] = ["gone", "new"].map(|name| files.path(name));
+    let old = files.entry("gone", 1);
+    let _ = cache.insert(&gone, Arc::clone(&old), 10, 100);
+    // The same file by another path: what a number that came back looks like.
+    std::fs::rename(&gone, &new).unwrap();
+    let evicted = cache.insert(&new, entry_of(&new, 2), 10, 100);
+    assert_eq!(evicted.len(), 1);
+    assert!(Arc::ptr_eq(&evicted[0], &old));
+    assert_eq!((cache.len(), cache.bytes()), (1, 2));
+    // What the first path led to is known no more.
+    assert!(cache.remove_path(&gone).is_empty());
+    assert_eq!(cache.remove_path(&new).len(), 1);
+}
+
+#[test]
+fn a_corrupt_file_is_known_with_and_without_its_birth_time() {
+    let files = Files::new();
+    let mut cache = Cache::<String>::default();
     let path = files.path("a");
-    let _ = cache.insert(&path, files.entry("a", 1), 10, 100);
-    std::fs::remove_file(&path).unwrap();
-    let evicted = cache.remove_path(&path);
-    let stat = rustix::fs::fstat(&evicted[0].descriptor).unwrap();
-    assert_eq!(stat.st_nlink, 0);
+    let identity = files.entry("a", 1).identity;
+    cache.note(identity, true);
+    let stat = rustix::fs::stat(&path).unwrap();
+    assert!(cache.is_corrupt(&Identity::of(&stat)));
+    assert!(cache.is_corrupt(&identity));
+    cache.note(identity, false);
+    assert!(!cache.is_corrupt(&Identity::of(&stat)));
 }
 
 #[test]

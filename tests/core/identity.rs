@@ -5,6 +5,8 @@ use oasis_data::error::Error;
 use oasis_data::storage::identity::{Identity, Instant};
 use oasis_data::storage::snapshot::{identify, read};
 
+use rustix::fs::{AtFlags, CWD, StatxFlags};
+
 use crate::save;
 
 #[test]
@@ -19,6 +21,63 @@ fn two_paths_to_one_file_are_one_and_a_new_file_is_another() {
     let replaced = read(&path).unwrap();
     assert_ne!(replaced.identity.key(), held.identity.key());
     assert!(matches!(identify(&folder.path().join("none")), Err(Error::NotFound { .. })));
+}
+
+#[test]
+fn every_way_to_look_at_a_file_gives_the_same_key_and_stamps() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tanks.json");
+    save(&path, "1").unwrap();
+    let by_path = identify(&path).unwrap();
+    let file = std::fs::File::open(&path).unwrap();
+    assert_eq!(Identity::of_open(&file).unwrap().0, by_path);
+    let stat = rustix::fs::fstat(&file).unwrap();
+    assert_eq!(Identity::of(&stat), by_path.without_birth());
+    assert_eq!(Identity::of_open(&file).unwrap().1, stat.st_mode);
+    // Devices with numbers of more than eight bits, or none on a disk.
+    for path in ["/proc/self/stat", "/dev/null", "/sys", "/"] {
+        let (found, _) = Identity::at(rustix::fs::CWD, Path::new(path)).unwrap();
+        assert_eq!(found.key(), Identity::of(&rustix::fs::stat(path).unwrap()).key(), "{path}");
+    }
+}
+
+#[test]
+fn a_file_born_at_another_time_is_another_though_all_else_be_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tanks.json");
+    save(&path, "1").unwrap();
+    let asked = StatxFlags::BASIC_STATS | StatxFlags::BTIME;
+    let mut statx = rustix::fs::statx(CWD, &path, AtFlags::empty(), asked).unwrap();
+    statx.stx_mask |= StatxFlags::BTIME.bits();
+    statx.stx_btime.tv_sec = 1_000_000_000;
+    let found = Identity::of_statx(&statx);
+    assert!(found.has_birth());
+    assert_eq!(found, Identity::of_statx(&statx));
+    statx.stx_btime.tv_nsec += 1;
+    assert_ne!(found, Identity::of_statx(&statx));
+    // Nothing, or a zero, is no birth time.
+    (statx.stx_btime.tv_sec, statx.stx_btime.tv_nsec) = (0, 0);
+    assert!(!Identity::of_statx(&statx).has_birth());
+    statx.stx_btime.tv_sec = 1_000_000_000;
+    statx.stx_mask &= !StatxFlags::BTIME.bits();
+    assert!(!Identity::of_statx(&statx).has_birth());
+}
+
+#[test]
+fn a_clock_that_is_behind_what_it_was_is_noticed() {
+    const SECOND: i128 = 1_000_000_000;
+    let read_at = Instant::shown(1_000 * SECOND, 50 * SECOND);
+    let after = |real, monotonic| Instant::shown(real, monotonic);
+    // Time passed, the machine slept, the clock was set forward.
+    assert!(!read_at.is_ahead_of(&after(1_000 * SECOND, 50 * SECOND)));
+    assert!(!read_at.is_ahead_of(&after(1_010 * SECOND, 60 * SECOND)));
+    assert!(!read_at.is_ahead_of(&after(9_000 * SECOND, 60 * SECOND)));
+    // Set back, however long ago, and however late the clock is again by now.
+    assert!(read_at.is_ahead_of(&after(999 * SECOND, 50 * SECOND)));
+    assert!(read_at.is_ahead_of(&after(9_000 * SECOND, 9_000 * SECOND)));
+    // By less than the windows of the stamps have to spare.
+    assert!(!read_at.is_ahead_of(&after(1_000 * SECOND - SECOND / 20, 50 * SECOND)));
+    assert!(!Instant::now().is_ahead_of(&Instant::now()));
 }
 
 #[test]

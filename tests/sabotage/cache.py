@@ -6,6 +6,7 @@ from tests.sabotage.safeguard import Sabotage
 
 IDENTITY = "src/storage/identity.rs"
 LOADING = "src/python/loading.rs"
+FORK = "src/storage/fork.rs"
 
 SABOTAGES = [
     Sabotage(
@@ -30,12 +31,53 @@ SABOTAGES = [
         "pytest tests/cache/test_freshness.py",
     ),
     Sabotage(
-        "the held descriptor",
+        "the birth time in the identity",
+        IDENTITY,
+        "birth: (known && birth != 0).then_some(birth),",
+        "birth: (known && birth != 0).then_some(1),",
+        "cargo identity::a_file_born",
+    ),
+    Sabotage(
+        "bytes are compared without a birth time",
+        "src/storage/snapshot.rs",
+        "settled: identity.has_birth() && identity.settled(read_at),",
+        "settled: identity.settled(read_at),",
+        "pytest tests/cache/test_freshness.py -k without_a_birth_time",
+    ),
+    Sabotage(
+        "nothing from before the clock was set back is trusted",
         LOADING,
-        "        descriptor,\n    }\n}",
-        '        descriptor: { drop(descriptor); std::fs::File::open("/dev/null").unwrap() },\n'
-        "    }\n}",
-        "pytest tests/cache/test_freshness.py",
+        "let stamps_hold = !entry.read_at.is_ahead_of(&Moment::now());",
+        "let stamps_hold = !entry.read_at.is_ahead_of(&entry.read_at);",
+        "pytest tests/cache/test_freshness.py -k clock_was_set_back",
+    ),
+    Sabotage(
+        "whose descriptor it is, before it is closed",
+        FORK,
+        "if self.own().is_none()\n",
+        "if self.own().is_none() && self.kept.get().is_none()\n",
+        "pytest tests/test_descriptors.py -k closes_no_descriptor",
+    ),
+    Sabotage(
+        "whose descriptor it is, before it is used",
+        FORK,
+        "self.file.as_ref().filter(|_| self.kept.get().is_none_or(same))",
+        "{ let _ = same; self.file.as_ref() }",
+        "pytest tests/test_descriptors.py -k edit",
+    ),
+    Sabotage(
+        "an edit remembers which files its descriptors are",
+        "src/python/editing.rs",
+        "locked.keep().map(|()| locked)",
+        "Ok(locked)",
+        "pytest tests/test_descriptors.py -k edit",
+    ),
+    Sabotage(
+        "whose folder it is, before it is used",
+        "src/storage/store.rs",
+        "self.lock.is_own() && self.target.folder.own().is_some()",
+        "self.lock.is_own()",
+        "pytest tests/test_descriptors.py -k only_one",
     ),
     Sabotage(
         "the private copy",

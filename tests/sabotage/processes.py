@@ -27,8 +27,8 @@ SABOTAGES = [
     Sabotage(
         "an edit is left to the parent of a fork",
         STORE,
-        "if self.lock.is_own() {",
-        "if self.lock.is_own() || true {",
+        "if self.lock.is_own() && self",
+        "if true || self.lock.is_own() && self",
         "pytest tests/test_edit.py -k forked_inside",
     ),
     Sabotage(
