@@ -282,9 +282,6 @@ fn hint(path: &Path, call: &str, source: &io::Error) -> String {
                 Err(_) => "; free some space on its file system, then save again".to_owned(),
             };
         }
-        Some(Errno::ACCESS | Errno::PERM) if call == KEEP_OWNER => {
-            "; save as the owner of the file or as root, or give the file to this user"
-        }
         Some(Errno::ACCESS | Errno::PERM) if READING.contains(&call) => {
             "; check the owner and the mode of the file and of the folders above it"
         }

@@ -14,7 +14,7 @@
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::ThreadId;
 use std::time::{Duration, Instant};
@@ -113,7 +113,7 @@ impl Lock {
     /// signal, [`Error::AlreadyLocked`] where this thread would wait for
     /// itself; a failing syscall is an error, never taken for contention.
     pub fn of_file(target: &Target, deadline: &Deadline, signals: &dyn Signals) -> Result<Self> {
-        Self::acquire(target, &path_of(target), deadline, signals)
+        Self::acquire(target, &sidecar::lock_of(target), deadline, signals)
     }
 
     /// Takes the lock of the journal in the target's folder.
@@ -303,12 +303,6 @@ fn turnstile(file: &File, kind: i32) -> io::Result<()> {
     let (l_type, l_whence) = (kind as i16, libc::SEEK_SET as i16);
     let byte = libc::flock { l_type, l_whence, l_start: 0, l_len: 1, l_pid: 0 };
     fcntl(file, FcntlArg::F_OFD_SETLK(&byte)).map(drop).map_err(io::Error::from)
-}
-
-fn path_of(target: &Target) -> PathBuf {
-    let mut name = sidecar::stem(&target.name).into_os_string();
-    name.push(".lock");
-    Path::new(sidecar::LOCKS).join(name)
 }
 
 fn open(target: &Target, path: &Path) -> Result<File> {

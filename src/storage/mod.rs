@@ -1,6 +1,8 @@
 //! Files, without Python: what makes a save atomic and durable, and a load
 //! trustworthy.
 
+pub mod access_list;
+mod adoption;
 pub mod atomic;
 pub mod backup;
 pub mod batch;

@@ -1,6 +1,7 @@
 //! What a write that happened has to say: for the log.
 
 use std::ffi::OsString;
+use std::io;
 use std::path::PathBuf;
 
 use crate::error::Error;
@@ -26,6 +27,26 @@ pub enum Remark {
     LeftoversKept {
         /// The temporary files, seen from the file's folder.
         names: Vec<PathBuf>,
+    },
+    /// What the replaced file had and the kernel did not let the new one have.
+    #[error("{what} could not be kept ({cause}): {instead}")]
+    NotKept {
+        /// The owner, group, mode or attribute, with its value or name.
+        what: String,
+        /// The errno.
+        cause: io::Error,
+        /// What there is now.
+        instead: String,
+    },
+    /// A new file is open to fewer than a new file in its folder.
+    #[error(
+        "a new file in this folder could not be made like others there, since .oasis_data/temp is \
+         another user's and not in line with the folder ({cause}): its mode is 0600; a new \
+         document saved by that user or by root puts that folder in line"
+    )]
+    NotOfItsFolder {
+        /// Why it was not found out what others are like.
+        cause: Box<Error>,
     },
 }
 

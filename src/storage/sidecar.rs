@@ -12,16 +12,17 @@
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::Write;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{self, FileType, Gid, Mode, OFlags, Uid};
-use rustix::io::Errno;
+use rustix::fs::{self, AtFlags, Dir, FileType, Mode, OFlags, Stat};
+use rustix::io::{self, Errno};
+use rustix::path::Arg;
 use rustix::process::geteuid;
-use xattr::FileExt;
 
-use super::target::Target;
+use super::access_list::{self, AccessList};
+use super::target::{Target, open_to_read};
 use crate::error::Result;
 
 /// The folder, seen from the data file's.
@@ -32,8 +33,6 @@ pub const LOCKS: &str = ".oasis_data/locks";
 /// their own, so that finding the leftovers does not mean reading every lock's
 /// name.
 pub const TEMP: &str = ".oasis_data/temp";
-
-const DEFAULT_ACCESS_LIST: &str = "system.posix_acl_default";
 
 /// The longest name that still leaves room for a suffix within `NAME_MAX`.
 const LONGEST_STEM: usize = 200;
@@ -46,6 +45,14 @@ pub fn stem(name: &OsStr) -> PathBuf {
     } else {
         PathBuf::from(blake3::hash(name.as_bytes()).to_hex().as_str())
     }
+}
+
+/// The lock of a data file, seen from its folder.
+#[must_use]
+pub fn lock_of(target: &Target) -> PathBuf {
+    let mut name = stem(&target.name).into_os_string();
+    name.push(".lock");
+    Path::new(LOCKS).join(name)
 }
 
 /// Creates the sidecar of the target's folder, or what is missing of it.
@@ -76,72 +83,225 @@ fn ignore_in_git(target: &Target) {
 fn create_folder(target: &Target, path: &str) -> Result<()> {
     match fs::mkdirat(&target.folder, path, Mode::from_raw_mode(0o777)) {
         // Shared in either case: its maker may have been killed before that.
-        Ok(()) | Err(Errno::EXIST) => share_folder(target, path),
-        Err(errno) => Err(target.failed("mkdir of .oasis_data", errno)),
+        Ok(()) | Err(Errno::EXIST) => {}
+        Err(errno) => return Err(target.failed("mkdir of .oasis_data", errno)),
+    }
+    match open_folder(&target.folder, path) {
+        Ok(folder) => share(target, &folder),
+        // Gone again: whoever needs it makes it. Another user's: what is done in it
+        // tells whether it may be used.
+        Err(Errno::NOENT | Errno::ACCESS) => Ok(()),
+        Err(errno) => Err(target.failed("open of .oasis_data", errno)),
     }
 }
 
-/// Gives the folder of temporary files what a new file inherits from the data
-/// folder: group, mode and default access list, as they are now.
-///
-/// # Errors
-///
-/// When the folder cannot be opened or changed.
-pub fn follow_folder(target: &Target) -> Result<()> {
-    share_folder(target, TEMP)
-}
-
-fn share_folder(target: &Target, path: &str) -> Result<()> {
+fn open_folder(folder: impl AsFd, path: &str) -> io::Result<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let folder = match fs::openat(&target.folder, path, flags, Mode::empty()) {
-        Ok(folder) => folder,
-        // Gone again, or not made yet: whoever needs it makes it.
-        Err(Errno::NOENT) => return Ok(()),
-        Err(errno) => return Err(target.failed("open of .oasis_data", errno)),
-    };
-    share(target, &folder)?;
-    let folder = File::from(folder);
-    let list = |file: &File| file.get_xattr(DEFAULT_ACCESS_LIST).ok().flatten();
-    match (list(&target.folder), list(&folder)) {
-        (Some(wanted), there) if there.as_ref() != Some(&wanted) && is_own(target, &folder)? => {
-            folder
-                .set_xattr(DEFAULT_ACCESS_LIST, &wanted)
-                .map_err(|error| target.failed("setxattr in .oasis_data", error))
-        }
-        _ => Ok(()),
-    }
+    fs::openat(folder, path, flags, Mode::empty())
 }
 
 /// Lets everyone who may write in the data folder use `made`, a file or folder
 /// of its sidecar. Without it the first writer's umask would lock the others
 /// out. By its descriptor: by its path, another user of the folder could have
-/// root change a file of their choice. What belongs to another is left to them.
+/// root change a file of their choice. What belongs to another is left to them,
+/// and what the kernel refuses is left as it is: to share is a courtesy.
 ///
 /// # Errors
 ///
-/// When the mode or owner cannot be set.
+/// When it cannot be looked at.
 pub fn share(target: &Target, made: impl AsFd) -> Result<()> {
-    let failed = |call, errno| target.failed(call, errno);
-    let folder = fs::fstat(&target.folder).map_err(|errno| failed("fstat of its folder", errno))?;
-    let stat = fs::fstat(&made).map_err(|errno| failed("fstat in .oasis_data", errno))?;
-    if !is_own(target, &made)? {
-        return Ok(());
-    }
-    if geteuid().is_root() && (stat.st_uid, stat.st_gid) != (folder.st_uid, folder.st_gid) {
-        let (owner, group) = (Uid::from_raw(folder.st_uid), Gid::from_raw(folder.st_gid));
-        fs::fchown(&made, Some(owner), Some(group))
-            .map_err(|errno| failed("fchown in .oasis_data", errno))?;
-    }
-    let is_folder = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
-    let shared = folder.st_mode & if is_folder { 0o7777 } else { 0o666 };
-    if stat.st_mode & 0o7777 != shared {
-        fs::fchmod(&made, Mode::from_raw_mode(shared))
-            .map_err(|errno| failed("fchmod in .oasis_data", errno))?;
-    }
-    Ok(())
+    DataFolder::of(target)
+        .and_then(|folder| folder.share(made))
+        .map(drop)
+        .map_err(|errno| target.failed("fstat in .oasis_data", errno))
 }
 
-fn is_own(target: &Target, made: impl AsFd) -> Result<bool> {
-    let stat = fs::fstat(made).map_err(|errno| target.failed("fstat in .oasis_data", errno))?;
-    Ok(geteuid().is_root() || stat.st_uid == geteuid().as_raw())
+/// Brings the sidecar in line with its folder, if whoever may use the folder has
+/// changed since it was made: all of it where it is this user's, else the lock of
+/// this file. A courtesy, too.
+pub fn follow(target: &Target) {
+    let Ok(stat) = fs::fstat(&target.folder) else { return };
+    let stat_of = |name: &Path| fs::statat(&target.folder, name, AtFlags::SYMLINK_NOFOLLOW);
+    let Ok(sidecar) = stat_of(Path::new(FOLDER)) else { return };
+    let lock = lock_of(target);
+    let own = is_own(&sidecar);
+    let in_line = is_alike(&stat, &sidecar)
+        && (own || stat_of(&lock).is_ok_and(|lock| !is_own(&lock) || is_alike(&stat, &lock)));
+    // A change of the list alone may leave the mode as it is. A list that is gone
+    // from a folder of the same mode is found out by the next new document.
+    if in_line && matches!(access_list::read(&target.folder, access_list::ACCESS), Ok(None)) {
+        return;
+    }
+    let _ = DataFolder::of(target).and_then(|folder| {
+        if own { folder.share_sidecar() } else { folder.share_file(&target.folder, &lock) }
+    });
+}
+
+/// Whether a new file among the temporary ones is made as a new file in the data
+/// folder would be: of the same group, with the same mode and access list. Brings
+/// the folder of temporary files in line first, where it is this user's.
+///
+/// # Errors
+///
+/// When the folder cannot be opened or looked at.
+pub fn makes_files_of_its_folder(target: &Target) -> Result<bool> {
+    let temp = match open_folder(&target.folder, TEMP) {
+        Ok(temp) => temp,
+        // Whoever makes it has it in line.
+        Err(Errno::NOENT) => return Ok(true),
+        Err(errno) => return Err(target.failed("open of .oasis_data", errno)),
+    };
+    DataFolder::of(target)
+        .and_then(|folder| folder.share_temp(&temp))
+        .map_err(|errno| target.failed("fstat in .oasis_data", errno))
+}
+
+/// A file in the data folder that nobody else can find, and that goes when it is
+/// closed: it shows what a new file there is like.
+///
+/// # Errors
+///
+/// When the file system has no files without a name.
+pub fn model_of_a_new_file(target: &Target) -> io::Result<File> {
+    let flags = OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC;
+    fs::openat(&target.folder, ".", flags, Mode::from_raw_mode(0o666)).map(File::from)
+}
+
+/// Whether what was made for a folder has its group, mode and, as far as that can be
+/// changed, owner.
+fn is_alike(folder: &Stat, made: &Stat) -> bool {
+    let is_folder = FileType::from_raw_mode(made.st_mode) == FileType::Directory;
+    let shared = folder.st_mode & if is_folder { 0o7777 } else { 0o666 };
+    (folder.st_gid, shared) == (made.st_gid, made.st_mode & 0o7777)
+        && (folder.st_uid == made.st_uid || !geteuid().is_root())
+}
+
+/// The folder of a data file, and who may use it.
+struct DataFolder<'a> {
+    folder: &'a File,
+    stat: Stat,
+    list: AccessList,
+}
+
+impl<'a> DataFolder<'a> {
+    fn of(target: &'a Target) -> io::Result<Self> {
+        let folder = &target.folder;
+        let stat = fs::fstat(folder)?;
+        Ok(Self { folder, list: AccessList::of(folder, stat.st_mode)?, stat })
+    }
+
+    /// Whether anything had to be changed, and could be.
+    fn share(&self, made: impl AsFd) -> io::Result<bool> {
+        let stat = fs::fstat(&made)?;
+        if !is_own(&stat) {
+            return Ok(false);
+        }
+        let owner =
+            (geteuid().is_root() && stat.st_uid != self.stat.st_uid).then_some(self.stat.st_uid);
+        let group = (stat.st_gid != self.stat.st_gid).then_some(self.stat.st_gid);
+        let given = access_list::give(&made, owner, group);
+        let mut changed = (owner.is_some() && given.owner.is_none())
+            || (group.is_some() && given.group.is_none());
+        // Whoever it could not be given to keeps their rights by name.
+        let foreign_owner =
+            stat.st_uid != self.stat.st_uid && (owner.is_none() || given.owner.is_some());
+        let foreign_group = group.filter(|_| given.group.is_some());
+        let mut list = self.list.clone();
+        if foreign_owner || foreign_group.is_some() {
+            list = list.in_other_hands(foreign_owner.then_some(self.stat.st_uid), foreign_group);
+        }
+        let is_folder = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
+        let (rights, special) =
+            if is_folder { (0o7, self.stat.st_mode & 0o7000) } else { (0o6, 0) };
+        list = list.limited(rights, if foreign_owner { rights } else { 0 });
+
+        let there = access_list::read(&made, access_list::ACCESS)?;
+        let set = |value| access_list::write(&made, access_list::ACCESS, value);
+        let wanted = (!list.is_mode()).then(|| list.value());
+        let mut listed = false;
+        if there != wanted {
+            listed = set(wanted.as_deref()).is_ok();
+            if !listed && wanted.is_some() {
+                list = list.without_names();
+                listed = there.is_some() && set(None).is_ok();
+            }
+        }
+        let shared = list.mode() | special;
+        // Where a filter refuses set-id bits, those alone are missing.
+        for bits in [shared, shared & !0o6000] {
+            if !changed && !listed && stat.st_mode & 0o7777 == bits {
+                break;
+            }
+            if fs::fchmod(&made, Mode::from_raw_mode(bits)).is_ok() {
+                changed |= stat.st_mode & 0o7777 != bits;
+                break;
+            }
+        }
+        Ok(changed || listed)
+    }
+
+    /// Shares all of the sidecar, its lock files last but for the sidecar itself:
+    /// by that it is known whether a writer was killed in here.
+    fn share_sidecar(&self) -> io::Result<()> {
+        // Each from the one above it, and through no symlink, lest root be led
+        // elsewhere.
+        let sidecar = open_folder(self.folder, FOLDER)?;
+        if !is_own(&fs::fstat(&sidecar)?) {
+            return Ok(());
+        }
+        let locks = open_folder(&sidecar, "locks")?;
+        let changed = self.share(&locks)?;
+        // As far as the kernel lets them both are alike, and it costs no more.
+        if !changed && is_alike(&fs::fstat(&locks)?, &fs::fstat(&sidecar)?) {
+            return Ok(());
+        }
+        if let Ok(temp) = open_folder(&sidecar, "temp") {
+            self.share_temp(&temp)?;
+        }
+        self.share_file(&sidecar, c"journal.lock")?;
+        for entry in Dir::read_from(&locks)? {
+            let entry = entry?;
+            if entry.file_name().to_bytes().ends_with(b".lock") {
+                self.share_file(&locks, entry.file_name())?;
+            }
+        }
+        self.share(&sidecar).map(drop)
+    }
+
+    fn share_file(&self, folder: impl AsFd, name: impl Arg + Copy) -> io::Result<()> {
+        let file = match open_to_read(folder, name, OFlags::NOFOLLOW) {
+            Ok(file) => file,
+            // Gone, another user's, or nothing of this package.
+            Err(Errno::NOENT | Errno::ACCESS | Errno::LOOP) => return Ok(()),
+            Err(errno) => return Err(errno),
+        };
+        let stat = fs::fstat(&file)?;
+        // Root gives nothing away that somebody else may have put here by a link
+        // or a rename.
+        let expected = [geteuid().as_raw(), self.stat.st_uid].contains(&stat.st_uid);
+        let regular = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
+        if expected && regular && stat.st_nlink == 1 { self.share(&file).map(drop) } else { Ok(()) }
+    }
+
+    /// Whether new files in the folder of temporary files are then as in this one.
+    fn share_temp(&self, temp: impl AsFd) -> io::Result<bool> {
+        self.share(&temp)?;
+        let wanted = access_list::read(self.folder, access_list::DEFAULT)?;
+        let stat = fs::fstat(&temp)?;
+        let mut there = access_list::read(&temp, access_list::DEFAULT)?;
+        if there != wanted
+            && is_own(&stat)
+            && access_list::write(&temp, access_list::DEFAULT, wanted.as_deref()).is_ok()
+        {
+            there.clone_from(&wanted);
+        }
+        let passes_group_on = |stat: &Stat| stat.st_mode & Mode::SGID.bits();
+        Ok(there == wanted
+            && stat.st_gid == self.stat.st_gid
+            && passes_group_on(&stat) == passes_group_on(&self.stat))
+    }
+}
+
+fn is_own(made: &Stat) -> bool {
+    geteuid().is_root() || made.st_uid == geteuid().as_raw()
 }

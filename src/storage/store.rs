@@ -203,7 +203,7 @@ impl Locked {
         {
             return Ok(Preparation::InPlace(same));
         }
-        let remarks = self.sweep(options);
+        let mut remarks = self.sweep(options);
         let mut temporary = match model {
             Some(model) if live.is_none() => {
                 let stat = fs::fstat(model).map_err(|errno| target.failed("fstat", errno))?;
@@ -211,6 +211,7 @@ impl Locked {
             }
             _ => Temporary::create(target, live.as_ref())?,
         };
+        remarks.extend(temporary.take_remarks());
         temporary.fill(bytes, options.durability)?;
         let before = live.as_ref().map(Identity::of);
         let kept = live.filter(|_| keep).map(|stat| self.kept(stat, corrupt));

@@ -7,15 +7,16 @@ use std::num::NonZeroU64;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{self, Advice, AtFlags, Gid, Mode, OFlags, Stat, Uid};
+use rustix::fs::{self, Access, Advice, AtFlags, Mode, OFlags, Stat};
 use rustix::io::Errno;
 use tempfile::Builder;
-use xattr::FileExt;
 
+use super::adoption::{self, Adopted};
 use super::identity::Identity;
+use super::remark::Remark;
 use super::sidecar;
 use super::target::Target;
-use crate::error::{Error, KEEP_OWNER, Result};
+use crate::error::{Error, Result};
 use crate::settings::Durability;
 use crate::statistics::COUNTERS;
 
@@ -26,16 +27,13 @@ const PIECE: usize = 4 << 20;
 /// Letters that make a temporary file's name unique.
 const RANDOM_LETTERS: usize = 12;
 
-/// Written anew by the kernel or bound to the old content: a copy would be
-/// refused, or wrong.
-const XATTRS_OF_THE_CONTENT: [&str; 2] = ["security.ima", "security.evm"];
-
 /// A temporary file, removed when dropped unpublished.
 #[derive(Debug)]
 pub struct Temporary<'a> {
     target: &'a Target,
     file: File,
     name: PathBuf,
+    adopted: Adopted,
     published: bool,
 }
 
@@ -46,17 +44,48 @@ impl<'a> Temporary<'a> {
     ///
     /// # Errors
     ///
-    /// When a syscall fails, one that keeps an attribute included.
+    /// When a syscall fails, and where the owner cannot be kept, who would lose by
+    /// that, or who saves would gain.
     pub fn create(target: &'a Target, like: Option<&Stat>) -> Result<Self> {
-        let Some(like) = like else {
-            sidecar::follow_folder(target)?;
-            return Self::with_mode(target, 0o666);
-        };
+        sidecar::follow(target);
+        let Some(like) = like else { return Self::of_folder(target) };
         // Not by its path, which may lead elsewhere by now.
         let old = target
             .open_to_read(target.name.as_os_str())
             .map_err(|errno| target.failed("open (to keep the file's attributes)", errno))?;
-        Self::resembling(target, like, &old)
+        let temporary = Self::resembling(target, like, &old)?;
+        // Who may not write into another user's file may not make it their own
+        // either, though the rename would.
+        let writable = || {
+            fs::accessat(&target.folder, &target.name, Access::WRITE_OK, AtFlags::EACCESS).is_ok()
+        };
+        match temporary.adopted.owner {
+            Some(errno) if !writable() => Err(adoption::owner_is_lost(target, like, errno)),
+            _ => Ok(temporary),
+        }
+    }
+
+    /// Creates one that is as a new file in the data folder would be.
+    fn of_folder(target: &'a Target) -> Result<Self> {
+        if sidecar::makes_files_of_its_folder(target)? {
+            return Self::with_mode(target, 0o666);
+        }
+        let model = sidecar::model_of_a_new_file(target)
+            .and_then(|model| Ok((fs::fstat(&model)?, model)))
+            .map_err(|errno| target.failed("open of a file without a name", errno));
+        match model {
+            Ok((like, model)) => Self::resembling(target, &like, &model),
+            Err(error) => {
+                let mut temporary = Self::with_mode(target, 0o600)?;
+                temporary.adopted.remarks.push(Remark::NotOfItsFolder { cause: Box::new(error) });
+                Ok(temporary)
+            }
+        }
+    }
+
+    /// What of the file that it is to replace it could not be given.
+    pub fn take_remarks(&mut self) -> Vec<Remark> {
+        std::mem::take(&mut self.adopted.remarks)
     }
 
     /// Creates one with the owner, mode and extended attributes of `old`, whose
@@ -64,11 +93,11 @@ impl<'a> Temporary<'a> {
     ///
     /// # Errors
     ///
-    /// When a syscall fails, one that keeps an attribute included.
+    /// When a syscall fails, and where the owner cannot be kept and would lose by that.
     pub fn resembling(target: &'a Target, like: &Stat, old: &File) -> Result<Self> {
         // Closed to others until the old file's own mode is known to be on it.
-        let temporary = Self::with_mode(target, 0o600)?;
-        temporary.adopt(like, old)?;
+        let mut temporary = Self::with_mode(target, 0o600)?;
+        temporary.adopted = adoption::adopt(target, &temporary.file, like, old)?;
         Ok(temporary)
     }
 
@@ -84,7 +113,8 @@ impl<'a> Temporary<'a> {
             }
             opened => opened?,
         };
-        let temporary = Self { target, name, file, published: false };
+        let adopted = Adopted::default();
+        let temporary = Self { target, name, file, adopted, published: false };
         // While this is held, the file is a live writer's and not swept.
         fs2::FileExt::try_lock_exclusive(&temporary.file)
             .map_err(|error| target.failed("flock of a temporary file", error))?;
@@ -160,41 +190,6 @@ impl<'a> Temporary<'a> {
         fs::renameat(&self.target.folder, &self.name, &self.target.folder, name)
             .map_err(|errno| self.target.failed("rename", errno))?;
         self.published = true;
-        Ok(())
-    }
-
-    fn adopt(&self, like: &Stat, old: &File) -> Result<()> {
-        let made = fs::fstat(&self.file).map_err(|errno| self.target.failed("fstat", errno))?;
-        let owner = (made.st_uid != like.st_uid).then(|| Uid::from_raw(like.st_uid));
-        let group = (made.st_gid != like.st_gid).then(|| Gid::from_raw(like.st_gid));
-        if owner.is_some() || group.is_some() {
-            fs::fchown(&self.file, owner, group)
-                .map_err(|errno| self.target.failed(KEEP_OWNER, errno))?;
-        }
-        self.adopt_xattrs(old)?;
-        // Last: a change of owner clears set-id bits, an ACL sets group bits.
-        fs::fchmod(&self.file, Mode::from_raw_mode(like.st_mode & 0o7777))
-            .map_err(|errno| self.target.failed("fchmod (to keep the file's mode)", errno))
-    }
-
-    fn adopt_xattrs(&self, old: &File) -> Result<()> {
-        let target = self.target;
-        let failed = |error| target.failed("setxattr (to keep the file's attributes)", error);
-        let names = match old.list_xattr() {
-            Err(error) if unsupported(&error) => return Ok(()),
-            listed => listed.map_err(|error| target.failed("flistxattr", error))?,
-        };
-        for name in names {
-            if XATTRS_OF_THE_CONTENT.iter().any(|of_content| name == *of_content) {
-                continue;
-            }
-            let unread = |error| target.failed("fgetxattr", error);
-            let Some(value) = old.get_xattr(&name).map_err(unread)? else { continue };
-            let inherited = self.file.get_xattr(&name).map_err(unread)?;
-            if inherited.as_ref() != Some(&value) {
-                self.file.set_xattr(&name, &value).map_err(failed)?;
-            }
-        }
         Ok(())
     }
 }
@@ -311,8 +306,4 @@ fn if_dead(target: &Target, name: PathBuf) -> Result<Option<Leftover>> {
 
 fn name_in_temp(path: &Path) -> PathBuf {
     Path::new(sidecar::TEMP).join(path.file_name().unwrap_or_default())
-}
-
-fn unsupported(error: &io::Error) -> bool {
-    error.raw_os_error() == Some(Errno::OPNOTSUPP.raw_os_error())
 }

@@ -68,8 +68,8 @@ SABOTAGES = [
     Sabotage(
         "the sweep",
         STORE,
-        "let remarks = self.sweep(options);\n        let mut temporary",
-        "let remarks = Vec::new();\n        let mut temporary",
+        "let mut remarks = self.sweep(options);\n        let mut temporary",
+        "let mut remarks = Vec::new();\n        let mut temporary",
         "cargo sweep::a_save",
     ),
     Sabotage(
