@@ -33,9 +33,30 @@ SABOTAGES = [
     Sabotage(
         "O_EXCL of the temporary file",
         TEMPORARY,
-        "OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;",
-        "OFlags::WRONLY | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;",
+        "    .union(OFlags::EXCL)\n",
+        "",
         "pytest tests/test_syscalls.py -k data_before",
+    ),
+    Sabotage(
+        "a refused move becomes a copy beside the data",
+        TEMPORARY,
+        "if ![Errno::XDEV, Errno::ACCESS].contains(&refused) {",
+        "if true {",
+        "pytest tests/test_policies.py -k leave_their_folder",
+    ),
+    Sabotage(
+        "the sync of a copy beside the data",
+        TEMPORARY,
+        "    copy.sync()?;\n",
+        "",
+        "pytest tests/test_policies.py -k synced_before",
+    ),
+    Sabotage(
+        "the sweep of a copy beside the data",
+        TEMPORARY,
+        "unlink(&beside(&self.name))?;",
+        "",
+        "pytest tests/test_policies.py -k killed_writer",
     ),
     Sabotage(
         "the sync of unchanged content",
