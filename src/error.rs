@@ -7,6 +7,7 @@ use std::io;
 use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
+use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags, statx};
 use rustix::io::Errno;
 
 /// What a storage operation returns.
@@ -133,8 +134,9 @@ pub enum Error {
     },
     /// The new content is in place, but its directory entry was not synced.
     #[error(
-        "{}: the change is in place, but syncing its folder failed: {source}; it may not survive a power cut, so check the disk and save again",
-        name(path)
+        "{}: the change is in place, but syncing its folder failed: {source}; it may not survive a power cut{}",
+        name(path),
+        sync_advice(source)
     )]
     NotDurable {
         /// The file, as the caller spelt it.
@@ -223,6 +225,18 @@ pub const OPEN_FOLDER: &str = "open of its folder";
 /// that a write needs.
 pub const OPEN_LOCK: &str = "open of its lock";
 
+/// The `call` of going through a symlink that the kernel would not follow.
+pub const FOLLOW_LINK: &str = "following a symlink";
+
+/// The `call` of putting a file in the place of another.
+pub const RENAME: &str = "rename";
+
+/// The same where a batch is decided already.
+pub const RENAME_OF_BATCH: &str = "rename (to complete a batch)";
+
+/// The `call` of deleting a file.
+pub const UNLINK: &str = "unlink";
+
 /// The `call` of giving a new file the owner of the one it replaces.
 pub const KEEP_OWNER: &str = "fchown (to keep the file's owner)";
 
@@ -272,20 +286,21 @@ fn shown(version: &str) -> String {
 
 fn hint(path: &Path, call: &str, source: &io::Error) -> String {
     let advice = match source.raw_os_error().map(Errno::from_raw_os_error) {
-        Some(Errno::NOSPC | Errno::DQUOT) => {
-            let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-            let free = fs2::available_space(folder.unwrap_or_else(|| Path::new(".")));
-            return match free {
-                Ok(bytes) => format!(
-                    "; {bytes} bytes are free on its file system: free some, then save again"
-                ),
-                Err(_) => "; free some space on its file system, then save again".to_owned(),
-            };
+        Some(Errno::NOSPC) => return no_space(path, call),
+        Some(Errno::DQUOT) => {
+            "; the quota of its user, group or project on its file system is used up: remove files there or have it raised (see quota -s), then save again"
+        }
+        Some(Errno::BUSY) if [RENAME, RENAME_OF_BATCH, UNLINK].contains(&call) => {
+            "; it is mounted by itself (into a container, say), so that it can neither be replaced nor removed: mount its folder instead"
+        }
+        Some(errno) if call.starts_with("fsync") && is_without_sync(errno) => {
+            "; its file system has no such sync (some network and shared ones have none): configure(durability=\"process\") saves without it, and a power cut may then undo the last saves"
         }
         Some(Errno::ACCESS | Errno::PERM) if READING.contains(&call) => {
             "; check the owner and the mode of the file and of the folders above it"
         }
-        Some(Errno::ACCESS | Errno::PERM) => {
+        Some(Errno::PERM) => return marked(path),
+        Some(Errno::ACCESS) => {
             "; check the owner and the mode of its folder and of the .oasis_data in it"
         }
         Some(Errno::ROFS) => {
@@ -314,4 +329,68 @@ fn hint(path: &Path, call: &str, source: &io::Error) -> String {
         _ => "",
     };
     advice.to_owned()
+}
+
+/// Whether a sync that failed with `errno` will never be done there.
+#[must_use]
+pub fn is_without_sync(errno: Errno) -> bool {
+    [Errno::INVAL, Errno::OPNOTSUPP, Errno::NOSYS].contains(&errno)
+}
+
+fn sync_advice(source: &io::Error) -> &'static str {
+    match source.raw_os_error().map(Errno::from_raw_os_error) {
+        // The next save would end just so.
+        Some(errno) if is_without_sync(errno) => {
+            ", nor may any save there: its file system has no sync of folders (some network and shared ones have none), and configure(durability=\"process\") saves without it"
+        }
+        _ => ", so check the disk and save again",
+    }
+}
+
+/// What lacks where the disk is full: bytes, or an inode for a new file.
+fn no_space(path: &Path, call: &str) -> String {
+    let Ok(system) = rustix::fs::statvfs(folder_of(path)) else {
+        return "; free some space on its file system, then save again".to_owned();
+    };
+    let bytes = system.f_bavail.saturating_mul(system.f_frsize);
+    let makes_a_file =
+        ["open", "mkdir", "link", "rename"].iter().any(|made| call.starts_with(made));
+    // A file system without a table of inodes counts none at all.
+    if makes_a_file && bytes > 0 && system.f_files > 0 && system.f_favail == 0 {
+        return "; its file system has no inode left for a new file (see df -i): remove files there, then save again".to_owned();
+    }
+    format!("; {bytes} bytes are free on its file system: free some, then save again")
+}
+
+/// Why not even the owner, or root, may do it: by `EPERM` the kernel says that of a
+/// mark on the file or on a folder.
+fn marked(path: &Path) -> String {
+    let path = path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
+    let folder = folder_of(&path);
+    let sidecar = folder.join(".oasis_data");
+    let places = [
+        (path.as_path(), "it"),
+        (folder, "its folder"),
+        (&sidecar, "the .oasis_data in its folder"),
+        (&sidecar.join("temp"), "the .oasis_data/temp in its folder"),
+        (&sidecar.join("locks"), "the .oasis_data/locks in its folder"),
+    ];
+    let marks = [
+        (StatxAttributes::IMMUTABLE, "immutable", 'i'),
+        (StatxAttributes::APPEND, "append-only", 'a'),
+    ];
+    for (place, what) in places {
+        let Ok(told) = statx(CWD, place, AtFlags::empty(), StatxFlags::TYPE) else { continue };
+        let set = |(mark, ..): &&(StatxAttributes, _, _)| told.stx_attributes.contains(*mark);
+        if let Some((_, called, letter)) = marks.iter().find(set) {
+            return format!(
+                "; {what} is {called}, for root too (see lsattr): take that off with chattr -{letter}"
+            );
+        }
+    }
+    "; check the owner and the mode of its folder and of the .oasis_data in it, and with lsattr whether anything there is immutable or append-only".to_owned()
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."))
 }

@@ -34,6 +34,11 @@ const YEARS: Range<i32> = 1..9999;
 /// `NAME_MAX` of every Linux file system with hard links.
 pub const LONGEST_NAME: usize = 255;
 const STAMP_LENGTH: usize = "YYYYmmdd_HHMMSS_ffffff".len();
+/// What the kernel says where it makes no link and may still make a file: no links on
+/// this file system or no more of them, a policy (`EACCES`), a project quota or a file
+/// that is mounted by itself (`EXDEV`).
+const LINKS_REFUSED: [Errno; 6] =
+    [Errno::PERM, Errno::OPNOTSUPP, Errno::MLINK, Errno::NOSYS, Errno::ACCESS, Errno::XDEV];
 
 /// One backup of a file.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -204,7 +209,7 @@ pub fn take(
         match linked {
             Ok(()) => return Ok(backup),
             Err(Errno::EXIST) => stamp += TimeDelta::microseconds(1),
-            Err(Errno::PERM | Errno::OPNOTSUPP | Errno::MLINK | Errno::NOSYS) => {
+            Err(errno) if LINKS_REFUSED.contains(&errno) => {
                 // A rename, unlike a link, would replace what is there.
                 if is_taken(target, name)? {
                     stamp += TimeDelta::microseconds(1);

@@ -154,6 +154,8 @@ fn publish(
     if changed.is_empty() {
         return Ok(Vec::new());
     }
+    // Once decided, it could neither be completed nor taken back.
+    changed.iter().try_for_each(|change| atomic::require_replaceable(change.target()))?;
     let folders = Folders::of(&changed)?;
     let locks = folders.lock(deadline, signals)?;
     let backed_up = back_up(&changed, options)?;

@@ -16,7 +16,8 @@ use super::journal::{self, Change, Found, Journal};
 use super::lock::{self, Deadline, Lock, Signals};
 use super::snapshot::{self, Snapshot};
 use super::target::Target;
-use crate::error::{Error, Result};
+use super::temporary;
+use crate::error::{Error, FOLLOW_LINK, RENAME_OF_BATCH, Result};
 use crate::statistics::COUNTERS;
 
 /// How often a load starts over because a batch was recovered under it.
@@ -34,7 +35,10 @@ pub fn read(path: &Path) -> Result<Snapshot> {
         let (found, folder) = match snapshot::read_at(CWD, path, path) {
             // A symlink: the journal is beside what it leads to.
             Err(error) if error.errno() == Some(Errno::LOOP.raw_os_error()) => {
-                let Ok(target) = Target::resolve(path, false) else { return snapshot::read(path) };
+                let target = match Target::resolve(path, false) {
+                    Ok(target) => target,
+                    Err(refused) => return read_as_open(path, refused),
+                };
                 (snapshot::read_at(&target.folder, Path::new(&target.name), path), Some(target))
             }
             found => (found, None),
@@ -61,6 +65,16 @@ pub fn read(path: &Path) -> Result<Snapshot> {
         }
     }
     snapshot::read(path)
+}
+
+/// Reads what the kernel opens by a path whose file a save could not replace: an open
+/// descriptor of a file without a name, say.
+fn read_as_open(path: &Path, refused: Error) -> Result<Snapshot> {
+    snapshot::read(path).map_err(|error| match refused {
+        // It does not open it either, and this says why.
+        Error::Syscall { call: FOLLOW_LINK, .. } if error.errno() == refused.errno() => refused,
+        _ => error,
+    })
 }
 
 /// What a load may do about a file's batch.
@@ -168,10 +182,11 @@ pub fn rename(decision: &Journal, folders: &BTreeMap<&Path, &Target>, keep: bool
         if keep && is_there(target, &temporary)? {
             back_up(target, change, decision.backups)?;
         }
-        match fs::renameat(&target.folder, &temporary, &target.folder, change.name.to_path()) {
+        let name = change.name.to_path();
+        match temporary::publish(target, &temporary, name.as_os_str(), RENAME_OF_BATCH) {
             // Renamed already, before the batch was interrupted.
-            Ok(()) | Err(Errno::NOENT) => {}
-            Err(errno) => return Err(target.failed("rename (to complete a batch)", errno)),
+            Err(error) if error.errno() == Some(Errno::NOENT.raw_os_error()) => {}
+            outcome => outcome?,
         }
     }
     Ok(())

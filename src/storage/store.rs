@@ -20,7 +20,7 @@ use super::remark::Remark;
 use super::snapshot::{self, MISSING, Same, Snapshot, read_at, version_of};
 use super::target::Target;
 use super::temporary::{self, Leftover, Temporary};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, UNLINK};
 use crate::settings::Durability;
 use crate::statistics::COUNTERS;
 
@@ -237,7 +237,7 @@ impl Locked {
         let mut written = Written { replaced, backup: None, remarks: self.sweep(options) };
         let unlink = || {
             fs::unlinkat(&target.folder, &target.name, AtFlags::empty())
-                .map_err(|errno| target.failed("unlink", errno))
+                .map_err(|errno| target.failed(UNLINK, errno))
         };
         let kept = (options.backups_kept > 0).then(|| self.kept(live, false));
         let earlier = self.earlier(kept.as_ref())?;

@@ -6,22 +6,29 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{self, AtFlags, CWD, FileType, Mode, OFlags, RawDir, RawMode, SeekFrom, Stat};
 use rustix::io::{Errno, retry_on_intr};
 use rustix::path::Arg;
+use rustix::process::geteuid;
 
 use super::atomic;
 use super::fork::Descriptor;
 use super::identity::{FileKey, Identity};
 use super::sidecar;
-use crate::error::{A_DIRECTORY, Error, OPEN_FOLDER, Result};
+use crate::error::{self, A_DIRECTORY, Error, FOLLOW_LINK, OPEN_FOLDER, Result, is_without_sync};
 
 /// The `kind` of a path that leads into the sidecar.
 const IN_SIDECAR: &str = "in the folder of locks and temporary files";
+
+/// The `kind` of a path that leads through a link of `/proc` to what a process has open.
+const A_DESCRIPTOR: &str = "an open descriptor";
+
+/// Where the kernel says whether it protects symlinks (`proc_sys_fs(5)`).
+const PROTECTED_SYMLINKS: &str = "/proc/sys/fs/protected_symlinks";
 
 /// As many symlinks as the kernel follows (`path_resolution(7)`).
 const MAX_SYMLINKS: usize = 40;
@@ -50,7 +57,8 @@ impl Target {
     ///
     /// # Errors
     ///
-    /// When the folder cannot be opened, or the path names a directory.
+    /// When the folder cannot be opened, or the path names a directory or an open
+    /// descriptor, or goes through a symlink that the kernel would not follow.
     pub fn resolve(path: &Path, make_parents: bool) -> Result<Self> {
         let mut current = path.to_path_buf();
         for _ in 0..=MAX_SYMLINKS {
@@ -68,7 +76,11 @@ impl Target {
             }
             .map_err(|errno| Error::syscall(path, OPEN_FOLDER, errno))?;
             match fs::readlinkat(&folder, name, Vec::new()) {
-                Ok(link) => current = parent.join(OsString::from_vec(link.into_bytes())),
+                Ok(_) => {
+                    if let Some(link) = read_link(path, &folder, name)? {
+                        current = parent.join(link);
+                    }
+                }
                 Err(Errno::INVAL | Errno::NOENT) => {
                     return Ok(Self {
                         folder: File::from(folder).into(),
@@ -242,8 +254,58 @@ fn split<'a>(spelt: &Path, path: &'a Path) -> Result<(&'a Path, &'a OsStr)> {
     Ok((Path::new(OsStr::from_bytes(parent)), OsStr::from_bytes(name)))
 }
 
-fn open_folder(path: &Path) -> rustix::io::Result<std::os::fd::OwnedFd> {
-    fs::openat(CWD, path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+fn open_folder(path: &Path) -> rustix::io::Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let open = |path: &Path| fs::openat(CWD, path, flags, Mode::empty());
+    match open(path) {
+        // Perhaps a protected symlink: the kernel follows it to a file in the folder, but
+        // not to the folder itself.
+        Err(Errno::ACCESS) => open(&path.join(".")),
+        opened => opened,
+    }
+}
+
+/// Where the symlink called `name` leads, if a write may follow it; nothing where it is
+/// no symlink any more.
+fn read_link(given: &Path, folder: &OwnedFd, name: &OsStr) -> Result<Option<OsString>> {
+    let failed = |call, errno| Error::syscall(given, call, errno);
+    let system = fs::fstatfs(folder).map_err(|errno| failed("fstatfs of its folder", errno))?;
+    // What it leads to may have lost its name, or never had one.
+    if system.f_type == fs::PROC_SUPER_MAGIC {
+        return Err(Error::NotAFile { path: given.to_path_buf(), kind: A_DESCRIPTOR });
+    }
+    // By a descriptor, so that nobody swaps the link between the look at it and the read.
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let link = match fs::openat(folder, name, flags, Mode::empty()) {
+        Ok(link) => link,
+        Err(Errno::NOENT) => return Ok(None),
+        Err(errno) => return Err(failed("open of its symlink", errno)),
+    };
+    let leads = match fs::readlinkat(&link, "", Vec::new()) {
+        Ok(leads) => leads,
+        Err(Errno::NOENT | Errno::INVAL) => return Ok(None),
+        Err(errno) => return Err(failed("readlinkat", errno)),
+    };
+    let stat =
+        |file: &OwnedFd| fs::fstat(file).map_err(|errno| failed("fstat of its symlink", errno));
+    let (above, link) = (stat(folder)?, stat(&link)?);
+    // The kernel's own rule, which reading a link by hand would evade: in a folder where
+    // everyone may make links, another user's may lead to any file of this one's.
+    let shared = Mode::from_raw_mode(above.st_mode).contains(Mode::SVTX | Mode::WOTH);
+    let trusted = [geteuid().as_raw(), above.st_uid].contains(&link.st_uid);
+    let off = || std::fs::read(PROTECTED_SYMLINKS).is_ok_and(|set| set.trim_ascii() == b"0");
+    if shared && !trusted && !off() {
+        let hint = format!(
+            "; the symlink {} is another user's (uid {}), in a sticky folder that everyone may \
+             write, where the kernel follows none such (fs.protected_symlinks): name the file \
+             that it leads to",
+            error::name(Path::new(name)),
+            link.st_uid
+        );
+        let source = Errno::ACCESS.into();
+        return Err(Error::Syscall { path: given.to_path_buf(), call: FOLLOW_LINK, source, hint });
+    }
+    Ok(Some(OsString::from_vec(leads.into_bytes())))
 }
 
 /// `mkdir -p`, each new folder's entry synced into the one above it: a save
@@ -262,7 +324,11 @@ fn create_folders(spelt: &Path, folder: &Path) -> Result<()> {
         let above = path.parent().filter(|above| !above.as_os_str().is_empty());
         let above = open_folder(above.unwrap_or_else(|| Path::new(".")))
             .map_err(|errno| failed(OPEN_FOLDER, errno))?;
-        atomic::flush(above).map_err(|errno| failed("fsync of its folder", errno))?;
+        match atomic::flush(above) {
+            // The save's own sync of its folder tells, where it is asked for.
+            Err(errno) if is_without_sync(errno) => {}
+            flushed => flushed.map_err(|errno| failed("fsync of its folder", errno))?,
+        }
     }
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! Content on its way: written under a name of its own, published by a rename.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Write};
 use std::num::NonZeroU64;
@@ -16,7 +16,7 @@ use super::identity::Identity;
 use super::remark::Remark;
 use super::sidecar;
 use super::target::Target;
-use crate::error::{Error, Result};
+use crate::error::{Error, RENAME, Result};
 use crate::settings::Durability;
 use crate::statistics::COUNTERS;
 
@@ -26,6 +26,13 @@ const PIECE: usize = 4 << 20;
 
 /// Letters that make a temporary file's name unique.
 const RANDOM_LETTERS: usize = 12;
+
+/// How a file is opened that must be a new one.
+const NEW_FILE: OFlags = OFlags::WRONLY
+    .union(OFlags::CREATE)
+    .union(OFlags::EXCL)
+    .union(OFlags::NOFOLLOW)
+    .union(OFlags::CLOEXEC);
 
 /// A temporary file, removed when dropped unpublished.
 #[derive(Debug)]
@@ -102,14 +109,12 @@ impl<'a> Temporary<'a> {
     }
 
     fn with_mode(target: &'a Target, mode: u32) -> Result<Self> {
-        let flags =
-            OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let mode = Mode::from_raw_mode(mode);
-        let (file, name) = match open_anew(target, flags, mode) {
+        let (file, name) = match open_anew(target, mode) {
             // Somebody removed the folder of temporary files.
             Err(error) if error.errno() == Some(Errno::NOENT.raw_os_error()) => {
                 sidecar::create(target)?;
-                open_anew(target, flags, mode)?
+                open_anew(target, mode)?
             }
             opened => opened?,
         };
@@ -187,8 +192,7 @@ impl<'a> Temporary<'a> {
     ///
     /// When the rename fails; the temporary file is then removed.
     pub fn rename(mut self, name: &OsStr) -> Result<()> {
-        fs::renameat(&self.target.folder, &self.name, &self.target.folder, name)
-            .map_err(|errno| self.target.failed("rename", errno))?;
+        publish(self.target, &self.name, name, RENAME)?;
         self.published = true;
         Ok(())
     }
@@ -203,8 +207,66 @@ impl Drop for Temporary<'_> {
     }
 }
 
+/// Renames `temporary` to `name`, both seen from the target's folder. Where the kernel
+/// refuses to move a file from folder to folder (Landlock, another project's quota), a
+/// synced copy beside the data is renamed, and `temporary` is removed.
+///
+/// # Errors
+///
+/// When neither can be renamed, told as a failure of `call`. `temporary` is then as it
+/// was.
+pub fn publish(target: &Target, temporary: &Path, name: &OsStr, call: &'static str) -> Result<()> {
+    let folder = &target.folder;
+    let Err(refused) = fs::renameat(folder, temporary, folder, name) else { return Ok(()) };
+    let refusal = target.failed(call, refused);
+    if ![Errno::XDEV, Errno::ACCESS].contains(&refused) {
+        return Err(refusal);
+    }
+    match publish_copy(target, temporary, name, call) {
+        // Nothing may be made in the data folder.
+        Err(error) if error.errno() == Some(Errno::ACCESS.raw_os_error()) => Err(refusal),
+        outcome => outcome,
+    }
+}
+
+fn publish_copy(target: &Target, temporary: &Path, name: &OsStr, call: &'static str) -> Result<()> {
+    let failed = |call, errno: Errno| target.failed(call, errno);
+    let folder = &target.folder;
+    let content = target
+        .open_to_read(temporary)
+        .map_err(|errno| failed("open of a temporary file", errno))?;
+    let stat = fs::fstat(&content).map_err(|errno| failed("fstat", errno))?;
+    let beside = beside(temporary);
+    let open = || fs::openat(folder, &beside, NEW_FILE, Mode::from_raw_mode(0o600));
+    let file = match open() {
+        // Of whoever was killed in here, and had the same `temporary`.
+        Err(Errno::EXIST) => fs::unlinkat(folder, &beside, AtFlags::empty()).and_then(|()| open()),
+        opened => opened,
+    };
+    let file = file.map_err(|errno| failed("open of a temporary file beside it", errno))?;
+    let adopted = Adopted::default();
+    let (file, name_beside) = (file.into(), beside.clone());
+    let mut copy = Temporary { target, file, name: name_beside, adopted, published: false };
+    adoption::adopt(target, &copy.file, &stat, &content)?;
+    copy.fill_with(|mut file| io::copy(&mut &content, &mut file).map(drop))?;
+    copy.sync()?;
+    fs::renameat(folder, &beside, folder, name).map_err(|errno| failed(call, errno))?;
+    copy.published = true;
+    // What cannot be removed here is swept by the next save.
+    let _ = fs::unlinkat(folder, temporary, AtFlags::empty());
+    Ok(())
+}
+
+/// The name of the copy of `temporary` in the data folder: hidden, and found by the
+/// sweep, which finds `temporary`.
+fn beside(temporary: &Path) -> PathBuf {
+    let mut name = OsString::from(".");
+    name.push(temporary.file_name().unwrap_or_default());
+    name.into()
+}
+
 /// Opens a file under a name that there is none of yet.
-fn open_anew(target: &Target, flags: OFlags, mode: Mode) -> Result<(File, PathBuf)> {
+fn open_anew(target: &Target, mode: Mode) -> Result<(File, PathBuf)> {
     let mut prefix = sidecar::stem(&target.name).into_os_string();
     prefix.push(".");
     let (file, path) = Builder::new()
@@ -215,7 +277,7 @@ fn open_anew(target: &Target, flags: OFlags, mode: Mode) -> Result<(File, PathBu
         .disable_cleanup(true)
         // Only the name counts: it is opened in the open folder.
         .make_in("/", |path| {
-            let opened = fs::openat(&target.folder, name_in_temp(path), flags, mode);
+            let opened = fs::openat(&target.folder, name_in_temp(path), NEW_FILE, mode);
             Ok(File::from(opened?))
         })
         .map_err(|error| {
@@ -247,11 +309,16 @@ impl Leftover {
     ///
     /// When the unlink fails.
     pub fn remove(&self, target: &Target) -> Result<()> {
-        match fs::unlinkat(&target.folder, &self.name, AtFlags::empty()) {
-            Ok(()) => COUNTERS.leftovers_swept.count(),
+        let unlink = |name: &Path| match fs::unlinkat(&target.folder, name, AtFlags::empty()) {
+            Ok(()) => Ok(true),
             // Its writer was not dead, but just renaming it.
-            Err(Errno::NOENT) => {}
-            Err(errno) => return Err(target.failed("unlink of a leftover", errno)),
+            Err(Errno::NOENT) => Ok(false),
+            Err(errno) => Err(target.failed("unlink of a leftover", errno)),
+        };
+        // In this order: the copy is found by nothing else.
+        unlink(&beside(&self.name))?;
+        if unlink(&self.name)? {
+            COUNTERS.leftovers_swept.count();
         }
         Ok(())
     }

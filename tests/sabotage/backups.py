@@ -16,6 +16,13 @@ SABOTAGES = [
         "cargo backups::a_file_with",
     ),
     Sabotage(
+        "a refused link becomes a copy",
+        BACKUP,
+        "Errno::NOSYS, Errno::ACCESS, Errno::XDEV]",
+        "Errno::NOSYS, Errno::NOSYS, Errno::NOSYS]",
+        "pytest tests/test_policies.py -k links",
+    ),
+    Sabotage(
         "a killed writer's backup is not linked again",
         KEEPING,
         "Some(newest) if live.st_nlink > 1 => backup::is_live(target, newest, live)?,",
