@@ -117,7 +117,7 @@ fn same_in_its_layout<'py>(
     let relevant = |raised: PyErr| {
         if raised.is_instance_of::<PyException>(py) { Ok(None) } else { Err(raised) }
     };
-    let Ok(snapshot) = with_descriptors(py, || recovery::read(path)) else { return Ok(None) };
+    let Ok(snapshot) = detached(py, || recovery::read(path)) else { return Ok(None) };
     if snapshot.bytes == text {
         return Ok(None);
     }
