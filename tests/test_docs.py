@@ -21,7 +21,11 @@ DOCS = Path(__file__).parents[1] / "docs"
 
 def blocks_of(page: str) -> list[tuple[str, str]]:
     """Each block, and the language that it is said to be in."""
-    return re.findall(r"^```(\w*)\n(.*?)^```$", (DOCS / page).read_text(), re.MULTILINE | re.DOTALL)
+    return blocks_in((DOCS / page).read_text())
+
+
+def blocks_in(text: str) -> list[tuple[str, str]]:
+    return re.findall(r"^```(\w*)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
 
 
 def run(blocks: list[tuple[str, str]], folder: Path) -> None:
@@ -53,6 +57,42 @@ def test_the_migration_guide(tmp_path: Path) -> None:
     blocks = blocks_of("migration.md")
     assert {language for language, _ in blocks} == {"python", "sh"}
     run(blocks, tmp_path)
+
+
+def test_a_rollback_loses_nothing_where_the_data_lies_inside_the_backend(tmp_path: Path) -> None:
+    backend, data = tmp_path / "backend", tmp_path / "backend" / "data"
+    shutil.copytree(LEGACY, backend, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(BACKEND / "sample_data", data)
+    old = (backend / "api.py").read_bytes()
+    page = (DOCS / "migration.md").read_text()
+    # The folder of the documents, and neither its copy nor a module of that name.
+    page, named = re.subn(r"(?<![\w./-])data(?=[/\s])", "backend/data", page)
+    assert named > 10
+    moved, rollback = page.split("\n## Rollback\n")
+    run(blocks_in(moved), tmp_path)
+    assert (backend / "api.py").read_bytes() != old
+    # What users save after the move: a change, and a document and a folder that are new.
+    save_json_atomic(data / "dynamic_data" / "tanks.json", {"Tank1": "of today"})
+    save_json_atomic(data / "new" / "plans.json", ["of today"], make_parents=True)
+    saved = documents_in(backend)
+
+    code, rest = re.split(r"^### 2", rollback, flags=re.MULTILINE)
+    run(blocks_in(code), tmp_path)
+
+    assert (backend / "api.py").read_bytes() == old
+    assert documents_in(backend) == documents_in(tmp_path / "backend.after") == saved
+    run(blocks_in(rest), tmp_path)
+    # The document that nobody wanted came later, and is a backup by now.
+    assert saved.items() <= documents_in(backend).items()
+
+
+def documents_in(folder: Path) -> dict[Path, bytes]:
+    """All that is not a source: the documents and their backups."""
+    return {
+        path.relative_to(folder): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file() and path.suffix not in (".py", ".pyc") and ".oasis_data" not in path.parts
+    }
 
 
 def test_the_operators_page(tmp_path: Path) -> None:

@@ -389,7 +389,8 @@ def configure_logging(
     """Gives the logger "DataOperations" the guide's format, a console and a file.
 
     Only if called: until then the logger is the application's to configure, as any
-    other. A later call takes the place of an earlier one. What is logged here does
+    other. A later call takes the place of an earlier one, and brings the logger back if
+    something has disabled it (`dictConfig` does, unless told otherwise). What is logged here does
     not go to the root logger's handlers too.
 
     Args:

@@ -63,4 +63,11 @@ SABOTAGES = [
         "if False:",
         "pytest tests/audit/test_fixing.py -k changed_meanwhile",
     ),
+    Sabotage(
+        "a rollback of the code leaves the documents",
+        "docs/migration.md",
+        "(cd backend.before && find . -name '*.py' -print0 | tar -cf - --null -T -) |",
+        "rm -r backend && cp -a backend.before backend  #",
+        "pytest tests/test_docs.py -k rollback",
+    ),
 ]
