@@ -318,11 +318,20 @@ def save_with(
     return str(done.stdout)
 
 
-def test_what_the_sidecar_may_not_be_given_refuses_no_save(strace: str, shared: Path) -> None:
+@pytest.mark.parametrize(
+    "calls",
+    [
+        ["fchown", "fchmod", "fsetxattr", "fremovexattr"],
+        # Nor can a file without a name be given one, for want of /proc.
+        ["fchown", "fchmod", "linkat"],
+    ],
+)
+def test_what_the_sidecar_may_not_be_given_refuses_no_save(
+    strace: str, shared: Path, calls: list[str]
+) -> None:
     give(shared, FIRST, TEAM, 0o2777)
     set_list(shared, DEFAULT, access_list(users={STRANGER: 6}, group=6, other=4, owner=6))
-    faults = [f"{call}:error=EPERM" for call in ("fchown", "fchmod", "fsetxattr", "fremovexattr")]
-    save_with(strace, shared / "a.json", 1, *faults)
+    save_with(strace, shared / "a.json", 1, *(f"{call}:error=EPERM" for call in calls))
     assert load_data_file(shared / "a.json") == 1
     # As soon as it may, it is.
     save_json_atomic(shared / "a.json", 2)
