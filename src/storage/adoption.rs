@@ -164,15 +164,19 @@ fn disinherit(target: &Target, new: &File) -> Result<()> {
 }
 
 fn adopt_mode(target: &Target, new: &File, mode: u32, adopted: &mut Adopted) -> Result<()> {
+    let failed = |errno: Errno| target.failed("fchmod (to keep the file's mode)", errno);
     let Err(refused) = fs::fchmod(new, Mode::from_raw_mode(mode)) else { return Ok(()) };
+    if !is_refusal(refused) {
+        return Err(failed(refused));
+    }
+    // A filter may refuse set-id bits alone. What is not set is what it was made
+    // with, which is less.
     let plain = mode & !(SET_USER_ID | SET_GROUP_ID);
-    let set = if is_refusal(refused) && plain != mode {
-        fs::fchmod(new, Mode::from_raw_mode(plain))
-    } else {
-        Err(refused)
-    };
-    set.map_err(|errno| target.failed("fchmod (to keep the file's mode)", errno))?;
-    adopted.note(format!("its mode {mode:04o}"), refused, format!("it is {plain:04o} now"));
+    if plain != mode {
+        let _ = fs::fchmod(new, Mode::from_raw_mode(plain));
+    }
+    let now = fs::fstat(new).map_err(failed)?.st_mode & 0o7777;
+    adopted.note(format!("its mode {mode:04o}"), refused, format!("it is {now:04o} now"));
     Ok(())
 }
 

@@ -313,7 +313,7 @@ fn open(target: &Target, path: &Path) -> Result<File> {
         match fs::openat(&target.folder, path, flags, Mode::empty()) {
             Ok(file) => return Ok(File::from(file)),
             Err(Errno::NOENT) => {}
-            Err(errno) => return Err(target.failed(OPEN_LOCK, errno)),
+            Err(errno) => return Err(sidecar::failed(target, OPEN_LOCK, errno)),
         }
         let create = flags | OFlags::CREATE | OFlags::EXCL;
         match fs::openat(&target.folder, path, create, Mode::from_raw_mode(0o666)) {
@@ -323,7 +323,7 @@ fn open(target: &Target, path: &Path) -> Result<File> {
             }
             Err(Errno::EXIST) => {}
             Err(Errno::NOENT) => sidecar::create(target)?,
-            Err(errno) => return Err(target.failed(OPEN_LOCK, errno)),
+            Err(errno) => return Err(sidecar::failed(target, OPEN_LOCK, errno)),
         }
     }
     // Something that is there and not there, such as a dangling symlink.

@@ -16,14 +16,14 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{self, AtFlags, Dir, FileType, Mode, OFlags, Stat};
+use rustix::fs::{self, Access, AtFlags, Dir, FileType, Mode, OFlags, Stat};
 use rustix::io::{self, Errno};
 use rustix::path::Arg;
 use rustix::process::geteuid;
 
 use super::access_list::{self, AccessList};
 use super::target::{Target, open_to_read};
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// The folder, seen from the data file's.
 pub const FOLDER: &str = ".oasis_data";
@@ -84,7 +84,7 @@ fn create_folder(target: &Target, path: &str) -> Result<()> {
     match fs::mkdirat(&target.folder, path, Mode::from_raw_mode(0o777)) {
         // Shared in either case: its maker may have been killed before that.
         Ok(()) | Err(Errno::EXIST) => {}
-        Err(errno) => return Err(target.failed("mkdir of .oasis_data", errno)),
+        Err(errno) => return Err(failed(target, "mkdir of .oasis_data", errno)),
     }
     match open_folder(&target.folder, path) {
         Ok(folder) => share(target, &folder),
@@ -149,22 +149,54 @@ pub fn makes_files_of_its_folder(target: &Target) -> Result<bool> {
         Ok(temp) => temp,
         // Whoever makes it has it in line.
         Err(Errno::NOENT) => return Ok(true),
-        Err(errno) => return Err(target.failed("open of .oasis_data", errno)),
+        Err(errno) => return Err(failed(target, "open of .oasis_data", errno)),
     };
     DataFolder::of(target)
-        .and_then(|folder| folder.share_temp(&temp))
+        .and_then(|folder| {
+            // What it had to be told, the rest has not been told either.
+            if folder.share(&temp)? {
+                let _ = folder.share_sidecar();
+            }
+            folder.share_temp(&temp)
+        })
         .map_err(|errno| target.failed("fstat in .oasis_data", errno))
 }
 
-/// A file in the data folder that nobody else can find, and that goes when it is
-/// closed: it shows what a new file there is like.
+/// A new file in the data folder that has no name yet.
 ///
 /// # Errors
 ///
-/// When the file system has no files without a name.
-pub fn model_of_a_new_file(target: &Target) -> io::Result<File> {
+/// When the file system has none without a name.
+pub fn unnamed_file_of_folder(target: &Target) -> io::Result<File> {
     let flags = OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC;
     fs::openat(&target.folder, ".", flags, Mode::from_raw_mode(0o666)).map(File::from)
+}
+
+/// The error of a `call` in the sidecar. Where this user is kept out by a part of it
+/// that is another's, it names that part, and what to do.
+pub fn failed(target: &Target, call: &'static str, errno: Errno) -> Error {
+    let lock = lock_of(target);
+    let parts = [FOLDER, LOCKS, TEMP].map(Path::new).into_iter().chain([lock.as_path()]);
+    let closed = |part: &Path| {
+        let stat = fs::statat(&target.folder, part, AtFlags::SYMLINK_NOFOLLOW).ok()?;
+        let is_folder = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
+        let use_it = if is_folder { Access::WRITE_OK | Access::EXEC_OK } else { Access::WRITE_OK };
+        let may = fs::accessat(&target.folder, part, use_it, AtFlags::EACCESS);
+        (may == Err(Errno::ACCESS) && !is_own(&stat)).then_some((part.display().to_string(), stat))
+    };
+    let found =
+        [Errno::ACCESS, Errno::PERM].contains(&errno).then(|| parts.into_iter().find_map(closed));
+    let Some((part, stat)) = found.flatten() else { return target.failed(call, errno) };
+    let hint = format!(
+        "; {part} beside it belongs to uid {} and gid {} and has mode {:04o}, which keeps this user \
+         out: a save in this folder by that user or by root shares it with all who may write in \
+         the folder; where neither saves there, chown -R --reference=. .oasis_data gives it to the \
+         folder's owner",
+        stat.st_uid,
+        stat.st_gid,
+        stat.st_mode & 0o7777
+    );
+    Error::Syscall { path: target.spelt.clone(), call, source: errno.into(), hint }
 }
 
 /// Whether what was made for a folder has its group, mode and, as far as that can be
@@ -227,15 +259,12 @@ impl<'a> DataFolder<'a> {
             }
         }
         let shared = list.mode() | special;
-        // Where a filter refuses set-id bits, those alone are missing.
-        for bits in [shared, shared & !0o6000] {
-            if !changed && !listed && stat.st_mode & 0o7777 == bits {
-                break;
-            }
-            if fs::fchmod(&made, Mode::from_raw_mode(bits)).is_ok() {
-                changed |= stat.st_mode & 0o7777 != bits;
-                break;
-            }
+        if changed || listed || stat.st_mode & 0o7777 != shared {
+            // Where a filter refuses set-id bits, those alone are missing.
+            let set = |bits| fs::fchmod(&made, Mode::from_raw_mode(bits));
+            let _ = set(shared).or_else(|_| set(shared & !0o6000));
+            // It may have been set in part: no bit for a group that is not this user's.
+            changed |= fs::fstat(&made)?.st_mode != stat.st_mode;
         }
         Ok(changed || listed)
     }

@@ -4,10 +4,11 @@ use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Write};
 use std::num::NonZeroU64;
+use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{self, Access, Advice, AtFlags, Mode, OFlags, Stat};
+use rustix::fs::{self, Access, Advice, AtFlags, CWD, Mode, OFlags, Stat};
 use rustix::io::Errno;
 use tempfile::Builder;
 
@@ -77,17 +78,30 @@ impl<'a> Temporary<'a> {
         if sidecar::makes_files_of_its_folder(target)? {
             return Self::with_mode(target, 0o666);
         }
-        let model = sidecar::model_of_a_new_file(target)
-            .and_then(|model| Ok((fs::fstat(&model)?, model)))
-            .map_err(|errno| target.failed("open of a file without a name", errno));
-        match model {
-            Ok((like, model)) => Self::resembling(target, &like, &model),
-            Err(error) => {
+        match sidecar::unnamed_file_of_folder(target) {
+            Ok(unnamed) => Self::named(target, &unnamed),
+            Err(errno) => {
                 let mut temporary = Self::with_mode(target, 0o600)?;
-                temporary.adopted.remarks.push(Remark::NotOfItsFolder { cause: Box::new(error) });
+                let cause = target.failed("open of a file without a name", errno);
+                temporary.adopted.remarks.push(Remark::NotOfItsFolder { cause: Box::new(cause) });
                 Ok(temporary)
             }
         }
+    }
+
+    /// Gives a file that has no name yet one among the temporary files.
+    fn named(target: &'a Target, unnamed: &File) -> Result<Self> {
+        let descriptor = format!("/proc/self/fd/{}", unnamed.as_raw_fd());
+        let linked = open_anew(target, |name| {
+            fs::linkat(CWD, &descriptor, &target.folder, name, AtFlags::SYMLINK_FOLLOW)?;
+            unnamed.try_clone()
+        });
+        if let Ok((file, name)) = linked {
+            return Self::locked(target, file, name);
+        }
+        // Without /proc it is the model of another.
+        let like = fs::fstat(unnamed).map_err(|errno| target.failed("fstat", errno))?;
+        Self::resembling(target, &like, unnamed)
     }
 
     /// What of the file that it is to replace it could not be given.
@@ -110,14 +124,19 @@ impl<'a> Temporary<'a> {
 
     fn with_mode(target: &'a Target, mode: u32) -> Result<Self> {
         let mode = Mode::from_raw_mode(mode);
-        let (file, name) = match open_anew(target, mode) {
+        let open = |name: &Path| Ok(File::from(fs::openat(&target.folder, name, NEW_FILE, mode)?));
+        let (file, name) = match open_anew(target, open) {
             // Somebody removed the folder of temporary files.
             Err(error) if error.errno() == Some(Errno::NOENT.raw_os_error()) => {
                 sidecar::create(target)?;
-                open_anew(target, mode)?
+                open_anew(target, open)?
             }
             opened => opened?,
         };
+        Self::locked(target, file, name)
+    }
+
+    fn locked(target: &'a Target, file: File, name: PathBuf) -> Result<Self> {
         let adopted = Adopted::default();
         let temporary = Self { target, name, file, adopted, published: false };
         // While this is held, the file is a live writer's and not swept.
@@ -266,7 +285,10 @@ fn beside(temporary: &Path) -> PathBuf {
 }
 
 /// Opens a file under a name that there is none of yet.
-fn open_anew(target: &Target, mode: Mode) -> Result<(File, PathBuf)> {
+fn open_anew(
+    target: &Target,
+    mut open: impl FnMut(&Path) -> io::Result<File>,
+) -> Result<(File, PathBuf)> {
     let mut prefix = sidecar::stem(&target.name).into_os_string();
     prefix.push(".");
     let (file, path) = Builder::new()
@@ -276,17 +298,18 @@ fn open_anew(target: &Target, mode: Mode) -> Result<(File, PathBuf)> {
         // lead elsewhere by then, or nowhere.
         .disable_cleanup(true)
         // Only the name counts: it is opened in the open folder.
-        .make_in("/", |path| {
-            let opened = fs::openat(&target.folder, name_in_temp(path), NEW_FILE, mode);
-            Ok(File::from(opened?))
-        })
+        .make_in("/", |path| open(&name_in_temp(path)))
         .map_err(|error| {
             // make_in adds a path to its errors and wraps them.
             let errno = Errno::from_io_error(&error).or_else(|| {
                 let cause = error.get_ref().and_then(std::error::Error::source)?;
                 Errno::from_io_error(cause.downcast_ref()?)
             });
-            target.failed("open of a temporary file", errno.map_or(error, io::Error::from))
+            let call = "open of a temporary file";
+            match errno {
+                Some(errno) => sidecar::failed(target, call, errno),
+                None => target.failed(call, error),
+            }
         })?
         .into_parts();
     Ok((file, name_in_temp(&path)))

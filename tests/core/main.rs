@@ -7,6 +7,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod access_lists;
 mod backups;
 mod batches;
 mod cache;

@@ -5,6 +5,9 @@ from __future__ import annotations
 from tests.sabotage.safeguard import STORE, Sabotage
 
 TEMPORARY = "src/storage/temporary.rs"
+ADOPTION = "src/storage/adoption.rs"
+ACCESS_LIST = "src/storage/access_list.rs"
+SIDECAR = "src/storage/sidecar.rs"
 ATOMIC = "src/storage/atomic.rs"
 TARGET = "src/storage/target.rs"
 
@@ -137,10 +140,101 @@ SABOTAGES = [
     ),
     Sabotage(
         "the mode is kept",
-        TEMPORARY,
-        "fs::fchmod(&self.file, Mode::from_raw_mode(like.st_mode & 0o7777))",
-        "fs::fchmod(&self.file, Mode::from_raw_mode(0o600))",
+        ADOPTION,
+        "fs::fchmod(new, Mode::from_raw_mode(mode))",
+        "fs::fchmod(new, Mode::from_raw_mode(0o600))",
         "cargo saves::keeps_mode",
+    ),
+    Sabotage(
+        "an inherited access list is removed",
+        ADOPTION,
+        "return disinherit(target, new).map(|()| bits)",
+        "return Ok(bits)",
+        "pytest tests/test_sharing.py -k gives_nobody",
+    ),
+    Sabotage(
+        "a group that is not kept gives its bits to no other group",
+        ADOPTION,
+        "let group = adopted.group.map(|_| like.st_gid);",
+        "let group = None;",
+        "pytest tests/test_sharing.py -k foreign_group",
+    ),
+    Sabotage(
+        "an owner who is not kept is not locked out",
+        ADOPTION,
+        "let owner = adopted.owner.map(|_| like.st_uid);",
+        "let owner = None;",
+        "pytest tests/test_sharing.py -k member_of_the_team",
+    ),
+    Sabotage(
+        "no set-user-id bit under another owner",
+        ADOPTION,
+        "special &= !SET_USER_ID;",
+        "",
+        "pytest tests/test_sharing.py -k member_of_the_team",
+    ),
+    Sabotage(
+        "who may not write a file does not get it by a save",
+        TEMPORARY,
+        "Some(errno) if !writable() =>",
+        "Some(errno) if false && !writable() =>",
+        "pytest tests/test_sharing.py -k does_not_get_it",
+    ),
+    Sabotage(
+        "a name that keeps somebody out is not dropped",
+        ACCESS_LIST,
+        "let named = list.least(USER) & list.least(GROUP);",
+        "let named = ALL;",
+        "cargo access_lists::whom",
+    ),
+    Sabotage(
+        "an attribute that may not be set refuses no save",
+        ADOPTION,
+        "Err(error) if Errno::from_io_error(&error).is_some_and(is_refusal) => {",
+        "Err(error) if false && Errno::from_io_error(&error).is_some_and(is_refusal) => {",
+        "pytest tests/test_sharing.py -k attribute",
+    ),
+    Sabotage(
+        "a new file is not made by another user's default list",
+        TEMPORARY,
+        "if sidecar::makes_files_of_its_folder(target)? {",
+        "if sidecar::makes_files_of_its_folder(target)? || true {",
+        "pytest tests/test_sharing.py -k whoever_made",
+    ),
+    Sabotage(
+        "the sidecar follows its folder",
+        TEMPORARY,
+        "sidecar::follow(target);",
+        "",
+        "pytest tests/test_sharing.py -k later_mode",
+    ),
+    Sabotage(
+        "a list alone is followed too",
+        SIDECAR,
+        "if in_line && matches!",
+        "if in_line || matches!",
+        "pytest tests/test_sharing.py -k follows_an_access_list",
+    ),
+    Sabotage(
+        "locks that cannot be shared are not listed by each save",
+        SIDECAR,
+        "if !changed && is_alike(",
+        "if false && is_alike(",
+        "pytest tests/test_sharing.py -k three_calls",
+    ),
+    Sabotage(
+        "root gives away no file with a second name",
+        SIDECAR,
+        "if expected && regular && stat.st_nlink == 1 {",
+        "if expected && regular {",
+        "pytest tests/test_sharing.py -k put_among",
+    ),
+    Sabotage(
+        "root gives away no third user's file",
+        SIDECAR,
+        "if expected && regular && stat.st_nlink == 1 {",
+        "if regular && stat.st_nlink == 1 {",
+        "pytest tests/test_sharing.py -k put_among",
     ),
     Sabotage(
         "the version is compared under the lock",
