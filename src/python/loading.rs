@@ -10,12 +10,14 @@ use super::arguments::FilePath;
 use super::documents::{Content, Document, find, forget, grow, keep, with_cache};
 use super::exit::{detached, within};
 use super::raise::{Operation, decode_error, storage_error};
+use super::saving::waiting;
 use crate::codec::{self, DecodeError};
 use crate::error::Error;
 use crate::statistics::{COUNTERS, LATENCIES};
 use crate::storage::identity::{Identity, Instant as Moment};
 use crate::storage::recovery;
 use crate::storage::snapshot::{self, Snapshot};
+use crate::storage::target::Target;
 
 /// The document in the file at `path`: a copy of the caller's own, or the
 /// cached object itself.
@@ -126,6 +128,7 @@ fn cached(py: Python<'_>, path: &Path) -> PyResult<Found> {
         Ok(identity) => identity,
         // A batch that was interrupted may be about to create it.
         Err(Error::NotFound { .. }) => return Ok(Found::Nothing),
+        Err(Error::NotAFile { .. }) if Target::is_descriptor(path) => return Ok(Found::Nothing),
         Err(error) => return Err(failed(py, path, &error)),
     };
     let Some(entry) = find(identity.key()).filter(|entry| entry.identity == identity) else {
@@ -153,8 +156,13 @@ fn cached(py: Python<'_>, path: &Path) -> PyResult<Found> {
 }
 
 fn read(py: Python<'_>, path: &Path) -> PyResult<Snapshot> {
-    let snapshot =
-        detached(py, || recovery::read(path)).map_err(|error| failed(py, path, &error))?;
+    let snapshot = match detached(py, || recovery::read(path)) {
+        // A pipe that is open already keeps nobody waiting for its writer.
+        Err(Error::NotAFile { .. }) if Target::is_descriptor(path) => {
+            waiting(py, path, Operation::Read, |signals| snapshot::read_pipe(path, signals))?
+        }
+        outcome => outcome.map_err(|error| failed(py, path, &error))?,
+    };
     COUNTERS.bytes_read.add(snapshot.bytes.len() as u64);
     Ok(snapshot)
 }

@@ -5,11 +5,12 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
 use rustix::buffer::spare_capacity;
-use rustix::fs::{self, CWD, Mode, OFlags};
+use rustix::fs::{self, CWD, FileType, Mode, OFlags};
 use rustix::io::{Errno, retry_on_intr};
 
 use super::backup::read_whole;
 use super::identity::{Identity, Instant};
+use super::lock::Signals;
 use super::target::{Target, open_to_read, require_regular};
 use crate::error::{Error, Result};
 
@@ -85,6 +86,41 @@ fn read_opened(folder: impl AsFd, name: &Path, path: &Path, follow: OFlags) -> R
         attempt += 1;
         fs::seek(&descriptor, fs::SeekFrom::Start(0)).map_err(|errno| failed("lseek", errno))?;
     }
+}
+
+/// Reads the pipe that `path`, an open descriptor of this process, leads to, until nobody
+/// can write into it any more. What is read is gone, and never to be kept.
+///
+/// # Errors
+///
+/// [`Error::NotAFile`] for what is no pipe, [`Error::Interrupted`] for a signal, or a
+/// failing syscall.
+pub fn read_pipe(path: &Path, signals: &dyn Signals) -> Result<Snapshot> {
+    const PIECE: usize = 64 * 1024;
+    let failed = |call, errno: Errno| Error::syscall(path, call, errno);
+    // Without waiting for a writer where all have closed a named one.
+    let descriptor =
+        open_to_read(CWD, path, OFlags::empty()).map_err(|errno| failed("open", errno))?;
+    let read_at = Instant::now();
+    let (identity, mode) =
+        Identity::of_open(&descriptor).map_err(|errno| failed("fstat", errno))?;
+    if FileType::from_raw_mode(mode) != FileType::Fifo {
+        require_regular(path, mode)?;
+    }
+    fs::fcntl_setfl(&descriptor, OFlags::empty()).map_err(|errno| failed("fcntl", errno))?;
+    let mut bytes = Vec::new();
+    loop {
+        bytes.try_reserve(PIECE).map_err(|_| failed("read", Errno::NOMEM))?;
+        match rustix::io::read(&descriptor, spare_capacity(&mut bytes)) {
+            Ok(0) => break,
+            Err(Errno::INTR) if signals.pending() => {
+                return Err(Error::Interrupted { path: path.to_path_buf() });
+            }
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(errno) => return Err(failed("read", errno)),
+        }
+    }
+    Ok(Snapshot { bytes, identity, stable: false, settled: false, read_at })
 }
 
 /// A file that held what was expected.

@@ -94,6 +94,12 @@ impl Target {
         Err(Error::syscall(path, "readlinkat", Errno::LOOP))
     }
 
+    /// Whether `path` leads to an open descriptor, of which [`Self::resolve`] finds no name.
+    #[must_use]
+    pub fn is_descriptor(path: &Path) -> bool {
+        matches!(Self::resolve(path, false), Err(Error::NotAFile { kind: A_DESCRIPTOR, .. }))
+    }
+
     /// The file's `stat`, or `None` where there is no file.
     ///
     /// # Errors
@@ -296,9 +302,9 @@ fn read_link(given: &Path, folder: &OwnedFd, name: &OsStr) -> Result<Option<OsSt
     let off = || std::fs::read(PROTECTED_SYMLINKS).is_ok_and(|set| set.trim_ascii() == b"0");
     if shared && !trusted && !off() {
         let hint = format!(
-            "; the symlink {} is another user's (uid {}), in a sticky folder that everyone may \
-             write, where the kernel follows none such (fs.protected_symlinks): name the file \
-             that it leads to",
+            "; the symlink {} is another user's (uid {}) and lies in a sticky folder that everyone \
+             may write, where the kernel does not follow it (fs.protected_symlinks): name the \
+             file that it leads to",
             error::name(Path::new(name)),
             link.st_uid
         );

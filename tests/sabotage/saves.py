@@ -272,6 +272,20 @@ SABOTAGES = [
         "pytest tests/torture/test_power_cuts.py -k told",
     ),
     Sabotage(
+        "no write goes to an open descriptor",
+        TARGET,
+        "if system.f_type == fs::PROC_SUPER_MAGIC {",
+        "if false {",
+        "pytest tests/bad_input/test_descriptors.py -k refused",
+    ),
+    Sabotage(
+        "no write follows a protected symlink",
+        TARGET,
+        "if shared && !trusted && !off() {",
+        "if false {",
+        "pytest tests/bad_input/test_descriptors.py -k sticky",
+    ),
+    Sabotage(
         "another user's folder is listed, if not unseen",
         TARGET,
         "Err(Errno::PERM) => open(OFlags::empty()),",
