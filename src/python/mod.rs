@@ -10,6 +10,7 @@ mod editing;
 mod exit;
 mod host;
 mod loading;
+mod owner;
 mod process;
 mod raise;
 mod restoring;
@@ -45,6 +46,7 @@ mod _native {
         module.add("__version__", env!("CARGO_PKG_VERSION"))?;
         module.add("MISSING", crate::storage::snapshot::MISSING)?;
         super::host::prepare(module.py())?;
+        super::owner::prepare(module.py())?;
         super::exit::register(module.py())?;
         super::process::register_fork_handlers(module.py())
     }

@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::fs::File;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::FixedOffset;
@@ -14,7 +15,7 @@ use super::compression;
 use super::host::Host;
 use super::identity::{FileKey, Identity};
 use super::keeping::Kept;
-use super::lock::{Deadline, Lock, Signals};
+use super::lock::{Deadline, Lock, Owner, Signals};
 use super::recovery;
 use super::remark::Remark;
 use super::snapshot::{self, MISSING, Same, Snapshot, read_at, version_of};
@@ -95,6 +96,15 @@ impl Locked {
         let lock = Lock::of_file(&target, deadline, signals)?;
         recovery::recover(&target, deadline, signals)?;
         Ok(Self { target, lock })
+    }
+
+    /// Leaves the lock to its `owner` when the call that took it returns.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Lock::hand_over`].
+    pub fn hand_over(&self, owner: Arc<dyn Owner>) -> Result<()> {
+        self.lock.hand_over(&self.target, owner)
     }
 
     /// The file.
