@@ -5,6 +5,7 @@
 mod arguments;
 mod batching;
 mod coding;
+mod collecting;
 mod documents;
 mod editing;
 mod exit;
@@ -29,6 +30,8 @@ mod _native {
     use super::batching::{load_many, save_many};
     #[pymodule_export]
     use super::coding::{Text, decode, encode};
+    #[pymodule_export]
+    use super::collecting::collect_locks;
     #[pymodule_export]
     use super::editing::Edit;
     #[pymodule_export]

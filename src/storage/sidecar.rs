@@ -3,7 +3,7 @@
 //! ```text
 //! .oasis_data/
 //!     .gitignore          `*`: the folder ignores itself
-//!     locks/<name>.lock   one per data file; never unlinked, truncated or replaced
+//!     locks/<name>.lock   one per data file; never truncated, replaced only under its lock
 //!     temp/<name>.<random>   content on its way; held locked by its writer
 //!     journal             what a batch of saves is about to rename
 //!     journal.lock        held by that batch, and by whoever recovers it
