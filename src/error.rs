@@ -44,8 +44,9 @@ pub enum Error {
     },
     /// Another writer kept the lock until the deadline.
     #[error(
-        "{}: still locked {} after {:.3} s; try again, or look at what that process is doing",
-        name(path), holder_text(*holder), waited.as_secs_f64()
+        "{}: still locked {} after {:.3} s; {}",
+        name(path), holder_text(*holder, *by_this_thread), waited.as_secs_f64(),
+        holder_advice(*by_this_thread)
     )]
     LockTimeout {
         /// The file, as the caller spelt it.
@@ -54,15 +55,16 @@ pub enum Error {
         waited: Duration,
         /// The process that holds the lock, where the kernel tells.
         holder: Option<u32>,
+        /// Whether the calling thread took the lock itself, and left it held.
+        by_this_thread: bool,
     },
     /// The calling thread holds the lock itself, and would wait for ever.
-    #[error(
-        "{}: this thread is already writing it (a save inside its own edit_json, say); change the document that is being edited instead",
-        name(path)
-    )]
+    #[error("{}: {why}", name(path))]
     AlreadyLocked {
         /// The file, as the caller spelt it.
         path: PathBuf,
+        /// Why the thread would wait for itself.
+        why: Standstill,
     },
     /// The lock was let go, or taken before a fork, and this is the child; or the
     /// application has closed its descriptor.
@@ -162,7 +164,7 @@ impl Error {
             | Self::NotFound { path }
             | Self::NotAFile { path, .. }
             | Self::LockTimeout { path, .. }
-            | Self::AlreadyLocked { path }
+            | Self::AlreadyLocked { path, .. }
             | Self::LockGone { path }
             | Self::NoBackup { path, .. }
             | Self::Interrupted { path }
@@ -237,6 +239,12 @@ pub const RENAME_OF_BATCH: &str = "rename (to complete a batch)";
 /// The `call` of deleting a file.
 pub const UNLINK: &str = "unlink";
 
+/// The `call` of taking the lock.
+pub const LOCK_CALL: &str = "flock";
+
+/// The `call` of entering or leaving the queue for the lock.
+pub const QUEUE_CALL: &str = "fcntl of its lock";
+
 /// The `call` of giving a new file the owner of the one it replaces.
 pub const KEEP_OWNER: &str = "fchown (to keep the file's owner)";
 
@@ -261,8 +269,39 @@ pub fn name(path: &Path) -> String {
         .collect()
 }
 
-fn holder_text(holder: Option<u32>) -> String {
+/// Why a thread that waited for a lock would wait for itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Standstill {
+    /// It is inside the block that holds the lock.
+    #[error(
+        "this thread is already writing it (a save inside its own edit_json, say); change the document that is being edited instead"
+    )]
+    Nested,
+    /// A coroutine of its event loop holds the lock, and is suspended.
+    #[error(
+        "another task of this event loop awaits inside its edit_json block, and cannot go on while this one waits; await first and edit then, or run the whole edit in a thread (asyncio.to_thread)"
+    )]
+    Await,
+    /// A greenlet of it holds the lock, and is suspended.
+    #[error(
+        "another greenlet of this thread has switched away inside its edit_json block, and cannot go on while this one waits; let the block do nothing that switches, or run the whole edit in a thread of its own"
+    )]
+    Switch,
+}
+
+fn holder_text(holder: Option<u32>, by_this_thread: bool) -> String {
+    if by_this_thread {
+        return "by this thread itself".to_owned();
+    }
     holder.map_or_else(|| "by another writer".to_owned(), |pid| format!("by process {pid}"))
+}
+
+fn holder_advice(by_this_thread: bool) -> &'static str {
+    if by_this_thread {
+        "it has entered an edit_json that nobody has left (by an ExitStack, a generator or __enter__): leave that first"
+    } else {
+        "try again, or look at what that process is doing"
+    }
 }
 
 fn conflict_text(expected: Option<&str>, found: Option<&str>) -> String {
@@ -321,6 +360,11 @@ fn hint(path: &Path, call: &str, source: &io::Error) -> String {
         }
         Some(Errno::NAMETOOLONG) => {
             "; shorten it: a backup's name is 30 bytes longer (or pass backup=False)"
+        }
+        Some(Errno::NOLCK | Errno::NOSYS | Errno::OPNOTSUPP | Errno::INVAL)
+            if [LOCK_CALL, QUEUE_CALL].contains(&call) =>
+        {
+            "; its file system or kernel has no such locks: keep the file on a local disk"
         }
         Some(Errno::IO) => "; the disk reported an error: look at the kernel's log",
         Some(Errno::INVAL) if path.as_os_str().as_encoded_bytes().contains(&0) => {

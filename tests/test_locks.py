@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import fcntl
+import multiprocessing
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,7 +16,15 @@ from pathlib import Path
 
 import pytest
 
-from oasis_data import LockTimeoutError, configure, delete_json_atomic, load_data_file
+from oasis_data import (
+    AlreadyLockedError,
+    LockTimeoutError,
+    configure,
+    delete_json_atomic,
+    edit_json,
+    load_data_file,
+    save_many_atomic,
+)
 from oasis_data import save_json_atomic as save
 from tests.conftest import temporaries
 
@@ -214,3 +224,194 @@ def test_a_lock_held_elsewhere_in_the_process_is_waited_for(path: Path) -> None:
         assert caught.value.holder == os.getpid()
         fcntl.flock(lock, fcntl.LOCK_UN)
     save(path, 2, timeout=0.02)
+
+
+WAITER = (
+    "import sys, oasis_data\n"
+    "oasis_data.save_json_atomic(sys.argv[1], 'waited', timeout=3600, skip_unchanged=False)\n"
+)
+
+
+def queued(path: Path) -> bool:
+    """Whether somebody is in the queue for the lock of a file."""
+    inode = str(lock_of(path).stat().st_ino)
+    lines = Path("/proc/locks").read_text().splitlines()
+    return any("OFDLCK" in line and line.split()[-3].endswith(f":{inode}") for line in lines)
+
+
+@contextmanager
+def stopped_waiters(path: Path, number: int) -> Iterator[list[subprocess.Popen[bytes]]]:
+    """Several processes that wait for a lock which is held are stopped, the last in the queue."""
+    waiters = [subprocess.Popen([sys.executable, "-c", WAITER, path]) for _ in range(number)]
+    try:
+        for waiter in waiters:
+            wait_until_waiting(waiter.pid, path)
+        for waiter in waiters[1:]:
+            waiter.send_signal(signal.SIGSTOP)
+        # Now and then a waiter leaves the queue for a moment, to look for signals.
+        stopped = False
+        while not (stopped and queued(path)):
+            waiters[0].send_signal(signal.SIGCONT)
+            waiters[0].send_signal(signal.SIGSTOP)
+            stopped = os.WIFSTOPPED(os.waitpid(waiters[0].pid, os.WUNTRACED)[1])
+        yield waiters
+    finally:
+        for waiter in waiters:
+            waiter.kill()
+            waiter.wait()
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("number", [1, 3])
+def test_a_stopped_waiter_keeps_nobody_from_a_free_lock(path: Path, number: int) -> None:
+    for timeout in (0, 3600):
+        with held_by_another(path) as holder, stopped_waiters(path, number):
+            holder.kill()
+            holder.wait()
+            save(path, timeout, timeout=timeout)
+            save(path, -1, timeout=timeout)
+            assert load_data_file(path) == -1
+
+
+@pytest.mark.timeout(120)
+def test_stopped_waiters_have_their_turn_when_they_go_on(path: Path) -> None:
+    with held_by_another(path) as holder, stopped_waiters(path, 2) as waiters:
+        holder.kill()
+        holder.wait()
+        save(path, 2)
+        for waiter in waiters:
+            waiter.send_signal(signal.SIGCONT)
+            assert waiter.wait() == 0
+        assert load_data_file(path) == "waited"
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("timeout", [0, 0.1])
+def test_a_stopped_holder_is_named_whoever_is_in_the_queue(path: Path, timeout: float) -> None:
+    with held_by_another(path) as holder, stopped_waiters(path, 1):
+        holder.send_signal(signal.SIGSTOP)
+        with pytest.raises(LockTimeoutError, match=f"by process {holder.pid} ") as caught:
+            save(path, 2, timeout=timeout)
+        assert caught.value.holder == holder.pid
+
+
+def snapshot(folder: Path) -> Path:
+    """A copy of a folder by hard links, as `cp -al` makes."""
+    copy = folder.with_name(f"{folder.name}.old")
+    shutil.copytree(folder, copy, copy_function=os.link)
+    return copy
+
+
+@pytest.mark.parametrize("which", ["tanks.json", "x" * 220])
+def test_folders_that_were_copied_by_links_share_no_locks(tmp_path: Path, which: str) -> None:
+    new = tmp_path / "data" / which
+    save(new, 1, make_parents=True)
+    old = snapshot(new.parent) / which
+    with edit_json(new), pytest.raises(AlreadyLockedError):
+        save(old, 3, timeout=0)
+        save(new, 2, timeout=0)
+    with edit_json(old):
+        save(new, 4, timeout=0)
+    assert (load_data_file(new), load_data_file(old)) == (4, 3)
+    for folder in (new.parent, old.parent):
+        (lock,) = (folder / ".oasis_data" / "locks").iterdir()
+        assert lock.stat().st_nlink == 1
+
+
+def test_a_folder_that_is_copied_while_it_is_edited_shares_no_locks(path: Path) -> None:
+    data = path.parent / "data"
+    save(data / "tanks.json", {}, make_parents=True)
+    with edit_json(data / "tanks.json") as document:
+        old = snapshot(data) / "tanks.json"
+        save(old, 3, timeout=0)
+        with pytest.raises(AlreadyLockedError):
+            save(data / "tanks.json", 4)
+        document["edited"] = True
+    assert load_data_file(data / "tanks.json") == {"edited": True}
+    assert load_data_file(old) == 3
+
+
+def test_a_lock_that_is_copied_while_another_process_has_it_is_waited_for(tmp_path: Path) -> None:
+    new = tmp_path / "data" / "tanks.json"
+    save(new, 1, make_parents=True)
+    with held_by_another(new) as holder:
+        old = snapshot(new.parent) / "tanks.json"
+        with pytest.raises(LockTimeoutError, match=f"by process {holder.pid} "):
+            save(old, 2, timeout=0)
+    save(old, 3, timeout=60)
+    assert lock_of(old).stat().st_ino != lock_of(new).stat().st_ino
+
+
+def test_a_folder_that_was_copied_by_links_keeps_its_mark(tmp_path: Path) -> None:
+    folders = [tmp_path / "data" / name for name in ("a", "b")]
+    save_many_atomic({folder / "x.json": 1 for folder in folders}, make_parents=True)
+    copy = snapshot(tmp_path / "data")
+    journals = [folder / ".oasis_data" / "journal.lock" for folder in folders]
+    copies = [copy / path.relative_to(tmp_path / "data") for path in journals]
+    marks = [path.read_text() for path in journals]
+    assert all(marks)
+    with journals[0].open() as lock:
+        save_many_atomic({copy / "a" / "x.json": 2, copy / "b" / "x.json": 2})
+        # The copies have inodes of their own, with what was in the old ones.
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        save_many_atomic({copy / "a" / "x.json": 3, copy / "b" / "x.json": 3}, timeout=0)
+    assert [path.read_text() for path in copies] == marks
+    assert [path.read_text() for path in journals] == marks
+    assert {path.stat().st_nlink for path in journals + copies} == {1}
+
+
+def test_a_lock_that_cannot_be_made_anew_goes_on_being_shared(strace: str, tmp_path: Path) -> None:
+    new = tmp_path / "data" / "tanks.json"
+    save(new, 1, make_parents=True)
+    copy = snapshot(new.parent)
+    code = "import sys, oasis_data\noasis_data.save_json_atomic(sys.argv[1], 2, timeout=60)\n"
+    made = f"{lock_of(new)}.new"
+    for fault in ("openat:error=EACCES", "renameat:error=EPERM", "renameat:signal=SIGKILL"):
+        # By the name that the syscalls are given.
+        name = os.path.relpath(made, new.parent)
+        traced = [strace, "-f", "-o", os.devnull, "-P", name, "-e", f"inject={fault}"]
+        done = subprocess.run([*traced, sys.executable, "-c", code, new], check=False, timeout=120)
+        assert (done.returncode == 0) == ("error" in fault)
+        assert os.path.samefile(lock_of(new), lock_of(copy / "tanks.json"))
+    # What was killed is cleared up.
+    assert Path(made).exists()
+    save(new, 3)
+    assert not Path(made).exists()
+    assert not os.path.samefile(lock_of(new), lock_of(copy / "tanks.json"))
+
+
+def add(path: str, rounds: int) -> None:
+    configure(durability="process")
+    for _ in range(rounds):
+        with edit_json(path, default={"n": 0}, timeout=120) as document:
+            document["n"] += 1
+
+
+@pytest.mark.timeout(300)
+def test_no_update_is_lost_while_locks_are_made_anew(tmp_path: Path) -> None:
+    """Links to the lock file appear all the time, so that each writer makes it anew."""
+    path = tmp_path / "tanks.json"
+    save(path, {"n": 0})
+    inodes = set()
+    context = multiprocessing.get_context("spawn")
+    writers = [context.Process(target=add, args=(str(path), 100)) for _ in range(4)]
+    for writer in writers:
+        writer.start()
+    try:
+        while any(writer.is_alive() for writer in writers):
+            inodes.add(lock_of(path).stat().st_ino)
+            os.link(lock_of(path), tmp_path / "link")
+            (tmp_path / "link").unlink()
+            os.link(lock_of(path), tmp_path / "link")
+            # Until it is made anew, or a writer that opened it before is through.
+            edits = load_data_file(path)["n"]
+            while lock_of(path).stat().st_nlink > 1 and load_data_file(path)["n"] <= edits + 8:
+                if not any(writer.is_alive() for writer in writers):
+                    break
+            (tmp_path / "link").unlink()
+    finally:
+        for writer in writers:
+            writer.join()
+    assert [writer.exitcode for writer in writers] == [0] * 4
+    assert load_data_file(path) == {"n": 400}
+    assert len(inodes) > 5

@@ -244,17 +244,27 @@ def test_a_failed_rename_takes_its_backup_back(strace: str, tmp_path: Path) -> N
     assert temporaries(tmp_path) == []
 
 
-def test_a_lock_that_fails_is_an_error_and_no_contention(strace: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("fault", "told"),
+    [
+        ("flock:error=ENOLCK", "flock failed"),
+        ("fcntl:error=EINVAL", "fcntl of its lock failed"),
+        # Leaving the queue.
+        ("fcntl:error=ENOSYS:when=2", "fcntl of its lock failed"),
+    ],
+)
+def test_a_lock_that_fails_is_an_error_and_no_contention(
+    strace: str, tmp_path: Path, fault: str, told: str
+) -> None:
     path = tmp_path / "tanks.json"
     save_json_atomic(path, "old")
+    lock = tmp_path / ".oasis_data" / "locks" / "tanks.json.lock"
+    traced = [strace, "-f", "-o", "/dev/null", "-P", str(lock), "-e", f"inject={fault}"]
     done = subprocess.run(
-        [strace, "-f", "-o", "/dev/null", "-e", "inject=flock:error=ENOLCK", *command(path, "new")],
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=120,
+        [*traced, *command(path, "new")], capture_output=True, text=True, check=True, timeout=120
     )
-    assert done.stdout.removeprefix("begin").startswith("failed: tanks.json: flock failed")
+    assert done.stdout.removeprefix("begin").startswith(f"failed: tanks.json: {told}")
+    assert "keep the file on a local disk" in done.stdout
     assert json.loads(path.read_text()) == "old"
 
 

@@ -12,6 +12,7 @@ __all__ = [
     "Text",
     "__version__",
     "clear",
+    "collect_locks",
     "configure",
     "decode",
     "delete",
@@ -114,6 +115,7 @@ def save_many(
 def delete(
     path: FilePath, *, backup: bool | None, if_version: str | None, timeout: float | None
 ) -> _Outcome: ...
+def collect_locks(folder: FilePath, /) -> tuple[int, list[str]]: ...
 def list_backups(path: FilePath) -> list[tuple[str, dict[str, Any]]]: ...
 def restore_backup(
     path: FilePath, name: FilePath | None, *, timeout: float | None, versioned: bool

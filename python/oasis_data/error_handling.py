@@ -203,7 +203,8 @@ class AlreadyLockedError(JSONWriteError, _OperatingSystemError):
     """This thread is writing the file already, and would wait for itself.
 
     A save of a file inside its own `edit_json`, say: change the document that
-    is being edited instead.
+    is being edited instead. Or a task of an event loop (a greenlet) that wants a
+    file while another one awaits (switches) inside its `edit_json` of it.
     """
 
 

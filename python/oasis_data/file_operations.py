@@ -165,7 +165,8 @@ def edit_json(
     No update is lost between threads, processes and forked children that all
     edit through this. Two files may be edited at once, one inside the other; two
     programs that do so in opposite order end at the deadline. A load, or a save
-    of another file, inside is fine; a save of this one is refused.
+    of another file, inside is fine; a save of this one is refused. The block may
+    be left in another thread than it was entered in, but should not await.
 
     Args:
         file_path: The file.
@@ -190,7 +191,8 @@ def edit_json(
 
     Raises:
         CorruptFileError: The file is not JSON; it stays as it is.
-        AlreadyLockedError: This thread is editing the file already.
+        AlreadyLockedError: This thread is editing the file already, and would
+            wait for itself.
         LockTimeoutError: Another writer took too long.
         VersionConflictError: The file is not `if_version`.
         JSONWriteError: As for `save_json_atomic`.

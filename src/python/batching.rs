@@ -121,7 +121,12 @@ pub(super) fn load_many(
         through_cache = pending != Pending::Stuck;
         if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
             let path = busy.unwrap_or(&paths[0]).clone();
-            let error = Error::LockTimeout { path: path.clone(), waited: timeout, holder: None };
+            let error = Error::LockTimeout {
+                path: path.clone(),
+                waited: timeout,
+                holder: None,
+                by_this_thread: false,
+            };
             return Err(failed(py, &path, &error));
         }
         if pending == Pending::Live || pinned.is_none() {

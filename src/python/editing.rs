@@ -1,7 +1,7 @@
 //! `edit_json`: a file locked from its reading to its saving.
 
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use pyo3::prelude::*;
@@ -9,12 +9,14 @@ use pyo3::prelude::*;
 use super::arguments::FilePath;
 use super::exit::detached;
 use super::loading::document_in;
+use super::owner::Block;
 use super::raise::{Operation, storage_error};
 use super::saving::{Outcome, closed, encoded, options, saved, waiting};
 use crate::codec::EncodeOptions;
 use crate::error::{Error, Result};
 use crate::settings;
 use crate::statistics::LATENCIES;
+use crate::storage::lock::Owner;
 use crate::storage::snapshot::{MISSING, Snapshot, version_of};
 use crate::storage::store::{Locked, WriteOptions};
 
@@ -46,9 +48,10 @@ impl Edit {
             skip_unchanged,
             ..options(&settings::current(), backup, timeout)?
         };
+        let owner = Arc::new(Block::entered(py));
         let locked = waiting(py, &path, Operation::Write, |signals| {
             let locked = Locked::open(&path, &options, signals)?;
-            locked.keep().map(|()| locked)
+            locked.hand_over(Arc::clone(&owner) as Arc<dyn Owner>).map(|()| locked)
         })?;
         Ok(Self { path, options, locked: Mutex::new(Some(locked)) })
     }

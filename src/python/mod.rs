@@ -5,11 +5,13 @@
 mod arguments;
 mod batching;
 mod coding;
+mod collecting;
 mod documents;
 mod editing;
 mod exit;
 mod host;
 mod loading;
+mod owner;
 mod process;
 mod raise;
 mod restoring;
@@ -29,6 +31,8 @@ mod _native {
     #[pymodule_export]
     use super::coding::{Text, decode, encode, place_of_no_json};
     #[pymodule_export]
+    use super::collecting::collect_locks;
+    #[pymodule_export]
     use super::editing::Edit;
     #[pymodule_export]
     use super::loading::{clear, invalidate, is_cached, load, load_measured, load_with_version};
@@ -45,6 +49,7 @@ mod _native {
         module.add("__version__", env!("CARGO_PKG_VERSION"))?;
         module.add("MISSING", crate::storage::snapshot::MISSING)?;
         super::host::prepare(module.py())?;
+        super::owner::prepare(module.py())?;
         super::exit::register(module.py())?;
         super::process::register_fork_handlers(module.py())
     }

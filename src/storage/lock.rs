@@ -9,28 +9,32 @@
 //! faster than one that looks every millisecond. So the lock is behind a
 //! turnstile, a lock of its own on a byte of the same file: whoever is in the
 //! turnstile gets the lock next, and while the lock is held all others have the
-//! same chance to be the next in it.
+//! same chance to be the next in it. Only a process that has stopped in the turnstile
+//! is passed.
 
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::thread::ThreadId;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::libc;
-use rustix::fs::{self, AtFlags, Mode, OFlags, Stat};
-use rustix::io::Errno;
+use rustix::fs::{self, Mode, OFlags};
 use rustix::thread::{NanosleepRelativeResult, Timespec, nanosleep};
 
 use super::fork::Uninherited;
+use super::holder::holder;
 use super::identity::{FileKey, Identity};
+use super::lock_file;
 use super::sidecar;
+use super::taken::{self, Own};
 use super::target::Target;
-use crate::error::{Error, OPEN_LOCK, Result};
+use crate::error::{Error, LOCK_CALL, QUEUE_CALL, Result, Standstill};
 use crate::statistics::{COUNTERS, LATENCIES};
+
+pub use super::taken::{Owner, after_fork_in_child};
 
 /// Told while a wait goes on: whether a signal handler wants the wait to end.
 pub trait Signals {
@@ -38,6 +42,10 @@ pub trait Signals {
     fn pending(&self) -> bool;
 }
 
+/// How long a wait keeps to the turnstile. Whoever is in it takes a free lock within
+/// the longest pause, unless that process is stopped. Longer than that, and shorter than
+/// a person notices: who lets go and asks again at once does not come past those who wait.
+const QUEUE_PATIENCE: Duration = Duration::from_millis(20);
 const FIRST_PAUSE: Duration = Duration::from_micros(50);
 const LONGEST_PAUSE: Duration = Duration::from_millis(2);
 /// How often a wait asks for signals that went to another thread.
@@ -47,28 +55,11 @@ const SIGNAL_INTERVAL: Duration = Duration::from_millis(50);
 /// of data files, one of which may be called `journal`.
 pub const JOURNAL: &str = ".oasis_data/journal.lock";
 
-/// How often the opening of a lock file starts over: another writer may make
-/// it, or an operator remove it, at the same moment.
-const OPEN_ATTEMPTS: usize = 100;
-
 /// The right to write one data file, until dropped.
 #[derive(Debug)]
 pub struct Lock {
     file: Uninherited,
     key: FileKey,
-}
-
-/// The locks of this process and the thread that took each. Touched only
-/// inside [`Uninherited::with`], so that no fork finds it half changed.
-static TAKEN: Mutex<Vec<(FileKey, ThreadId)>> = Mutex::new(Vec::new());
-
-fn taken() -> MutexGuard<'static, Vec<(FileKey, ThreadId)>> {
-    TAKEN.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Called in a forked child, which has no locks.
-pub fn after_fork_in_child() {
-    taken().clear();
 }
 
 /// When waiting ends. One for all the locks that a call needs.
@@ -132,29 +123,61 @@ impl Lock {
         signals: &dyn Signals,
     ) -> Result<Self> {
         let wait = Wait { target, deadline, signals };
+        let mut renewed = false;
+        let mut attempts = 0;
         loop {
-            let file = Uninherited::open(|| open(target, path))?;
-            let key = wait.used(file.with(|file| fs::fstat(file)))?;
-            let key =
-                Identity::of(&key.map_err(|errno| target.failed("fstat of its lock", errno))?)
-                    .key();
-            let me = (key, std::thread::current().id());
-            if wait.used(file.with(|_| taken().contains(&me)))? {
-                return Err(Error::AlreadyLocked { path: target.spelt.clone() });
+            attempts += 1;
+            let file = Uninherited::open(|| lock_file::open(target, path))?;
+            let stat = wait.used(file.with(|file| fs::fstat(file)))?;
+            let stat = stat.map_err(|errno| target.failed("fstat of its lock", errno))?;
+            let key = Identity::of(&stat).key();
+            if stat.st_nlink > 1 && wait.leave_to_another_folder(path, &file, key)? {
+                continue;
+            }
+            // Asked without a hold on forks: it may need the interpreter.
+            let why = match wait.used(file.with(|_| taken::by_this_thread(key)))? {
+                Own::No => None,
+                Own::InCall => Some(Standstill::Nested),
+                Own::Handed(owner) => owner.standstill(),
+            };
+            if let Some(why) = why {
+                return Err(Error::AlreadyLocked { path: target.spelt.clone(), why });
             }
             let waited = wait.for_turn_and_lock(&file);
             // On every way out: a child forked past the handlers would keep it.
             wait.used(file.with(leave_turnstile))?
-                .map_err(|error| target.failed("fcntl of its lock", error))?;
+                .map_err(|error| target.failed(QUEUE_CALL, error))?;
             waited?;
-            if is_current(target, path, key)? {
-                wait.used(file.with(|_| taken().push(me)))?;
-                return Ok(Self { file, key });
+            // From here on let go on every way out.
+            let lock = Self { file, key };
+            if lock_file::is_current(target, path, key)? {
+                if stat.st_nlink > 1 && !renewed {
+                    renewed = true;
+                    // Where that fails, the folders go on sharing it.
+                    let made = lock.file.with(|file| lock_file::renew(target, path, file));
+                    if wait.used(made)?.is_ok() {
+                        continue;
+                    }
+                }
+                wait.used(lock.file.with(|_| taken::add(key)))?;
+                return Ok(lock);
             }
-            if deadline.left().is_zero() {
-                return Err(wait.timed_out(&file));
+            // Whoever made it anew does not use up the time of who does not wait.
+            if attempts >= lock_file::OPEN_ATTEMPTS && deadline.left().is_zero() {
+                return Err(wait.timed_out(&lock.file));
             }
         }
+    }
+
+    /// Leaves the lock to its `owner` when the call that took it returns.
+    ///
+    /// # Errors
+    ///
+    /// When the folder's `fstat` fails.
+    pub fn hand_over(&self, target: &Target, owner: Arc<dyn Owner>) -> Result<()> {
+        let folder = target.folder_key()?;
+        self.file.with(|_| taken::hand_over(self.key, folder, owner));
+        Ok(())
     }
 
     /// Leaves a note in the lock file, for whoever holds the lock next. One that
@@ -194,25 +217,30 @@ impl Drop for Lock {
         // shares the description, and would keep the lock. An error cannot
         // leave the lock behind either, since the close follows.
         self.file.with_or_without(|file| {
-            taken().retain(|(key, _)| *key != self.key);
+            taken::remove(self.key);
             file.map(fs2::FileExt::unlock)
         });
     }
 }
 
 impl Wait<'_> {
-    /// Goes through the turnstile to the lock, and stays in both.
+    /// Goes through the turnstile to the lock, and stays in both; or past a turnstile
+    /// in which nobody moves.
     fn for_turn_and_lock(&self, file: &Uninherited) -> Result<()> {
         let mut pause = FIRST_PAUSE;
-        let mut asked = Instant::now();
+        let begun = Instant::now();
+        let mut asked = begun;
         let mut waiting = None;
         let mut in_turnstile = false;
         loop {
-            in_turnstile = in_turnstile || self.take(file, enter_turnstile)?;
-            if in_turnstile && self.take(file, fs2::FileExt::try_lock_exclusive)? {
+            let left = self.deadline.left();
+            in_turnstile = in_turnstile || self.take(file, QUEUE_CALL, enter_turnstile)?;
+            // Whoever is in it may be stopped. The last look is always at the lock: what
+            // nobody holds is had, and whoever holds it can be named.
+            let may_lock = in_turnstile || left.is_zero() || begun.elapsed() >= QUEUE_PATIENCE;
+            if may_lock && self.take(file, LOCK_CALL, fs2::FileExt::try_lock_exclusive)? {
                 return Ok(());
             }
-            let left = self.deadline.left();
             if left.is_zero() {
                 return Err(self.timed_out(file));
             }
@@ -236,11 +264,16 @@ impl Wait<'_> {
     }
 
     /// Whether `take` succeeds; contention is no error.
-    fn take(&self, file: &Uninherited, take: fn(&File) -> io::Result<()>) -> Result<bool> {
+    fn take(
+        &self,
+        file: &Uninherited,
+        call: &'static str,
+        take: fn(&File) -> io::Result<()>,
+    ) -> Result<bool> {
         match self.used(file.with(take))? {
             Ok(()) => Ok(true),
             Err(error) if contended(&error) => Ok(false),
-            Err(error) => Err(self.target.failed("flock", error)),
+            Err(error) => Err(self.target.failed(call, error)),
         }
     }
 
@@ -251,22 +284,37 @@ impl Wait<'_> {
     }
 
     fn timed_out(&self, file: &Uninherited) -> Error {
-        let holder = file.with(holder).flatten();
+        let told = file.with(|file| {
+            let key = fs::fstat(file).map(|stat| Identity::of(&stat).key());
+            let own = key.is_ok_and(|key| !matches!(taken::by_this_thread(key), Own::No));
+            (holder(file), own)
+        });
+        let (holder, by_this_thread) = told.unwrap_or_default();
         Error::LockTimeout {
             path: self.target.spelt.clone(),
             waited: self.deadline.timeout,
             holder,
+            by_this_thread,
         }
     }
-}
 
-/// Whether the locked file is still the one that others would lock: an operator
-/// may have removed `.oasis_data` since it was opened.
-fn is_current(target: &Target, path: &Path, held: FileKey) -> Result<bool> {
-    match fs::statat(&target.folder, path, AtFlags::SYMLINK_NOFOLLOW) {
-        Ok(named) => Ok(Identity::of(&named).key() == held),
-        Err(Errno::NOENT) => Ok(false),
-        Err(errno) => Err(target.failed("fstatat of its lock", errno)),
+    /// Makes the lock file anew at once where this process holds its lock for a file in
+    /// another folder, so that nobody holds it for this file: waiting for it may be
+    /// waiting for oneself. Whether that was done.
+    fn leave_to_another_folder(
+        &self,
+        path: &Path,
+        file: &Uninherited,
+        key: FileKey,
+    ) -> Result<bool> {
+        let folder = self.target.folder_key()?;
+        let renew = |file: &File| {
+            // Where it fails, the folders go on sharing it.
+            lock_file::is_current(self.target, path, key).unwrap_or(false)
+                && lock_file::renew(self.target, path, file).is_ok()
+        };
+        let renewed = file.with(|file| taken::if_held_elsewhere(key, folder, || renew(file)));
+        Ok(self.used(renewed)?.unwrap_or(false))
     }
 }
 
@@ -305,33 +353,8 @@ fn turnstile(file: &File, kind: i32) -> io::Result<()> {
     fcntl(file, FcntlArg::F_OFD_SETLK(&byte)).map(drop).map_err(io::Error::from)
 }
 
-fn open(target: &Target, path: &Path) -> Result<File> {
-    let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    for _ in 0..OPEN_ATTEMPTS {
-        // Not O_CREAT at once: in a sticky, world-writable folder the kernel
-        // (fs.protected_regular) refuses it for a file of another owner.
-        match fs::openat(&target.folder, path, flags, Mode::empty()) {
-            Ok(file) => return Ok(File::from(file)),
-            Err(Errno::NOENT) => {}
-            Err(errno) => return Err(sidecar::failed(target, OPEN_LOCK, errno)),
-        }
-        let create = flags | OFlags::CREATE | OFlags::EXCL;
-        match fs::openat(&target.folder, path, create, Mode::from_raw_mode(0o666)) {
-            Ok(file) => {
-                sidecar::share(target, &file)?;
-                return Ok(File::from(file));
-            }
-            Err(Errno::EXIST) => {}
-            Err(Errno::NOENT) => sidecar::create(target)?,
-            Err(errno) => return Err(sidecar::failed(target, OPEN_LOCK, errno)),
-        }
-    }
-    // Something that is there and not there, such as a dangling symlink.
-    Err(target.failed(OPEN_LOCK, Errno::LOOP))
-}
-
 /// Only "would block" is contention.
-fn contended(error: &io::Error) -> bool {
+pub(super) fn contended(error: &io::Error) -> bool {
     error.raw_os_error() == fs2::lock_contended_error().raw_os_error()
 }
 
@@ -339,38 +362,4 @@ fn contended(error: &io::Error) -> bool {
 fn sleep(pause: Duration) -> bool {
     let request = Timespec { tv_sec: 0, tv_nsec: pause.subsec_nanos().into() };
     matches!(nanosleep(&request), NanosleepRelativeResult::Interrupted(_))
-}
-
-/// The process that holds the `flock` of `file`, from the kernel's own list:
-/// nothing has to be written into the lock file, and nothing in it can be stale.
-fn holder(file: &File) -> Option<u32> {
-    let stat = fs::fstat(file).ok()?;
-    // The kernel gives the list out page by page, and can pass over a line when
-    // a lock before it goes meanwhile.
-    (0..3).find_map(|_| listed_holder(&std::fs::read_to_string("/proc/locks").ok()?, &stat))
-}
-
-/// A device that `stat` and the list number differently (btrfs) is passed over
-/// when the inode alone decides.
-fn listed_holder(list: &str, stat: &Stat) -> Option<u32> {
-    let device = format!("{:02x}:{:02x}", fs::major(stat.st_dev), fs::minor(stat.st_dev));
-    let mut same_inode = None;
-    for line in list.lines() {
-        // 1: FLOCK  ADVISORY  WRITE 1234 fd:01:131091 0 EOF
-        let mut fields = line.split_whitespace().skip(1);
-        if fields.next() != Some("FLOCK") {
-            continue;
-        }
-        let Some(pid) = fields.nth(2).and_then(|pid| pid.parse().ok()) else { continue };
-        let Some((on, inode)) = fields.next().and_then(|place| place.rsplit_once(':')) else {
-            continue;
-        };
-        if inode.parse() == Ok(stat.st_ino) {
-            if on == device {
-                return Some(pid);
-            }
-            same_inode = Some(pid);
-        }
-    }
-    same_inode
 }

@@ -3,7 +3,7 @@
 //! ```text
 //! .oasis_data/
 //!     .gitignore          `*`: the folder ignores itself
-//!     locks/<name>.lock   one per data file; never unlinked, truncated or replaced
+//!     locks/<name>.lock   one per data file; never truncated, replaced only under its lock
 //!     temp/<name>.<random>   content on its way; held locked by its writer
 //!     journal             what a batch of saves is about to rename
 //!     journal.lock        held by that batch, and by whoever recovers it
@@ -29,6 +29,8 @@ use crate::error::{Error, Result};
 pub const FOLDER: &str = ".oasis_data";
 /// Where locks live, seen from the data file's folder.
 pub const LOCKS: &str = ".oasis_data/locks";
+/// What a lock file's name ends with.
+pub const LOCK_SUFFIX: &str = ".lock";
 /// Where temporary files live, seen from the data file's folder. A folder of
 /// their own, so that finding the leftovers does not mean reading every lock's
 /// name.
@@ -51,7 +53,7 @@ pub fn stem(name: &OsStr) -> PathBuf {
 #[must_use]
 pub fn lock_of(target: &Target) -> PathBuf {
     let mut name = stem(&target.name).into_os_string();
-    name.push(".lock");
+    name.push(LOCK_SUFFIX);
     Path::new(LOCKS).join(name)
 }
 

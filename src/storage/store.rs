@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::fs::File;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::FixedOffset;
@@ -14,7 +15,7 @@ use super::compression;
 use super::host::Host;
 use super::identity::{FileKey, Identity};
 use super::keeping::Kept;
-use super::lock::{Deadline, Lock, Signals};
+use super::lock::{Deadline, Lock, Owner, Signals};
 use super::recovery;
 use super::remark::Remark;
 use super::snapshot::{self, MISSING, Same, Snapshot, read_at, version_of};
@@ -97,20 +98,21 @@ impl Locked {
         Ok(Self { target, lock })
     }
 
-    /// The file.
-    pub(super) fn target(&self) -> &Target {
-        &self.target
-    }
-
-    /// To be called before the call that took the lock returns: see
-    /// [`super::fork::Descriptor`].
+    /// Leaves the lock to its `owner`, before the call that took it returns: see
+    /// [`super::fork::Descriptor`] too.
     ///
     /// # Errors
     ///
     /// When an `fstat` fails.
-    pub fn keep(&self) -> Result<()> {
+    pub fn hand_over(&self, owner: Arc<dyn Owner>) -> Result<()> {
         let kept = self.lock.keep().and_then(|()| self.target.folder.keep());
-        kept.map_err(|errno| self.target.failed("fstat of its lock", errno))
+        kept.map_err(|errno| self.target.failed("fstat of its lock", errno))?;
+        self.lock.hand_over(&self.target, owner)
+    }
+
+    /// The file.
+    pub(super) fn target(&self) -> &Target {
+        &self.target
     }
 
     /// Reads the file, or finds none.

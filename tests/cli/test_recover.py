@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import multiprocessing
 import os
 import subprocess
 import sys
@@ -11,7 +12,18 @@ from pathlib import Path
 
 import pytest
 
-from oasis_data import edit_json, load_data_file, save_json_atomic
+from oasis_data import (
+    VersionConflictError,
+    _native,
+    configure,
+    delete_json_atomic,
+    edit_json,
+    list_backups,
+    load_data_file,
+    load_with_version,
+    restore_backup,
+    save_json_atomic,
+)
 from tests.cli.console import run
 from tests.cli.test_verify import SAVE, found, kill, torn, undecided
 from tests.conftest import temporaries
@@ -213,3 +225,91 @@ def test_killed_at_every_change_it_leaves_the_rest_to_the_next(strace: str, tmp_
             if done.returncode == 0:
                 break
     assert killed >= 5
+
+
+def locks(folder: Path) -> list[str]:
+    return sorted(path.name for path in (folder / ".oasis_data" / "locks").iterdir())
+
+
+def test_removes_the_locks_of_documents_that_are_gone(tmp_path: Path) -> None:
+    for folder in (tmp_path, tmp_path / "below"):
+        for number in range(3):
+            path = folder / f"session-{number}.json"
+            save_json_atomic(path, number, make_parents=True)
+            delete_json_atomic(path, backup=number == 0)
+        save_json_atomic(folder / "there.json", 1)
+    # Called otherwise, it is known by its lock alone.
+    save_json_atomic(tmp_path / "there", 1)
+    with edit_json(tmp_path / "new.json"):
+        ran = run("recover", tmp_path)
+        assert ran.status == 0
+        assert f"3 locks removed  {tmp_path}: of documents that are gone\n" in ran.out
+        assert f"3 locks removed  {tmp_path / 'below'}: of documents that are gone\n" in ran.out
+        assert locks(tmp_path) == ["new.json.lock", "there.json.lock", "there.lock"]
+    assert locks(tmp_path / "below") == ["there.json.lock"]
+    assert run("recover", tmp_path).out == f"Nothing to recover: {tmp_path}\n"
+    # What is gone can be had back.
+    gone = tmp_path / "session-0.json"
+    assert len(list_backups(gone)) == 1
+    restore_backup(gone)
+    assert load_data_file(gone) == 0
+
+
+def test_names_a_folder_whose_locks_cannot_be_removed(strace: str, tmp_path: Path) -> None:
+    for name in ("a.json", "b.json"):
+        save_json_atomic(tmp_path / name, 1)
+        delete_json_atomic(tmp_path / name)
+    script = Path(sys.executable).with_name("oasis-data")
+    # By the name that the syscall is given.
+    stuck = ".oasis_data/locks/a.json.lock"
+    command = [strace, "-f", "-o", os.devnull, "-P", stuck, "-e", "inject=unlinkat:error=EPERM"]
+    ran = subprocess.run(
+        [*command, script, "recover", tmp_path], capture_output=True, text=True, check=False
+    )
+    assert ran.returncode == 3
+    assert ran.stderr.startswith(f"not done  {tmp_path}\n")
+    assert "unlink of a lock failed: Operation not permitted" in ran.stderr
+    assert "1 lock removed" in ran.stdout
+    assert locks(tmp_path) == ["a.json.lock"]
+
+
+def add_and_take(folder: str, rounds: int, took: multiprocessing.Queue[int]) -> None:
+    """Counts in documents that come and go: adds to each, and now and then takes one away."""
+    configure(durability="process", backups_kept=0)
+    taken = 0
+    for number in range(rounds):
+        path = os.path.join(folder, f"{number % 3}.json")
+        with edit_json(path, default={"n": 0}, timeout=120) as document:
+            document["n"] += 1
+        if number % 2:
+            document, version = load_with_version(path)
+            try:
+                if document:
+                    delete_json_atomic(path, if_version=version, timeout=120)
+                    taken += document["n"]
+            except (VersionConflictError, FileNotFoundError):
+                pass  # another writer was faster
+    took.put(taken)
+
+
+@pytest.mark.timeout(300)
+def test_no_update_is_lost_beside_the_removal_of_locks(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    took = context.Queue()
+    writers = [
+        context.Process(target=add_and_take, args=(str(tmp_path), 300, took)) for _ in range(3)
+    ]
+    for writer in writers:
+        writer.start()
+    removed = 0
+    while any(writer.is_alive() for writer in writers):
+        counted, failures = _native.collect_locks(tmp_path)
+        assert failures == []
+        removed += counted
+    for writer in writers:
+        writer.join()
+    assert [writer.exitcode for writer in writers] == [0] * 3
+    left = [load_data_file(tmp_path / f"{number}.json", default={"n": 0}) for number in range(3)]
+    assert sum(took.get() for _ in writers) + sum(each["n"] for each in left) == 900
+    assert removed > 20
+    assert run("recover", tmp_path).status == 0

@@ -1,12 +1,13 @@
 use std::fs::File;
 use std::path::Path;
-use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, Barrier};
 use std::time::Duration;
 
-use oasis_data::error::Error;
-use oasis_data::storage::lock::{Deadline, Lock, Signals};
+use oasis_data::error::{Error, Standstill};
+use oasis_data::storage::lock::{Deadline, Lock, Owner, Signals};
+use oasis_data::storage::lock_file;
 use oasis_data::storage::store;
 use oasis_data::storage::target::Target;
 
@@ -105,6 +106,69 @@ fn a_thread_does_not_wait_for_itself() {
     });
     drop(held);
     save(&path, "1").unwrap();
+}
+
+#[test]
+fn a_thread_waits_for_an_owner_who_may_be_elsewhere() {
+    #[derive(Debug)]
+    struct Someone(Option<Standstill>);
+    impl Owner for Someone {
+        fn standstill(&self) -> Option<Standstill> {
+            self.0
+        }
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tanks.json");
+    let target = target(&path);
+    let take = |timeout| Lock::of_file(&target, &Deadline::after(timeout), &Quiet);
+    for why in [Standstill::Nested, Standstill::Await, Standstill::Switch] {
+        let held = take(Duration::ZERO).unwrap();
+        held.hand_over(&target, Arc::new(Someone(Some(why)))).unwrap();
+        let refused = take(Duration::MAX).unwrap_err();
+        assert!(matches!(refused, Error::AlreadyLocked { why: of, .. } if of == why), "{refused}");
+    }
+    let held = take(Duration::ZERO).unwrap();
+    held.hand_over(&target, Arc::new(Someone(None))).unwrap();
+    let refused = take(Duration::ZERO).unwrap_err();
+    assert!(refused.to_string().contains("still locked by this thread itself"), "{refused}");
+    let refused = elsewhere(|| take(Duration::ZERO).unwrap_err());
+    assert!(refused.to_string().contains("still locked by process"), "{refused}");
+    std::thread::scope(|scope| {
+        scope.spawn(|| drop(held));
+        take(Duration::from_secs(60)).unwrap();
+    });
+}
+
+#[test]
+fn collects_the_locks_of_documents_that_are_gone_and_that_nobody_holds() {
+    let folder = tempfile::tempdir().unwrap();
+    let named = |name: &str| folder.path().join(name);
+    let long = "x".repeat(220);
+    for name in ["gone", "there", "held", &long, &"y".repeat(220)] {
+        save(&named(name), "1").unwrap();
+    }
+    for name in ["gone", "held", &"y".repeat(220)] {
+        store::delete(&named(name), &options(), &Quiet).unwrap();
+    }
+    let locks = folder.path().join(".oasis_data/locks");
+    std::fs::create_dir(locks.join("folder.lock")).unwrap();
+    std::os::unix::fs::symlink("there.lock", locks.join("symlink.lock")).unwrap();
+    std::fs::write(locks.join("gone.lock.new"), "").unwrap();
+    let held = Lock::of_file(&target(&named("held")), &Deadline::now(), &Quiet).unwrap();
+    let collected = elsewhere(|| lock_file::collect(folder.path(), &Quiet).unwrap());
+    assert_eq!((collected.removed, collected.failures.len()), (2, 0));
+    let mut left: Vec<_> =
+        locks.read_dir().unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    left.sort();
+    let digest = format!("{}.lock", blake3::hash(long.as_bytes()).to_hex());
+    let mut kept: Vec<std::ffi::OsString> =
+        ["folder.lock", "held.lock", "symlink.lock", "there.lock", &digest].map(Into::into).into();
+    kept.sort();
+    assert_eq!(left, kept);
+    drop(held);
+    let collected = lock_file::collect(folder.path(), &Quiet).unwrap();
+    assert_eq!((collected.removed, collected.failures.len()), (1, 0));
+    assert_eq!(lock_file::collect(tempfile::tempdir().unwrap().path(), &Quiet).unwrap().removed, 0);
 }
 
 #[test]

@@ -5,11 +5,13 @@ from __future__ import annotations
 from tests.sabotage.safeguard import Sabotage
 
 LOCK = "src/storage/lock.rs"
+FILE = "src/storage/lock_file.rs"
+OWNER = "src/python/owner.rs"
 
 SABOTAGES = [
     Sabotage(
         "O_NOFOLLOW of the lock file",
-        LOCK,
+        FILE,
         "let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC;",
         "let flags = OFlags::RDWR | OFlags::CLOEXEC;",
         "cargo locks::a_symlink",
@@ -17,34 +19,34 @@ SABOTAGES = [
     Sabotage(
         "the lock itself",
         LOCK,
-        "self.take(file, fs2::FileExt::try_lock_exclusive)?",
-        "self.take(file, |_| Ok(()))?",
+        "self.take(file, LOCK_CALL, fs2::FileExt::try_lock_exclusive)?",
+        "self.take(file, LOCK_CALL, |_| Ok(()))?",
         "cargo locks::excludes",
     ),
     Sabotage(
         "the turnstile",
         LOCK,
-        "self.take(file, enter_turnstile)?",
-        "self.take(file, |_| Ok(()))?",
+        "self.take(file, QUEUE_CALL, enter_turnstile)?",
+        "self.take(file, QUEUE_CALL, |_| Ok(()))?",
         "cargo locks::nobody_starves",
     ),
     Sabotage(
         "no thread waits for itself",
         LOCK,
-        "if wait.used(file.with(|_| taken().contains(&me)))? {",
-        "if wait.used(file.with(|_| taken().contains(&me)))? && false {",
+        "if let Some(why) = why {",
+        "if let Some(why) = why.filter(|_| false) {",
         "cargo locks::a_thread",
     ),
     Sabotage(
         "the recheck of the locked file",
-        LOCK,
+        FILE,
         "Ok(named) => Ok(Identity::of(&named).key() == held),",
         "Ok(_) => Ok(true),",
         "cargo locks::a_lock_whose",
     ),
     Sabotage(
         "the recheck for a removed lock file",
-        LOCK,
+        FILE,
         "Err(Errno::NOENT) => Ok(false),",
         "Err(Errno::NOENT) => Ok(true),",
         "cargo locks::a_lock_whose",
@@ -69,5 +71,97 @@ SABOTAGES = [
         "if self.signals.pending() {",
         "if self.signals.pending() && false {",
         "pytest tests/test_locks.py -k handler_that_raises",
+    ),
+    Sabotage(
+        "a stopped waiter is passed",
+        LOCK,
+        " || begun.elapsed() >= QUEUE_PATIENCE",
+        "",
+        "pytest tests/test_locks.py -k keeps_nobody",
+    ),
+    Sabotage(
+        "the last look is at the lock",
+        LOCK,
+        " || left.is_zero() ||",
+        " ||",
+        "pytest tests/test_locks.py -k keeps_nobody",
+    ),
+    Sabotage(
+        "an edit that may be left elsewhere is waited for",
+        LOCK,
+        "Own::Handed(owner) => owner.standstill(),",
+        "Own::Handed(owner) => owner.standstill().or(Some(Standstill::Nested)),",
+        "cargo locks::a_thread_waits",
+    ),
+    Sabotage(
+        "whoever is on the stack cannot leave its block",
+        OWNER,
+        "return Ok(Some(Standstill::Nested));",
+        "return Ok(None);",
+        "pytest tests/test_waiting_for_oneself.py -k inside",
+    ),
+    Sabotage(
+        "only a with statement keeps its block",
+        OWNER,
+        "Some(outer) if enters_with(&outer)? => block = outer,",
+        "Some(outer) => block = outer,",
+        "pytest tests/test_waiting_for_oneself.py -k another_thread",
+    ),
+    Sabotage(
+        "only the loop of a coroutine cannot go on",
+        OWNER,
+        "LeftBy::Coroutine(of) if running_loop(py)? == Some(of) =>",
+        "LeftBy::Coroutine(of) if of != 0 =>",
+        "pytest tests/test_waiting_for_oneself.py -k loop_that_is_not_running",
+    ),
+    Sabotage(
+        "a lock that is linked elsewhere is made anew",
+        LOCK,
+        "if stat.st_nlink > 1 && !renewed {",
+        "if stat.st_nlink > 1 && !renewed && false {",
+        "pytest tests/test_locks.py -k share_no_locks",
+    ),
+    Sabotage(
+        "a lock that is held for another folder is made anew",
+        LOCK,
+        "wait.leave_to_another_folder(path, &file, key)?",
+        "false",
+        "pytest tests/test_locks.py -k copied_while_it_is_edited",
+    ),
+    Sabotage(
+        "a lock is made anew only by who holds it",
+        LOCK,
+        "            let waited = wait.for_turn_and_lock(&file);\n",
+        "            let waited = if stat.st_nlink > 1 && !renewed { Ok(()) } "
+        "else { wait.for_turn_and_lock(&file) };\n",
+        "pytest tests/test_locks.py -k while_locks_are_made_anew",
+    ),
+    Sabotage(
+        "a lock that is made anew keeps what it holds",
+        FILE,
+        "made.write_all_at(&content[..length], 0)",
+        "made.write_all_at(&content[..0], 0)",
+        "pytest tests/test_locks.py -k keeps_its_mark",
+    ),
+    Sabotage(
+        "what a killed maker of a lock left is cleared up",
+        FILE,
+        "Err(Errno::EXIST) => fs::unlinkat(&target.folder, &new, AtFlags::empty())",
+        "Err(Errno::EXIST) => Err(Errno::EXIST)",
+        "pytest tests/test_locks.py -k cannot_be_made_anew",
+    ),
+    Sabotage(
+        "no lock is collected that somebody holds",
+        FILE,
+        "Err(error) if contended(&error) => return Ok(false),",
+        "Err(error) if contended(&error) => {}",
+        "cargo locks::collects",
+    ),
+    Sabotage(
+        "no lock is collected whose document is there",
+        FILE,
+        "if there.contains(Path::new(OsStr::from_bytes(stem))) {",
+        "if there.is_empty() {",
+        "cargo locks::collects",
     ),
 ]

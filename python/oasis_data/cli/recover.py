@@ -36,9 +36,9 @@ def command(ctx: click.Context, directory: str, timeout: float) -> None:
     Saves of several files that were interrupted are completed if they were
     decided, else taken back, as the next load of one of the files would do by
     itself; files outside DIR that belong to them too. Unfinished saves of
-    single files are removed. What a live writer is doing is left alone, and
-    so is the unfinished save of a file that is corrupt: it may be the only
-    good copy.
+    single files are removed, and the lock files of documents that are gone.
+    What a live writer is doing is left alone, and so is the unfinished save
+    of a file that is corrupt: it may be the only good copy.
 
     The exit status is 0 if everything is in order now, 1 if something is left
     for you to decide, 3 if something could not be done.
@@ -54,6 +54,7 @@ def command(ctx: click.Context, directory: str, timeout: float) -> None:
         work.recover(batch)
     for folder in folders:
         work.sweep(folder)
+        work.collect(folder)
     work.conclude()
     ctx.exit(FAILED if work.failed else ATTENTION if work.left else 0)
 
@@ -140,6 +141,22 @@ class _Recovery:
                 os.unlink(path)
                 self.done += 1
                 self._tell("leftover removed", shown(path))
+
+    def collect(self, folder: Folder) -> None:
+        """Removes the lock files of documents that are gone."""
+        if not folder.has_sidecar:
+            return
+        try:
+            removed, failures = _native.collect_locks(folder.path)
+        except DataOperationError as error:
+            self._fail(folder.path, error.message)
+            return
+        for failure in failures:
+            self._fail(folder.path, failure)
+        if removed:
+            self.done += 1
+            what = f"{plural(removed, 'lock')} removed"
+            self._tell(what, f"{shown(folder.path)}: of documents that are gone")
 
     def _lock(self, file: str) -> _native.Edit:
         """Locks a file, which recovers its batch; unlike a load it says why it cannot."""
