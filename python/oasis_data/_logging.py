@@ -66,6 +66,11 @@ def log_write(
         record(operation, whole(file_path), started, size=size, version=version, backup=backup)
 
 
+def log_recovery(file_path: str, text: str) -> None:
+    """Logs what a recovery, met by any call, did with one file of an interrupted batch."""
+    _logger.warning("Beside the recovery of a batch, file %r: %s", whole(file_path), text)
+
+
 def configure(
     folder: str | None,
     *,

@@ -10,6 +10,7 @@ use rustix::io::Errno;
 use super::arguments::FilePath;
 use super::documents::{Content, Document, find, forget, grow, keep, with_cache};
 use super::exit::{detached, within};
+use super::host;
 use super::raise::{Operation, decode_error, storage_error};
 use crate::codec::{self, DecodeError};
 use crate::error::{Error, Result};
@@ -150,8 +151,11 @@ fn cached(py: Python<'_>, path: &Path) -> PyResult<Found> {
 }
 
 fn read(py: Python<'_>, path: &Path) -> PyResult<Snapshot> {
-    let snapshot =
-        with_descriptors(py, || recovery::read(path)).map_err(|error| failed(py, path, &error))?;
+    let read = with_descriptors(py, || recovery::read(path));
+    if let Some(raised) = host::raised() {
+        return Err(raised);
+    }
+    let snapshot = read.map_err(|error| failed(py, path, &error))?;
     COUNTERS.bytes_read.add(snapshot.bytes.len() as u64);
     Ok(snapshot)
 }
@@ -226,13 +230,15 @@ pub(super) fn with_descriptors<T: Send>(
     py: Python<'_>,
     act: impl Fn() -> Result<T> + Sync,
 ) -> Result<T> {
-    match detached(py, &act) {
+    let outcome = match detached(py, &act) {
         Err(error) if out_of_descriptors(&error) => {
             clear();
             detached(py, &act)
         }
         outcome => outcome,
-    }
+    };
+    host::tell(py);
+    outcome
 }
 
 fn out_of_descriptors(error: &Error) -> bool {

@@ -6,7 +6,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
@@ -51,6 +51,24 @@ impl Target {
     ///
     /// When the folder cannot be opened, or the path names a directory.
     pub fn resolve(path: &Path, make_parents: bool) -> Result<Self> {
+        Self::resolve_by(path, make_parents, open_folder)
+    }
+
+    /// The same for a load, which only uses names in the folder: for that, the right to
+    /// search it is enough.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Self::resolve`].
+    pub fn resolve_to_load(path: &Path) -> Result<Self> {
+        Self::resolve_by(path, false, open_folder_to_search)
+    }
+
+    fn resolve_by(
+        path: &Path,
+        make_parents: bool,
+        open_folder: fn(&Path) -> rustix::io::Result<OwnedFd>,
+    ) -> Result<Self> {
         let mut current = path.to_path_buf();
         for _ in 0..=MAX_SYMLINKS {
             let (parent, name) = split(path, &current)?;
@@ -241,8 +259,12 @@ fn split<'a>(spelt: &Path, path: &'a Path) -> Result<(&'a Path, &'a OsStr)> {
     Ok((Path::new(OsStr::from_bytes(parent)), OsStr::from_bytes(name)))
 }
 
-fn open_folder(path: &Path) -> rustix::io::Result<std::os::fd::OwnedFd> {
+fn open_folder(path: &Path) -> rustix::io::Result<OwnedFd> {
     fs::openat(CWD, path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+}
+
+fn open_folder_to_search(path: &Path) -> rustix::io::Result<OwnedFd> {
+    fs::openat(CWD, path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
 }
 
 /// `mkdir -p`, each new folder's entry synced into the one above it: a save
