@@ -36,7 +36,6 @@ from oasis_data import (
     stats,
 )
 from tests.cache.files import settle
-from tests.cli.console import run
 from tests.conftest import python, require, temporaries, visible
 from tests.nobody import as_nobody
 from tests.test_syscalls import Call, trace
@@ -450,10 +449,6 @@ def use_by_newest_listing(path: Path) -> None:
     assert json.loads(Path(list_backups(path)[0].path).read_text()) == "newer"
 
 
-def use_by_recover(path: Path) -> None:
-    assert run("recover", path.parent).status == 0
-
-
 @pytest.mark.parametrize(
     "use",
     [
@@ -463,7 +458,6 @@ def use_by_recover(path: Path) -> None:
         use_by_batch,
         use_by_newest_edit,
         use_by_newest_listing,
-        use_by_recover,
     ],
 )
 def test_a_copied_journal_puts_no_old_content_back(

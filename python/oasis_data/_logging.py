@@ -68,7 +68,10 @@ def log_write(
 
 def log_recovery(file_path: str, text: str) -> None:
     """Logs what a recovery, met by any call, did with one file of an interrupted batch."""
-    _logger.warning("Beside the recovery of a batch, file %r: %s", whole(file_path), text)
+    path = whole(file_path)
+    _logger.warning(
+        "In the recovery of a batch, %r: %s", path, text, extra={"recovery": (path, text)}
+    )
 
 
 def configure(

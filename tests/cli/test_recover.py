@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -24,7 +25,16 @@ from oasis_data import (
 from tests.cli.console import run
 from tests.cli.test_verify import SAVE, found, kill, torn, undecided
 from tests.conftest import require, temporaries
-from tests.test_batch import ALL, DECIDED, HALF, contents, interrupt, require_tidy, three_files
+from tests.test_batch import (
+    ALL,
+    DECIDED,
+    HALF,
+    contents,
+    copied_beside_newer_files,
+    interrupt,
+    require_tidy,
+    three_files,
+)
 
 FOLDER = f"tanks.json.{'x' * 12}"
 """A folder that is called as a temporary file is."""
@@ -99,6 +109,17 @@ def test_says_what_it_cannot_do_and_does_the_rest(strace: str, tmp_path: Path) -
     assert contents(others) == ["new"] * 3
 
 
+def test_tells_which_files_were_changed_after_their_batch(strace: str, tmp_path: Path) -> None:
+    paths = copied_beside_newer_files(strace, tmp_path)
+    ran = run("recover", tmp_path / "mirror")
+    assert (ran.status, ran.err) == (0, "")
+    assert ran.out.count("kept as it is") == 3
+    for path in paths:
+        (told,) = [line for line in ran.out.splitlines() if f"kept as it is  {path}: " in line]
+        assert re.search(rf"kept as {path.name}\.backup\.\d", told)
+    assert contents(paths) == ["newest"] * 3
+
+
 @contextmanager
 def mount_point(path: Path) -> Iterator[None]:
     """The file is mounted onto itself: nothing can be renamed onto it."""
@@ -108,7 +129,7 @@ def mount_point(path: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        subprocess.run(["umount", path], check=True)
+        subprocess.run(["umount", "--lazy", path], check=True)
 
 
 def test_tells_the_file_that_cannot_be_replaced_and_does_the_rest(

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import click
 from rich.text import Text
@@ -62,6 +63,7 @@ def command(ctx: click.Context, directory: str, timeout: float, given_up: tuple[
       oasis-data recover /srv/oasis/data --give-up /srv/oasis/data/tanks.json
     """
     work = _Recovery(directory, timeout)
+    ctx.call_on_close(work.listen())
     folders = list(survey(directory))
     for file in given_up:
         work.give_up(file)
@@ -86,6 +88,18 @@ class _Recovery:
         self.done = self.left = self.failed = 0
         self._console = screen()
         self._errors = screen(stderr=True)
+
+    def listen(self) -> Callable[[], None]:
+        """Tells what the log is told of recoveries, until the function is called."""
+        log, handler = logging.getLogger("DataOperations"), logging.Handler()
+
+        def emit(record: logging.LogRecord) -> None:
+            if told := getattr(record, "recovery", None):
+                self._tell("kept as it is", f"{shown(told[0])}: {shown(told[1])}")
+
+        handler.emit = emit  # type: ignore[method-assign]
+        log.addHandler(handler)
+        return lambda: log.removeHandler(handler)
 
     def give_up(self, file: str) -> None:
         try:
