@@ -85,6 +85,14 @@ def log_write(
         record(operation, whole(file_path), started, size=size, version=version, backup=backup)
 
 
+def log_recovery(file_path: str, text: str) -> None:
+    """Logs what a recovery, met by any call, did with one file of an interrupted batch."""
+    path = whole(file_path)
+    _logger.warning(
+        "In the recovery of a batch, %r: %s", path, text, extra={"recovery": (path, text)}
+    )
+
+
 def configure(
     folder: str | None,
     *,

@@ -17,6 +17,7 @@ __all__ = [
     "decode",
     "delete",
     "encode",
+    "give_up",
     "invalidate",
     "is_cached",
     "list_backups",
@@ -116,6 +117,7 @@ def delete(
     path: FilePath, *, backup: bool | None, if_version: str | None, timeout: float | None
 ) -> _Outcome: ...
 def collect_locks(folder: FilePath, /) -> tuple[int, list[str]]: ...
+def give_up(path: FilePath, *, timeout: float | None) -> str | None: ...
 def list_backups(path: FilePath) -> list[tuple[str, dict[str, Any]]]: ...
 def restore_backup(
     path: FilePath, name: FilePath | None, *, timeout: float | None, versioned: bool

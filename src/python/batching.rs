@@ -9,6 +9,7 @@ use pyo3::prelude::*;
 
 use super::arguments::{self, FilePath};
 use super::exit::detached;
+use super::host;
 use super::loading::{Loaded, failed, fresh, loaded};
 use super::raise::Operation;
 use super::saving::{Outcome, encoded, options, saved, waiting};
@@ -18,6 +19,7 @@ use crate::settings;
 use crate::statistics::LATENCIES;
 use crate::storage::batch::{self, Save};
 use crate::storage::identity::{Identity, Instant as Moment};
+use crate::storage::lock::Deadline;
 use crate::storage::recovery::{self, Pending};
 use crate::storage::snapshot;
 use crate::storage::store::WriteOptions;
@@ -73,6 +75,22 @@ pub(super) fn save_many<'py>(
     Ok(done.map(|((path, text, _), written)| saved(py, path, text, written, versioned)).collect())
 }
 
+/// Gives up what an interrupted batch was to make of the file at `path`; says where
+/// that is now, or nothing where no batch waits for the file.
+#[pyfunction]
+#[pyo3(signature = (path, *, timeout))]
+pub(super) fn give_up(
+    py: Python<'_>,
+    path: FilePath,
+    timeout: Option<f64>,
+) -> PyResult<Option<String>> {
+    let FilePath(path) = path;
+    let options = options(&settings::current(), None, timeout)?;
+    waiting(py, &path, Operation::Write, |signals| {
+        recovery::give_up(&path, &Deadline::after(options.timeout), signals)
+    })
+}
+
 /// The documents of all files, as they were at one moment as far as batches go.
 /// For a file that is missing or corrupt, the exception that says so.
 #[pyfunction]
@@ -96,6 +114,10 @@ pub(super) fn load_many(
         // identities, and one that began before it still has its journal.
         let pending =
             detached(py, || paths.iter().map(|path| (recovery::pending(path), path)).max());
+        host::tell(py);
+        if let Some(raised) = host::raised() {
+            return Err(raised);
+        }
         let (pending, busy) =
             pending.map_or((Pending::No, None), |(state, path)| (state, Some(path)));
         let after = identities(py, &paths)?;

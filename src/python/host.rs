@@ -8,11 +8,12 @@ use pyo3::exceptions::{PyMemoryError, PyOSError, PyRecursionError};
 use pyo3::prelude::*;
 
 use super::documents::with_cache;
-use super::exit::attached;
+use super::exit::{attached, detached, within};
 use crate::codec::{self, DecodeError};
 use crate::imported::Imported;
 use crate::storage::host::Host;
 use crate::storage::identity::Identity;
+use crate::storage::notice::{self, Notice};
 
 /// Which signal tells of somebody who waits for a lease (`fcntl(2)`).
 const F_SETSIG: i32 = 10;
@@ -103,4 +104,26 @@ fn keep_if_raised(py: Python<'_>, error: PyErr) {
 /// raised once the core is done.
 pub(super) fn raised() -> Option<PyErr> {
     RAISED.take()
+}
+
+/// Runs the core without the interpreter's lock, and then logs what a recovery in it had
+/// to say.
+pub(super) fn run_core<T: Send>(py: Python<'_>, act: impl FnOnce() -> T + Send) -> T {
+    let outcome = detached(py, act);
+    tell(py);
+    outcome
+}
+
+/// Logs what recoveries in this thread had to say, in whatever call met them.
+pub(super) fn tell(py: Python<'_>) {
+    for Notice { path, text } in notice::taken() {
+        let told = within(py, || {
+            let log = py.import("oasis_data._logging")?.getattr("log_recovery")?;
+            log.call1((path.as_os_str(), text))
+        });
+        if let Err(error) = told {
+            // Of the file itself all is well. A signal handler's exception comes later.
+            keep_if_raised(py, error);
+        }
+    }
 }

@@ -9,6 +9,7 @@ use pyo3::prelude::*;
 use super::arguments::FilePath;
 use super::documents::{Content, Document, find, forget, grow, keep, with_cache};
 use super::exit::{detached, within};
+use super::host;
 use super::raise::{Operation, decode_error, storage_error};
 use super::saving::waiting;
 use crate::codec::{self, DecodeError};
@@ -156,7 +157,11 @@ fn cached(py: Python<'_>, path: &Path) -> PyResult<Found> {
 }
 
 fn read(py: Python<'_>, path: &Path) -> PyResult<Snapshot> {
-    let snapshot = match detached(py, || recovery::read(path)) {
+    let read = host::run_core(py, || recovery::read(path));
+    if let Some(raised) = host::raised() {
+        return Err(raised);
+    }
+    let snapshot = match read {
         // A pipe that is open already keeps nobody waiting for its writer.
         Err(Error::NotAFile { .. }) if Target::is_descriptor(path) => {
             waiting(py, path, Operation::Read, |signals| snapshot::read_pipe(path, signals))?

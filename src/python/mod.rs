@@ -27,7 +27,7 @@ mod _native {
     use pyo3::prelude::*;
 
     #[pymodule_export]
-    use super::batching::{load_many, save_many};
+    use super::batching::{give_up, load_many, save_many};
     #[pymodule_export]
     use super::coding::{Text, decode, encode, place_of_no_json};
     #[pymodule_export]

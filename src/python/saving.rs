@@ -187,7 +187,7 @@ pub(super) fn waiting<T: Send>(
     act: impl Fn(&dyn Signals) -> Result<T> + Sync,
 ) -> PyResult<T> {
     let interpreter = Interpreter::default();
-    let outcome = detached(py, || act(&interpreter));
+    let outcome = host::run_core(py, || act(&interpreter));
     if let Some(raised) = interpreter.raised().or_else(host::raised) {
         forget(path, None);
         return Err(raised);

@@ -14,7 +14,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 use std::time::Duration;
 
-use chrono::{Datelike, FixedOffset, NaiveDate, NaiveDateTime, TimeDelta, Timelike, Utc};
+use chrono::{DateTime, Datelike, FixedOffset, NaiveDate, NaiveDateTime, TimeDelta, Timelike, Utc};
 use rustix::buffer::spare_capacity;
 use rustix::fs::{self, AtFlags, FileType, Stat};
 use rustix::io::{Errno, retry_on_intr};
@@ -223,6 +223,44 @@ pub fn take(
     }
 }
 
+/// Makes `from`, a file of the sidecar, a backup of `target`: as old as its content, but
+/// `after` another, where there is one. Returns its name.
+///
+/// # Errors
+///
+/// `ENAMETOOLONG` for a name that leaves no room, or a failing syscall.
+pub fn adopt(
+    target: &Target,
+    from: &Path,
+    after: Option<&Backup>,
+    zone: FixedOffset,
+) -> Result<OsString> {
+    require_room(target)?;
+    let written = written_at(target, from, zone)?;
+    let mut stamp = following(after).map_or(written, |next| written.max(next));
+    loop {
+        let backup = Backup::plain(target, stamp);
+        if is_taken(target, &backup.name)? || is_taken(target, &backup.compressed_name())? {
+            stamp += TimeDelta::microseconds(1);
+            continue;
+        }
+        return match fs::renameat(&target.folder, from, &target.folder, &backup.name) {
+            Ok(()) => Ok(backup.name),
+            Err(errno) => Err(target.failed("rename of a backup", errno)),
+        };
+    }
+}
+
+fn written_at(target: &Target, name: &Path, zone: FixedOffset) -> Result<NaiveDateTime> {
+    let stat = fs::statat(&target.folder, name, AtFlags::SYMLINK_NOFOLLOW)
+        .map_err(|errno| target.failed("fstatat of what is to be a backup", errno))?;
+    let nanoseconds = u32::try_from(stat.st_mtime_nsec).unwrap_or_default();
+    let written = DateTime::from_timestamp(stat.st_mtime, nanoseconds)
+        .map(|written| written.with_timezone(&zone).naive_local())
+        .filter(|written| YEARS.contains(&written.year()));
+    Ok(written.unwrap_or_else(|| now(zone)))
+}
+
 /// Gives a backup that is a link an inode of its own.
 ///
 /// # Errors
@@ -375,11 +413,14 @@ pub fn read_whole(file: &File, size: u64) -> io::Result<Vec<u8>> {
 
 fn next_stamp(existing: &[Backup], zone: FixedOffset) -> NaiveDateTime {
     let now = now(zone);
-    match existing.last().map(|newest| newest.stamp + TimeDelta::microseconds(1)) {
-        // Two saves in one microsecond, a clock set back, the end of summer time.
-        Some(next) if YEARS.contains(&next.year()) => now.max(next),
-        _ => now,
-    }
+    // Two saves in one microsecond, a clock set back, the end of summer time.
+    following(existing.last()).map_or(now, |next| now.max(next))
+}
+
+/// The next stamp after that of a backup, if it is one that a name can have.
+fn following(backup: Option<&Backup>) -> Option<NaiveDateTime> {
+    let next = backup?.stamp + TimeDelta::microseconds(1);
+    YEARS.contains(&next.year()).then_some(next)
 }
 
 /// The local time, by an offset found beforehand: to find it the C library

@@ -18,13 +18,15 @@ use rustix::io::Errno;
 
 use super::atomic;
 use super::backup;
+use super::folders;
 use super::fork;
 use super::identity::{FileKey, Identity};
-use super::journal::{self, Change, Journal, Name, Place};
+use super::journal::{self, Change, Journal, NO_FILE, Name, Place, Slot};
 use super::keeping::BackedUp;
-use super::lock::{Deadline, Signals};
+use super::lock::{Deadline, Lock, Signals};
 use super::recovery;
 use super::remark::Remark;
+use super::roll_forward;
 use super::sidecar;
 use super::snapshot::Same;
 use super::store::{Locked, Preparation, Prepared, WriteOptions, Written};
@@ -157,15 +159,22 @@ fn publish(
     // Once decided, it could neither be completed nor taken back.
     changed.iter().try_for_each(|change| atomic::require_replaceable(change.target()))?;
     let folders = Folders::of(&changed)?;
-    let locks = folders.lock(deadline, signals)?;
+    let (locks, slots) = folders.lock(deadline, signals)?;
     let backed_up = back_up(&changed, options)?;
     let full = options.durability == Durability::Full;
-    let decided = folders.decide(&changed, options, full);
-    let decision = match decided {
-        Ok(decision) => decision,
-        Err(error) => return Err(take_back(error, &changed, &backed_up)),
+    let decided = folders.decide(&changed, &backed_up, &slots, options, full);
+    if let Err(error) = decided {
+        return Err(take_back(error, &changed, &backed_up));
+    }
+    let refused = match rename(&changed) {
+        Renamed::All => None,
+        Renamed::Some(refused) => Some(refused),
+        // Nobody has seen anything of it: whoever meets the journals waits for their lock.
+        Renamed::None(error) => {
+            let error = folders.undo(error, &slots, full);
+            return Err(take_back(error, &changed, &backed_up));
+        }
     };
-    let first = changed[0].target().spelt.clone();
     let mut done = Vec::with_capacity(changed.len());
     let mut locked = Vec::with_capacity(changed.len());
     for Changed { index, locked: file, prepared, synced } in changed {
@@ -173,9 +182,6 @@ fn publish(
         done.push((index, prepared.written));
         locked.push((file, synced));
     }
-    let ways = folders.by_way();
-    let unfinished = |cause| Error::Unfinished { path: first, cause: Box::new(cause) };
-    let renamed = recovery::rename(&decision, &ways, false);
     // Before anything that takes long: whoever waits to write into a replaced
     // file would get into its backup, should this writer die.
     let mut backups = Vec::with_capacity(done.len());
@@ -183,15 +189,44 @@ fn publish(
         backups.push(file.let_go(backed_up, written));
         file.note(synced.get());
     }
-    let synced = renamed.and_then(|()| if full { recovery::sync(&ways) } else { Ok(()) });
-    synced.map_err(unfinished)?;
+    let unfinished = |cause: Error| Error::Unfinished {
+        path: cause.path().to_path_buf(),
+        cause: Box::new(cause),
+    };
+    let synced = if full { roll_forward::sync(&folders.by_way()) } else { Ok(()) };
+    refused.map_or(synced, Err).map_err(unfinished)?;
     // What cannot be removed is found by the next use, and is nothing to do.
-    done[0].1.remarks.extend(recovery::close(&ways).err().map(Remark::from));
+    done[0].1.remarks.extend(folders.close(&slots).err().map(Remark::from));
     drop(locks);
     for (((_, written), (file, _)), backups) in done.iter_mut().zip(&locked).zip(backups) {
         file.tidy(backups, options, &mut written.remarks);
     }
     Ok(done)
+}
+
+/// What the kernel let happen of a batch's renames.
+enum Renamed {
+    All,
+    Some(Error),
+    None(Error),
+}
+
+/// Renames all contents, or those that the kernel lets through.
+fn rename(changed: &[Changed<'_>]) -> Renamed {
+    let mut refused = Vec::new();
+    for change in changed {
+        let target = change.target();
+        let from = change.prepared.temporary.name();
+        if let Err(errno) = fs::renameat(&target.folder, from, &target.folder, &target.name) {
+            refused.push(target.failed("rename", errno));
+        }
+    }
+    let all = refused.len() == changed.len();
+    match refused.into_iter().next() {
+        None => Renamed::All,
+        Some(error) if all => Renamed::None(error),
+        Some(error) => Renamed::Some(error),
+    }
 }
 
 fn back_up(changed: &[Changed<'_>], options: &WriteOptions) -> Result<Vec<BackedUp>> {
@@ -243,7 +278,7 @@ impl<'a> Folders<'a> {
             let key = target.folder_key()?;
             if folders.iter().all(|(known, ..)| *known != key) {
                 let first = folders.first().map_or(target, |(_, _, first)| first);
-                folders.push((key, journal::way(first, target)?.to_path(), target));
+                folders.push((key, folders::way(first, target)?.to_path(), target));
             }
         }
         Ok(Self { folders })
@@ -253,17 +288,48 @@ impl<'a> Folders<'a> {
         self.folders.iter().map(|(_, way, target)| (way.as_path(), *target)).collect()
     }
 
-    /// Locks the journals of all folders, and leaves none of a dead writer.
-    fn lock(&self, deadline: &Deadline, signals: &dyn Signals) -> Result<Vec<super::lock::Lock>> {
+    /// Locks the journals of all folders, and leaves none of a dead writer that it can
+    /// recover. Finds the slot of each folder's journal.
+    fn lock(&self, deadline: &Deadline, signals: &dyn Signals) -> Result<(Vec<Lock>, Vec<Slot>)> {
         loop {
+            let mut stay = Vec::with_capacity(self.folders.len());
             for (_, _, target) in &self.folders {
-                recovery::recover_any(target, deadline, signals)?;
+                stay.push(recovery::recover_any(target, deadline, signals)?);
             }
             let targets = self.folders.iter().map(|(_, _, target)| *target);
             let locks = recovery::lock_journals(targets, deadline, signals)?;
-            if !self.folders.iter().any(|(_, _, target)| journal::exists(&target.folder)) {
-                return Ok(locks);
+            let mut slots = Vec::with_capacity(self.folders.len());
+            for ((_, _, target), stay) in self.folders.iter().zip(stay) {
+                if !stay.is_all_in(target)? {
+                    break;
+                }
+                let full = || target.failed("search for a free .oasis_data/journal", Errno::MFILE);
+                slots
+                    .push(journal::free_slot(target).ok_or_else(|| stay.why.unwrap_or_else(full))?);
             }
+            if slots.len() == self.folders.len() {
+                return Ok((locks, slots));
+            }
+        }
+    }
+
+    /// Removes the journals of the batch, which has been carried out.
+    fn close(&self, slots: &[Slot]) -> Result<()> {
+        // The decision first: without it the others are only leftovers.
+        let mut journals = self.folders.iter().zip(slots);
+        journals.try_for_each(|((_, _, target), slot)| journal::remove(target, *slot))
+    }
+
+    /// Takes the decision back of a batch of which nothing could be renamed.
+    fn undo(&self, error: Error, slots: &[Slot], sync: bool) -> Error {
+        let (_, _, first) = &self.folders[0];
+        let undone = self.close(slots).and_then(|()| {
+            // It must not come back by a power cut, after this save has failed.
+            if sync { journal::sync_sidecar(first) } else { Ok(()) }
+        });
+        match undone {
+            Ok(()) => error,
+            Err(also) => error.followed_by(&also, "run oasis-data recover on its folder"),
         }
     }
 
@@ -285,7 +351,7 @@ impl<'a> Folders<'a> {
             // Letters that were drawn for a temporary file, and for no other.
             let letters = new.and_then(|change| change.prepared.temporary.name().extension());
             let letters = letters.and_then(OsStr::to_str).unwrap_or_default();
-            journal::mark(target, letters, sync)
+            folders::mark(target, letters, sync)
         });
         marks.collect()
     }
@@ -294,16 +360,18 @@ impl<'a> Folders<'a> {
     fn decide(
         &self,
         changed: &[Changed<'_>],
+        backed_up: &[BackedUp],
+        slots: &[Slot],
         options: &WriteOptions,
         sync: bool,
-    ) -> Result<Journal> {
+    ) -> Result<()> {
         let (_, _, first) = &self.folders[0];
         // The name of a temporary file is given only once.
         let batch = name_of(&changed[0]).to_path().display().to_string();
         let backups = (options.backups_kept > 0).then(|| options.zone.local_minus_utc());
         let mut all = Vec::with_capacity(changed.len());
-        for change in changed {
-            all.push(change_of(change, self.way_to(change)?));
+        for (change, backed_up) in changed.iter().zip(backed_up) {
+            all.push(change_of(change, backed_up, self.way_to(change)?));
         }
         let marks = self.marks(changed, sync)?;
         let place = |folder: Name, mark: &str| Place { folder, mark: mark.to_owned() };
@@ -311,8 +379,10 @@ impl<'a> Folders<'a> {
         let places = others.map(|((_, way, _), mark)| place(way.as_os_str().into(), mark));
         let decision = Journal::new(&batch, None, backups, places.collect(), all);
         let written = (|| {
-            let targets = self.folders.iter().map(|(_, _, target)| *target);
-            let begun: Vec<File> = targets.map(journal::begin).collect::<Result<_>>()?;
+            let places = self.folders.iter().zip(slots);
+            let begun: Vec<File> = places
+                .map(|((_, _, target), slot)| journal::begin(target, *slot))
+                .collect::<Result<_>>()?;
             // With the journals in sight, so that nobody caches what is read
             // after this; before the decision, so that nobody misses it who had
             // it cached.
@@ -323,9 +393,12 @@ impl<'a> Folders<'a> {
             for ((_, way, target), file) in self.folders.iter().zip(&begun).skip(1) {
                 let own = changed
                     .iter()
-                    .filter(|change| self.way_to(change).is_ok_and(|other| other == way));
-                let own = own.map(|change| change_of(change, Path::new("."))).collect();
-                let back = journal::way(target, first)?;
+                    .zip(backed_up)
+                    .filter(|(change, _)| self.way_to(change).is_ok_and(|other| other == way));
+                let own =
+                    own.map(|(change, backed_up)| change_of(change, backed_up, Path::new(".")));
+                let own = own.collect();
+                let back = folders::way(target, first)?;
                 let places = vec![place(back.clone(), &marks[0])];
                 let journal = Journal::new(&batch, Some(back), backups, places, own);
                 leading.push((*target, file, journal));
@@ -335,26 +408,26 @@ impl<'a> Folders<'a> {
             }
             journal::write(first, &begun[0], &decision, sync)
         })();
-        match written {
-            Ok(()) => Ok(decision),
-            Err(error) => {
-                Err(self.folders.iter().fold(error, |error, (_, _, target)| match journal::remove(
-                    target,
-                ) {
+        written.map_err(|error| {
+            let journals = self.folders.iter().zip(slots);
+            journals.fold(error, |error, ((_, _, target), slot)| {
+                match journal::remove(target, *slot) {
                     Ok(()) => error,
                     Err(also) => error.followed_by(&also, "remove .oasis_data/journal by hand"),
-                }))
-            }
-        }
+                }
+            })
+        })
     }
 }
 
-fn change_of(change: &Changed<'_>, way: &Path) -> Change {
+fn change_of(change: &Changed<'_>, backed_up: &BackedUp, way: &Path) -> Change {
+    let before = change.prepared.before;
     Change {
         folder: Name::from(way.as_os_str()),
         name: Name::from(change.target().name.as_os_str()),
         temporary: name_of(change),
-        replaces: change.prepared.before.map(|before| before.content()),
+        replaces: Some(before.map_or_else(|| NO_FILE.to_owned(), |before| before.content())),
+        backup: backed_up.newest().map(|backup| Name::from(backup.name.as_os_str())),
     }
 }
 
@@ -375,6 +448,11 @@ fn sync_contents(changed: &[Changed<'_>], in_place: &[(&Locked, Same)]) -> Resul
             Ok(())
         }));
         folders.insert(change.target().folder_key()?, change.target());
+        // The journal tells which content is replaced, so that has to be on the disk.
+        // A save has seen to that; another program may not have.
+        if !is_synced(change) {
+            syncs.push(Box::new(|| sync_replaced(change.target())));
+        }
     }
     // A sidecar that is new must not be missing where a journal leads to it.
     let several = folders.len() > 1;
@@ -399,6 +477,22 @@ fn sync_contents(changed: &[Changed<'_>], in_place: &[(&Locked, Same)]) -> Resul
         }));
     }
     at_once(&syncs)
+}
+
+fn is_synced(change: &Changed<'_>) -> bool {
+    let noted = |before: &Identity| change.locked.lock.has_note(&before.note());
+    match (&change.prepared.kept, &change.prepared.before) {
+        (Some(kept), _) => kept.is_synced(),
+        (None, before) => before.as_ref().is_none_or(noted),
+    }
+}
+
+fn sync_replaced(target: &Target) -> Result<()> {
+    let file = target
+        .open_to_read(target.name.as_os_str())
+        .map_err(|errno| target.failed("open (to sync what is replaced)", errno))?;
+    fs::fsync(file).map_err(|errno| target.failed("fsync of what is replaced", errno))?;
+    atomic::flush(&target.folder).map_err(|errno| target.failed("fsync of its folder", errno))
 }
 
 type Sync<'a> = Box<dyn Fn() -> Result<()> + std::marker::Sync + 'a>;

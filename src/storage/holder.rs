@@ -1,12 +1,13 @@
 //! Who holds a lock, as the kernel tells.
 
-use std::fs::File;
+use std::os::fd::AsFd;
 
 use rustix::fs::{self, Stat};
 
 /// The process that holds the `flock` of `file`, from the kernel's own list:
 /// nothing has to be written into the lock file, and nothing in it can be stale.
-pub(super) fn holder(file: &File) -> Option<u32> {
+/// A descriptor of the kind that only names the file (`O_PATH`) is enough.
+pub(super) fn holder(file: impl AsFd) -> Option<u32> {
     let stat = fs::fstat(file).ok()?;
     // The kernel gives the list out page by page, and can pass over a line when
     // a lock before it goes meanwhile.

@@ -8,13 +8,15 @@
 //! The journal's lock is held by the batch, and by whoever recovers one. It is
 //! taken after all locks of data files, and nobody who holds it waits for one
 //! of those.
+//!
+//! A batch that cannot be recovered (it is another user's, say) keeps its journal.
+//! The next batch in that folder then takes the next [`Slot`].
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{self, Access, AtFlags, CWD, Mode, OFlags};
@@ -22,13 +24,30 @@ use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 use super::atomic;
-use super::lock;
+use super::folders;
 use super::sidecar;
 use super::target::Target;
 use crate::error::{Error, Result};
 
 const JOURNAL: &str = ".oasis_data/journal";
 const FORMAT: u32 = 1;
+/// More journals than that are no accident.
+const MOST_SLOTS: u32 = 100;
+
+/// Which of a folder's journals: `journal`, `journal.1`, `journal.2` and so on.
+/// One is there only while all before it are: so a look for the first finds out
+/// whether there is any, and the first that is missing ends a look for all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Slot(u32);
+
+impl Slot {
+    fn path(self) -> String {
+        if self.0 == 0 { JOURNAL.to_owned() } else { format!("{JOURNAL}.{}", self.0) }
+    }
+}
+
+/// What [`Change::replaces`] says where there was no file.
+pub const NO_FILE: &str = "nothing";
 
 /// A journal, as it stands on the disk in JSON.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -64,9 +83,13 @@ pub struct Change {
     pub name: Name,
     /// Its new content, in the folder of temporary files.
     pub temporary: Name,
-    /// Which content it had, if any, as [`Identity::content`] tells it.
+    /// Which content it had, as [`Identity::content`] tells it, or [`NO_FILE`].
+    /// Earlier releases did not say.
     #[serde(default)]
     pub replaces: Option<String>,
+    /// The backup that the batch has made of that content.
+    #[serde(default)]
+    pub backup: Option<Name>,
 }
 
 /// A name or path: text where it is text, so that a person can read it.
@@ -131,13 +154,13 @@ impl Journal {
         let Some(place) = self.places.iter().find(|place| place.folder.to_path() == way) else {
             return Ok(false);
         };
-        Ok(mark_of(folder)?.as_ref() == Some(&place.mark))
+        Ok(folders::mark_of(folder)?.as_ref() == Some(&place.mark))
     }
 
-    /// Whether the batch changes the file called `name` in the journal's folder.
+    /// What the batch changes of the file called `name` in the journal's folder.
     #[must_use]
-    pub fn concerns(&self, name: &OsStr) -> bool {
-        self.changes.iter().any(|change| {
+    pub fn change_of(&self, name: &OsStr) -> Option<&Change> {
+        self.changes.iter().find(|change| {
             change.folder.to_path() == Path::new(".") && change.name.to_path() == Path::new(name)
         })
     }
@@ -168,14 +191,62 @@ pub fn exists_beside(path: &Path) -> bool {
     fs::accessat(CWD, journal, Access::EXISTS, AtFlags::empty()).is_ok()
 }
 
-/// Reads the journal of the target's folder.
+/// Reads all journals of the target's folder, the last slot first: whoever removes
+/// them in this order leaves none without those before it.
 ///
 /// # Errors
 ///
 /// When there is one that cannot be read, or is of a later format.
-pub fn read(target: &Target) -> Result<Found> {
+pub fn read_all(target: &Target) -> Result<Vec<(Slot, Found)>> {
+    let mut all = Vec::new();
+    for slot in (0..MOST_SLOTS).map(Slot) {
+        match read(target, slot)? {
+            Found::Nothing => break,
+            found => all.push((slot, found)),
+        }
+    }
+    all.reverse();
+    Ok(all)
+}
+
+/// The journal of a batch in the target's folder.
+///
+/// # Errors
+///
+/// As for [`read_all`].
+pub fn find(target: &Target, batch: &str) -> Result<Option<(Slot, Journal)>> {
+    let of_batch = |(slot, found)| match found {
+        Found::Whole(journal) if journal.batch == batch => Some((slot, journal)),
+        _ => None,
+    };
+    Ok(read_all(target)?.into_iter().find_map(of_batch))
+}
+
+/// The first slot of the target's folder that is free; none where all are taken.
+#[must_use]
+pub fn free_slot(target: &Target) -> Option<Slot> {
+    (0..MOST_SLOTS).map(Slot).find(|slot| !is_there(target, *slot))
+}
+
+fn is_there(target: &Target, slot: Slot) -> bool {
+    fs::accessat(&target.folder, slot.path(), Access::EXISTS, AtFlags::empty()).is_ok()
+}
+
+/// The user whose journal it is, where that can be told.
+#[must_use]
+pub fn owner(target: &Target, slot: Slot) -> Option<u32> {
+    let stat = fs::statat(&target.folder, slot.path(), AtFlags::SYMLINK_NOFOLLOW);
+    stat.ok().map(|stat| stat.st_uid)
+}
+
+/// Reads one journal of the target's folder.
+///
+/// # Errors
+///
+/// When it cannot be read, or is of a later format.
+pub fn read(target: &Target, slot: Slot) -> Result<Found> {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let file = match fs::openat(&target.folder, JOURNAL, flags, Mode::empty()) {
+    let file = match fs::openat(&target.folder, slot.path(), flags, Mode::empty()) {
         Ok(file) => file,
         Err(Errno::NOENT) => return Ok(Found::Nothing),
         Err(errno) => return Err(target.failed("open of .oasis_data/journal", errno)),
@@ -204,11 +275,11 @@ pub fn read(target: &Target) -> Result<Found> {
 /// # Errors
 ///
 /// When a syscall fails; what there is of it then has to be removed.
-pub fn begin(target: &Target) -> Result<File> {
+pub fn begin(target: &Target, slot: Slot) -> Result<File> {
     let failed = |call, errno: Errno| target.failed(call, errno);
     // Nobody else may have one here: O_EXCL, under the journal's lock.
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let file = fs::openat(&target.folder, JOURNAL, flags, Mode::from_raw_mode(0o666))
+    let file = fs::openat(&target.folder, slot.path(), flags, Mode::from_raw_mode(0o666))
         .map(File::from)
         .map_err(|errno| failed("open of .oasis_data/journal", errno))?;
     sidecar::share(target, &file)?;
@@ -233,107 +304,35 @@ pub fn write(target: &Target, mut file: &File, journal: &Journal, sync: bool) ->
     Ok(())
 }
 
-/// Removes the journal of the target's folder, if there is one.
+/// Removes the journal, if it is there. Called by the batch that made it, under the
+/// lock under which it took the first free slot: there is none after it.
 ///
 /// # Errors
 ///
 /// When the unlink fails.
-pub fn remove(target: &Target) -> Result<()> {
-    match fs::unlinkat(&target.folder, JOURNAL, AtFlags::empty()) {
+pub fn remove(target: &Target, slot: Slot) -> Result<()> {
+    match fs::unlinkat(&target.folder, slot.path(), AtFlags::empty()) {
         Ok(()) | Err(Errno::NOENT) => Ok(()),
         Err(errno) => Err(target.failed("unlink of .oasis_data/journal", errno)),
     }
 }
 
-/// The way from one folder to another: relative where that leads there, so that
-/// a tree that is moved as a whole takes its batches along.
+/// Removes a journal that says nothing any more, unless another stands behind it,
+/// which nobody would find without it: then it goes when it is met after that one.
 ///
 /// # Errors
 ///
-/// When the kernel does not tell where the folders are.
-pub fn way(from: &Target, to: &Target) -> Result<Name> {
-    let goal = to.folder_key()?;
-    if from.folder_key()? == goal {
-        return Ok(Name::Text(".".to_owned()));
-    }
-    let absolute = absolute(to)?;
-    let relative = pathdiff::diff_paths(&absolute, self::absolute(from)?);
-    for way in relative.into_iter().chain([absolute]) {
-        let reached = follow(from, &way).and_then(|reached| reached.folder_key());
-        if reached.is_ok_and(|reached| reached == goal) {
-            return Ok(Name::from(way.as_os_str()));
-        }
-    }
-    Err(to.failed("open of its folder by its full path", Errno::NOENT))
+/// When the unlink fails.
+pub fn retire(target: &Target, slot: Slot) -> Result<()> {
+    if is_there(target, Slot(slot.0 + 1)) { Ok(()) } else { remove(target, slot) }
 }
 
-/// Goes the way to another folder.
+/// Waits until the names in the sidecar are on the disk.
 ///
 /// # Errors
 ///
-/// When it cannot be opened.
-pub fn follow(from: &Target, way: &Path) -> Result<Target> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let folder = fs::openat(&from.folder, way, flags, Mode::empty())
-        .map_err(|errno| from.failed("open of a folder of its batch", errno))?;
-    Ok(Target {
-        folder: File::from(folder).into(),
-        name: from.name.clone(),
-        spelt: from.spelt.with_file_name("").join(way).join(&from.name),
-    })
-}
-
-/// The mark by which a folder is known wherever it is moved, or copied: a word in
-/// the file of its journal's lock. Called under that lock; a folder that has none
-/// gets `new`.
-///
-/// # Errors
-///
-/// When it cannot be read or written.
-pub fn mark(target: &Target, new: &str, sync: bool) -> Result<String> {
-    if let Some(mark) = mark_of(target)? {
-        return Ok(mark);
-    }
-    let failed = |call, errno: Errno| target.failed(call, errno);
-    let flags = OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let file = fs::openat(&target.folder, lock::JOURNAL, flags, Mode::empty())
-        .map(File::from)
-        .map_err(|errno| failed("open of .oasis_data/journal.lock", errno))?;
-    file.write_all_at(format!("{new}\n").as_bytes(), 0)
-        .map_err(|error| target.failed("write of .oasis_data/journal.lock", error))?;
-    if sync {
-        fs::fsync(&file).map_err(|errno| failed("fsync of .oasis_data/journal.lock", errno))?;
-    }
-    Ok(new.to_owned())
-}
-
-/// The mark of a folder; nothing where none was written, or not to its end.
-fn mark_of(target: &Target) -> Result<Option<String>> {
-    let file = match target.open_to_read(lock::JOURNAL) {
-        Ok(file) => file,
-        Err(Errno::NOENT) => return Ok(None),
-        Err(errno) => return Err(target.failed("open of .oasis_data/journal.lock", errno)),
-    };
-    let mut text = Vec::new();
-    (&file)
-        .read_to_end(&mut text)
-        .map_err(|error| target.failed("read of .oasis_data/journal.lock", error))?;
-    let mark = text.strip_suffix(b"\n").filter(|mark| {
-        let whole = mark.iter().all(u8::is_ascii_alphanumeric);
-        whole && !mark.is_empty()
-    });
-    Ok(mark.and_then(|mark| String::from_utf8(mark.to_vec()).ok()))
-}
-
-fn absolute(target: &Target) -> Result<PathBuf> {
-    use std::os::fd::AsRawFd;
-    let link = format!("/proc/self/fd/{}", target.folder.as_raw_fd());
-    let path = fs::readlink(link, Vec::new())
-        .map_err(|errno| target.failed("readlink of its folder in /proc", errno))?;
-    Ok(PathBuf::from(OsString::from_vec(path.into_bytes())))
-}
-
-fn sync_sidecar(target: &Target) -> Result<()> {
+/// When they may not be.
+pub fn sync_sidecar(target: &Target) -> Result<()> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     fs::openat(&target.folder, sidecar::FOLDER, flags, Mode::empty())
         .and_then(atomic::flush)

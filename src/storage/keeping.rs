@@ -31,6 +31,20 @@ pub(super) struct BackedUp {
     corrupt: bool,
 }
 
+impl Kept {
+    /// Whether it is known to be on the disk.
+    pub(super) fn is_synced(&self) -> bool {
+        self.synced
+    }
+}
+
+impl BackedUp {
+    /// The backup that was made, or taken over from a killed writer.
+    pub(super) fn newest(&self) -> Option<&Backup> {
+        self.all.last()
+    }
+}
+
 impl Locked {
     /// What there is to keep. Asked before the new content's sync, which leaves
     /// a note of its own.

@@ -22,6 +22,7 @@ use std::time::{Duration, Instant};
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::libc;
 use rustix::fs::{self, Mode, OFlags};
+use rustix::io::Errno;
 use rustix::thread::{NanosleepRelativeResult, Timespec, nanosleep};
 
 use super::fork::Uninherited;
@@ -322,18 +323,39 @@ impl Wait<'_> {
 /// one who may only read.
 #[must_use]
 pub fn journal_is_held(target: &Target) -> bool {
+    match is_held(target, Path::new(JOURNAL)) {
+        Ok(held) => held,
+        // Not even that: the kernel's list of locks tells it by the inode.
+        Err(Errno::ACCESS) => is_listed(target, JOURNAL),
+        Err(_) => false,
+    }
+}
+
+/// Whether somebody holds a lock (`flock`) on the file called `name`, seen from the
+/// target's folder.
+///
+/// # Errors
+///
+/// When it cannot be opened.
+pub fn is_held(target: &Target, name: &Path) -> rustix::io::Result<bool> {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let opened = Uninherited::open(|| {
-        fs::openat(&target.folder, JOURNAL, flags, Mode::empty()).map(File::from)
+        let opened = fs::openat(&target.folder, name, flags, Mode::empty());
+        opened.map(File::from)
     });
-    let Ok(file) = opened else { return false };
-    let tried = file.with(|file| {
+    let tried = opened?.with(|file| {
         let tried = fs2::FileExt::try_lock_shared(file);
         // Not by the close alone, as everywhere.
         let _ = fs2::FileExt::unlock(file);
         tried
     });
-    matches!(tried, Some(Err(error)) if contended(&error))
+    Ok(matches!(tried, Some(Err(error)) if contended(&error)))
+}
+
+fn is_listed(target: &Target, name: &str) -> bool {
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let opened = fs::openat(&target.folder, name, flags, Mode::empty());
+    opened.is_ok_and(|file| holder(file).is_some())
 }
 
 /// The turnstile is a lock of another kind on the same file: the two kinds do

@@ -3,39 +3,39 @@
 //! same work to the next.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use chrono::{FixedOffset, Offset, Utc};
-use rustix::fs::{self, Access, AtFlags, CWD};
+use rustix::fs::CWD;
 use rustix::io::Errno;
+use rustix::process::geteuid;
 
 use super::atomic;
-use super::backup::{self, Backup, Opened};
-use super::identity::{FileKey, Identity};
-use super::journal::{self, Change, Found, Journal};
+use super::folders;
+use super::identity::FileKey;
+use super::journal::{self, Found, Journal, Slot};
 use super::lock::{self, Deadline, Lock, Signals};
+use super::roll_forward::{self, Standing};
 use super::snapshot::{self, Snapshot};
 use super::target::Target;
-use super::temporary;
-use crate::error::{Error, FOLLOW_LINK, RENAME_OF_BATCH, Result};
+use crate::error::{Error, FOLLOW_LINK, Result};
 use crate::statistics::COUNTERS;
 
 /// How often a load starts over because a batch was recovered under it.
 const READ_ATTEMPTS: usize = 8;
 
 /// Reads the file that `path` leads to, for a load: as the last batch that was
-/// decided left it, whether or not that batch came to rename it. Needs no lock
-/// and no permission to write.
+/// decided left it, whether or not that batch came to rename it. Needs no lock, no
+/// permission to write, and of its folder only the permission to search it.
 ///
 /// # Errors
 ///
 /// As for [`snapshot::read`].
 pub fn read(path: &Path) -> Result<Snapshot> {
-    for _ in 0..READ_ATTEMPTS {
+    for attempt in 0..READ_ATTEMPTS {
         let (found, folder) = match snapshot::read_at(CWD, path, path) {
             // A symlink: the journal is beside what it leads to.
             Err(error) if error.errno() == Some(Errno::LOOP.raw_os_error()) => {
-                let target = match Target::resolve(path, false) {
+                let target = match Target::resolve_to_load(path) {
                     Ok(target) => target,
                     Err(refused) => return read_as_open(path, refused),
                 };
@@ -47,24 +47,35 @@ pub fn read(path: &Path) -> Result<Snapshot> {
         // read, and by that its identity.
         let involved = match folder {
             Some(target) if journal::exists(&target.folder) => target,
-            None if journal::exists_beside(path) => Target::resolve(path, false)?,
+            None if journal::exists_beside(path) => Target::resolve_to_load(path)?,
             _ => return found,
         };
-        match recover(&involved, &Deadline::now(), &Undisturbed) {
-            Ok(Outcome::Unconcerned) => return found,
-            Ok(Outcome::Recovered) => {}
+        let error = match recover(&involved, &Deadline::now(), &Undisturbed) {
+            Ok(Outcome::Recovered) => continue,
+            // What this look has done shows in the next.
+            Ok(Outcome::Left) if attempt == 0 => continue,
+            Ok(Outcome::Unconcerned | Outcome::Left) => return found,
             // A writer is at work: until it is done, this is not to be kept.
-            Ok(Outcome::Undecided) | Err(Error::LockTimeout { .. }) => return found.map(unkept),
-            // Not ours to complete: on a read-only file system, say.
-            Err(_) if lock::journal_is_held(&involved) => return found.map(unkept),
-            Err(error) => {
-                if let Some(decided) = read_decided(&involved, found, error)? {
-                    return Ok(decided);
-                }
-            }
+            Ok(Outcome::Undecided) => return found.map(unkept),
+            Err(error) => error,
+        };
+        let held = matches!(error, Error::LockTimeout { .. }) || lock::journal_is_held(&involved);
+        match decided(&involved, held) {
+            Ok(Decided::Content(snapshot)) => return Ok(unkept(snapshot)),
+            Ok(Decided::InPlace) => return found.map(unkept),
+            Ok(Decided::Again) => {}
+            // Not ours to complete, and not ours to know: a journal, or a folder of
+            // its batch, that this user may not read. Such a reader gets what every
+            // program gets that opens the file: one whole version of it.
+            Err(unknown) if held || is_denied(&unknown) => return found.map(unkept),
+            Err(_) => return Err(error),
         }
     }
-    snapshot::read(path)
+    snapshot::read(path).map(unkept)
+}
+
+fn is_denied(error: &Error) -> bool {
+    error.errno() == Some(Errno::ACCESS.raw_os_error())
 }
 
 /// Reads what the kernel opens by a path whose file a save could not replace: an open
@@ -93,7 +104,7 @@ pub enum Pending {
 /// that was interrupted is recovered.
 #[must_use]
 pub fn pending(path: &Path) -> Pending {
-    let Ok(target) = Target::resolve(path, false) else { return Pending::No };
+    let Ok(target) = Target::resolve_to_load(path) else { return Pending::No };
     if !journal::exists(&target.folder) {
         return Pending::No;
     }
@@ -112,28 +123,87 @@ pub enum Outcome {
     Unconcerned,
     /// There was one.
     Recovered,
+    /// There is one that cannot be completed, but all is done that it has to do for
+    /// this file.
+    Left,
     /// One is at work that has not said yet what it changes.
     Undecided,
 }
 
-/// Completes or takes back an interrupted batch that changes `target`.
+/// Completes or takes back the interrupted batches that change `target`.
 ///
 /// # Errors
 ///
 /// [`Error::LockTimeout`] while its writer is alive, [`Error::Unrecovered`], or
-/// a failing syscall.
+/// a failing syscall: then the file still waits for its new content.
 pub fn recover(target: &Target, deadline: &Deadline, signals: &dyn Signals) -> Result<Outcome> {
-    recover_if(target, |journal| journal.concerns(&target.name), deadline, signals)
+    let concerned = |journal: &Journal| journal.change_of(&target.name).is_some();
+    let Looked { outcome, left, .. } = recover_if(target, concerned, deadline, signals)?;
+    for Left { slot, journal, error } in left {
+        let Some(change) = journal.change_of(&target.name) else { continue };
+        let undecided =
+            matches!(Interrupted::of(target, &journal), Ok(Interrupted { decision: None, .. }));
+        // What was not decided by a dead writer never will be: a rest of it that cannot
+        // be removed changes nothing.
+        if !undecided && roll_forward::content_is_there(target, change)? {
+            return Err(explained(error, target, slot));
+        }
+    }
+    Ok(outcome)
 }
 
-/// Completes or takes back whatever interrupted batch has its journal in the
-/// target's folder.
+/// Completes or takes back whatever interrupted batches have their journals in the
+/// target's folder. Those that cannot be recovered stay.
 ///
 /// # Errors
 ///
-/// As for [`recover`].
-pub fn recover_any(target: &Target, deadline: &Deadline, signals: &dyn Signals) -> Result<Outcome> {
-    recover_if(target, |_| true, deadline, signals)
+/// [`Error::LockTimeout`] while the writer of one is alive, or when the journals
+/// cannot be read.
+pub fn recover_any(target: &Target, deadline: &Deadline, signals: &dyn Signals) -> Result<Stay> {
+    let Looked { left, tried, .. } = recover_if(target, |_| true, deadline, signals)?;
+    let batches = tried.into_iter().filter_map(|(_, batch)| batch).collect();
+    let why = left.into_iter().next_back().map(|left| explained(left.error, target, left.slot));
+    Ok(Stay { batches, why })
+}
+
+/// The batches that were met in a folder. Whose journal is still there stays.
+#[derive(Debug)]
+pub struct Stay {
+    batches: Vec<String>,
+    /// Why one of them stays.
+    pub why: Option<Error>,
+}
+
+impl Stay {
+    /// Whether no other batch has a journal in the folder.
+    ///
+    /// # Errors
+    ///
+    /// When a journal cannot be read.
+    pub fn is_all_in(&self, target: &Target) -> Result<bool> {
+        let known = |(_, found): (Slot, Found)| match found {
+            Found::Whole(journal) => self.batches.contains(&journal.batch),
+            // Cut short under the lock that is held now: it decides nothing.
+            _ => true,
+        };
+        Ok(journal::read_all(target)?.into_iter().all(known))
+    }
+}
+
+/// A batch that could not be recovered, and why.
+struct Left {
+    slot: Slot,
+    journal: Journal,
+    error: Error,
+}
+
+/// What a look at the journals of a folder came to.
+struct Looked {
+    outcome: Outcome,
+    left: Vec<Left>,
+    /// The journals that were met, by the names of their batches. One that stays all
+    /// the same is not met again.
+    tried: Vec<(Slot, Option<String>)>,
 }
 
 fn recover_if(
@@ -141,80 +211,123 @@ fn recover_if(
     concerned: impl Fn(&Journal) -> bool,
     deadline: &Deadline,
     signals: &dyn Signals,
-) -> Result<Outcome> {
+) -> Result<Looked> {
     let mut outcome = Outcome::Unconcerned;
+    let mut left: Vec<Left> = Vec::new();
+    let mut tried = Vec::new();
     loop {
-        let journal = match journal::read(target)? {
-            Found::Nothing => return Ok(outcome),
-            Found::Torn if is_live(target, signals)? => return Ok(Outcome::Undecided),
-            Found::Torn => continue,
-            Found::Whole(journal) if !concerned(&journal) => return Ok(outcome),
-            Found::Whole(journal) => journal,
+        let mut all = journal::read_all(target)?.into_iter();
+        let next = all.find(|(slot, found)| {
+            let (concerned, batch) = match found {
+                Found::Whole(journal) => (concerned(journal), Some(&journal.batch)),
+                _ => (true, None),
+            };
+            let met =
+                |(other, name): &(Slot, Option<String>)| other == slot && name.as_ref() == batch;
+            concerned && !tried.iter().any(met)
+        });
+        let Some((slot, found)) = next else { break };
+        let Found::Whole(journal) = &found else {
+            if is_live(target, slot, signals)? {
+                return Ok(Looked { outcome: Outcome::Undecided, left, tried });
+            }
+            tried.push((slot, None));
+            continue;
         };
-        outcome = Outcome::Recovered;
-        let interrupted = Interrupted::of(target, &journal)?;
-        let locks = interrupted.lock(deadline, signals)?;
-        // Looked at again under the locks: its writer may have been alive, or
-        // somebody else have recovered it.
-        if journal::read(target)? == Found::Whole(journal.clone()) {
-            let now = Interrupted::of(target, &journal)?;
-            if now.decision == interrupted.decision {
-                now.settle(target, &journal)?;
-                COUNTERS.recoveries.count();
+        let met = (slot, Some(journal.batch.clone()));
+        match recover_one(target, slot, journal, deadline, signals) {
+            Ok(false) => {}
+            Ok(true) => {
+                outcome = Outcome::Recovered;
+                tried.push(met);
+            }
+            Err(error @ (Error::LockTimeout { .. } | Error::Interrupted { .. })) => {
+                return Err(error);
+            }
+            Err(error) => {
+                left.push(Left { slot, journal: journal.clone(), error });
+                tried.push(met);
             }
         }
-        drop(locks);
     }
+    let outcome = if left.is_empty() { outcome } else { Outcome::Left };
+    Ok(Looked { outcome, left, tried })
 }
 
-/// Renames what a decided batch has not renamed yet. `folders` are those of the
-/// decision's changes, by the way to each; with `keep`, what is in place of the
-/// old content by now is backed up.
-///
-/// # Errors
-///
-/// When a syscall fails: the journals then stay, and the next use goes on.
-pub fn rename(decision: &Journal, folders: &BTreeMap<&Path, &Target>, keep: bool) -> Result<()> {
-    for change in &decision.changes {
-        let way = change.folder.to_path();
-        let Some(target) = folders.get(way.as_path()) else { continue };
-        let temporary = change.temporary();
-        if keep && is_there(target, &temporary)? {
-            back_up(target, change, decision.backups)?;
+/// Whether it was recovered; else it is to be looked at again.
+fn recover_one(
+    target: &Target,
+    slot: Slot,
+    journal: &Journal,
+    deadline: &Deadline,
+    signals: &dyn Signals,
+) -> Result<bool> {
+    let interrupted = Interrupted::of(target, journal)?;
+    let _locks = interrupted.lock(deadline, signals)?;
+    // Looked at again under the locks: its writer may have been alive, or
+    // somebody else have recovered it.
+    if journal::read(target, slot)? != Found::Whole(journal.clone()) {
+        return Ok(false);
+    }
+    let now = Interrupted::of(target, journal)?;
+    if now.decision != interrupted.decision {
+        return Ok(false);
+    }
+    now.finish(target, slot, journal)?;
+    COUNTERS.recoveries.count();
+    Ok(true)
+}
+
+/// The error of a batch that stays, with what its operator can do.
+fn explained(error: Error, target: &Target, slot: Slot) -> Error {
+    let Error::Syscall { path, call, source, hint } = error else { return error };
+    let who = match journal::owner(target, slot) {
+        Some(user) if user != geteuid().as_raw() => {
+            format!("the batch is of the user with uid {user}: as that user or as root, run ")
         }
-        let name = change.name.to_path();
-        match temporary::publish(target, &temporary, name.as_os_str(), RENAME_OF_BATCH) {
-            // Renamed already, before the batch was interrupted.
-            Err(error) if error.errno() == Some(Errno::NOENT.raw_os_error()) => {}
-            outcome => outcome?,
+        _ => "once that is mended, run ".to_owned(),
+    };
+    let hint = format!(
+        "{hint}; this is a file of a batch of saves that was interrupted; {who}oasis-data recover \
+         on its folder, which also tells how to give a file of a batch up"
+    );
+    Error::Syscall { path, call, source, hint }
+}
+
+/// Gives up what an interrupted batch was to make of a file: its new content becomes
+/// the newest backup. Says where that is; nothing where no batch waits for the file.
+///
+/// # Errors
+///
+/// [`Error::LockTimeout`] while its writer is alive, or a failing syscall: then
+/// nothing is given up.
+pub fn give_up(path: &Path, deadline: &Deadline, signals: &dyn Signals) -> Result<Option<String>> {
+    let target = Target::resolve(path, false)?;
+    let _lock = Lock::of_file(&target, deadline, signals)?;
+    let mut kept = None;
+    {
+        let _journals = Lock::of_journal(&target, deadline, signals)?;
+        for (slot, found) in journal::read_all(&target)? {
+            let Found::Whole(journal) = found else { continue };
+            let Some(change) = journal.change_of(&target.name) else { continue };
+            if !roll_forward::content_is_there(&target, change)? {
+                continue;
+            }
+            let zone = roll_forward::zone_of(journal.backups);
+            kept = Some(roll_forward::keep_content(&target, change, zone, true)?);
+            atomic::sync_folder(&target)?;
+            // Its other folders will not be missed any more.
+            let stranded = Interrupted::of(&target, &journal);
+            if matches!(stranded, Err(Error::Unrecovered { .. }))
+                && !roll_forward::any_content_is_there(&target, &journal)?
+            {
+                journal::retire(&target, slot)?;
+            }
         }
     }
-    Ok(())
-}
-
-/// Waits until the renames of a batch are on the disk.
-///
-/// # Errors
-///
-/// When a sync fails: the journals then stay, and the next use goes on.
-pub fn sync(folders: &BTreeMap<&Path, &Target>) -> Result<()> {
-    folders.values().try_for_each(|target| {
-        atomic::flush(&target.folder)
-            .map_err(|errno| target.failed("fsync of its folder (to complete a batch)", errno))
-    })
-}
-
-/// Removes the journals of a batch that has been completed.
-///
-/// # Errors
-///
-/// When an unlink fails.
-pub fn close(folders: &BTreeMap<&Path, &Target>) -> Result<()> {
-    // The decision first: without it the others are only leftovers.
-    if let Some(decided_in) = folders.get(Path::new(".")) {
-        journal::remove(decided_in)?;
-    }
-    folders.values().try_for_each(|target| journal::remove(target))
+    // That may have been all that was left to do for its batch.
+    recover(&target, deadline, signals)?;
+    Ok(kept)
 }
 
 /// A batch that was interrupted, as its journals tell.
@@ -223,21 +336,19 @@ struct Interrupted {
     decision: Option<Journal>,
     /// The folder of each way in the decision; of an undecided batch, only the
     /// one whose journal was met.
-    folders: BTreeMap<std::path::PathBuf, Target>,
+    folders: BTreeMap<PathBuf, Target>,
 }
 
 impl Interrupted {
     fn of(target: &Target, met: &Journal) -> Result<Self> {
-        let here = journal::follow(target, Path::new("."))?;
+        let here = folders::follow(target, Path::new("."))?;
         let (decided_in, decision) = match &met.decided_in {
             None => (here, Some(met.clone())),
             Some(way) => {
                 let there = folder_of_batch(target, target, met, &way.to_path())?;
-                match journal::read(&there)? {
-                    Found::Whole(decision) if decision.batch == met.batch => {
-                        (there, Some(decision))
-                    }
-                    _ => (here, None),
+                match journal::find(&there, &met.batch)? {
+                    Some((_, decision)) => (there, Some(decision)),
+                    None => (here, None),
                 }
             }
         };
@@ -259,21 +370,22 @@ impl Interrupted {
         lock_journals(self.folders.values(), deadline, signals)
     }
 
-    fn settle(&self, target: &Target, met: &Journal) -> Result<()> {
+    /// Completes it or takes it back.
+    fn finish(&self, target: &Target, slot: Slot, met: &Journal) -> Result<()> {
         if let Some(decision) = &self.decision {
             let folders =
                 self.folders.iter().map(|(way, folder)| (way.as_path(), folder)).collect();
-            rename(decision, &folders, true)?;
-            sync(&folders)?;
-            return close(&folders);
-        }
-        for change in &met.changes {
-            match fs::unlinkat(&target.folder, change.temporary(), AtFlags::empty()) {
-                Ok(()) | Err(Errno::NOENT) => {}
-                Err(errno) => return Err(target.failed("unlink (to take a batch back)", errno)),
+            let mut refused = roll_forward::complete(decision, &folders);
+            roll_forward::sync(&folders)?;
+            let own = |error: &Error| error.path().file_name() == Some(&target.name);
+            if !refused.is_empty() {
+                let own = refused.iter().position(own).unwrap_or_default();
+                return Err(refused.swap_remove(own));
             }
+            return roll_forward::close(&decision.batch, &folders);
         }
-        journal::remove(target)
+        met.changes.iter().try_for_each(|change| roll_forward::remove_content(target, change))?;
+        journal::retire(target, slot)
     }
 }
 
@@ -303,7 +415,7 @@ fn folder_of_batch(
     journal: &Journal,
     way: &Path,
 ) -> Result<Target> {
-    let followed = match journal::follow(from, way) {
+    let followed = match folders::follow(from, way) {
         Err(error) if error.errno() == Some(Errno::NOENT.raw_os_error()) => None,
         followed => Some(followed?),
     };
@@ -312,7 +424,8 @@ fn folder_of_batch(
         _ => {
             let reason = format!(
                 "its folder {} is not there as it was (moved, or not mounted): bring it back, or \
-                 give the batch up by removing .oasis_data/journal",
+                 give up what the batch was to make of its files here: oasis-data recover \
+                 FOLDER --give-up FILE",
                 way.display()
             );
             Err(Error::Unrecovered { path: target.spelt.clone(), reason })
@@ -322,81 +435,60 @@ fn folder_of_batch(
 
 /// Whether somebody is still writing a journal that is not whole. One whose
 /// writer died over it decides nothing, and is removed.
-fn is_live(target: &Target, signals: &dyn Signals) -> Result<bool> {
+fn is_live(target: &Target, slot: Slot, signals: &dyn Signals) -> Result<bool> {
     let _lock = match Lock::of_journal(target, &Deadline::now(), signals) {
         Ok(lock) => lock,
         Err(Error::LockTimeout { .. }) => return Ok(true),
         Err(error) => return Err(error),
     };
-    if journal::read(target)? == Found::Torn {
-        journal::remove(target)?;
+    if journal::read(target, slot)? == Found::Torn {
+        // Another user's, in a sticky folder: it goes when they come.
+        let _ = journal::retire(target, slot);
     }
     Ok(false)
 }
 
-fn is_there(target: &Target, name: &Path) -> Result<bool> {
-    match fs::accessat(&target.folder, name, Access::EXISTS, AtFlags::empty()) {
-        Ok(()) => Ok(true),
-        Err(Errno::NOENT) => Ok(false),
-        Err(errno) => Err(target.failed("faccessat of its new content", errno)),
-    }
+/// What a reader gets of a file beside journals that are not its own to deal with.
+enum Decided {
+    /// What its batch will have made of it.
+    Content(Snapshot),
+    /// What is in it.
+    InPlace,
+    /// What is in it now: somebody has just recovered the batch.
+    Again,
 }
 
-/// Backs up what is about to be replaced, by a copy: since the batch was
-/// interrupted another program may have replaced the file, or opened it to write
-/// into what its backup is a link to. What the batch has not seen is kept even
-/// where no backups are made.
-fn back_up(folder: &Target, change: &Change, zone: Option<i32>) -> Result<()> {
-    let file = journal::follow(folder, Path::new("."))?.called(&change.name.to_path());
-    let Some(live) = file.stat()? else { return Ok(()) };
-    let seen = change.replaces.as_ref() == Some(&Identity::of(&live).content());
-    if zone.is_none() && seen {
-        return Ok(());
-    }
-    let zone = FixedOffset::east_opt(zone.unwrap_or(0)).unwrap_or(Utc.fix());
-    let backups = backup::list(&file)?;
-    match backups.last() {
-        Some(newest) if backup::is_live(&file, newest, &live)? => backup::part(&file, newest),
-        Some(newest) if is_copy(&file, newest)? => Ok(()),
-        _ => backup::take(&file, None, &backups, zone).map(drop),
-    }
-}
-
-/// Whether a backup holds just what the file holds: one that was killed in here
-/// has made it.
-fn is_copy(file: &Target, backup: &Backup) -> Result<bool> {
-    let Some(opened) = Opened::open(file, backup)? else { return Ok(false) };
-    let live = snapshot::read_at(&file.folder, Path::new(&file.name), &file.spelt)?;
-    Ok(opened.read().is_ok_and(|bytes| bytes == live.bytes))
-}
-
-/// What the file holds once its batch has been completed; nothing where somebody
-/// has just done that, so that it is to be read anew.
-fn read_decided(
-    target: &Target,
-    found: Result<Snapshot>,
-    error: Error,
-) -> Result<Option<Snapshot>> {
-    let Found::Whole(met) = journal::read(target)? else { return Ok(None) };
-    match &Interrupted::of(target, &met) {
-        Ok(Interrupted { decision: Some(_), .. }) => {}
-        Ok(_) => return found.map(unkept).map(Some),
-        Err(_) => return Err(error),
-    }
-    let own = |change: &&Change| {
-        change.folder.to_path() == Path::new(".")
-            && change.name.to_path() == Path::new(&target.name)
-    };
-    let Some(change) = met.changes.iter().find(own) else { return Ok(None) };
-    match snapshot::read_at(&target.folder, &change.temporary(), &target.spelt) {
-        // Renamed before it was interrupted, or just now.
-        Err(Error::NotFound { .. }) => {
-            snapshot::read_at(&target.folder, Path::new(&target.name), &target.spelt)
+/// What the file holds once its batch has been completed. With `held`, a batch is at
+/// work in the folder, perhaps another than the file's.
+fn decided(target: &Target, held: bool) -> Result<Decided> {
+    let mut decided = Decided::InPlace;
+    for (_, found) in journal::read_all(target)? {
+        let Found::Whole(met) = found else { continue };
+        let Some(change) = met.change_of(&target.name) else { continue };
+        let content = change.temporary();
+        // Until its writer has renamed all contents, it holds them locked: what a live
+        // batch is about to do is not told before.
+        if held && lock::is_held(target, &content).unwrap_or(true) {
+            continue;
         }
-        decided => decided,
+        match roll_forward::standing(target, change)? {
+            Standing::Open => {}
+            // Renamed before it was interrupted, or just now.
+            Standing::Done => {
+                decided = Decided::Again;
+                continue;
+            }
+            Standing::Same | Standing::Changed => continue,
+        }
+        if Interrupted::of(target, &met)?.decision.is_none() {
+            continue;
+        }
+        match snapshot::read_at(&target.folder, &content, &target.spelt) {
+            Err(Error::NotFound { .. }) => decided = Decided::Again,
+            content => return content.map(Decided::Content),
+        }
     }
-    .map(unkept)
-    .map(Some)
+    Ok(decided)
 }
 
 fn unkept(snapshot: Snapshot) -> Snapshot {

@@ -60,6 +60,24 @@ impl Target {
     /// When the folder cannot be opened, or the path names a directory or an open
     /// descriptor, or goes through a symlink that the kernel would not follow.
     pub fn resolve(path: &Path, make_parents: bool) -> Result<Self> {
+        Self::resolve_by(path, make_parents, open_folder)
+    }
+
+    /// The same for a load, which only uses names in the folder: for that, the right to
+    /// search it is enough.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Self::resolve`].
+    pub fn resolve_to_load(path: &Path) -> Result<Self> {
+        Self::resolve_by(path, false, open_folder_to_search)
+    }
+
+    fn resolve_by(
+        path: &Path,
+        make_parents: bool,
+        open_folder: fn(&Path) -> rustix::io::Result<OwnedFd>,
+    ) -> Result<Self> {
         let mut current = path.to_path_buf();
         for _ in 0..=MAX_SYMLINKS {
             let (parent, name) = split(path, &current)?;
@@ -261,7 +279,15 @@ fn split<'a>(spelt: &Path, path: &'a Path) -> Result<(&'a Path, &'a OsStr)> {
 }
 
 fn open_folder(path: &Path) -> rustix::io::Result<OwnedFd> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    open_folder_with(path, OFlags::RDONLY)
+}
+
+fn open_folder_to_search(path: &Path) -> rustix::io::Result<OwnedFd> {
+    open_folder_with(path, OFlags::PATH)
+}
+
+fn open_folder_with(path: &Path, how: OFlags) -> rustix::io::Result<OwnedFd> {
+    let flags = how | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let open = |path: &Path| fs::openat(CWD, path, flags, Mode::empty());
     match open(path) {
         // Perhaps a protected symlink: the kernel follows it to a file in the folder, but

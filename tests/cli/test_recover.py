@@ -6,13 +6,17 @@ import fcntl
 import json
 import multiprocessing
 import os
+import re
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from oasis_data import (
+    JSONWriteError,
     VersionConflictError,
     _native,
     configure,
@@ -23,11 +27,21 @@ from oasis_data import (
     load_with_version,
     restore_backup,
     save_json_atomic,
+    save_many_atomic,
 )
 from tests.cli.console import run
 from tests.cli.test_verify import SAVE, found, kill, torn, undecided
-from tests.conftest import temporaries
-from tests.test_batch import ALL, DECIDED, HALF, contents, interrupt, require_tidy, three_files
+from tests.conftest import require, temporaries
+from tests.test_batch import (
+    ALL,
+    DECIDED,
+    HALF,
+    contents,
+    copied_beside_newer_files,
+    interrupt,
+    require_tidy,
+    three_files,
+)
 
 FOLDER = f"tanks.json.{'x' * 12}"
 """A folder that is called as a temporary file is."""
@@ -100,6 +114,87 @@ def test_says_what_it_cannot_do_and_does_the_rest(strace: str, tmp_path: Path) -
     assert "Traceback" not in ran.err
     assert f"oasis-data verify {tmp_path}" in ran.out
     assert contents(others) == ["new"] * 3
+
+
+def test_tells_which_files_were_changed_after_their_batch(strace: str, tmp_path: Path) -> None:
+    paths = copied_beside_newer_files(strace, tmp_path)
+    ran = run("recover", tmp_path / "mirror")
+    assert (ran.status, ran.err) == (0, "")
+    assert ran.out.count("kept as it is") == 3
+    for path in paths:
+        (told,) = [line for line in ran.out.splitlines() if f"kept as it is  {path}: " in line]
+        assert re.search(rf"kept as {path.name}\.backup\.\d", told)
+    assert contents(paths) == ["newest"] * 3
+
+
+@contextmanager
+def mount_point(path: Path) -> Iterator[None]:
+    """The file is mounted onto itself: nothing can be renamed onto it."""
+    require(os.geteuid() == 0, "needs root, to mount")
+    mount = subprocess.run(["mount", "--bind", path, path], capture_output=True, check=False)
+    require(mount.returncode == 0, "needs the right to mount")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "--lazy", path], check=True)
+
+
+def test_tells_the_file_that_cannot_be_replaced_and_does_the_rest(
+    strace: str, tmp_path: Path
+) -> None:
+    a, b, c = paths = three_files(tmp_path)
+    interrupt(strace, paths, DECIDED)
+    with mount_point(b):
+        for done in ([a], []):
+            ran = run("recover", tmp_path)
+            assert ran.status == 3
+            assert "Device or resource busy" in ran.err
+            assert f"--give-up {b}" in ran.err
+            assert ("done all the same" in ran.err) == bool(done)
+            assert all(f"--give-up {path}" not in ran.err for path in (a, c))
+            assert [a.read_text(), c.read_text()] == ['"new"'] * 2
+        # Held up by nothing: neither these nor others, one by one or together.
+        save_many_atomic({a: "next", c: "next", b.with_name("d.json"): "next"})
+        save_json_atomic(a, "after")
+        assert load_data_file(b) == "new"
+        with pytest.raises(JSONWriteError, match=r"b\.json: rename .* oasis-data recover"):
+            save_json_atomic(b, "next")
+    ran = run("recover", tmp_path)
+    assert ran.status == 0
+    assert contents(paths) == ["after", "new", "next"]
+    require_tidy({path.parent for path in paths})
+
+
+def test_a_file_that_cannot_be_replaced_can_be_given_up(strace: str, tmp_path: Path) -> None:
+    a, b, c = paths = three_files(tmp_path)
+    interrupt(strace, paths, DECIDED)
+    with mount_point(b):
+        ran = run("recover", tmp_path, "--give-up", b)
+        assert (ran.status, ran.err) == (0, "")
+        newest = list_backups(b)[0]
+        assert Path(newest.path).name in ran.out
+        assert json.loads(Path(newest.path).read_text()) == "new"
+        assert load_data_file(b) == "old"
+        require_tidy({path.parent for path in paths})
+    assert contents([a, c]) == ["new"] * 2
+    ran = run("recover", tmp_path, "--give-up", b)
+    assert ran.status == 1
+    assert "no interrupted batch" in ran.out
+
+
+def test_a_batch_whose_folder_is_gone_can_be_given_up(strace: str, tmp_path: Path) -> None:
+    paths = three_files(tmp_path)
+    interrupt(strace, paths, DECIDED)
+    os.rename(tmp_path / "there", tmp_path.parent / f"{tmp_path.name}-away")
+    a, b, _ = paths
+    ran = run("recover", tmp_path, "--give-up", a, "--give-up", b)
+    assert (ran.status, ran.err) == (0, "")
+    assert contents([a, b]) == ["old"] * 2
+    assert [json.loads(Path(list_backups(path)[0].path).read_text()) for path in (a, b)] == [
+        "new"
+    ] * 2
+    require_tidy({tmp_path / "here"})
+    save_many_atomic({a: 1, b: 2})
 
 
 def test_removes_what_killed_writers_left(strace: str, tmp_path: Path) -> None:

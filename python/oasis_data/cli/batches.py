@@ -5,13 +5,18 @@ See `src/storage/journal.rs` for what a journal says.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
+import itertools
 import json
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
+from oasis_data.cli.group import program
+from oasis_data.cli.spelling import quoted
 from oasis_data.cli.survey import SIDECAR
 
 _FORMAT = 1
@@ -33,6 +38,7 @@ class Batch:
 
     Attributes:
         folder: The journal's folder.
+        journal: Where the journal is.
         state: What becomes of it.
         files: The files that it changes, as far as the journals tell.
         beside: Of those in this folder, the name of the new content in the
@@ -40,6 +46,7 @@ class Batch:
     """
 
     folder: str
+    journal: str
     state: State
     files: list[str] = field(default_factory=list)
     beside: dict[str, str] = field(default_factory=dict)
@@ -51,32 +58,42 @@ class Batch:
         return [os.path.join(temp, temporary) for temporary in self.beside.values()]
 
     @property
-    def journal(self) -> str:
-        """Where its journal is."""
-        return _journal_of(self.folder)
+    def waiting(self) -> list[str]:
+        """Its files in this folder that still wait for their new contents."""
+        files = [os.path.join(self.folder, name) for name in self.beside]
+        pairs = zip(files, self.contents, strict=True)
+        return [file for file, content in pairs if os.path.lexists(content)]
 
 
-def interrupted(folder: str) -> Batch | None:
-    """The batch in a folder that nobody is carrying out any more, if there is one.
+def give_up(batch: Batch) -> str:
+    """The command that keeps all new contents that wait in this folder as backups."""
+    files = "".join(f" --give-up {quoted(file)}" for file in batch.waiting)
+    return f"{program()} recover {quoted(batch.folder)}{files}"
+
+
+def interrupted(folder: str) -> list[Batch]:
+    """The batches in a folder that nobody is carrying out any more.
 
     Raises:
-        OSError: The journal or its lock cannot be read.
+        OSError: A journal or its lock cannot be read.
     """
-    text = _text_of(folder)
-    if text is None or is_held(os.path.join(folder, SIDECAR, "journal.lock")):
-        return None
+    texts = dict(_journals_in(folder))
+    if not texts or is_held(os.path.join(folder, SIDECAR, "journal.lock")):
+        return []
     # A writer has the lock for as long as there is its journal: one that is
     # there before and after a moment without the lock is nobody's.
-    if _text_of(folder) != text:
-        return None
+    return [_batch(folder, path, text) for path, text in texts.items() if _text_of(path) == text]
+
+
+def _batch(folder: str, path: str, text: bytes) -> Batch:
     try:
         journal = json.loads(text)
     except ValueError:  # cut short
-        return Batch(folder, State.TORN)
+        return Batch(folder, path, State.TORN)
     try:
-        return _told_by(folder, journal)
+        return _told_by(folder, path, journal)
     except (KeyError, TypeError):  # not the fields of this release
-        return Batch(folder, State.FOREIGN)
+        return Batch(folder, path, State.FOREIGN)
 
 
 def is_held(path: str) -> bool:
@@ -100,9 +117,9 @@ def is_held(path: str) -> bool:
     return False
 
 
-def _told_by(folder: str, journal: dict[str, Any]) -> Batch:
+def _told_by(folder: str, path: str, journal: dict[str, Any]) -> Batch:
     if journal["format"] != _FORMAT:
-        return Batch(folder, State.FOREIGN)
+        return Batch(folder, path, State.FOREIGN)
     beside = {
         _name(change["name"]): _name(change["temporary"])
         for change in journal["changes"]
@@ -113,7 +130,7 @@ def _told_by(folder: str, journal: dict[str, Any]) -> Batch:
         os.path.normpath(os.path.join(place, _name(change["folder"]), _name(change["name"])))
         for change in decision["changes"]
     ]
-    return Batch(folder, state, files, beside)
+    return Batch(folder, path, state, files, beside)
 
 
 def _decision(folder: str, journal: dict[str, Any]) -> tuple[State, str, dict[str, Any]]:
@@ -126,11 +143,8 @@ def _decision(folder: str, journal: dict[str, Any]) -> tuple[State, str, dict[st
         there = os.path.join(folder, way)
         if not _is_there(folder, journal, way):
             return State.STRANDED, folder, journal
-        try:
-            decision = json.loads(_text_of(there) or "null")
-        except ValueError:  # cut short: it has decided nothing
-            return State.UNDECIDED, folder, journal
-        if not isinstance(decision, dict) or decision.get("batch") != journal["batch"]:
+        decision = _journal_of(there, journal["batch"])
+        if decision is None:
             return State.UNDECIDED, folder, journal
         folder, journal = there, decision
     ways = {_name(change["folder"]) for change in journal["changes"]} - {"."}
@@ -148,16 +162,32 @@ def _is_there(folder: str, journal: dict[str, Any], way: str) -> bool:
         return False
 
 
-def _text_of(folder: str) -> bytes | None:
+def _journal_of(folder: str, batch: str) -> dict[str, Any] | None:
+    """The journal of a batch in a folder, if it is there and whole."""
+    for _, text in _journals_in(folder):
+        with contextlib.suppress(ValueError):  # cut short: it has decided nothing
+            journal = json.loads(text)
+            if isinstance(journal, dict) and journal.get("batch") == batch:
+                return journal
+    return None
+
+
+def _journals_in(folder: str) -> Iterator[tuple[str, bytes]]:
+    """The journals of a folder and their texts. One is there only while all before it are."""
+    for number in itertools.count():
+        path = os.path.join(folder, SIDECAR, f"journal.{number}" if number else "journal")
+        text = _text_of(path)
+        if text is None:
+            return
+        yield path, text
+
+
+def _text_of(path: str) -> bytes | None:
     try:
-        with open(_journal_of(folder), "rb") as file:
+        with open(path, "rb") as file:
             return file.read()
     except FileNotFoundError:
         return None
-
-
-def _journal_of(folder: str) -> str:
-    return os.path.join(folder, SIDECAR, "journal")
 
 
 def _name(value: str | list[int]) -> str:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import click
 from rich.text import Text
@@ -17,7 +18,7 @@ from oasis_data import (
     _native,
     load_data_file,
 )
-from oasis_data.cli.batches import Batch, State, interrupted
+from oasis_data.cli.batches import Batch, State, give_up, interrupted
 from oasis_data.cli.choice import folder_argument
 from oasis_data.cli.content import read
 from oasis_data.cli.group import ATTENTION, FAILED, program, timeout_option
@@ -29,8 +30,17 @@ from oasis_data.cli.terminal import plural, screen
 @click.command(name="recover", short_help="Finish or take back what dead writers began.")
 @folder_argument
 @timeout_option
+@click.option(
+    "--give-up",
+    "given_up",
+    metavar="FILE",
+    type=click.Path(dir_okay=False),
+    multiple=True,
+    help="Leave FILE as it is, though a batch was to change it: its new content becomes its "
+    "newest backup. For a file that cannot be replaced. Can be given more than once.",
+)
 @click.pass_context
-def command(ctx: click.Context, directory: str, timeout: float) -> None:
+def command(ctx: click.Context, directory: str, timeout: float, given_up: tuple[str, ...]) -> None:
     """Puts DIR and all below in order after a crash.
 
     Saves of several files that were interrupted are completed if they were
@@ -40,16 +50,25 @@ def command(ctx: click.Context, directory: str, timeout: float) -> None:
     What a live writer is doing is left alone, and so is the unfinished save
     of a file that is corrupt: it may be the only good copy.
 
+    Where the kernel lets a file of a decided batch not be replaced (it is a
+    mount point, or immutable), the others are, and this says what is in the
+    way. Mend that and recover once more, or give the file up.
+
     The exit status is 0 if everything is in order now, 1 if something is left
     for you to decide, 3 if something could not be done.
 
     \b
     Examples:
       oasis-data recover /srv/oasis/data
+      oasis-data recover /srv/oasis/data --give-up /srv/oasis/data/tanks.json
     """
     work = _Recovery(directory, timeout)
+    ctx.call_on_close(work.listen())
     folders = list(survey(directory))
-    batches = [batch for folder in folders if (batch := work.batch_of(folder))]
+    for file in given_up:
+        work.give_up(file)
+    # The last first: one is there only while all before it are.
+    batches = [batch for folder in folders for batch in reversed(work.batches_of(folder))]
     for batch in batches:
         work.recover(batch)
     for folder in folders:
@@ -71,35 +90,76 @@ class _Recovery:
         self._console = screen()
         self._errors = screen(stderr=True)
 
-    def batch_of(self, folder: Folder) -> Batch | None:
+    def listen(self) -> Callable[[], None]:
+        """Tells what the log is told of recoveries, until the function is called."""
+        log, handler = logging.getLogger("DataOperations"), logging.Handler()
+
+        def emit(record: logging.LogRecord) -> None:
+            if told := getattr(record, "recovery", None):
+                self._tell("kept as it is", f"{shown(told[0])}: {shown(told[1])}")
+
+        handler.emit = emit  # type: ignore[method-assign]
+        log.addHandler(handler)
+        return lambda: log.removeHandler(handler)
+
+    def give_up(self, file: str) -> None:
+        try:
+            kept = _native.give_up(file, timeout=self.timeout)
+        except DataOperationError as error:
+            self._fail(file, error.message)
+            return
+        if kept is None:
+            self._leave(file, "no interrupted batch has a new content for it")
+            return
+        self.done += 1
+        self._tell("file given up", f"{shown(file)}: {shown(kept)}")
+
+    def batches_of(self, folder: Folder) -> list[Batch]:
         for path, error in folder.unreadable:
             self._fail(path, error.strerror or str(error))
         try:
-            return interrupted(folder.path) if folder.has_sidecar else None
+            return interrupted(folder.path) if folder.has_sidecar else []
         except OSError as error:
             self._fail(folder.path, error.strerror or str(error))
-            return None
+            return []
 
     def recover(self, batch: Batch) -> None:
         if not os.path.exists(batch.journal):
             return  # completed with the one in another folder
-        try:
-            if batch.state is State.TORN:
-                _look_at(batch.folder)
-            elif batch.beside:
-                self._lock(os.path.join(batch.folder, next(iter(batch.beside)))).close()
-            why = batch.state.value
-        except DataOperationError as error:
-            why = error.message
-        if interrupted(batch.folder):
+        waiting = batch.waiting
+        if batch.state is State.TORN:
+            _look_at(batch.folder)
+        why = {}
+        for name in batch.beside:
+            file = os.path.join(batch.folder, name)
+            try:
+                # Does what there is to do for the other files too.
+                self._lock(file).close()
+            except DataOperationError as error:
+                why[file] = error.message
+        if self._is_there(batch):
             self._pending.update(batch.contents)
-            self._fail(batch.journal, why)
+            self._fail(batch.journal, *(why.values() or [batch.state.value]))
+            rest = batch.waiting
+            if done := [file for file in waiting if file not in rest]:
+                self._errors.print(f"  done all the same: {', '.join(map(shown, done))}")
+            if rest:
+                self._errors.print(
+                    f"  -> to leave {'them' if rest[1:] else 'it'} as now, with the new content "
+                    f"as the newest backup: {give_up(batch)}"
+                )
             return
         self.done += 1
         did = {State.DECIDED: "completed", State.UNDECIDED: "taken back"}
         what = did.get(batch.state, "removed a journal that decided nothing")
         files = f": {', '.join(map(shown, batch.files))}" if batch.files else ""
         self._tell(f"batch {what}" if batch.files else what, f"{shown(batch.folder)}{files}")
+
+    def _is_there(self, batch: Batch) -> bool:
+        """Whether the batch still waits for something. Its journal alone may have to stay."""
+        if batch.beside and batch.state is not State.STRANDED and not batch.waiting:
+            return False
+        return any(other.journal == batch.journal for other in interrupted(batch.folder))
 
     def sweep(self, folder: Folder) -> None:
         by_owner: dict[str, list[str]] = {}
@@ -186,10 +246,11 @@ class _Recovery:
         self._console.print(Text.assemble(("left alone", "bold yellow"), f"  {shown(path)}"))
         self._console.print(f"  {why}")
 
-    def _fail(self, path: str, why: str) -> None:
+    def _fail(self, path: str, *why: str) -> None:
         self.failed += 1
         self._errors.print(Text.assemble(("not done", "bold red"), f"  {shown(path)}"))
-        self._errors.print(f"  {shown(why)}")
+        for each in why:
+            self._errors.print(f"  {shown(each)}")
 
 
 def _look_at(folder: str) -> None:

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 import click
 from rich.text import Text
 
-from oasis_data.cli.batches import Batch, State, interrupted, is_held
+from oasis_data.cli.batches import Batch, State, give_up, interrupted, is_held
 from oasis_data.cli.choice import folder_argument
 from oasis_data.cli.content import Content, read
 from oasis_data.cli.group import ATTENTION, program
@@ -248,14 +248,13 @@ def _check_remains(folder: Folder, report: Report) -> list[str]:
             )
         )
     try:
-        batch = interrupted(folder.path) if folder.has_sidecar else None
+        batches = interrupted(folder.path) if folder.has_sidecar else []
     except OSError as error:
         report.findings.append(_unreadable(error.filename or folder.path, error))
         return []
-    if batch is None:
-        return folder.temporaries
-    report.findings.append(_of_batch(batch))
-    return [path for path in folder.temporaries if path not in batch.contents]
+    report.findings.extend(map(_of_batch, batches))
+    accounted = {path for batch in batches for path in batch.contents}
+    return [path for path in folder.temporaries if path not in accounted]
 
 
 def _of_batch(batch: Batch) -> Finding:
@@ -264,7 +263,7 @@ def _of_batch(batch: Batch) -> Finding:
     recover = f"{program()} recover {quoted(batch.folder)}"
     advice = {
         State.STRANDED: f"mount or bring back the folder, then {recover}; or give the batch up: "
-        f"rm {quoted(batch.journal)}",
+        f"{give_up(batch)}",
         State.FOREIGN: "recover it with the release that wrote it",
     }.get(batch.state, recover)
     return Finding("interrupted_batch", batch.journal, problem, advice)
