@@ -15,6 +15,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from oasis_data.audit.command import command
+from oasis_data.audit.reporting import NOT_SEEN
 from tests.conftest import python, require
 
 AS_NOBODY = """\
@@ -53,13 +54,14 @@ def test_each_finding_is_told(here: Path) -> None:
         "    Instead: save_json_atomic('x.json', [], indent=None, ensure_ascii=True, "
         "allow_nan=True)\n"
         "1 file read, 1 finding: --fix replaces 1, and leaves 0 to you\n"
+        f"{NOT_SEEN}\n"
     )
     assert (here / "unsafe.py").read_text() == UNSAFE
 
 
 def test_nothing_found_is_said(here: Path) -> None:
     done = run("safe.py")
-    assert (done.exit_code, done.output) == (0, "1 file read, nothing found\n")
+    assert (done.exit_code, done.output) == (0, f"1 file read, nothing found\n{NOT_SEEN}\n")
 
 
 def test_a_diff_is_shown_and_nothing_written(here: Path) -> None:
@@ -146,7 +148,7 @@ def test_what_others_wrote_is_left_out(here: Path, folder: str) -> None:
     (here / "made").mkdir(exist_ok=True)
     (here / "made" / "pyvenv.cfg").touch()
     done = run("--exclude", "left_*", "--exclude", "unsafe.py", ".")
-    assert done.output == "1 file read, nothing found\n"
+    assert done.output == f"1 file read, nothing found\n{NOT_SEEN}\n"
     # Unless it is named.
     assert run(f"{folder}/unsafe.py").exit_code == 1
 

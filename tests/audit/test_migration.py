@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 import oasis_data
+from oasis_data.audit.reporting import NOT_SEEN
 from tests.backend.concurrency import Crowd, find_violations
 from tests.backend.conftest import BACKEND
 from tests.backend.servers import Server, serve_flask, serve_gunicorn
@@ -74,7 +75,7 @@ def test_fixed_it_passes_the_check_that_it_failed(
             pytest.fail(f"{ROUNDS} rounds without a torn, empty or stale answer")
     fixed = audit("--fix", backend)
     assert fixed.returncode == 0, fixed.stdout + fixed.stderr
-    assert audit(backend).stdout == "2 files read, nothing found\n"
+    assert audit(backend).stdout == f"2 files read, nothing found\n{NOT_SEEN}\n"
     with SERVERS[kind](backend, data, tmp_path / "after.log") as server:
         crowd = Crowd(server.port)
         crowd.drive()

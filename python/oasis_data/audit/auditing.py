@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from dataclasses import replace
 
 from oasis_data.audit.caches import Saved, find_caches, library_calls
 from oasis_data.audit.finding import NOT_READ, Finding
 from oasis_data.audit.helpers import Access, Accesses, exported, find_accesses
 from oasis_data.audit.json_calls import argument
+from oasis_data.audit.listings import find_listings
 from oasis_data.audit.mentions import Foreign, Shared
 from oasis_data.audit.reads import Read, find_reads
 from oasis_data.audit.replacing import LOAD, SAVE, origins_of
-from oasis_data.audit.source import Source, Span
+from oasis_data.audit.source import FUNCTIONS, Source, Span
+from oasis_data.audit.suppressions import Suppressions
 from oasis_data.audit.terms import Terms
 from oasis_data.audit.updates import find_lost_updates
 from oasis_data.audit.writes import Write, find_writes
@@ -38,18 +41,39 @@ def audit_source(source: Source, foreign: Foreign) -> list[Finding]:
         source: The source.
         foreign: What the other sources mention.
     """
-    writes = list(find_writes(source))
-    reads = list(find_reads(source))
+    comments = Suppressions(source)
+    # Before anything is built on them: what is suppressed stays as it is.
+    writes = [replace(each, finding=comments.apply(each.finding)) for each in find_writes(source)]
+    reads = [
+        replace(each, finding=comments.apply(each.finding)) if each.finding else each
+        for each in find_reads(source)
+    ]
     saves = [*_saves(source, writes)]
     loads = [*reads, *_loads(source)]
     accesses = _accesses(source, writes, reads, foreign)
     findings = [
         *(each.finding for each in writes),
         *(each.finding for each in reads if each.finding),
-        *find_caches(source, loads, saves, foreign),
-        *find_lost_updates(source, accesses),
+        *find_caches(source, loads, saves, foreign, comments),
+        *map(comments.apply, find_lost_updates(source, accesses)),
+        *map(comments.apply, find_listings(source, accesses)),
     ]
+    findings = [_placed(source, each) for each in (*findings, *comments.unused())]
     return sorted(findings, key=lambda each: (each.span.line, each.span.column, each.rule.name))
+
+
+def _placed(source: Source, finding: Finding) -> Finding:
+    """The finding with what it is known by where lines come and go."""
+    span = finding.span
+    around = [
+        each
+        for each in source.nodes
+        if isinstance(each, (*FUNCTIONS, ast.ClassDef))
+        and each.lineno <= span.line <= (each.end_lineno or each.lineno)
+        and each.col_offset < span.column
+    ]
+    names = [each.name for each in sorted(around, key=lambda each: each.lineno)]
+    return replace(finding, function=".".join(names), code=source.text_at(span))
 
 
 def _saves(source: Source, writes: list[Write]) -> Iterator[Saved]:

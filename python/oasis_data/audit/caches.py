@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from oasis_data.audit.finding import CACHE_WRITE, STALE_CACHE, Edit, Finding, Remove
 from oasis_data.audit.frameworks import is_of_framework
@@ -22,6 +22,7 @@ from oasis_data.audit.mentions import Foreign
 from oasis_data.audit.reads import Read
 from oasis_data.audit.replacing import LOAD, SAVE, origins_of, spelt, star_reason
 from oasis_data.audit.source import FUNCTIONS, Source
+from oasis_data.audit.suppressions import Suppressions
 
 MEMOIZERS = frozenset(
     {"functools.lru_cache", "functools.cache", "cachetools.cached", "cachetools.func.ttl_cache"}
@@ -42,7 +43,11 @@ class Saved:
 
 
 def find_caches(
-    source: Source, reads: list[Read], saves: list[Saved], foreign: Foreign
+    source: Source,
+    reads: list[Read],
+    saves: list[Saved],
+    foreign: Foreign,
+    comments: Suppressions,
 ) -> Iterator[Finding]:
     """Finds the caches that JSON files are read into.
 
@@ -51,8 +56,9 @@ def find_caches(
         reads: The reads in it, those through the library too.
         saves: The saves in it.
         foreign: What the other sources mention.
+        comments: Those that accept findings.
     """
-    yield from _memoized(source, reads)
+    yield from map(comments.apply, _memoized(source, reads))
     fills = {fill: read for read in reads for fill in _fills(source, read)}
     names: dict[str, tuple[ast.Name, ast.Assign]] = {}
     for fill in sorted(fills, key=lambda each: (each.lineno, each.col_offset)):
@@ -63,15 +69,25 @@ def find_caches(
                 names.setdefault(container.id, (container, fill))
             if not isinstance(container, ast.Attribute):
                 continue
-            yield Finding(
-                STALE_CACHE,
-                source.span(fill),
-                f"{source.text_of(container)} keeps what was read from a file",
-                f"load with {spelt(source, LOAD)} each time; it has a cache of its own",
-                f"cannot tell who else uses {source.text_of(container)}",
+            yield comments.apply(
+                Finding(
+                    STALE_CACHE,
+                    source.span(fill),
+                    f"{source.text_of(container)} keeps what was read from a file",
+                    f"load with {spelt(source, LOAD)} each time; it has a cache of its own",
+                    f"cannot tell who else uses {source.text_of(container)}",
+                )
             )
     for name, first in names.values():
-        yield from _module_cache(source, name, first, fills, saves, foreign)
+        found = [
+            comments.apply(each)
+            for each in _module_cache(source, name, first, fills, saves, foreign)
+        ]
+        # The lines of a cache go together or stay together.
+        accepted = next((each for each in found if each.suppressed is not None), None)
+        reason = f"line {accepted.span.line} is ignored by a comment" if accepted else None
+        for each in found:
+            yield replace(each, reason=each.reason or reason, edits=()) if reason else each
 
 
 def _memoized(source: Source, reads: list[Read]) -> Iterator[Finding]:

@@ -6,11 +6,14 @@ import contextlib
 import json
 import os
 import re
+from collections import Counter
 from pathlib import Path
 
 import click
 
 from oasis_data.audit.auditing import offered, parse
+from oasis_data.audit.baseline import BaselineError, Key, compare, read_baseline
+from oasis_data.audit.baseline import write_baseline as write_known
 from oasis_data.audit.finding import NOT_READ, Finding
 from oasis_data.audit.fixing import Audited, NotFixedError, audit_file, write
 from oasis_data.audit.folders import find_beside, find_sources
@@ -39,6 +42,18 @@ FAILED = 3
 @click.option(
     "--exclude", multiple=True, metavar="PATTERN", help="Leave out files and folders named so."
 )
+@click.option(
+    "--baseline",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Count only what is not in this file.",
+)
+@click.option(
+    "--write-baseline",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Write what is found to this file, as known.",
+)
 @click.pass_context
 def command(
     context: click.Context,
@@ -47,6 +62,8 @@ def command(
     diff: bool,
     sarif: bool,
     exclude: tuple[str, ...],
+    baseline: Path | None,
+    write_baseline: Path | None,
 ) -> None:
     """Find JSON files that Python sources write, read and cache unsafely.
 
@@ -57,10 +74,19 @@ def command(
     new source is Python, a second --fix would change nothing, and nobody changed the
     file meanwhile. --diff alone shows that, and writes nothing.
 
+    A comment accepts a finding, in its lines or alone above them; --fix leaves it too:
+
     \b
-    Exit status: 0  nothing is found (with --fix: nothing is left)
+      save(data)  # oasis-data: ignore[lost-update] only one process runs this
+
+    A comment that ignores nothing is a finding. A baseline knows findings by file, rule,
+    function and text, so that lines may move; --fix does not look at it.
+
+    \b
+    Exit status: 0  nothing is found but what a comment or the baseline has
+                    (with --fix: nothing is left), or the baseline is written
                  1  something is found
-                 2  the command line is wrong
+                 2  the command line is wrong, or the baseline
                  3  a file could not be written
 
     \b
@@ -69,9 +95,17 @@ def command(
       oasis-data audit --diff backend/
       oasis-data audit --fix backend/api.py
       oasis-data audit --sarif backend/ > audit.sarif
+      oasis-data audit --write-baseline audit.json backend/
+      oasis-data audit --baseline audit.json backend/
     """  # noqa: D301 -- click's mark for lines that are not to be joined
     if diff and sarif:
         raise click.UsageError("--diff and --sarif both write to the output: give one of them.")
+    if baseline and write_baseline:
+        raise click.UsageError("--baseline reads and --write-baseline writes: give one of them.")
+    try:
+        known = read_baseline(baseline) if baseline else Counter[Key]()
+    except BaselineError as error:
+        raise click.UsageError(printable(str(error))) from error
     failed = False
     reports: list[tuple[Path, list[Finding]]] = []
     found = audit_paths(paths, exclude)
@@ -90,6 +124,9 @@ def command(
                 click.echo(f"fixed {printable(each.path)}: {replaced} replaced", err=True)
                 findings = each.remaining
         reports.append((each.path, findings))
+    gone = 0
+    if baseline:
+        reports, gone = compare(baseline, known, reports)
     every = [finding for _, findings in reports for finding in findings]
     if sarif:
         click.echo(json.dumps(sarif_log(reports), indent=2))
@@ -97,8 +134,18 @@ def command(
         for path, findings in reports:
             for line in describe(path, findings):
                 click.echo(line)
-        click.echo(summarize(len(reports), every))
-    context.exit(FAILED if failed else ATTENTION if every else 0)
+        for line in summarize(len(reports), every, gone):
+            click.echo(line)
+    if write_baseline:
+        try:
+            count = write_known(write_baseline, reports)
+        except OSError as error:
+            failed = True
+            click.echo(f"not written: {printable(str(error))}", err=True)
+        else:
+            click.echo(f"{count} known in {printable(write_baseline)}", err=True)
+            every = []
+    context.exit(FAILED if failed else ATTENTION if any(e.is_open for e in every) else 0)
 
 
 def audit_paths(paths: tuple[Path, ...], exclude: tuple[str, ...] = ()) -> list[Audited]:

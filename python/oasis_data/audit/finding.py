@@ -57,7 +57,22 @@ NOT_READ = Rule(
     "this file could not be audited",
     "What it does with JSON files is not known.",
 )
-RULES = (TORN_WRITE, PLAIN_READ, STALE_CACHE, CACHE_WRITE, LOST_UPDATE, NOT_READ)
+LISTED_FOLDER = Rule(
+    "listed-folder",
+    "warning",
+    "what is listed in a folder of JSON files is opened or removed",
+    "Beside the files lie their backups and the folder .oasis_data, with locks and journals.",
+)
+UNUSED_SUPPRESSION = Rule(
+    "unused-suppression",
+    "warning",
+    "a comment ignores what is not found",
+    "It would hide the next finding in its place.",
+)
+RULES = (
+    *(TORN_WRITE, PLAIN_READ, STALE_CACHE, CACHE_WRITE, LOST_UPDATE, LISTED_FOLDER),
+    *(UNUSED_SUPPRESSION, NOT_READ),
+)
 
 
 @dataclass(frozen=True)
@@ -117,6 +132,10 @@ class Finding:
         reason: Why `--fix` leaves it; None if it does not.
         edits: What `--fix` does.
         danger: What comes of it, where that is less than the rule says.
+        suppressed: What the comment says that accepts it; None if no comment does.
+        known: Whether it is in the baseline; None if there is none.
+        function: The function that it is in, with the classes around it; empty for the module.
+        code: Its text.
     """
 
     rule: Rule
@@ -126,6 +145,15 @@ class Finding:
     reason: str | None
     edits: tuple[Edit, ...] = ()
     danger: str = ""
+    suppressed: str | None = None
+    known: bool | None = None
+    function: str = ""
+    code: str = ""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether there is something to do about it."""
+        return self.suppressed is None and not self.known
 
     @property
     def consequence(self) -> str:

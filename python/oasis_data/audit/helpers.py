@@ -29,6 +29,7 @@ LARGEST = 40
 """Paths with more parts come from a function that calls itself."""
 
 Scope = Function | ast.Lambda | ast.Module
+Methods = dict[ast.ClassDef, dict[str, Function]]
 
 
 @dataclass(frozen=True)
@@ -87,12 +88,18 @@ def find_accesses(
         shared: The helpers of other modules.
         terms: Makes the paths.
     """
+    direct = list(direct)
     found = Accesses(terms, Flows(source))
+    if not direct and not shared.helpers:
+        return found
     own: dict[Scope, list[Access]] = {}
     for access in direct:
         own.setdefault(source.function(access.call), []).append(access)
     found.by_function = {function: list(each) for function, each in own.items()}
-    targets = [*_targets(source, shared)]
+    calls = [each for each in source.nodes if isinstance(each, ast.Call)]
+    methods = _methods(source)
+    # Which function each call calls is looked up once, and only where it may be a helper.
+    targets: dict[ast.Call, _Target | None] = {}
     outs = _outs(source, found.flows)
     for turn in range(ROUNDS):
         helpers: dict[Scope, Helper] = {
@@ -104,8 +111,15 @@ def find_accesses(
             break
         found.helpers = helpers
         found.by_function = {function: list(each) for function, each in own.items()}
-        for call, target in targets:
-            accesses = [*_through(source, call, target, found)]
+        known = {*helpers.values(), *shared.helpers.values()}
+        names = {each.name for each in known if each.loads or each.saves}
+        for call in calls:
+            if isinstance(call.func, ast.Attribute) and call.func.attr not in names:
+                continue
+            if call not in targets:
+                targets[call] = _target(source, call, methods, shared)
+            target = targets[call]
+            accesses = [*_through(call, target, found)] if target else []
             if accesses:
                 found.by_function.setdefault(source.function(call), []).extend(accesses)
     return found
@@ -188,7 +202,7 @@ def _helper(
     )
 
 
-def _through(source: Source, call: ast.Call, target: _Target, found: Accesses) -> Iterator[Access]:
+def _through(call: ast.Call, target: _Target, found: Accesses) -> Iterator[Access]:
     """What a call of a helper loads and saves."""
     helper = target.helper
     if target.function is not None:
@@ -235,31 +249,27 @@ def _values(
 # Which function is called
 
 
-def _targets(source: Source, shared: Shared) -> Iterator[tuple[ast.Call, _Target]]:
-    """The calls of functions and methods of this source, and of other modules' helpers."""
-    methods = _methods(source)
-    for call in source.nodes:
-        if not isinstance(call, ast.Call):
-            continue
-        function = call.func
-        if isinstance(function, ast.Name):
-            target = _named(source, function)
-            if target is not None:
-                yield call, _Target(target, None, None, False)
-                continue
-        elif isinstance(function, ast.Attribute):
-            found = _class_of(source, function.value, methods)
-            if found is not None:
-                owner, is_class = found
-                method = _method(source, owner, function.attr, methods)
-                if method is not None:
-                    by_class = is_class and not _is_classmethod(source, method)
-                    yield call, _Target(method, None, function.value, not by_class)
-                continue
-        for origin in source.origins(function):
-            helper = shared.helpers.get(".".join(origin.split(".")[-2:]))
-            if helper is not None and not origin.startswith(UNKNOWN):
-                yield call, _Target(None, helper, None, False)
+def _target(source: Source, call: ast.Call, methods: Methods, shared: Shared) -> _Target | None:
+    """The function or method of this source, or the other module's helper, that is called."""
+    function = call.func
+    if isinstance(function, ast.Name):
+        named = _named(source, function)
+        if named is not None:
+            return _Target(named, None, None, False)
+    elif isinstance(function, ast.Attribute):
+        found = _class_of(source, function.value, methods)
+        if found is not None:
+            owner, is_class = found
+            method = _method(source, owner, function.attr, methods)
+            if method is None:
+                return None
+            by_class = is_class and not _is_classmethod(source, method)
+            return _Target(method, None, function.value, not by_class)
+    for origin in source.origins(function):
+        helper = shared.helpers.get(".".join(origin.split(".")[-2:]))
+        if helper is not None and not origin.startswith(UNKNOWN):
+            return _Target(None, helper, None, False)
+    return None
 
 
 def _named(source: Source, name: ast.Name) -> Scope | None:
@@ -273,9 +283,6 @@ def _named(source: Source, name: ast.Name) -> Scope | None:
     if isinstance(around, ast.Assign) and isinstance(around.value, ast.Lambda):
         return around.value
     return None
-
-
-Methods = dict[ast.ClassDef, dict[str, Function]]
 
 
 def _methods(source: Source) -> Methods:

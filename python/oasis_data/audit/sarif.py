@@ -72,7 +72,21 @@ def _result(path: Path, finding: Finding) -> dict[str, Any]:
             }
         ],
         "properties": {"fixable": finding.fixable},
+        **_state(finding),
     }
+
+
+def _state(finding: Finding) -> dict[str, Any]:
+    """What a comment and the baseline say of it."""
+    state: dict[str, Any] = {}
+    if finding.known is not None:
+        state["baselineState"] = "unchanged" if finding.known else "new"
+    if finding.suppressed is not None:
+        said = {"justification": finding.suppressed} if finding.suppressed else {}
+        state["suppressions"] = [{"kind": "inSource", "status": "accepted", **said}]
+    elif finding.known:
+        state["suppressions"] = [{"kind": "external", "status": "accepted"}]
+    return state
 
 
 def _location(path: Path) -> dict[str, str]:

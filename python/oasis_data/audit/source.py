@@ -92,6 +92,14 @@ class Source:
         """A node as one line of source; not as it is spelt, but the same."""
         return ast.unparse(node)
 
+    def text_at(self, span: Span) -> str:
+        """What is spelt in a span, on one line."""
+        lines = self._lines[span.line - 1 : span.end_line]
+        if lines:
+            lines[-1] = lines[-1][: span.end_column]
+            lines[0] = lines[0][span.column :]
+        return " ".join(" ".join(lines).split())
+
     @cached_property
     def comments(self) -> list[tuple[int, int]]:
         """The positions of all comments."""
