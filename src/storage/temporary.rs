@@ -68,7 +68,7 @@ impl<'a> Temporary<'a> {
 
     /// Creates one that is as a new file in the data folder would be.
     fn of_folder(target: &'a Target) -> Result<Self> {
-        if sidecar::makes_files_of_its_folder(target)? {
+        if sidecar::makes_files_of_its_folder(target) {
             return Self::with_mode(target, 0o666);
         }
         match sidecar::unnamed_file_of_folder(target) {

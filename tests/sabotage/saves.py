@@ -148,8 +148,8 @@ SABOTAGES = [
     Sabotage(
         "a new file is not made by another user's default list",
         TEMPORARY,
-        "if sidecar::makes_files_of_its_folder(target)? {",
-        "if sidecar::makes_files_of_its_folder(target)? || true {",
+        "if sidecar::makes_files_of_its_folder(target) {",
+        "if sidecar::makes_files_of_its_folder(target) || true {",
         "pytest tests/test_sharing.py -k whoever_made",
     ),
     Sabotage(
