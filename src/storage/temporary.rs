@@ -17,7 +17,7 @@ use super::identity::Identity;
 use super::remark::Remark;
 use super::sidecar;
 use super::target::Target;
-use crate::error::{Error, Result};
+use crate::error::{Error, OPEN_REPLACED, Result};
 use crate::settings::Durability;
 use crate::statistics::COUNTERS;
 
@@ -53,7 +53,7 @@ impl<'a> Temporary<'a> {
         // Not by its path, which may lead elsewhere by now.
         let old = target
             .open_to_read(target.name.as_os_str())
-            .map_err(|errno| target.failed("open (to keep the file's attributes)", errno))?;
+            .map_err(|errno| target.failed(OPEN_REPLACED, errno))?;
         let temporary = Self::resembling(target, like, &old)?;
         // Who may not write into another user's file may not make it their own
         // either, though the rename would.
