@@ -248,8 +248,11 @@ pub const QUEUE_CALL: &str = "fcntl of its lock";
 /// The `call` of giving a new file the owner of the one it replaces.
 pub const KEEP_OWNER: &str = "fchown (to keep the file's owner)";
 
-/// The calls of a load.
-const READING: [&str; 3] = ["stat", "open", "read"];
+/// The `call` of opening the file that a save replaces, which has to read it.
+pub const OPEN_REPLACED: &str = "open (to keep the file's attributes)";
+
+/// The calls that read a file.
+const READING: [&str; 4] = ["stat", "open", "read", OPEN_REPLACED];
 
 /// The `kind` of [`Error::NotAFile`] that has an errno of its own.
 pub const A_DIRECTORY: &str = "a directory";

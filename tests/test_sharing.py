@@ -243,15 +243,14 @@ def team_file(shared: Path, mode: int) -> Path:
     return path
 
 
-@pytest.mark.parametrize("mode", [0o660, 0o4664])
+@pytest.mark.parametrize("mode", [0o660, 0o664])
 def test_a_member_of_the_team_saves_another_members_file(shared: Path, mode: int) -> None:
     path = team_file(shared, mode)
     said = save_as(SECOND, path, 2, TEAM)
     assert f"its owner, uid {FIRST}, could not be kept" in said
     assert f"it belongs to uid {SECOND} now" in said
     after = path.stat()
-    # Nobody's program runs as somebody else by it.
-    assert (after.st_uid, after.st_gid, stat.S_IMODE(after.st_mode)) == (SECOND, TEAM, mode & 0o777)
+    assert (after.st_uid, after.st_gid, stat.S_IMODE(after.st_mode)) == (SECOND, TEAM, mode)
     # Whoever it belonged to may be no member of the team, and is not locked out.
     assert list_of(path) == access_list(users={FIRST: 6}, group=6, other=mode & 7, owner=6)
     assert "could not be kept" in save_as(FIRST, path, 3)
@@ -360,21 +359,19 @@ def confined(*command: str) -> list[str]:
     return list(command)
 
 
-@pytest.mark.parametrize(
-    "command",
-    [("unshare", "-U", "-r"), ("setpriv", "--bounding-set=-all", "--inh-caps=-all")],
-    ids=["in a user namespace", "without capabilities"],
-)
-def test_a_root_without_rights_saves(shared: Path, command: tuple[str, ...]) -> None:
-    prefix = confined(*command)
-    give(shared, FIRST, FIRST, 0o777)
+def save_confined(folder: Path, name: str, *prefix: str) -> str:
+    """Saves twice by a confined root; returns what was logged."""
     # The folders above are closed to a root that is none.
-    descriptor = os.open(shared, os.O_RDONLY)
-    code = "import sys, os; os.fchdir(int(sys.argv[1])); open('plain.json', 'w').close()\n"
-    code += "import oasis_data\n"
-    code += "for value in (1, 2): oasis_data.save_json_atomic('a.json', value)"
+    descriptor = os.open(folder, os.O_RDONLY)
+    code = (
+        "import os, sys; os.fchdir(int(sys.argv[1]))\n"
+        "open('plain.json', 'w').close()\n"
+        "import logging, oasis_data\n"
+        "logging.basicConfig(stream=sys.stdout, format='%(message)s')\n"
+        "for value in (1, 2): oasis_data.save_json_atomic(sys.argv[2], value)"
+    )
     done = subprocess.run(
-        [*prefix, sys.executable, "-c", code, str(descriptor)],
+        [*prefix, sys.executable, "-c", code, str(descriptor), name],
         pass_fds=[descriptor],
         capture_output=True,
         text=True,
@@ -383,7 +380,44 @@ def test_a_root_without_rights_saves(shared: Path, command: tuple[str, ...]) -> 
     )
     os.close(descriptor)
     assert done.returncode == 0, done.stderr
+    return str(done.stdout)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [("unshare", "-U", "-r"), ("setpriv", "--bounding-set=-all", "--inh-caps=-all")],
+    ids=["in a user namespace", "without capabilities"],
+)
+def test_a_root_without_rights_saves(shared: Path, command: tuple[str, ...]) -> None:
+    prefix = confined(*command)
+    give(shared, FIRST, FIRST, 0o777)
+    assert save_confined(shared, "a.json", *prefix) == ""
     assert load_data_file(shared / "a.json") == 2
+
+
+def test_no_program_runs_as_who_saved_it(shared: Path) -> None:
+    # A write takes the bit from a file, unless the writer has just this right.
+    prefix = confined("setpriv", "--bounding-set=-all,+fsetid", "--inh-caps=-all")
+    give(shared, FIRST, 0, 0o777)
+    path = shared / "a.json"
+    path.write_text("0")
+    give(path, FIRST, 0, 0o4666)
+    assert "it belongs to uid 0 now" in save_confined(shared, "a.json", *prefix)
+    after = path.stat()
+    assert (after.st_uid, stat.S_IMODE(after.st_mode)) == (0, 0o666)
+
+
+def test_a_list_of_users_without_a_number_here_gives_nobody_more(shared: Path) -> None:
+    prefix = confined("unshare", "-U", "-r")
+    path = shared / "a.json"
+    path.write_text("0")
+    # Who is in the group and in the list too may only read.
+    set_list(path, ACCESS, access_list(users={FIRST: 4}, group=6, other=0, owner=6))
+    said = save_confined(shared, "a.json", *prefix)
+    assert "its access list could not be kept" in said
+    assert "its mode is 0640 now" in said
+    assert (list_of(path), stat.S_IMODE(path.stat().st_mode)) == (None, 0o640)
+    assert load_data_file(path) == 2
 
 
 # The sidecar is shared with whoever may write in its folder now.

@@ -142,26 +142,22 @@ pub fn follow(target: &Target) {
 /// Whether a new file among the temporary ones is made as a new file in the data
 /// folder would be: of the same group, with the same mode and access list. Brings
 /// the folder of temporary files in line first, where it is this user's.
-///
-/// # Errors
-///
-/// When the folder cannot be opened or looked at.
-pub fn makes_files_of_its_folder(target: &Target) -> Result<bool> {
+#[must_use]
+pub fn makes_files_of_its_folder(target: &Target) -> bool {
     let temp = match open_folder(&target.folder, TEMP) {
         Ok(temp) => temp,
         // Whoever makes it has it in line.
-        Err(Errno::NOENT) => return Ok(true),
-        Err(errno) => return Err(failed(target, "open of .oasis_data", errno)),
+        Err(Errno::NOENT) => return true,
+        Err(_) => return false,
     };
-    DataFolder::of(target)
-        .and_then(|folder| {
-            // What it had to be told, the rest has not been told either.
-            if folder.share(&temp)? {
-                let _ = folder.share_sidecar();
-            }
-            folder.share_temp(&temp)
-        })
-        .map_err(|errno| target.failed("fstat in .oasis_data", errno))
+    let passes_on = DataFolder::of(target).and_then(|folder| {
+        // What it had to be told, the rest has not been told either.
+        if folder.share(&temp)? {
+            let _ = folder.share_sidecar();
+        }
+        folder.passes_on_to(&temp)
+    });
+    passes_on.unwrap_or(false)
 }
 
 /// A new file in the data folder that has no name yet.
@@ -221,7 +217,11 @@ impl<'a> DataFolder<'a> {
     fn of(target: &'a Target) -> io::Result<Self> {
         let folder = &target.folder;
         let stat = fs::fstat(folder)?;
-        Ok(Self { folder, list: AccessList::of(folder, stat.st_mode)?, stat })
+        // A list that cannot be read lets in its owner and all others: the group's
+        // bits would then be those of the mask.
+        let list = AccessList::of(folder, stat.st_mode)
+            .unwrap_or_else(|_| AccessList::of_mode(stat.st_mode & 0o707));
+        Ok(Self { folder, stat, list })
     }
 
     /// Whether anything had to be changed, and could be.
@@ -249,7 +249,7 @@ impl<'a> DataFolder<'a> {
             if is_folder { (0o7, self.stat.st_mode & 0o7000) } else { (0o6, 0) };
         list = list.limited(rights, if foreign_owner { rights } else { 0 });
 
-        let there = access_list::read(&made, access_list::ACCESS)?;
+        let there = access_list::read(&made, access_list::ACCESS).unwrap_or(None);
         let set = |value| access_list::write(&made, access_list::ACCESS, value);
         let wanted = (!list.is_mode()).then(|| list.value());
         let mut listed = false;
@@ -258,6 +258,10 @@ impl<'a> DataFolder<'a> {
             if !listed && wanted.is_some() {
                 list = list.without_names();
                 listed = there.is_some() && set(None).is_ok();
+            }
+            // A mode would be the mask of the list that is still there.
+            if !listed && there.is_some() {
+                return Ok(changed);
             }
         }
         let shared = list.mode() | special;
@@ -287,9 +291,12 @@ impl<'a> DataFolder<'a> {
             return Ok(());
         }
         if let Ok(temp) = open_folder(&sidecar, "temp") {
-            self.share_temp(&temp)?;
+            self.share(&temp)?;
+            self.passes_on_to(&temp)?;
         }
-        self.share_file(&sidecar, c"journal.lock")?;
+        for name in [c"journal.lock", c"journal"] {
+            self.share_file(&sidecar, name)?;
+        }
         for entry in Dir::read_from(&locks)? {
             let entry = entry?;
             if entry.file_name().to_bytes().ends_with(b".lock") {
@@ -314,9 +321,9 @@ impl<'a> DataFolder<'a> {
         if expected && regular && stat.st_nlink == 1 { self.share(&file).map(drop) } else { Ok(()) }
     }
 
-    /// Whether new files in the folder of temporary files are then as in this one.
-    fn share_temp(&self, temp: impl AsFd) -> io::Result<bool> {
-        self.share(&temp)?;
+    /// Has new files in the folder of temporary files made as in this one. Whether
+    /// they are.
+    fn passes_on_to(&self, temp: impl AsFd) -> io::Result<bool> {
         let wanted = access_list::read(self.folder, access_list::DEFAULT)?;
         let stat = fs::fstat(&temp)?;
         let mut there = access_list::read(&temp, access_list::DEFAULT)?;
@@ -326,10 +333,10 @@ impl<'a> DataFolder<'a> {
         {
             there.clone_from(&wanted);
         }
-        let passes_group_on = |stat: &Stat| stat.st_mode & Mode::SGID.bits();
+        let for_its_group = |stat: &Stat| stat.st_mode & Mode::SGID.bits();
         Ok(there == wanted
             && stat.st_gid == self.stat.st_gid
-            && passes_group_on(&stat) == passes_group_on(&self.stat))
+            && for_its_group(&stat) == for_its_group(&self.stat))
     }
 }
 

@@ -17,7 +17,7 @@ use super::identity::Identity;
 use super::remark::Remark;
 use super::sidecar;
 use super::target::Target;
-use crate::error::{Error, RENAME, Result};
+use crate::error::{Error, OPEN_REPLACED, RENAME, Result};
 use crate::settings::Durability;
 use crate::statistics::COUNTERS;
 
@@ -60,7 +60,7 @@ impl<'a> Temporary<'a> {
         // Not by its path, which may lead elsewhere by now.
         let old = target
             .open_to_read(target.name.as_os_str())
-            .map_err(|errno| target.failed("open (to keep the file's attributes)", errno))?;
+            .map_err(|errno| target.failed(OPEN_REPLACED, errno))?;
         let temporary = Self::resembling(target, like, &old)?;
         // Who may not write into another user's file may not make it their own
         // either, though the rename would.
@@ -75,7 +75,7 @@ impl<'a> Temporary<'a> {
 
     /// Creates one that is as a new file in the data folder would be.
     fn of_folder(target: &'a Target) -> Result<Self> {
-        if sidecar::makes_files_of_its_folder(target)? {
+        if sidecar::makes_files_of_its_folder(target) {
             return Self::with_mode(target, 0o666);
         }
         match sidecar::unnamed_file_of_folder(target) {

@@ -76,3 +76,23 @@ print(oasis_data.is_cache_valid(path))
     assert printed == [*["ReadPermissionError"] * 3, "False"]
     path.chmod(0o644)
     assert_untouched(path)
+
+
+def test_a_save_needs_to_read_what_it_replaces_and_says_so(path: Path) -> None:
+    code = """
+def told(act):
+    try:
+        return str(act())
+    except DataOperationError as error:
+        return str(error)
+print(told(lambda: save_json_atomic(path, {"new": [1, 2]}, backup=False)))
+"""
+    save_json_atomic(path, {}, backup=False)
+    path.write_bytes(OLD)
+    give_to_nobody(path.parent)
+    path.chmod(0o200)
+    (said,) = alone(AS_NOBODY + code, path.parent)
+    assert "to keep the file's attributes" in said
+    assert "check the owner and the mode of the file" in said
+    path.chmod(0o644)
+    assert_untouched(path)

@@ -171,7 +171,14 @@ SABOTAGES = [
         ADOPTION,
         "special &= !SET_USER_ID;",
         "",
-        "pytest tests/test_sharing.py -k member_of_the_team",
+        "pytest tests/test_sharing.py -k no_program",
+    ),
+    Sabotage(
+        "no set-group-id bit under another group",
+        ADOPTION,
+        "special &= !SET_GROUP_ID;",
+        "",
+        "pytest tests/test_sharing.py -k foreign_group_keeps",
     ),
     Sabotage(
         "who may not write a file does not get it by a save",
@@ -197,8 +204,8 @@ SABOTAGES = [
     Sabotage(
         "a new file is not made by another user's default list",
         TEMPORARY,
-        "if sidecar::makes_files_of_its_folder(target)? {",
-        "if sidecar::makes_files_of_its_folder(target)? || true {",
+        "if sidecar::makes_files_of_its_folder(target) {",
+        "if sidecar::makes_files_of_its_folder(target) || true {",
         "pytest tests/test_sharing.py -k whoever_made",
     ),
     Sabotage(
