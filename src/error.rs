@@ -87,8 +87,8 @@ pub enum Error {
         /// What was tried, each with its fault.
         tried: Vec<String>,
     },
-    /// A signal arrived while waiting for the lock.
-    #[error("{}: interrupted while waiting for its lock", name(path))]
+    /// A signal arrived while waiting for the lock, or for what comes through a pipe.
+    #[error("{}: interrupted while waiting for it", name(path))]
     Interrupted {
         /// The file, as the caller spelt it.
         path: PathBuf,

@@ -29,7 +29,7 @@ pub(super) fn storage_error(py: Python<'_>, operation: Operation, error: &Error)
         Error::VersionConflict { .. } => "VersionConflictError",
         Error::NotDurable { .. } | Error::Unfinished { .. } => "NotDurableError",
         Error::NamedTwice { .. } => "NamedTwiceError",
-        Error::Unrecovered { .. } if reads => "JSONReadError",
+        Error::Unrecovered { .. } | Error::Interrupted { .. } if reads => "JSONReadError",
         Error::AlreadyLocked { .. } => "AlreadyLockedError",
         Error::Interrupted { .. } | Error::LockGone { .. } | Error::Unrecovered { .. } => {
             "JSONWriteError"

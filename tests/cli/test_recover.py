@@ -212,6 +212,23 @@ def test_removes_what_killed_writers_left(strace: str, tmp_path: Path) -> None:
     assert run("recover", tmp_path).out == f"Nothing to recover: {tmp_path}\n"
 
 
+def test_removes_the_copy_of_what_may_not_be_moved(strace: str, tmp_path: Path) -> None:
+    path = tmp_path / "tanks.json"
+    save_json_atomic(path, "old", backup=False)
+    faults = ["renameat,renameat2:error=EXDEV", "fsync:signal=SIGKILL:when=2"]
+    injected = [argument for fault in faults for argument in ("-e", f"inject={fault}")]
+    save = [sys.executable, "-c", SAVE, str(path)]
+    command = [strace, "-f", "-qq", "-o", os.devnull, *injected, *save]
+    assert subprocess.run(command, check=False, timeout=120).returncode != 0
+    (left,) = temporaries(tmp_path)
+    assert (tmp_path / f".{left}").exists()
+    ran = run("recover", tmp_path)
+    assert ran.status == 0
+    assert ran.out.count("leftover removed") == 1
+    assert not (tmp_path / f".{left}").exists()
+    assert temporaries(tmp_path) == []
+
+
 def test_leaves_what_may_be_the_only_good_copy(strace: str, tmp_path: Path) -> None:
     path = tmp_path / "tanks.json"
     save_json_atomic(path, "old")

@@ -179,32 +179,29 @@ def test_a_backup_that_is_immutable_is_told_and_stops_no_save(
 
 # What else shows before a batch is decided. By another user, since root may do it all.
 def batch_of_two() -> BaseException:
-    return raised(lambda: save_many_atomic({"a.json": 2, "closed/tanks.json": 2}, backup=False))
+    return raised(lambda: save_many_atomic({"a.json": 2, "tanks.json": 2}, backup=False))
 
 
 @pytest.mark.parametrize("mode", [0o555, 0o1777])
 def test_a_batch_with_a_folder_in_which_nothing_may_be_replaced(tmp_path: Path, mode: int) -> None:
     require(os.geteuid() == 0, "needs root, to give files away")
-    folder = tmp_path / "folder"
-    closed = folder / "closed"
-    closed.mkdir(parents=True)
-    for each in (folder, closed):
-        each.chmod(0o777)
-    save_json_atomic(folder / "a.json", 1)
-    save_json_atomic(closed / "tanks.json", 1)
-    os.chown(folder / "a.json", 65534, 65534)
-    if mode == 0o555:
-        os.chown(closed / "tanks.json", 65534, 65534)
-    (closed / "tanks.json").chmod(0o666)
+    closed = tmp_path / "closed"
+    closed.mkdir()
+    closed.chmod(0o777)
+    paths = [closed / "a.json", closed / "tanks.json"]
+    for path in paths:
+        save_json_atomic(path, 1)
+        os.chown(path, 65534, 65534)
+    if mode == 0o1777:
+        os.chown(paths[1], 0, 0)
+        paths[1].chmod(0o666)
     closed.chmod(mode)
 
-    error = as_nobody(folder, batch_of_two)
+    error = as_nobody(closed, batch_of_two)
 
     assert isinstance(error, WritePermissionError)
-    assert error.file_path == "closed/tanks.json"
-    for path in (folder / "a.json", closed / "tanks.json"):
-        assert load_data_file(path) == 1
-        assert not (path.parent / ".oasis_data" / "journal").exists()
+    assert [load_data_file(path) for path in paths] == [1, 1]
+    assert not (closed / ".oasis_data" / "journal").exists()
 
 
 @pytest.mark.parametrize("new", [False, True])

@@ -63,6 +63,13 @@ SABOTAGES = [
         "pytest tests/cli/test_terminal.py -k odd_name",
     ),
     Sabotage(
+        "recover removes the copy of a leftover",
+        "python/oasis_data/cli/recover.py",
+        "os.unlink(copy_of(path, os.path.dirname(file)))",
+        "pass",
+        "pytest tests/cli/test_recover.py -k not_be_moved",
+    ),
+    Sabotage(
         "1, 1.0 and true are three values",
         "python/oasis_data/cli/changes.py",
         "if type(before) is not type(after):",

@@ -23,7 +23,7 @@ from oasis_data.cli.choice import folder_argument
 from oasis_data.cli.content import read
 from oasis_data.cli.group import ATTENTION, FAILED, program, timeout_option
 from oasis_data.cli.spelling import quoted, shown
-from oasis_data.cli.survey import Folder, is_digest, owner_of, survey
+from oasis_data.cli.survey import Folder, copy_of, is_digest, owner_of, survey
 from oasis_data.cli.terminal import plural, screen
 
 
@@ -198,6 +198,9 @@ class _Recovery:
             if dead and (fault := _fault(file)):
                 self._leave(path, f"{shown(file)} is corrupt ({fault}): this may be a good copy")
             elif dead:
+                # In this order: the copy is found by nothing else.
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(copy_of(path, os.path.dirname(file)))
                 os.unlink(path)
                 self.done += 1
                 self._tell("leftover removed", shown(path))

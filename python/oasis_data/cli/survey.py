@@ -143,6 +143,11 @@ def owner_of(temporary: str) -> str | None:
     return match[1] if match and not os.path.isdir(temporary) else None
 
 
+def copy_of(temporary: str, folder: str) -> str:
+    """Where a save copies a temporary file to, if it may not be moved out of its folder."""
+    return os.path.join(folder, f".{os.path.basename(temporary)}")
+
+
 def is_digest(owner: str) -> bool:
     """Whether the name of a temporary file's owner is a digest of a longer name."""
     return re.fullmatch("[0-9a-f]{64}", owner) is not None
