@@ -35,7 +35,7 @@ SABOTAGES = [
         LOCK,
         "if let Some(why) = why {",
         "if let Some(why) = why.filter(|_| false) {",
-        "cargo locks::a_thread",
+        "cargo locks::a_thread_does",
     ),
     Sabotage(
         "the recheck of the locked file",
@@ -91,7 +91,7 @@ SABOTAGES = [
         LOCK,
         "Own::Handed(owner) => owner.standstill(),",
         "Own::Handed(owner) => owner.standstill().or(Some(Standstill::Nested)),",
-        "cargo locks::a_thread_waits",
+        "cargo locks::an_owner",
     ),
     Sabotage(
         "whoever is on the stack cannot leave its block",
