@@ -14,6 +14,7 @@ mod compression;
 mod identity;
 mod locks;
 mod parse;
+mod recoveries;
 mod saves;
 mod sweep;
 
