@@ -37,11 +37,11 @@ from tests.test_batch import (
     DECIDED,
     HALF,
     contents,
-    copied_beside_newer_files,
     interrupt,
     require_tidy,
     three_files,
 )
+from tests.test_batch_recovery import copied_beside_newer_files
 
 FOLDER = f"tanks.json.{'x' * 12}"
 """A folder that is called as a temporary file is."""

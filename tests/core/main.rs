@@ -15,6 +15,7 @@ mod compression;
 mod identity;
 mod locks;
 mod parse;
+mod recoveries;
 mod saves;
 mod sweep;
 

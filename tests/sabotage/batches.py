@@ -5,7 +5,9 @@ from __future__ import annotations
 from tests.sabotage.safeguard import STORE, Sabotage
 
 BATCH = "src/storage/batch.rs"
+DECISION = "src/storage/decision.rs"
 JOURNAL = "src/storage/journal.rs"
+INTERRUPTED = "src/storage/interrupted.rs"
 RECOVERY = "src/storage/recovery.rs"
 ROLL_FORWARD = "src/storage/roll_forward.rs"
 FOLDERS = "src/storage/folders.rs"
@@ -48,7 +50,7 @@ SABOTAGES = [
     ),
     Sabotage(
         "the decision comes last",
-        BATCH,
+        DECISION,
         """            for (target, file, journal) in &leading {
                 journal::write(target, file, journal, sync)?;
             }
@@ -69,7 +71,7 @@ SABOTAGES = [
     ),
     Sabotage(
         "a decided batch changes its files' identities",
-        BATCH,
+        DECISION,
         "                change_identity(change);\n",
         "                let _ = change_identity;\n                let _ = change;\n",
         "pytest tests/test_batch.py -k has_the_old_content_cached",
@@ -100,63 +102,63 @@ SABOTAGES = [
         RECOVERY,
         "if held && lock::is_held(target, &content).unwrap_or(true) {",
         "if held {",
-        "cargo batches::beside_a_batch_at_work",
+        "cargo recoveries::beside_a_batch_at_work",
     ),
     Sabotage(
         "a batch that cannot be completed refuses no file that it is done with",
         RECOVERY,
         "if !undecided && roll_forward::content_is_there(target, change)? {",
         "if !undecided {",
-        "cargo batches::a_batch_that_cannot_be_completed",
+        "cargo recoveries::a_batch_that_cannot_be_completed",
     ),
     Sabotage(
         "a batch that stays holds up no other batch",
         JOURNAL,
         "(0..MOST_SLOTS).map(Slot).find(|slot| !is_there(target, *slot))",
         "(0..1).map(Slot).find(|slot| !is_there(target, *slot))",
-        "cargo batches::a_journal_that_stays",
+        "cargo recoveries::a_journal_that_stays",
     ),
     Sabotage(
         "a journal stays while another stands behind it",
         JOURNAL,
         "if is_there(target, Slot(slot.0 + 1)) { Ok(()) } else { remove(target, slot) }",
         "remove(target, slot)",
-        "cargo batches::the_first_journal_stays",
+        "cargo recoveries::the_first_journal_stays",
     ),
     Sabotage(
         "a file that was changed after its batch is not replaced",
         ROLL_FORWARD,
         "Ok(if unchanged { Standing::Open } else { Standing::Changed })",
         "Ok(if unchanged { Standing::Open } else { Standing::Open })",
-        "cargo batches::what_the_batch_has_not_found",
+        "cargo recoveries::what_the_batch_has_not_found",
     ),
     Sabotage(
         "a file that was removed after its batch is not made again",
         ROLL_FORWARD,
         "(Some(_), None) => return Ok(Standing::Changed),",
         "(Some(_), None) => return Ok(Standing::Open),",
-        "cargo batches::what_the_batch_has_not_found",
+        "cargo recoveries::what_the_batch_has_not_found",
     ),
     Sabotage(
         "a rounded stamp is no change",
         ROLL_FORWARD,
         "(mtime == copied || ROUNDED_TO.into_iter().any(rounded))",
         "(mtime == copied || false && ROUNDED_TO.into_iter().any(rounded))",
-        "cargo batches::a_copy_of_what",
+        "cargo recoveries::a_copy_of_what",
     ),
     Sabotage(
         "the batch's backup tells a copy from a change",
         ROLL_FORWARD,
         "before.map_or_else(|| agree(replaces, &now), |before| before == held)",
         "before.map_or_else(|| agree(replaces, &now), |_| agree(replaces, &now))",
-        "cargo batches::where_there_is_a_backup",
+        "cargo recoveries::where_there_is_a_backup",
     ),
     Sabotage(
         "a link to the file is no backup of what it was",
         ROLL_FORWARD,
         "    if backup::is_live(file, &backup, live)? {\n        return Ok(None);\n    }\n",
         "",
-        "cargo batches::the_link_that",
+        "cargo recoveries::the_link_that",
     ),
     Sabotage(
         "a link to a file that was changed becomes a backup of its own",
@@ -164,60 +166,60 @@ SABOTAGES = [
         "        // The batch's own link to what was changed in place since.\n"
         "        backup::part(file, last)?;\n",
         "        let _ = file;\n",
-        "cargo batches::the_link_that",
+        "cargo recoveries::the_link_that",
     ),
     Sabotage(
         "the content of a file that was changed comes before the change",
         ROLL_FORWARD,
         "if newest { backups.last() } else { backups.iter().find(own) }",
         "{ let _ = (newest, own); backups.last() }",
-        "pytest tests/test_batch.py -k puts_no_old_content_back",
+        "pytest tests/test_batch_recovery.py -k puts_no_old_content_back",
     ),
     Sabotage(
         "what a journal says is replaced is on the disk before",
         BATCH,
         "if !is_synced(change) {",
         "if false && !is_synced(change) {",
-        "pytest tests/test_batch.py -k says_is_replaced",
+        "pytest tests/test_batch_recovery.py -k says_is_replaced",
     ),
     Sabotage(
         "a batch of which nothing can be renamed is taken back",
         BATCH,
         "Some(error) if all => Renamed::None(error),",
         "Some(error) if all && false => Renamed::None(error),",
-        "pytest tests/test_batch.py -k nothing_can_be_renamed",
+        "pytest tests/test_batch_recovery.py -k nothing_can_be_renamed",
     ),
     Sabotage(
         "a decision that is taken back does not come again",
-        BATCH,
+        DECISION,
         "if sync { journal::sync_sidecar(first) } else { Ok(()) }",
         "if false && sync { journal::sync_sidecar(first) } else { Ok(()) }",
-        "pytest tests/test_batch.py -k nothing_can_be_renamed",
+        "pytest tests/test_batch_recovery.py -k nothing_can_be_renamed",
     ),
     Sabotage(
         "a load needs no right to list the folder",
         "src/storage/target.rs",
         "OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC",
         "OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC",
-        "pytest tests/test_batch.py -k to_search_the_folder",
+        "pytest tests/test_batch_recovery.py -k to_search_the_folder",
     ),
     Sabotage(
         "a journal that may not be read refuses no load",
         RECOVERY,
         "Err(unknown) if held || is_denied(&unknown) => return found.map(unkept),",
         "Err(unknown) if held && is_denied(&unknown) => return found.map(unkept),",
-        "pytest tests/test_batch.py -k to_search_the_folder",
+        "pytest tests/test_batch_recovery.py -k to_search_the_folder",
     ),
     Sabotage(
         "without /proc the way between folders is found by their paths",
         FOLDERS,
         "Err(errno) => by_given_path(target).map_err(|_| without_proc(target, errno)),",
         "Err(errno) => Err(without_proc(target, errno)),",
-        "pytest tests/test_batch.py -k proc_is_not_mounted",
+        "pytest tests/test_batch_recovery.py -k proc_is_not_mounted",
     ),
     Sabotage(
         "a folder without its mark is another folder",
-        RECOVERY,
+        INTERRUPTED,
         "Some(folder) if journal.knows(way, &folder)? => Ok(folder),",
         "Some(folder) => Ok(folder),",
         "cargo batches::waits_for_a_folder",

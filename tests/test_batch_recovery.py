@@ -1,0 +1,319 @@
+"""Batches that died or are refused, met in a copy, by other users, or where little is allowed."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from oasis_data import (
+    edit_json,
+    list_backups,
+    load_data_file,
+    load_many,
+    save_json_atomic,
+    save_many_atomic,
+)
+from tests.conftest import python, require
+from tests.nobody import as_nobody
+from tests.test_batch import (
+    BATCH,
+    DECIDED,
+    HALF,
+    contents,
+    first_and_last,
+    injected,
+    interrupt,
+    load_all,
+    open_to_all,
+    require_tidy,
+    three_files,
+)
+from tests.test_syscalls import trace
+
+# A journal in a copy of its folder
+
+
+def copied_beside_newer_files(strace: str, folder: Path) -> list[Path]:
+    """What two copies into one folder leave: a journal of the first, and later files."""
+    data, mirror = folder / "data", folder / "mirror"
+    paths = three_files(data)
+    interrupt(strace, paths, DECIDED)
+    shutil.copytree(data, mirror)
+    for version in ("newer", "newest"):
+        save_many_atomic(dict.fromkeys(paths, version))
+    shutil.copytree(data, mirror, dirs_exist_ok=True)
+    return [mirror / path.relative_to(data) for path in paths]
+
+
+def use_by_load(path: Path) -> None:
+    assert load_data_file(path, strict=True) == "newest"
+
+
+def use_by_save(path: Path) -> None:
+    save_json_atomic(path, "newest")
+
+
+def use_by_batch(path: Path) -> None:
+    save_many_atomic({path: "newest"})
+
+
+def use_by_load_of_many(path: Path) -> None:
+    assert load_many([path]) == ["newest"]
+
+
+def use_by_newest_edit(path: Path) -> None:
+    with edit_json(path) as document:
+        assert document == "newest"
+
+
+def use_by_newest_listing(path: Path) -> None:
+    assert json.loads(Path(list_backups(path)[0].path).read_text()) == "newer"
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        use_by_load,
+        use_by_load_of_many,
+        use_by_save,
+        use_by_batch,
+        use_by_newest_edit,
+        use_by_newest_listing,
+    ],
+)
+def test_a_copied_journal_puts_no_old_content_back(
+    strace: str, tmp_path: Path, use: Callable[[Path], None], caplog: pytest.LogCaptureFixture
+) -> None:
+    paths = copied_beside_newer_files(strace, tmp_path)
+    use(paths[0])
+    assert contents(paths) == ["newest"] * 3
+    require_tidy({path.parent for path in paths})
+    for path in paths:
+        # What the batch was to save comes before what was saved after it.
+        kept = [json.loads(Path(backup.path).read_text()) for backup in list_backups(path)]
+        assert kept == ["newer", "new", "new", "old"]
+        messages = [record.getMessage() for record in caplog.records]
+        (told,) = [text for text in messages if repr(str(path)) in text]
+        assert any(backup.name in told for backup in path.parent.glob("*.backup.*"))
+
+
+def test_a_copied_journal_is_no_matter_for_one_who_may_only_read(
+    strace: str, tmp_path: Path
+) -> None:
+    require(os.geteuid() == 0, "needs root, to become nobody")
+    copied_beside_newer_files(strace, tmp_path)
+    mirror = tmp_path / "mirror"
+    open_to_all(mirror)
+    assert as_nobody(mirror, load_all) == ["newest"] * 6
+
+
+def test_a_batch_that_was_copied_whole_is_completed_in_the_copy(
+    strace: str, tmp_path: Path
+) -> None:
+    paths = three_files(tmp_path / "data")
+    interrupt(strace, paths, HALF)
+    mirror = tmp_path / "mirror"
+    subprocess.run(["cp", "-a", tmp_path / "data", mirror], check=True)
+    copies = [mirror / path.relative_to(tmp_path / "data") for path in paths]
+    assert load_data_file(copies[2]) == "new"
+    assert contents(copies) == ["new"] * 3
+
+
+@pytest.mark.parametrize("backup", [True, False])
+def test_what_a_journal_says_is_replaced_is_on_the_disk_before(
+    strace: str, tmp_path: Path, backup: bool
+) -> None:
+    path, other = tmp_path / "a.json", tmp_path / "b.json"
+    save_many_atomic({path: "old", other: "old"})
+    path.write_text('"by another program"')
+    code = BATCH.replace("paths})", f"paths}}, backup={backup})")
+    calls = trace(strace, tmp_path / "log", code, "new", path, other)
+    begun, _ = first_and_last(calls, r'openat\(.*"\.oasis_data/journal", .*O_CREAT')
+    assert first_and_last(calls, rf"fsync\(\d+<{path}>")[0] < begun
+    assert first_and_last(calls, rf"fsync\(\d+<{tmp_path}>")[0] < begun
+    # This one was synced by the save.
+    assert not [call for call in calls if re.search(rf"fsync\(\d+<{other}>", call.text)]
+
+
+# What the kernel refuses
+
+
+def test_a_batch_of_which_nothing_can_be_renamed_is_taken_back(strace: str, tmp_path: Path) -> None:
+    paths = three_files(tmp_path)
+    log = tmp_path / "log"
+    code = (
+        "import sys, oasis_data\n"
+        "paths = sys.argv[2:]\n"
+        "try: oasis_data.save_many_atomic({path: sys.argv[1] for path in paths})\n"
+        "except oasis_data.DataOperationError as error: print(type(error).__name__, error)\n"
+    )
+    command = injected(strace, "renameat:error=EXDEV", code, "new", *paths)
+    command[command.index("/dev/null")] = str(log)
+    command[1:1] = ["-y"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert done.stdout.startswith("StorageWriteError "), done
+    assert "cross-device" in done.stdout
+    assert contents(paths) == ["old"] * 3
+    assert all(list_backups(path) == [] for path in paths)
+    require_tidy({path.parent for path in paths})
+    # A power cut must not bring the decision back.
+    undone = log.read_text().partition("renameat(")[2]
+    assert re.search(r'unlinkat\(.*/journal"(.|\n)*fsync\(\d+<.*/\.oasis_data>', undone)
+
+
+def test_a_rename_that_is_refused_holds_up_no_other_file(strace: str, tmp_path: Path) -> None:
+    paths = three_files(tmp_path)
+    code = (
+        "import sys, oasis_data\n"
+        "paths = sys.argv[2:]\n"
+        "try: oasis_data.save_many_atomic({path: sys.argv[1] for path in paths})\n"
+        "except oasis_data.NotDurableError as error: print(error)\n"
+    )
+    done = subprocess.run(
+        injected(strace, "renameat:error=EBUSY:when=2", code, "new", *paths),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    (stuck,) = [path for path in paths if contents([path]) == ["old"]]
+    assert done.stdout.startswith(f"{stuck.name}: the batch of saves with this file is decided")
+    others = [path for path in paths if path != stuck]
+    assert contents(others) == ["new"] * 2
+    # What was in its way is gone.
+    assert load_data_file(stuck) == "new"
+    assert contents(paths) == ["new"] * 3
+    require_tidy({path.parent for path in paths})
+
+
+# Other users, and places where little is allowed
+
+
+def batch_as(user: int, paths: list[Path], *, strace: list[str]) -> str:
+    """Saves "new" as another user, of whose privileges it has none; what went wrong, if
+    anything did."""
+    code = (
+        "import os, sys, oasis_data\n"
+        "os.setgroups([]), os.setgid(int(sys.argv[1])), os.setuid(int(sys.argv[1]))\n"
+        "try: oasis_data.save_many_atomic(dict.fromkeys(sys.argv[2:], 'new'))\n"
+        "except oasis_data.DataOperationError as error: print(error)\n"
+    )
+    command = [*strace, sys.executable, "-c", code, str(user), *map(str, paths)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60).stdout
+
+
+@pytest.mark.parametrize("mode", [0o777, 0o1777])
+def test_a_dead_batch_of_another_user_is_nobody_elses_concern(strace: str, mode: int) -> None:
+    require(os.geteuid() == 0, "needs root, to become two other users")
+    one, two = 2001, 2002
+    kill = [strace, "-f", "-qq", "-o", "/dev/null", "-e", "inject=renameat:signal=KILL"]
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(mode)
+        mine, theirs = (
+            [folder / f"{user}-{letter}.json" for letter in "ab"] for user in (one, two)
+        )
+        for user, paths in ((one, mine), (two, theirs)):
+            assert batch_as(user, paths, strace=[]) == ""
+            for path in paths:
+                path.write_text('"old"')
+        assert batch_as(one, mine, strace=kill) == ""
+        assert (folder / ".oasis_data" / "journal").exists()
+        for _ in range(2):
+            assert batch_as(two, theirs, strace=[]) == ""
+            assert contents(theirs) == ["new"] * 2
+            theirs[0].write_text('"old"')
+        # Two dead ones beside each other, each for its own user.
+        assert batch_as(two, theirs, strace=kill) == ""
+        assert load_many(mine) == load_many(theirs) == ["new"] * 2
+        assert contents([*mine, *theirs]) == ["new"] * 4
+        save_many_atomic(dict.fromkeys([*mine, *theirs], "last"))
+        require_tidy({folder})
+
+
+def load_pair() -> list[Any]:
+    paths = ["a.json", "b.json"]
+    return [load_data_file(path, strict=True) for path in paths] + load_many(paths, strict=True)
+
+
+@pytest.mark.parametrize("fault", ["write:when=1", "renameat:when=1", None])
+def test_a_load_needs_no_more_than_to_search_the_folder(
+    strace: str, tmp_path: Path, fault: str | None
+) -> None:
+    require(os.geteuid() == 0, "needs root, to become nobody")
+    folder = tmp_path / "closed"
+    folder.mkdir()
+    folder.chmod(0o711)
+    paths = [folder / "a.json", folder / "b.json"]
+    save_many_atomic(dict.fromkeys(paths, "old"))
+    if fault is None:
+        (folder / ".oasis_data" / "journal").touch()
+    else:
+        only = ["-P", str(folder / ".oasis_data" / "journal")] if "write" in fault else []
+        command = injected(strace, f"{fault}:signal=SIGKILL", BATCH, "new", *paths)
+        subprocess.run([command[0], *only, *command[1:]], check=False, timeout=60)
+    assert (folder / ".oasis_data" / "journal").exists()
+    # The journal may be closed to a reader, who then gets what `open` gives.
+    assert as_nobody(folder, load_pair) == ["old"] * 4
+
+
+def load_for_a_while() -> list[Any]:
+    return [load_data_file("a.json", strict=True) for _ in range(300)]
+
+
+def test_a_load_beside_batches_needs_no_more_than_to_search_the_folder(tmp_path: Path) -> None:
+    require(os.geteuid() == 0, "needs root, to become nobody")
+    folder = tmp_path / "closed"
+    folder.mkdir()
+    folder.chmod(0o711)
+    paths = [folder / "a.json", folder / "b.json"]
+    save_many_atomic(dict.fromkeys(paths, 0))
+    done = threading.Event()
+
+    def save() -> None:
+        number = 0
+        while not done.is_set():
+            number += 1
+            save_many_atomic(dict.fromkeys(paths, number), backup=False)
+
+    writer = threading.Thread(target=save)
+    writer.start()
+    try:
+        loaded = as_nobody(folder, load_for_a_while)
+    finally:
+        done.set()
+        writer.join()
+    assert loaded == sorted(loaded)
+
+
+@pytest.mark.parametrize("inside", [["x.json", "y.json"], ["/a/x.json", "/b/y.json"]])
+def test_a_batch_over_two_folders_where_proc_is_not_mounted(
+    tmp_path: Path, inside: list[str]
+) -> None:
+    require(os.geteuid() == 0, "needs root, for a chroot")
+    for name in "ab":
+        (tmp_path / name).mkdir()
+    if inside[0] == "x.json":
+        inside = ["x.json", "../b/link.json"]
+        (tmp_path / "b" / "link.json").symlink_to("y.json")
+    code = (
+        "import os, sys, oasis_data\n"
+        "os.chroot(sys.argv[1])\n"
+        "os.chdir('/a')\n"
+        "for document in 'old', 'new':\n"
+        "    oasis_data.save_many_atomic(dict.fromkeys(sys.argv[2:], document))\n"
+        "print(oasis_data.load_many(sys.argv[2:]))\n"
+    )
+    assert python(code, tmp_path, *inside) == "['new', 'new']\n"
+    assert contents([tmp_path / "a" / "x.json", tmp_path / "b" / "y.json"]) == ["new"] * 2
