@@ -17,9 +17,9 @@ use rustix::fs::{self, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::atomic;
-use super::backup;
 use super::fork;
 use super::identity::{FileKey, Identity};
+use super::index::{self, Asked};
 use super::journal::{self, Change, Journal, Name, Place};
 use super::keeping::BackedUp;
 use super::lock::{Deadline, Signals};
@@ -193,15 +193,16 @@ fn publish(
 }
 
 fn back_up(changed: &[Changed<'_>], options: &WriteOptions) -> Result<Vec<BackedUp>> {
-    let replaced = changed.iter().filter(|change| change.prepared.kept.is_some());
-    let mut earlier = backup::list_each(&replaced.map(Changed::target).collect::<Vec<_>>())
-        .into_iter()
-        .collect::<Result<Vec<_>>>()?
-        .into_iter();
+    let asked = changed.iter().map(|Changed { locked, prepared, .. }| Asked {
+        locked,
+        live: prepared.before,
+        needed: prepared.kept.is_some(),
+    });
+    let earlier = index::known_each(&asked.collect::<Vec<_>>());
+    let earlier = earlier.into_iter().collect::<Result<Vec<_>>>()?;
     let mut backed_up = Vec::with_capacity(changed.len());
-    for change in changed {
+    for (change, earlier) in changed.iter().zip(earlier) {
         let kept = change.prepared.kept.as_ref();
-        let earlier = kept.and_then(|_| earlier.next()).unwrap_or_default();
         match change.locked.back_up(kept, earlier, options) {
             Ok(taken) => backed_up.push(taken),
             Err(error) => return Err(take_back(error, changed, &backed_up)),

@@ -8,6 +8,7 @@ pub mod compression;
 pub mod fork;
 pub mod host;
 pub mod identity;
+mod index;
 pub mod journal;
 mod keeping;
 pub mod lease;
