@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from oasis_data import configure, list_backups, save_json_atomic
-from tests.conftest import temporaries, visible
+from tests.conftest import backups, require, temporaries, visible
 
 SAVE = (
     "import os, sys, oasis_data\n"
@@ -268,6 +269,126 @@ def test_a_lock_that_fails_is_an_error_and_no_contention(
     assert json.loads(path.read_text()) == "old"
 
 
+SAVES = {
+    "a save": "oasis_data.save_json_atomic(path, text)",
+    "a save without a backup": "oasis_data.save_json_atomic(path, text, backup=False)",
+    "an edit": "edit(path, text)",
+    "a batch": "oasis_data.save_many_atomic({path: text, path + '.other': text})",
+    "a deletion": "oasis_data.delete_json_atomic(path)",
+    "a save that compresses": (
+        "oasis_data.configure(backups_compressed_above=0); oasis_data.save_json_atomic(path, text)"
+    ),
+}
+
+
+@pytest.mark.parametrize("act", SAVES.values(), ids=SAVES)
+def test_a_save_reads_no_more_of_a_large_folder_than_of_a_small_one(
+    strace: str, tmp_path: Path, act: str
+) -> None:
+    code = f"""
+import os, sys, oasis_data
+def edit(path, text):
+    with oasis_data.edit_json(path) as document:
+        document["new"] = text
+path = sys.argv[1]
+for number in range(12):
+    oasis_data.save_json_atomic(path, {{"old": number}})
+    oasis_data.save_json_atomic(path + ".other", number)
+text = {{"new": "text"}}
+os.write(1, b"begin")
+{act}
+os.write(1, b"returned")
+"""
+    listings = []
+    for number in (20, 3_000):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        for other in range(number):
+            (folder / f"{other:032}.json").touch()
+        calls = trace(strace, tmp_path / "log", code, folder / "tanks.json")
+        of_folder = rf"getdents64\(\d+<{re.escape(str(folder))}>"
+        listings.append(sum(bool(re.search(of_folder, call.text)) for call in calls))
+    small, large = listings
+    assert large == 0
+    assert small <= 4
+
+
+def test_a_writer_killed_in_a_large_folder_leaves_no_backup_that_is_forgotten(
+    strace: str, tmp_path: Path
+) -> None:
+    for other in range(1_000):
+        (tmp_path / f"{other:032}.json").touch()
+    path = tmp_path / "tanks.json"
+    for number in range(12):
+        save_json_atomic(path, number)
+    for call in ("linkat", "renameat", "unlinkat"):
+        kill = f"inject={call}:signal=KILL:when=1"
+        killed = subprocess.run(
+            [strace, "-f", "-o", "/dev/null", "-e", kill, *command(path, call)],
+            capture_output=True,
+            check=False,
+            timeout=120,
+        )
+        assert killed.returncode != 0
+        for number in range(2):
+            save_json_atomic(path, f"after {call} {number}")
+            stamps = [backup.path for backup in list_backups(path)]
+            assert len(stamps) == len(backups(path)) == 10
+            assert stamps == sorted(stamps, reverse=True)
+        assert json.loads(backups(path)[-1].read_text()) == f"after {call} 0"
+
+
+def test_an_index_of_another_run_of_the_kernel_is_not_believed(tmp_path: Path) -> None:
+    require(os.geteuid() == 0 and shutil.which("unshare"), "needs root and unshare")
+    for other in range(1_000):
+        (tmp_path / f"{other:032}.json").touch()
+    path = tmp_path / "tanks.json"
+    for number in range(4):
+        save_json_atomic(path, number)
+    late = tmp_path / "tanks.json.backup.90000101_000000_000000"
+    late.write_text('"by hand"')
+    save_json_atomic(path, 4)
+    assert backups(path)[-1] == late
+    boot = tmp_path / "boot_id"
+    boot.write_text("00000000-0000-4000-8000-000000000000\n")
+    mount = f"mount --bind {boot} /proc/sys/kernel/random/boot_id"
+    rebooted = subprocess.run(
+        ["unshare", "--mount", "sh", "-ec", f'{mount}; exec "$@"', "sh", *command(path, "new")],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+    )
+    assert rebooted.stdout.endswith("returned")
+    assert backups(path)[-2] == late
+
+
+def test_files_changed_just_now_are_held_while_several_are_loaded(
+    strace: str, tmp_path: Path
+) -> None:
+    code = """
+import os, sys, oasis_data
+for path in sys.argv[1:]:
+    with open(path, "w") as file:
+        file.write("1")
+os.write(1, b"begin")
+oasis_data.load_many(sys.argv[1:])
+os.write(1, b"returned")
+"""
+    paths = [str(tmp_path / name) for name in ("a.json", "b.json")]
+    calls = [call.text for call in trace(strace, tmp_path / "log", code, *paths)]
+
+    def positions(pattern: str) -> list[int]:
+        return [at for at, text in enumerate(calls) if re.search(pattern, text)]
+
+    for path in map(re.escape, paths):
+        (held,) = positions(rf'openat\(AT_FDCWD[^,]*, "{path}", [^)]*O_PATH')
+        descriptor = calls[held].rsplit("= ", 1)[1].split("<")[0]
+        (let_go,) = [at for at in positions(rf"close\({descriptor}<{path}>") if at > held][-1:]
+        looks = positions(rf'statx\(AT_FDCWD[^,]*, "{path}"')
+        assert looks[0] < held < looks[-1] < let_go
+
+
 @pytest.mark.parametrize(
     ("error", "told", "found"),
     [
@@ -297,8 +418,8 @@ def test_a_folder_that_cannot_be_listed_is_told_and_an_interruption_is_not(
     if found == "old":
         assert visible(path.parent) == before
     else:
-        backups = [Path(backup.path).read_text() for backup in list_backups(path)]
-        assert backups == ['"old"', '"older"']
+        held = [Path(backup.path).read_text() for backup in list_backups(path)]
+        assert held == ['"old"', '"older"']
 
 
 BATCH = (

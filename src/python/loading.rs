@@ -15,7 +15,7 @@ use super::saving::waiting;
 use crate::codec::{self, DecodeError};
 use crate::error::Error;
 use crate::statistics::{COUNTERS, LATENCIES};
-use crate::storage::identity::{Identity, Instant as Moment};
+use crate::storage::identity::Identity;
 use crate::storage::recovery;
 use crate::storage::snapshot::{self, Snapshot};
 use crate::storage::target::Target;
@@ -137,7 +137,7 @@ fn cached(py: Python<'_>, path: &Path) -> PyResult<Found> {
     };
     let Some(text) = &entry.unsettled else {
         // What was stamped since a clock was set back can bear the same stamps.
-        let stamps_hold = !entry.read_at.is_ahead_of(&Moment::now());
+        let stamps_hold = !entry.read_at.is_ahead_of_the_clock();
         return Ok(if stamps_hold { Found::Fresh(entry) } else { Found::Nothing });
     };
     // The file was written so shortly before it was read that a second write may hide

@@ -61,6 +61,14 @@ impl Backup {
         Self { stamp, name, compressed: false, doubled: false }
     }
 
+    /// Its stamp as it is in its name.
+    #[must_use]
+    pub fn stamp_text(&self) -> String {
+        let name = self.plain_name().as_bytes();
+        let stamp = &name[name.len().saturating_sub(STAMP_LENGTH)..];
+        String::from_utf8_lossy(stamp).into_owned()
+    }
+
     /// Its name while it is not compressed.
     #[must_use]
     pub fn plain_name(&self) -> &OsStr {
@@ -150,6 +158,25 @@ fn list_in_folder<'a>(
         });
     }
     Ok(found)
+}
+
+/// The backup of `target` with the stamp that a name has, in the form that it has now, or
+/// none any more.
+///
+/// # Errors
+///
+/// When it cannot be looked at.
+pub fn find(target: &Target, stamp: &str) -> Result<Option<Backup>> {
+    let Some(stamp) = stamp.as_bytes().try_into().ok().and_then(stamp_of) else {
+        return Ok(None);
+    };
+    let plain = Backup::plain(target, stamp);
+    let compressed_name = plain.compressed_name();
+    match (is_file(target, &plain.name)?, is_file(target, &compressed_name)?) {
+        (true, doubled) => Ok(Some(Backup { doubled, ..plain })),
+        (false, true) => Ok(Some(Backup { name: compressed_name, compressed: true, ..plain })),
+        (false, false) => Ok(None),
+    }
 }
 
 /// Refuses a file whose name leaves no room for a backup's, before anything is
@@ -293,7 +320,15 @@ pub fn discard(target: &Target, backup: &Backup) -> Result<()> {
 ///
 /// When the folder or a backup cannot be looked at.
 pub fn newest_first(target: &Target) -> Result<Vec<Backup>> {
-    let mut backups = list(target)?;
+    of_those(target, list(target)?)
+}
+
+/// The same of those that a listing (oldest first) has found.
+///
+/// # Errors
+///
+/// When the newest or the live file cannot be looked at.
+pub fn of_those(target: &Target, mut backups: Vec<Backup>) -> Result<Vec<Backup>> {
     if let (Some(newest), Some(live)) = (backups.last(), target.stat()?)
         && is_live(target, newest, &live)?
     {
@@ -444,9 +479,17 @@ pub fn unlink(target: &Target, name: &OsStr) -> Result<bool> {
 
 /// Whether there is something of this name: a file, or anything else.
 fn is_taken(target: &Target, name: &OsStr) -> Result<bool> {
+    Ok(kind_of(target, name)?.is_some())
+}
+
+fn is_file(target: &Target, name: &OsStr) -> Result<bool> {
+    Ok(kind_of(target, name)? == Some(FileType::RegularFile))
+}
+
+fn kind_of(target: &Target, name: &OsStr) -> Result<Option<FileType>> {
     match fs::statat(&target.folder, name, AtFlags::SYMLINK_NOFOLLOW) {
-        Ok(_) => Ok(true),
-        Err(Errno::NOENT | Errno::NAMETOOLONG) => Ok(false),
+        Ok(stat) => Ok(Some(FileType::from_raw_mode(stat.st_mode))),
+        Err(Errno::NOENT | Errno::NAMETOOLONG) => Ok(None),
         Err(errno) => Err(target.failed("fstatat of a backup", errno)),
     }
 }

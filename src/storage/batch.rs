@@ -15,10 +15,10 @@ use rustix::fs::{self, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::atomic;
-use super::backup;
 use super::decision::{Changed, Folders};
 use super::fork;
 use super::identity::{FileKey, Identity};
+use super::index::{self, Asked};
 use super::keeping::BackedUp;
 use super::lock::{Deadline, Signals};
 use super::remark::Remark;
@@ -27,7 +27,8 @@ use super::sidecar;
 use super::snapshot::Same;
 use super::store::{Locked, Preparation, WriteOptions, Written};
 use super::target::Target;
-use crate::error::{Error, Result};
+use super::temporary;
+use crate::error::{Error, RENAME, Result};
 use crate::settings::Durability;
 use crate::statistics::COUNTERS;
 
@@ -197,9 +198,7 @@ fn rename(changed: &[Changed<'_>]) -> Renamed {
     for change in changed {
         let target = change.target();
         let from = change.prepared.temporary.name();
-        if let Err(errno) = fs::renameat(&target.folder, from, &target.folder, &target.name) {
-            refused.push(target.failed("rename", errno));
-        }
+        refused.extend(temporary::publish(target, from, &target.name, RENAME).err());
     }
     let all = refused.len() == changed.len();
     match refused.into_iter().next() {
@@ -210,15 +209,16 @@ fn rename(changed: &[Changed<'_>]) -> Renamed {
 }
 
 fn back_up(changed: &[Changed<'_>], options: &WriteOptions) -> Result<Vec<BackedUp>> {
-    let replaced = changed.iter().filter(|change| change.prepared.kept.is_some());
-    let mut earlier = backup::list_each(&replaced.map(Changed::target).collect::<Vec<_>>())
-        .into_iter()
-        .collect::<Result<Vec<_>>>()?
-        .into_iter();
+    let asked = changed.iter().map(|Changed { locked, prepared, .. }| Asked {
+        locked,
+        live: prepared.before,
+        needed: prepared.kept.is_some(),
+    });
+    let earlier = index::known_each(&asked.collect::<Vec<_>>());
+    let earlier = earlier.into_iter().collect::<Result<Vec<_>>>()?;
     let mut backed_up = Vec::with_capacity(changed.len());
-    for change in changed {
+    for (change, earlier) in changed.iter().zip(earlier) {
         let kept = change.prepared.kept.as_ref();
-        let earlier = kept.and_then(|_| earlier.next()).unwrap_or_default();
         match change.locked.back_up(kept, earlier, options) {
             Ok(taken) => backed_up.push(taken),
             Err(error) => return Err(take_back(error, changed, &backed_up)),

@@ -9,13 +9,14 @@
 //! - It comes back later, however coarse the stamps: the new file's ctime is no
 //!   earlier than the read, which was more than a tick after the entry's ctime.
 //! - It comes back after the clock was set back: the same ctime can come again. A hit
-//!   sees that the clock is behind what it was at the read ([`Instant::is_ahead_of`]),
+//!   sees that the clock is behind what it was at the read ([`Instant::is_ahead_of_the_clock`]),
 //!   and the file is read again.
 //! - It comes back while the clock was back for a moment, which no later look can
 //!   see: then the ctime, the mtime and the birth time would have to be the old ones
 //!   to the nanosecond. Where a file system has no birth time (ramfs, small-inode
 //!   ext4), a hit always compares the bytes.
 
+use std::fmt::{self, Display, Formatter};
 use std::os::fd::AsFd;
 use std::path::Path;
 
@@ -57,6 +58,12 @@ pub struct Identity {
 pub struct FileKey {
     device: u64,
     inode: u64,
+}
+
+impl Display for FileKey {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.device, self.inode)
+    }
 }
 
 impl Identity {
@@ -213,9 +220,18 @@ impl Instant {
         let behind = (self.realtime - self.monotonic) - (later.realtime - later.monotonic);
         behind > SET_BACK
     }
+
+    /// The same, as of now. For a hit, which must not take long.
+    #[must_use]
+    pub fn is_ahead_of_the_clock(&self) -> bool {
+        // In this order, a tick or a pause between the two makes the clock seem behind:
+        // the file is then read without need.
+        let realtime = read(ClockId::RealtimeCoarse);
+        self.is_ahead_of(&Self { realtime, monotonic: read(ClockId::MonotonicCoarse) })
+    }
 }
 
-/// What a hit asks for.
+/// What a load asks for.
 const ASKED: StatxFlags = StatxFlags::BASIC_STATS.union(StatxFlags::BTIME);
 
 /// What a `statx` saw; where there is none (an old kernel, a sandbox), a `stat`.

@@ -6,6 +6,7 @@ use rustix::fs::Stat;
 use super::backup::{self, Backup};
 use super::compression;
 use super::identity::{Identity, Instant};
+use super::index::Known;
 use super::lease::Lease;
 use super::remark::Remark;
 use super::store::{Locked, WriteOptions, Written};
@@ -25,6 +26,10 @@ pub(super) struct Kept {
 #[derive(Debug, Default)]
 pub(super) struct BackedUp {
     all: Vec<Backup>,
+    /// Whether the last of them is of what this write takes away.
+    taken: bool,
+    /// Whether the next writer is to find them in the index.
+    indexed: bool,
     /// Makes the last of them safe, if it is a link, until the live file is
     /// another.
     lease: Option<Lease>,
@@ -43,6 +48,15 @@ impl BackedUp {
     pub(super) fn newest(&self) -> Option<&Backup> {
         self.all.last()
     }
+}
+
+/// What is left of them to do once the change is durable.
+#[derive(Debug)]
+pub(super) struct Retained {
+    all: Vec<Backup>,
+    /// Whether some may go.
+    prune: bool,
+    indexed: bool,
 }
 
 impl Locked {
@@ -65,12 +79,15 @@ impl Locked {
     pub(super) fn back_up(
         &self,
         kept: Option<&Kept>,
-        mut all: Vec<Backup>,
+        Known { mut all, indexed }: Known,
         options: &WriteOptions,
     ) -> Result<BackedUp> {
         let Some(Kept { stat: live, synced, corrupt }) = kept else {
-            return Ok(BackedUp::default());
+            return Ok(BackedUp { all, indexed, ..BackedUp::default() });
         };
+        if indexed {
+            self.take_index_away();
+        }
         let target = &self.target;
         let left = match all.last() {
             Some(newest) if live.st_nlink > 1 => backup::is_live(target, newest, live)?,
@@ -96,13 +113,13 @@ impl Locked {
         if !left || lease.is_none() {
             all.push(backup::take(target, lease.as_ref(), &all, options.zone)?);
         }
-        Ok(BackedUp { all, lease, corrupt: *corrupt })
+        Ok(BackedUp { all, taken: true, indexed, lease, corrupt: *corrupt })
     }
 
     /// Takes the newest backup back after `error` kept its change from
     /// happening; `error` then says if that failed too.
     pub(super) fn take_back(&self, error: Error, backed_up: &BackedUp) -> Error {
-        let Some(taken) = backed_up.all.last() else { return error };
+        let Some(taken) = backed_up.all.last().filter(|_| backed_up.taken) else { return error };
         match backup::discard(&self.target, taken) {
             Ok(()) => error,
             Err(also) => {
@@ -112,9 +129,9 @@ impl Locked {
     }
 
     /// Lets whoever waited open the replaced content, once it is the backup's
-    /// alone no more. Returns the backups of which some may go, and notes the newest.
-    pub(super) fn let_go(&self, backed_up: BackedUp, written: &mut Written) -> Vec<Backup> {
-        let BackedUp { all, lease, corrupt } = backed_up;
+    /// alone no more. Notes the newest backup.
+    pub(super) fn let_go(&self, backed_up: BackedUp, written: &mut Written) -> Retained {
+        let BackedUp { all, taken, indexed, lease, corrupt } = backed_up;
         if let (Some(lease), Some(taken)) = (lease, all.last()) {
             // Whoever waits has the old inode, which is the backup's.
             lease.end(|| {
@@ -122,35 +139,39 @@ impl Locked {
                 written.remarks.extend(parted.err().map(Remark::from));
             });
         }
-        written.backup = all.last().map(|newest| newest.name.clone());
-        if !corrupt {
-            return all;
-        }
-        if let Some(newest) = all.last() {
-            written.remarks.push(Remark::CorruptReplaced { kept: newest.name.clone() });
+        if let Some(newest) = all.last().filter(|_| taken) {
+            written.backup = Some(newest.name.clone());
+            if corrupt {
+                written.remarks.push(Remark::CorruptReplaced { kept: newest.name.clone() });
+            }
         }
         // A file that is torn again and again must not push its whole backups
         // out: such a save lets none go.
-        Vec::new()
+        Retained { all, prune: taken && !corrupt, indexed }
     }
 
     /// Lets old backups go; not before the new content is safe. What cannot be
     /// removed does not undo a save.
     pub(super) fn tidy(
         &self,
-        backups: Vec<Backup>,
+        Retained { mut all, prune, indexed }: Retained,
         options: &WriteOptions,
         remarks: &mut Vec<Remark>,
     ) {
-        if options.backups_kept == 0 {
-            return;
+        if prune && options.backups_kept > 0 {
+            let WriteOptions { backups_kept: kept, backups_max_age: max_age, zone, .. } = *options;
+            let doubled = all.iter().filter(|backup| backup.doubled);
+            let settled = doubled.map(|backup| compression::settle(&self.target, backup));
+            remarks.extend(settled.filter_map(Result::err).map(Remark::from));
+            for surplus in backup::surplus(all.clone(), kept, max_age, zone) {
+                match backup::discard(&self.target, &surplus) {
+                    Ok(()) => all.retain(|backup| *backup != surplus),
+                    Err(error) => remarks.push(Remark::from(error)),
+                }
+            }
         }
-        let WriteOptions { backups_kept: kept, backups_max_age: max_age, zone, .. } = *options;
-        let doubled = backups.iter().filter(|backup| backup.doubled);
-        let settled = doubled.map(|backup| compression::settle(&self.target, backup));
-        remarks.extend(settled.filter_map(Result::err).map(Remark::from));
-        let surplus = backup::surplus(backups, kept, max_age, zone);
-        let discarded = surplus.iter().map(|backup| backup::discard(&self.target, backup));
-        remarks.extend(discarded.filter_map(Result::err).map(Remark::from));
+        if indexed {
+            self.leave_index(&all);
+        }
     }
 }

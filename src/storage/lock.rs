@@ -181,10 +181,30 @@ impl Lock {
         Ok(())
     }
 
-    /// Leaves a note in the lock file, for whoever holds the lock next. One that
-    /// cannot be written is missed by nobody: it only saves work.
+    /// Which file the lock is on.
+    #[must_use]
+    pub fn key(&self) -> FileKey {
+        self.key
+    }
+
+    /// Writes into the lock file, for whoever holds the lock next. What cannot be written
+    /// is missed by nobody: it only saves work.
+    pub fn write_at(&self, bytes: &[u8], offset: u64) {
+        let _ = self.file.with(|file| file.write_all_at(bytes, offset));
+    }
+
+    /// What is in the lock file from `offset` on, but no more than `most` bytes.
+    #[must_use]
+    pub fn read_at(&self, most: usize, offset: u64) -> Option<Vec<u8>> {
+        let mut found = vec![0; most];
+        let count = self.file.with(|file| file.read_at(&mut found, offset))?.ok()?;
+        found.truncate(count);
+        Some(found)
+    }
+
+    /// Leaves a note in the lock file.
     pub fn leave_note(&self, note: &str) {
-        let _ = self.file.with(|file| file.write_all_at(note.as_bytes(), 0));
+        self.write_at(note.as_bytes(), 0);
     }
 
     /// Whether this is the note that was left last.

@@ -13,6 +13,7 @@ pub mod fork;
 mod holder;
 pub mod host;
 pub mod identity;
+mod index;
 mod interrupted;
 pub mod journal;
 mod keeping;

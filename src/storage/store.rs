@@ -14,6 +14,7 @@ use super::backup::{self, Backup, Opened};
 use super::compression;
 use super::host::Host;
 use super::identity::{FileKey, Identity};
+use super::index::{self, Asked, Known};
 use super::keeping::Kept;
 use super::lock::{Deadline, Lock, Owner, Signals};
 use super::recovery;
@@ -156,7 +157,7 @@ impl Locked {
     }
 
     fn publish(&self, prepared: Preparation<'_>, options: &WriteOptions) -> Result<Written> {
-        let Prepared { temporary, kept, mut written, .. } = match prepared {
+        let Prepared { temporary, before, kept, mut written } = match prepared {
             Preparation::InPlace(same) => {
                 if options.durability == Durability::Full {
                     self.settle(&same)?;
@@ -166,7 +167,7 @@ impl Locked {
             }
             Preparation::Change(prepared) => *prepared,
         };
-        let earlier = self.earlier(kept.as_ref())?;
+        let earlier = self.earlier(before, kept.is_some())?;
         let synced = match options.durability {
             Durability::Full => Some(temporary.sync()?),
             Durability::Process => None,
@@ -242,7 +243,7 @@ impl Locked {
                 .map_err(|errno| target.failed(UNLINK, errno))
         };
         let kept = (options.backups_kept > 0).then(|| self.kept(live, false));
-        let earlier = self.earlier(kept.as_ref())?;
+        let earlier = self.earlier(Some(Identity::of(&live)), kept.is_some())?;
         self.change(kept.as_ref(), earlier, options, unlink, &mut written)?;
         Ok(written)
     }
@@ -253,7 +254,7 @@ impl Locked {
     ///
     /// When the folder cannot be read.
     pub fn backups(&self) -> Result<Vec<Backup>> {
-        backup::newest_first(&self.target)
+        backup::of_those(&self.target, self.listed()?)
     }
 
     /// Opens a backup, or finds none any more.
@@ -275,16 +276,23 @@ impl Locked {
     /// Lets all locks go, and only then compresses the backups of each file.
     #[must_use]
     pub(super) fn close_all(files: Vec<Self>, options: &WriteOptions) -> Vec<Vec<Remark>> {
+        let mut remarks: Vec<Vec<Remark>> = files.iter().map(|_| Vec::new()).collect();
+        let Some(above) = options.compressed_above else { return remarks };
+        let asked = files.iter().map(|file| {
+            let live = file.target.stat().ok().flatten().as_ref().map(Identity::of);
+            Asked { locked: file, live, needed: true }
+        });
+        let known = index::known_each(&asked.collect::<Vec<_>>());
         let (targets, locks): (Vec<_>, Vec<_>) =
             files.into_iter().map(|Self { target, lock }| (target, lock)).unzip();
-        let mut remarks: Vec<Vec<Remark>> = targets.iter().map(|_| Vec::new()).collect();
-        let Some(above) = options.compressed_above else { return remarks };
-        let listed = backup::list_each(&targets.iter().collect::<Vec<_>>());
-        let backups = listed.into_iter().zip(&mut remarks).map(|(backups, remarks)| {
-            backups.unwrap_or_else(|error| {
-                remarks.push(error.into());
-                Vec::new()
-            })
+        let backups = known.into_iter().zip(&mut remarks).map(|(known, remarks)| {
+            known.map_or_else(
+                |error| {
+                    remarks.push(error.into());
+                    Vec::new()
+                },
+                |known| known.all,
+            )
         });
         let backups: Vec<_> = backups.collect();
         let begun = targets.iter().zip(&backups);
@@ -314,6 +322,7 @@ impl Locked {
         }
         let surplus = backup::surplus(backups, kept, max_age, zone);
         for backup in &surplus {
+            // An index of them finds that they are gone.
             backup::discard(&self.target, backup)?;
         }
         Ok(surplus.into_iter().map(|backup| backup.name).collect())
@@ -387,10 +396,13 @@ impl Locked {
         remarks
     }
 
-    /// The backups that there are, if another is to be made. Before the content's
-    /// sync: that leaves the processor's caches cold for all that comes after it.
-    fn earlier(&self, kept: Option<&Kept>) -> Result<Vec<Backup>> {
-        kept.map_or_else(|| Ok(Vec::new()), |_| backup::list(&self.target))
+    /// The backups that there are: as far as that is known, if no other is to be made.
+    /// Before the content's sync: that leaves the processor's caches cold for all that
+    /// comes after it.
+    fn earlier(&self, live: Option<Identity>, needed: bool) -> Result<Known> {
+        index::known_each(&[Asked { locked: self, live, needed }])
+            .pop()
+            .unwrap_or_else(|| Ok(Known::default()))
     }
 
     /// Makes a change that takes the file's content away, durable when this
@@ -398,7 +410,7 @@ impl Locked {
     fn change(
         &self,
         kept: Option<&Kept>,
-        earlier: Vec<Backup>,
+        earlier: Known,
         options: &WriteOptions,
         change: impl FnOnce() -> Result<()>,
         written: &mut Written,

@@ -13,6 +13,7 @@ mod batches;
 mod cache;
 mod compression;
 mod identity;
+mod index;
 mod locks;
 mod parse;
 mod recoveries;

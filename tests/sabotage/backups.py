@@ -6,6 +6,7 @@ from tests.sabotage.safeguard import STORE, Sabotage
 
 BACKUP = "src/storage/backup.rs"
 KEEPING = "src/storage/keeping.rs"
+INDEX = "src/storage/index.rs"
 
 SABOTAGES = [
     Sabotage(
@@ -166,8 +167,8 @@ SABOTAGES = [
     Sabotage(
         "a save over a corrupt file lets no backup go",
         KEEPING,
-        "        if !corrupt {\n            return all;",
-        "        if all.len() < usize::MAX {\n            return all;",
+        "prune: taken && !corrupt",
+        "prune: taken",
         "pytest tests/test_backups.py -k again_and_again",
     ),
     Sabotage(
@@ -176,5 +177,61 @@ SABOTAGES = [
         "Some(model) if live.is_none() => {",
         "Some(model) if false => {",
         "pytest tests/test_backups.py -k mode_and_owner",
+    ),
+    Sabotage(
+        "a large folder is not listed",
+        INDEX,
+        "large.then(|| locked.indexed(live.as_ref())).flatten()",
+        "large.then(|| locked.indexed(live.as_ref())).flatten().filter(|_| false)",
+        "pytest tests/test_syscalls.py -k reads_no_more",
+    ),
+    Sabotage(
+        "no index while what it names changes",
+        KEEPING,
+        "            self.take_index_away();\n",
+        "",
+        "pytest tests/test_syscalls.py -k killed_in_a_large",
+    ),
+    Sabotage(
+        "an index is of the file that its writer left",
+        INDEX,
+        'live.map_or_else(|| "none".to_owned(), Identity::content)',
+        'live.map_or_else(|| "none".to_owned(), |_| "none".to_owned())',
+        "cargo index::a_large",
+    ),
+    Sabotage(
+        "an index is of this lock file",
+        INDEX,
+        "run_of_the_kernel()?, self.lock.key()))",
+        "run_of_the_kernel()?, 0))",
+        "cargo index::a_large",
+    ),
+    Sabotage(
+        "an index is whole",
+        INDEX,
+        ".filter(|(head, _)| sealed(head) == text)",
+        ".filter(|(head, _)| sealed(head) == text || true)",
+        "cargo index::a_large",
+    ),
+    Sabotage(
+        "an index is of this run of the kernel",
+        INDEX,
+        "run_of_the_kernel()?,",
+        'run_of_the_kernel().map(|_| "any")?,',
+        "pytest tests/test_syscalls.py -k another_run",
+    ),
+    Sabotage(
+        "each backup of an index is looked for",
+        BACKUP,
+        "(false, false) => Ok(None),",
+        "(false, false) => Ok(Some(plain)),",
+        "cargo index::the_newest",
+    ),
+    Sabotage(
+        "a write without a backup hands the index on",
+        KEEPING,
+        "return Ok(BackedUp { all, indexed, ..BackedUp::default() });",
+        "return Ok(BackedUp { all, indexed: indexed && false, ..BackedUp::default() });",
+        "cargo index::a_write_that",
     ),
 ]

@@ -47,7 +47,7 @@ SABOTAGES = [
     Sabotage(
         "nothing from before the clock was set back is trusted",
         LOADING,
-        "let stamps_hold = !entry.read_at.is_ahead_of(&Moment::now());",
+        "let stamps_hold = !entry.read_at.is_ahead_of_the_clock();",
         "let stamps_hold = !entry.read_at.is_ahead_of(&entry.read_at);",
         "pytest tests/cache/test_freshness.py -k clock_was_set_back",
     ),
@@ -102,5 +102,12 @@ SABOTAGES = [
         "if grown > 0 {",
         "if grown > usize::MAX - 1 {",
         "pytest tests/test_codec.py -k counts_towards",
+    ),
+    Sabotage(
+        "files changed just now are held while several are loaded",
+        "src/python/batching.rs",
+        "let fresh = |found: &Identity| !found.settled(now);",
+        "let fresh = |found: &Identity| !found.settled(now) && false;",
+        "pytest tests/test_syscalls.py -k while_several",
     ),
 ]
