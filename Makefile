@@ -6,7 +6,7 @@ BIN := .venv/bin
 # The interpreter that the native module is compiled for.
 export PYO3_PYTHON := $(CURDIR)/$(BIN)/python
 # Others to try the package on, for `make test-pythons`.
-PYTHONS ?= python3.10 python3.11 python3.12 python3.13
+PYTHONS ?= python3.10 python3.11 python3.12 python3.13 python3.14 python3.15
 
 # .venv is made anew when the dependencies or the interpreter are others.
 VERSION := $(shell $(PYTHON) -c 'import platform; print(platform.python_version())' 2>/dev/null)

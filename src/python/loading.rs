@@ -10,7 +10,7 @@ use rustix::io::Errno;
 use super::arguments::FilePath;
 use super::documents::{Content, Document, find, forget, grow, keep, with_cache};
 use super::exit::{detached, within};
-use super::raise::{Operation, decode_error, storage_error};
+use super::raise::{Operation, decode_error, require_stack, storage_error};
 use crate::codec::{self, DecodeError};
 use crate::error::{Error, Result};
 use crate::statistics::{COUNTERS, LATENCIES};
@@ -150,6 +150,7 @@ fn cached(py: Python<'_>, path: &Path) -> PyResult<Found> {
 }
 
 fn read(py: Python<'_>, path: &Path) -> PyResult<Snapshot> {
+    require_stack(py, Operation::Read, path)?;
     let snapshot =
         with_descriptors(py, || recovery::read(path)).map_err(|error| failed(py, path, &error))?;
     COUNTERS.bytes_read.add(snapshot.bytes.len() as u64);

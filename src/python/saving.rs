@@ -13,7 +13,7 @@ use super::documents::forget;
 use super::exit::{attached, detached, within};
 use super::host::{self, Surroundings};
 use super::loading::with_descriptors;
-use super::raise::{Operation, encode_error, storage_error};
+use super::raise::{Operation, encode_error, require_stack, storage_error};
 use crate::codec::{self, EncodeOptions};
 use crate::error::Result;
 use crate::settings::{self, Settings};
@@ -152,6 +152,7 @@ pub(super) fn waiting<T: Send>(
     operation: Operation,
     act: impl Fn(&dyn Signals) -> Result<T> + Sync,
 ) -> PyResult<T> {
+    require_stack(py, operation, path)?;
     let interpreter = Interpreter::default();
     let outcome = with_descriptors(py, || act(&interpreter));
     if let Some(raised) = interpreter.raised().or_else(host::raised) {

@@ -29,7 +29,7 @@ SABOTAGES = [
     Sabotage(
         "the depth of what is parsed",
         "src/codec/parse.rs",
-        "if self.depth == MAX_DEPTH {",
+        "if self.depth == self.deepest {",
         "if self.depth == usize::MAX {",
         "cargo parse::gives_up",
     ),
