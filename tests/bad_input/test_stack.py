@@ -190,7 +190,7 @@ from oasis_data.cli import main
 main()
 """
     done = subprocess.run(
-        [sys.executable, "-c", code, "verify", str(path)],
+        [sys.executable, "-c", code, "verify", str(tmp_path)],
         capture_output=True,
         text=True,
         env=os.environ | {"COLUMNS": "200"},
