@@ -197,7 +197,7 @@ main()
         check=False,
     )
     assert done.returncode > 0
-    assert "200000 deep" in done.stdout + done.stderr
+    assert "nested too deeply" in done.stdout + done.stderr
     assert "Traceback" not in done.stderr
 
 
