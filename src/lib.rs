@@ -15,6 +15,7 @@ pub mod cache;
 pub mod codec;
 pub mod error;
 pub mod settings;
+mod stack;
 pub mod statistics;
 pub mod storage;
 

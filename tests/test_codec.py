@@ -25,7 +25,9 @@ from oasis_data import (
     JSONWriteError,
     _native,
     configure,
+    edit_json,
     load_data_file,
+    save_json_atomic,
     stats,
 )
 from oasis_data._native import decode
@@ -441,3 +443,26 @@ def test_a_copy_is_made_from_what_is_kept_and_never_lent(tmp_path: Path) -> None
     inner = [id(part) for each in seen for part in (each, each["a"], each["a"][0]["b"])]
     assert len(set(inner)) == len(inner)
     assert load_data_file(path, copy=False) is lent
+
+
+def test_no_string_of_the_callers_grows(tmp_path: Path) -> None:
+    """Asked for its UTF-8, the interpreter keeps a copy in the string for good."""
+    kinds = ["caf\xe9 " * 9, "\u6f22\u5b57 " * 9, "\U0001f600 " * 9, "ascii " * 9]
+    texts = ["".join((text, "!")) for text in kinds]
+    names = ["".join((text, "?")) for text in kinds]
+    path = str(tmp_path / "".join(("\xe9", "\u6f22", ".json")))
+    indent = "".join(("\xe9", "\u6f22"))
+    held = [*texts, *names, path, indent]
+    before = [sys.getsizeof(each) for each in held]
+    document: Any = dict(zip(names, texts, strict=True))
+    for options in ({}, {"indent": indent}, {"sort_keys": True}, {"allow_nan": True}):
+        save_json_atomic(path, [document, 1.5], **options)
+    with edit_json(path) as edited:
+        edited.append(document)
+    load_data_file(path)
+    for name in names:
+        with pytest.raises(JSONWriteError):
+            save_json_atomic(path, {**document, name: object()})
+        with pytest.raises(JSONWriteError):
+            save_json_atomic(path, {(name,): 1})
+    assert [sys.getsizeof(each) for each in held] == before

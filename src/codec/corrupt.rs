@@ -3,7 +3,9 @@
 use pyo3::exceptions::{PyRecursionError, PyUnicodeDecodeError, PyValueError};
 use pyo3::prelude::*;
 
-use super::standard;
+/// A text nested deeper than this is corrupt whatever the interpreter's limit of
+/// recursion: no usual stack has room for it.
+const BOMB: usize = 100_000;
 
 /// Why some bytes are not a document.
 pub(crate) enum DecodeError {
@@ -25,8 +27,13 @@ pub(crate) struct Place {
 }
 
 /// What it means that `json` raised `cause` about these bytes.
-pub(super) fn explain(py: Python<'_>, bytes: &[u8], cause: PyErr) -> DecodeError {
-    match place(py, bytes, &cause) {
+pub(super) fn explain(
+    py: Python<'_>,
+    bytes: &[u8],
+    cause: PyErr,
+    small_stack: bool,
+) -> DecodeError {
+    match place(py, bytes, &cause, small_stack) {
         Ok(Some((reason, place))) => DecodeError::Corrupt { reason, place, cause },
         Ok(None) => DecodeError::Other(cause),
         Err(error) => DecodeError::Other(error),
@@ -36,7 +43,12 @@ pub(super) fn explain(py: Python<'_>, bytes: &[u8], cause: PyErr) -> DecodeError
 /// Only what `json` itself raises about the text makes a file corrupt. Anything
 /// else came from elsewhere (a signal handler, a deep stack), and must not be
 /// answered with a default in place of a healthy document.
-fn place(py: Python<'_>, bytes: &[u8], cause: &PyErr) -> PyResult<Option<(String, Place)>> {
+fn place(
+    py: Python<'_>,
+    bytes: &[u8],
+    cause: &PyErr,
+    small_stack: bool,
+) -> PyResult<Option<(String, Place)>> {
     if !is_of_json(py, cause)? {
         return Ok(None);
     }
@@ -55,7 +67,9 @@ fn place(py: Python<'_>, bytes: &[u8], cause: &PyErr) -> PyResult<Option<(String
         };
         return Ok(Some((reason, place)));
     }
-    if value.is_instance(standard::decode_error(py)?)? {
+    // Told by what it says, since somebody may have put a class of his own in the place
+    // of `json.JSONDecodeError`, which is raised by name.
+    if cause.is_instance_of::<PyValueError>(py) && value.hasattr("pos")? {
         let number = |name| value.getattr(name)?.extract::<usize>();
         let place =
             Place { pos: number("pos")?, lineno: number("lineno")?, colno: number("colno")? };
@@ -71,8 +85,10 @@ fn place(py: Python<'_>, bytes: &[u8], cause: &PyErr) -> PyResult<Option<(String
     if cause.is_instance_of::<PyRecursionError>(py) {
         let extremes = Extremes::of(bytes);
         let limit: usize = py.import("sys")?.call_method0("getrecursionlimit")?.extract()?;
-        // Else the stack was deep before the document came.
-        if extremes.depth > limit / 2 {
+        // Else the stack was deep before the document came; or it is a small one, and a
+        // thread with a larger one reads the document.
+        let most = if small_stack { limit } else { limit / 2 };
+        if extremes.depth > most.min(BOMB) {
             let reason = format!("nested {} deep", extremes.depth);
             return Ok(Some((reason, before(extremes.deepest))));
         }

@@ -9,6 +9,7 @@ use super::collector;
 use super::corrupt::{DecodeError, explain};
 use super::names::{Names, names};
 use super::parse::{Builder, Characters, parse};
+use super::recursion::Limited;
 use super::{objects, standard};
 use crate::statistics::COUNTERS;
 
@@ -18,7 +19,12 @@ pub(crate) fn decode<'py>(py: Python<'py>, bytes: &[u8]) -> Result<Bound<'py, Py
         return Ok(document);
     }
     COUNTERS.decode_fallbacks.count();
-    standard::load(py, bytes).map_err(|cause| explain(py, bytes, cause))
+    let limited = Limited::of(py, bytes);
+    standard::load(py, bytes).map_err(|cause| {
+        let small_stack = limited.has_fewer_levels();
+        drop(limited);
+        explain(py, bytes, cause, small_stack)
+    })
 }
 
 /// No Python code runs in here.

@@ -4,18 +4,23 @@
 
 use std::borrow::Cow;
 
-use pyo3::exceptions::{PyException, PyMemoryError};
+use pyo3::exceptions::{PyException, PyMemoryError, PyRecursionError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyInt, PyList, PyString, PyStringData, PyTuple};
 
 use super::buffer::{Buffer, LINE, OutOfMemory};
 use super::objects::{self, Still, Value};
+use super::recursion::Limited;
 use super::standard::{self, EncodeOptions};
 use super::{escape, fault, number};
+use crate::stack;
 use crate::statistics::COUNTERS;
 
 /// Deeper documents are left to `json`, which knows the interpreter's limit.
 const MAX_DEPTH: usize = 200;
+
+/// Bytes of stack for each level, and some to spare.
+const FRAME: usize = if cfg!(debug_assertions) { 4096 } else { 320 };
 
 /// Bytes of one level of indentation up to which it is written here.
 const MAX_INDENT: usize = 1024;
@@ -53,10 +58,17 @@ pub(crate) fn encode<'py>(
         Err(Stop::OutOfMemory) => return Err(EncodeError::Other(PyMemoryError::new_err(()))),
         Err(Stop::NotCovered) => COUNTERS.encode_fallbacks.count(),
     }
+    let limited = Limited::new(value.py());
     let mut out = Buffer::default();
     standard::dump(value, options, &mut out).map_err(|cause| {
         let py = value.py();
-        if cause.is_instance_of::<PyMemoryError>(py) || !cause.is_instance_of::<PyException>(py) {
+        // With a larger stack it might be written.
+        let small_stack =
+            limited.has_fewer_levels() && cause.is_instance_of::<PyRecursionError>(py);
+        if small_stack
+            || cause.is_instance_of::<PyMemoryError>(py)
+            || !cause.is_instance_of::<PyException>(py)
+        {
             return EncodeError::Other(cause);
         }
         match fault::locate(value, options, &cause) {
@@ -90,6 +102,8 @@ struct Writer<'a> {
     width: usize,
     /// One level of indentation; `None` writes everything on one line.
     indent: Option<Cow<'a, str>>,
+    /// The depth that is gone down to.
+    deepest: usize,
 }
 
 /// The containers around a value, innermost first. A container inside itself is
@@ -101,7 +115,11 @@ struct Around<'a> {
 }
 
 impl<'a> Around<'a> {
-    fn enter(container: &'a Bound<'a, PyAny>, outer: Option<&'a Self>) -> Result<Self, Stop> {
+    fn enter(
+        container: &'a Bound<'a, PyAny>,
+        outer: Option<&'a Self>,
+        deepest: usize,
+    ) -> Result<Self, Stop> {
         let depth = outer.map_or(1, |outer| outer.depth + 1);
         let mut around = outer;
         while let Some(each) = around {
@@ -110,7 +128,7 @@ impl<'a> Around<'a> {
             }
             around = each.outer;
         }
-        if depth > MAX_DEPTH { Err(Stop::NotCovered) } else { Ok(Self { container, outer, depth }) }
+        if depth > deepest { Err(Stop::NotCovered) } else { Ok(Self { container, outer, depth }) }
     }
 }
 
@@ -136,6 +154,7 @@ fn write(value: &Bound<'_, PyAny>, options: &EncodeOptions<'_>) -> Result<Vec<u8
         separator: separator.into(),
         width: 2,
         indent,
+        deepest: stack::levels(FRAME).min(MAX_DEPTH),
     };
     writer.value(value.as_borrowed(), None)?;
     Ok(writer.out.into_bytes())
@@ -143,7 +162,9 @@ fn write(value: &Bound<'_, PyAny>, options: &EncodeOptions<'_>) -> Result<Vec<u8
 
 fn indentation<'a>(indent: &'a Bound<'_, PyAny>) -> Result<Cow<'a, str>, Stop> {
     if let Ok(text) = indent.cast_exact::<PyString>() {
-        let text = text.to_str().map_err(|_| Stop::NotCovered)?;
+        // Another indentation than blanks and tabs is left to `json`.
+        let ascii = objects::ascii_of(text.as_borrowed()).ok_or(Stop::NotCovered)?;
+        let text = str::from_utf8(ascii).map_err(|_| Stop::NotCovered)?;
         return if text.len() <= MAX_INDENT { Ok(text.into()) } else { Err(Stop::NotCovered) };
     }
     match indent.extract::<i64>().map(|width| usize::try_from(width).unwrap_or(0)) {
@@ -185,7 +206,7 @@ impl<'a> Writer<'a> {
         if dict.is_empty() {
             return Ok(self.out.raw(b"{}")?);
         }
-        let around = Around::enter(&dict, around)?;
+        let around = Around::enter(&dict, around, self.deepest)?;
         self.enter(b'{')?;
         let mut first = true;
         for (key, value) in self.still.pairs(dict) {
@@ -224,7 +245,7 @@ impl<'a> Writer<'a> {
         if items.len() == 0 {
             return Ok(self.out.raw(b"[]")?);
         }
-        let around = Around::enter(container, around)?;
+        let around = Around::enter(container, around, self.deepest)?;
         self.enter(b'[')?;
         let mut first = true;
         for item in items {

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use pyo3::exceptions::{PyException, PyRecursionError};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList, PySlice, PyString, PyTuple};
+use pyo3::types::{PyBytes, PyDict, PyList, PySlice, PyString, PyTuple};
 
 use super::standard::{EncodeOptions, can_dump};
 
@@ -57,9 +57,20 @@ fn refused_child<'py>(
     options: &EncodeOptions<'py>,
 ) -> PyResult<Refused<'py>> {
     let py = value.py();
-    if let Ok(dict) = value.cast::<PyDict>() {
+    // As `json` asks, and in its order: a proxy says that it is what stands behind it.
+    if value.is_instance(&py.get_type::<PyList>())?
+        || value.is_instance(&py.get_type::<PyTuple>())?
+    {
+        for (index, child) in value.try_iter()?.enumerate().take(value.len()?) {
+            let child = child?;
+            if !can_dump(&child, options)? {
+                return Ok(Some((format!("[{index}]"), Some(child))));
+            }
+        }
+    } else if is_mapping(value)? {
         // No more pairs than there are now: `default` may add some for ever.
-        let pairs = dict.call_method0("items")?.try_iter()?.take(dict.len());
+        let most = unless_signal(value.len().map(Some), py)?.unwrap_or(usize::MAX);
+        let pairs = value.call_method0("items")?.try_iter()?.take(most);
         for pair in pairs.collect::<PyResult<Vec<_>>>()? {
             let (key, child) = pair.extract::<(Bound<'py, PyAny>, Bound<'py, PyAny>)>()?;
             let alone = PyDict::new(py);
@@ -72,15 +83,18 @@ fn refused_child<'py>(
                 return Ok(Some((step_to(&key)?, Some(child))));
             }
         }
-    } else if value.is_instance_of::<PyList>() || value.is_instance_of::<PyTuple>() {
-        for (index, child) in value.try_iter()?.enumerate().take(value.len()?) {
-            let child = child?;
-            if !can_dump(&child, options)? {
-                return Ok(Some((format!("[{index}]"), Some(child))));
-            }
-        }
     }
     Ok(None)
+}
+
+/// Whether it is a dictionary, or from Python 3.15 on a frozen one.
+fn is_mapping(value: &Bound<'_, PyAny>) -> PyResult<bool> {
+    let py = value.py();
+    if value.is_instance(&py.get_type::<PyDict>())? {
+        return Ok(true);
+    }
+    let frozen = py.import("builtins")?.getattr_opt("frozendict")?;
+    frozen.map_or(Ok(false), |frozen| value.is_instance(&frozen))
 }
 
 fn step_to(key: &Bound<'_, PyAny>) -> PyResult<String> {
@@ -99,7 +113,9 @@ fn beginning(text: &Bound<'_, PyString>) -> PyResult<String> {
     let start = text
         .get_item(PySlice::new(text.py(), 0, MAX_PATH.cast_signed(), 1))?
         .cast_into::<PyString>()?;
-    Ok(start.to_string_lossy().into_owned())
+    // Not as UTF-8 that the string then keeps: it may be the caller's own.
+    let encoded = start.call_method1("encode", ("utf-8", "surrogatepass"))?;
+    Ok(String::from_utf8_lossy(encoded.cast::<PyBytes>()?.as_bytes()).into_owned())
 }
 
 fn shortened(path: String) -> String {

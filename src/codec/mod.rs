@@ -32,6 +32,8 @@ mod number;
 #[cfg(feature = "python")]
 mod objects;
 #[cfg(feature = "python")]
+mod recursion;
+#[cfg(feature = "python")]
 mod standard;
 
 #[cfg(feature = "python")]
@@ -40,5 +42,6 @@ pub(crate) use self::{
     corrupt::DecodeError,
     decode::decode,
     encode::{EncodeError, encode},
+    objects::ascii_of,
     standard::EncodeOptions,
 };

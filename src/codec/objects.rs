@@ -54,19 +54,26 @@ impl<'a, 'py> Value<'a, 'py> {
     }
 }
 
+/// The bits `compact` and `ascii` of a string's state, behind two of `interned` and
+/// three of `kind`, from Python 3.10 on; pyo3 reads them up to 3.13. An interpreter
+/// without a lock has `interned` there alone, which sets neither: its strings are
+/// read by `characters`.
+const COMPACT_ASCII: u32 =
+    if cfg!(target_endian = "little") { 0b110_0000 } else { 0b110_0000_u32.reverse_bits() };
+
 /// The characters of a string that has nothing but ASCII.
 #[inline(always)]
-pub(super) fn ascii_of<'a>(text: Borrowed<'a, '_, PyString>) -> Option<&'a [u8]> {
+pub(crate) fn ascii_of<'a>(text: Borrowed<'a, '_, PyString>) -> Option<&'a [u8]> {
     let object = text.as_ptr();
     // SAFETY: a string, which lives for 'a. Its bit field is read as every C
-    // compiler for Linux lays it out; the parity tests read strings of each
-    // kind. What is compact and ASCII has its characters, one byte each, right
-    // behind the header.
+    // compiler for Linux and macOS lays it out; the parity tests read strings of
+    // each kind. What is compact and ASCII has its characters, one byte each,
+    // right behind the header.
     unsafe {
-        if ffi::PyUnicode_IS_COMPACT_ASCII(object) == 0 {
+        let header = object.cast::<ffi::PyASCIIObject>();
+        if (*header).state & COMPACT_ASCII != COMPACT_ASCII {
             return None;
         }
-        let header = object.cast::<ffi::PyASCIIObject>();
         Some(slice::from_raw_parts(header.add(1).cast(), (*header).length.cast_unsigned()))
     }
 }

@@ -4,9 +4,13 @@
 
 use super::buffer::Buffer;
 use super::scan;
+use crate::stack;
 
 /// Deeper documents are left to `json`, which knows the interpreter's limit.
 const MAX_DEPTH: usize = 200;
+
+/// Bytes of stack for each level, and some to spare.
+const FRAME: usize = if cfg!(debug_assertions) { 4096 } else { 320 };
 
 /// Digits of an integer up to which it is read: the interpreter's own limit
 /// (`sys.set_int_max_str_digits`) can be no lower.
@@ -55,8 +59,15 @@ pub enum Characters<'a> {
 
 /// The value of a whole text.
 pub fn parse<B: Builder>(text: &[u8], builder: &mut B) -> Option<B::Value> {
-    let mut parser =
-        Parser { text, at: 0, depth: 0, values: Vec::new(), unescaped: Buffer::default(), builder };
+    let mut parser = Parser {
+        text,
+        at: 0,
+        depth: 0,
+        deepest: stack::levels(FRAME).min(MAX_DEPTH),
+        values: Vec::new(),
+        unescaped: Buffer::default(),
+        builder,
+    };
     parser.blanks();
     let value = parser.value()?;
     parser.blanks();
@@ -67,6 +78,8 @@ struct Parser<'a, B: Builder> {
     text: &'a [u8],
     at: usize,
     depth: usize,
+    /// The depth that is gone down to.
+    deepest: usize,
     /// Of the lists that are open, outermost first.
     values: Vec<B::Value>,
     unescaped: Buffer,
@@ -146,7 +159,7 @@ impl<'a, B: Builder> Parser<'a, B> {
 
     #[inline(always)]
     fn open(&mut self) -> Option<()> {
-        if self.depth == MAX_DEPTH {
+        if self.depth == self.deepest {
             return None;
         }
         self.depth += 1;

@@ -1,7 +1,8 @@
 //! The standard library's `json`: what parity is measured by, and what does
-//! the work wherever the codec does not.
+//! the work wherever the codec does not. In a copy of the package's own
+//! (`_standard.py`): others may have wrapped or replaced what is in `json`.
 
-use pyo3::exceptions::PyMemoryError;
+use pyo3::exceptions::{PyException, PyMemoryError};
 use pyo3::prelude::*;
 use pyo3::types::{IntoPyDict, PyBytes, PyString};
 
@@ -36,7 +37,8 @@ pub(crate) fn dump<'py>(
     Ok(())
 }
 
-/// Whether `json` can write `value` at all, by the quicker way.
+/// Whether `json` can write `value` at all: by the quicker way, or else as `dump` does,
+/// since the quicker way refuses what only says that it is a dictionary (a proxy).
 pub(crate) fn can_dump<'py>(
     value: &Bound<'py, PyAny>,
     options: &EncodeOptions<'py>,
@@ -44,24 +46,22 @@ pub(crate) fn can_dump<'py>(
     let py = value.py();
     let attempt = encoder(py, options, None)?
         .call_method1("encode", (value,))
-        .and_then(|text| text.call_method1("encode", ("utf-8",)));
+        .and_then(|text| text.call_method1("encode", ("utf-8",)).map(drop))
+        .or_else(|error| {
+            let refused = error.is_instance_of::<PyException>(py);
+            if refused { dump(value, options, &mut Buffer::default()) } else { Err(error) }
+        });
     match attempt {
-        Ok(_) => Ok(true),
-        Err(error) if error.is_instance_of::<pyo3::exceptions::PyException>(py) => Ok(false),
+        Ok(()) => Ok(true),
+        Err(error) if error.is_instance_of::<PyException>(py) => Ok(false),
         Err(signal) => Err(signal),
     }
 }
 
 /// The document that `json.load` would make of these bytes.
 pub(crate) fn load<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<Bound<'py, PyAny>> {
-    static LOADS: Imported = Imported::new("json", "loads");
+    static LOADS: Imported = Imported::new("oasis_data._standard", "loads");
     LOADS.get(py)?.call1((copied(py, bytes)?,))
-}
-
-/// The class of the errors that `json` raises about a text.
-pub(crate) fn decode_error(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
-    static CLASS: Imported = Imported::new("json", "JSONDecodeError");
-    CLASS.get(py)
 }
 
 /// A `bytes` object, or the `MemoryError` that `PyBytes::new` would panic with.
@@ -77,7 +77,7 @@ fn encoder<'py>(
     options: &EncodeOptions<'py>,
     indent: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<Bound<'py, PyAny>> {
-    static ENCODER: Imported = Imported::new("json", "JSONEncoder");
+    static ENCODER: Imported = Imported::new("oasis_data._standard", "encoder");
     let arguments = [
         ("indent", indent.cloned().unwrap_or_else(|| py.None().into_bound(py))),
         ("ensure_ascii", options.ensure_ascii.into_pyobject(py)?.to_owned().into_any()),

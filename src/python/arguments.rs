@@ -9,6 +9,7 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString};
 
+use crate::codec::ascii_of;
 use crate::imported::Imported;
 
 /// A path given as `str`, `bytes` or `os.PathLike`.
@@ -21,10 +22,9 @@ impl<'py> FromPyObject<'_, 'py> for FilePath {
         static FSPATH: Imported = Imported::new("os", "fspath");
         // The same bytes in every encoding of file names.
         if let Ok(text) = path.cast::<PyString>()
-            && let Ok(ascii) = text.to_str()
-            && ascii.is_ascii()
+            && let Some(ascii) = ascii_of(text)
         {
-            return Ok(Self(ascii.into()));
+            return Ok(Self(OsStr::from_bytes(ascii).into()));
         }
         let spelt = if path.is_instance_of::<PyString>() || path.is_instance_of::<PyBytes>() {
             path.to_owned()

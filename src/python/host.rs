@@ -80,7 +80,8 @@ impl Host for Surroundings {
 /// Imports what is called without the caller's knowledge: a process that has given up
 /// its privileges by then may not come at it any more.
 pub(super) fn prepare(py: Python<'_>) -> PyResult<()> {
-    FCNTL.get(py).map(drop)
+    FCNTL.get(py)?;
+    py.import("oasis_data._standard").map(drop)
 }
 
 /// `fcntl.fcntl`: what it answers, or nothing where it fails.

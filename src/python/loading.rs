@@ -10,7 +10,7 @@ use super::arguments::FilePath;
 use super::documents::{Content, Document, find, forget, grow, keep, with_cache};
 use super::exit::{detached, within};
 use super::host;
-use super::raise::{Operation, decode_error, storage_error};
+use super::raise::{Operation, decode_error, require_stack, storage_error};
 use super::saving::waiting;
 use crate::codec::{self, DecodeError};
 use crate::error::Error;
@@ -157,6 +157,7 @@ fn cached(py: Python<'_>, path: &Path) -> PyResult<Found> {
 }
 
 fn read(py: Python<'_>, path: &Path) -> PyResult<Snapshot> {
+    require_stack(py, Operation::Read, path)?;
     let read = host::run_core(py, || recovery::read(path));
     if let Some(raised) = host::raised() {
         return Err(raised);

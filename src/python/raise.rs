@@ -10,9 +10,13 @@ use rustix::io::Errno;
 use super::exit::within;
 use crate::codec::{DecodeError, EncodeError};
 use crate::error::{Error, name};
+use crate::stack;
 pub(super) use crate::statistics::Operation;
 use crate::statistics::{COUNTERS, FAILURES};
 use crate::storage::snapshot::MISSING;
+
+/// Bytes of stack that a load or a save takes at most.
+const STACK: usize = if cfg!(debug_assertions) { 96 << 10 } else { 32 << 10 };
 
 /// The exception for a failure of the storage core.
 pub(super) fn storage_error(py: Python<'_>, operation: Operation, error: &Error) -> PyErr {
@@ -137,6 +141,24 @@ pub(super) fn decode_error(py: Python<'_>, path: &Path, error: DecodeError, empt
         }
         DecodeError::Other(cause) => other(py, Operation::Read, path, "decoding it", cause),
     }
+}
+
+/// Refuses what would need more of the thread's stack than is left: an overflow ends the
+/// process.
+pub(super) fn require_stack(py: Python<'_>, operation: Operation, path: &Path) -> PyResult<()> {
+    let left = stack::left();
+    if left >= STACK {
+        return Ok(());
+    }
+    let reason = format!(
+        "this thread has {} KiB of its stack left, and {} KiB may be needed; give it more (threading.stack_size), or call this less deep",
+        left >> 10,
+        STACK >> 10,
+    );
+    let message = format!("{}: {reason}; the file is as it was", name(path));
+    let class = if operation == Operation::Read { "JSONReadError" } else { "JSONWriteError" };
+    let cause = PyRecursionError::new_err(reason);
+    Err(build(py, class, operation, path, &message, Some(cause), &PyDict::new(py)))
 }
 
 /// A failure that is not about the document. What the interpreter ran out of is

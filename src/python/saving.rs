@@ -13,7 +13,7 @@ use super::arguments::{FilePath, age, size, timeout};
 use super::documents::forget;
 use super::exit::{attached, detached, within};
 use super::host::{self, Surroundings};
-use super::raise::{Operation, encode_error, storage_error};
+use super::raise::{Operation, encode_error, require_stack, storage_error};
 use crate::codec::{self, DecodeError, EncodeError, EncodeOptions};
 use crate::error::Result;
 use crate::settings::{self, Settings};
@@ -116,7 +116,8 @@ fn same_in_its_layout<'py>(
     let relevant = |raised: PyErr| {
         if raised.is_instance_of::<PyException>(py) { Ok(None) } else { Err(raised) }
     };
-    let Ok(snapshot) = detached(py, || recovery::read(path)) else { return Ok(None) };
+    require_stack(py, Operation::Write, path)?;
+    let Ok(snapshot) = host::run_core(py, || recovery::read(path)) else { return Ok(None) };
     if snapshot.bytes == text {
         return Ok(None);
     }
@@ -186,6 +187,7 @@ pub(super) fn waiting<T: Send>(
     operation: Operation,
     act: impl Fn(&dyn Signals) -> Result<T> + Sync,
 ) -> PyResult<T> {
+    require_stack(py, operation, path)?;
     let interpreter = Interpreter::default();
     let outcome = host::run_core(py, || act(&interpreter));
     if let Some(raised) = interpreter.raised().or_else(host::raised) {

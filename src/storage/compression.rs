@@ -20,6 +20,7 @@ use super::identity::Identity;
 use super::target::Target;
 use super::temporary::Temporary;
 use crate::error::{Error, Result};
+use crate::stack;
 
 /// A compression that has begun.
 pub struct Begun<'a> {
@@ -69,9 +70,12 @@ impl<'a> Begun<'a> {
     pub fn finish(self, sync: bool) -> Result<()> {
         let Self { plain, mut temporary } = self;
         let encode = |file: &File| {
-            let mut encoder = GzEncoder::new(file, Compression::default());
-            io::copy(&mut &plain.file, &mut encoder)?;
-            encoder.finish().map(drop)
+            // The encoder alone is made of 50 KiB on the stack.
+            stack::with_room(|| {
+                let mut encoder = GzEncoder::new(file, Compression::default());
+                io::copy(&mut &plain.file, &mut encoder)?;
+                encoder.finish().map(drop)
+            })
         };
         temporary.fill_with(encode)?;
         if sync {

@@ -226,3 +226,43 @@ def test_every_place_of_an_error_shows_only_the_files_name(tmp_path: Path) -> No
         assert "/" not in str(error)
         assert "secret" not in repr(error)
         assert error.file_path == str(path)
+
+
+class Proxy:
+    """What web frameworks and wrapping libraries put before a value: it has its class."""
+
+    def __init__(self, behind: Any) -> None:
+        self.behind = behind
+
+    __class__ = property(lambda self: type(self.behind))
+
+    def __bool__(self) -> bool:
+        return bool(self.behind)
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self.behind)
+
+    def __len__(self) -> int:
+        return len(self.behind)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.behind, name)
+
+
+@pytest.mark.parametrize(
+    ("value", "place"),
+    [
+        ({"tanks": Proxy({"x": 1}), "vessels": [FAULT]}, "$.vessels[0]"),
+        ([Proxy([1]), {"a": Proxy({"x": 1}), "b": FAULT}], "$[1].b"),
+        ({"tanks": Proxy({"x": 1, "y": FAULT})}, "$.tanks.y"),
+        ([Proxy((1, Proxy([2, FAULT])))], "$[0][1][1]"),
+    ],
+)
+def test_a_fault_is_found_behind_a_proxy_and_in_it(folder: Path, value: Any, place: str) -> None:
+    path = folder / "data.json"
+    expected = by_json(folder / "oracle.json", value, {"indent": 2})
+    if not (isinstance(expected, TypeError) and "Proxy" not in str(expected)):
+        pytest.skip(f"this Python's json writes no proxy: {expected!r}")
+    with pytest.raises(UnserializableError) as caught:
+        save_json_atomic(path, value)
+    assert caught.value.place == place

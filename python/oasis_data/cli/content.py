@@ -10,7 +10,10 @@ import zlib
 from dataclasses import dataclass
 from typing import Any
 
+from oasis_data import JSONReadError, _native
+
 _ATTEMPTS = 3
+_TOO_LARGE = "too large for this machine's memory"
 
 
 @dataclass(frozen=True)
@@ -53,18 +56,22 @@ def parse(path: str, raw: bytes) -> Content:
     try:
         if path.endswith(".gz"):
             raw = gzip.decompress(raw)
-        return Content(raw, json.loads(raw), None)
     except MemoryError:
-        return Content(raw, None, "too large for this machine's memory")
-    except RecursionError:
-        return Content(raw, None, "nested too deeply")
+        return Content(raw, None, _TOO_LARGE)
     except (EOFError, OSError, zlib.error) as error:
         return Content(raw, None, f"not a whole gzip file: {error}")
-    except ValueError as error:  # not JSON, no text, or an endless number
-        return Content(raw, None, _reason(raw, error))
+    try:
+        # Not `json` itself, which goes deeper than the stack where it is allowed to.
+        return Content(raw, _native.decode(raw), None)
+    except (JSONReadError, MemoryError, RecursionError) as error:
+        return Content(raw, None, _reason(raw, getattr(error, "original_error", None) or error))
 
 
-def _reason(raw: bytes, error: ValueError) -> str:
+def _reason(raw: bytes, error: BaseException) -> str:
+    if isinstance(error, MemoryError):
+        return _TOO_LARGE
+    if isinstance(error, RecursionError):
+        return "nested too deeply"
     if not raw:
         return "empty"
     if not raw.strip(b"\0"):

@@ -1,0 +1,59 @@
+"""The standard library's `json`, in a copy of the package's own.
+
+Tracing agents, mocks and libraries replace functions and classes of `json`, before or
+after this package is imported. A document must be read and written as by the real ones
+all the same: what a wrapper raises looks like no corrupt file, and what a mock returns
+is no document. So the modules are run once more from the standard library's own files,
+and nobody else gets hold of these. `_json`, which is in C, is shared with `json`.
+
+One thing is taken from `json` as it is when a document is written: its
+`JSONEncoder.default`, which programs replace to have more kinds of values written.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+from importlib.machinery import ModuleSpec, PathFinder
+from types import ModuleType
+from typing import Any
+
+
+def _spec(name: str) -> ModuleSpec | None:
+    # Where the interpreter's own modules lie: not a module of the same name before them
+    # on `sys.path`, and not through a finder that calls back whoever waits for `json`.
+    parent, _, _ = name.rpartition(".")
+    folder = os.path.join(os.path.dirname(os.__file__), parent)
+    # A bundled interpreter may have no such folder.
+    return PathFinder.find_spec(name, [folder]) or importlib.util.find_spec(name)
+
+
+def _copy(name: str) -> ModuleType:
+    spec = _spec(name)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"{name} of the standard library is not found", name=name)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+_package: Any = _copy("json")
+_decoder: Any = _copy("json.decoder")
+_encoder: Any = _copy("json.encoder")
+_decoder.scanner = _copy("json.scanner")
+# The class that callers know, if it is still a class.
+if isinstance(json.JSONDecodeError, type) and issubclass(json.JSONDecodeError, ValueError):
+    _decoder.JSONDecodeError = json.JSONDecodeError
+_package._default_decoder = _decoder.JSONDecoder()
+
+loads = _package.loads
+_default = _encoder.JSONEncoder.default
+
+
+def encoder(**options: Any) -> Any:
+    """A `json.JSONEncoder`, with the `default` that a program may have given to all."""
+    classes = getattr(json.JSONEncoder, "__mro__", ())
+    found = (vars(each)["default"] for each in classes if "default" in vars(each))
+    _encoder.JSONEncoder.default = next(found, _default)
+    return _encoder.JSONEncoder(**options)
