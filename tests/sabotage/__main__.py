@@ -1,6 +1,6 @@
 """Takes safeguards out of a scratch copy, one at a time; each must fail its test.
 
-    python -m tests.sabotage [--write] [WORD...]
+    python -m tests.sabotage [--write] [--jobs N] [WORD...]
 
 With words, only the safeguards that contain one of them. Prints a table, with
 `--write` into docs/sabotage.md too, and exits with 1 when a safeguard is missed
@@ -16,7 +16,10 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
+from queue import SimpleQueue
 
 import pytest
 
@@ -99,27 +102,43 @@ def run(scratch: Path, test: str) -> bool:
     return code == 0
 
 
-def attempts(chosen: list[Sabotage]) -> Iterator[tuple[Sabotage, bool]]:
-    """Each sabotage, tried in a scratch copy: whether its test passed even so."""
+@contextmanager
+def scratch_copies(count: int) -> Iterator[SimpleQueue[Path]]:
+    """So many copies of the source, each for one sabotage at a time."""
     with tempfile.TemporaryDirectory() as folder:
-        scratch = Path(folder) / "copy"
-        ignore = shutil.ignore_patterns(".venv", "target", ".git", "*.so", "__pycache__")
-        shutil.copytree(ROOT, scratch, ignore=ignore)
-        for sabotage in chosen:
-            path = scratch / sabotage.file
-            whole = path.read_text()
-            if whole.count(sabotage.line) != 1:
-                sys.exit(f"{sabotage.safeguard}: its line is not in {sabotage.file} once")
-            path.write_text(whole.replace(sabotage.line, sabotage.instead))
-            passed = run(scratch, sabotage.test)
-            path.write_text(whole)
-            yield sabotage, passed
+        ignore = shutil.ignore_patterns(".venv", "target", "dist", ".git", "*.so", "__pycache__")
+        copies: SimpleQueue[Path] = SimpleQueue()
+        for number in range(count):
+            copies.put(shutil.copytree(ROOT, Path(folder) / str(number), ignore=ignore))
+        yield copies
+
+
+def attempt(sabotage: Sabotage, copies: SimpleQueue[Path]) -> bool:
+    """Tries a sabotage in a scratch copy: whether its test passed even so."""
+    scratch = copies.get()
+    path = scratch / sabotage.file
+    whole = path.read_text()
+    path.write_text(whole.replace(sabotage.line, sabotage.instead))
+    try:
+        return run(scratch, sabotage.test)
+    finally:
+        path.write_text(whole)
+        copies.put(scratch)
+
+
+def require_lines(chosen: list[Sabotage]) -> None:
+    """Ends the run where a safeguard's line is not in its file, or more than once."""
+    for sabotage in chosen:
+        path = ROOT / sabotage.file
+        if not path.exists() or path.read_text().count(sabotage.line) != 1:
+            sys.exit(f"{sabotage.safeguard}: its line is not in {sabotage.file} once")
 
 
 def main() -> int:
     """Tries each sabotage; 1 if any is missed."""
     parser = argparse.ArgumentParser(prog="python -m tests.sabotage")
     parser.add_argument("--write", action="store_true", help="publish the table")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="how many at a time")
     parser.add_argument("words", nargs="*", metavar="WORD")
     asked = parser.parse_args()
     if asked.write and asked.words:
@@ -127,6 +146,7 @@ def main() -> int:
     chosen = [
         s for s in SABOTAGES if not asked.words or any(word in s.safeguard for word in asked.words)
     ]
+    require_lines(chosen)
     lines = []
 
     def tell(*cells: str) -> None:
@@ -136,9 +156,11 @@ def main() -> int:
     tell("safeguard taken out", "test that must fail", "result")
     tell("---", "---", "---")
     missed = 0
-    for sabotage, passed in attempts(chosen):
-        tell(sabotage.safeguard, f"`{sabotage.test}`", "MISSED" if passed else "fails")
-        missed += passed
+    with scratch_copies(asked.jobs) as copies, ThreadPoolExecutor(asked.jobs) as executor:
+        passes = executor.map(lambda sabotage: attempt(sabotage, copies), chosen)
+        for sabotage, passed in zip(chosen, passes, strict=True):
+            tell(sabotage.safeguard, f"`{sabotage.test}`", "MISSED" if passed else "fails")
+            missed += passed
     if asked.write:
         PUBLISHED.parent.mkdir(exist_ok=True)
         PUBLISHED.write_text(HEADING + "\n".join(lines) + "\n")

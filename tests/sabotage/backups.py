@@ -139,15 +139,15 @@ SABOTAGES = [
     Sabotage(
         "backup names only grow",
         BACKUP,
-        "Some(next) if YEARS.contains(&next.year()) => now.max(next),",
-        "Some(next) if YEARS.contains(&next.year()) => now,",
+        "following(existing.last()).map_or(now, |next| now.max(next))",
+        "following(existing.last()).map_or(now, |_| now)",
         "cargo backups::names_keep",
     ),
     Sabotage(
         "the last possible stamp hides no later backup",
         BACKUP,
-        "Some(next) if YEARS.contains(&next.year()) => now.max(next),",
-        "Some(next) => now.max(next),",
+        "YEARS.contains(&next.year()).then_some(next)",
+        "Some(next)",
         "cargo backups::a_last_possible",
     ),
     Sabotage(

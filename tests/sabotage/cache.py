@@ -19,8 +19,8 @@ SABOTAGES = [
     Sabotage(
         "the racy window",
         IDENTITY,
-        "read_at.0 - self.ctime > tick",
-        "read_at.0 - self.ctime > tick - 1_000_000_000_000",
+        "read_at.realtime - self.ctime > tick",
+        "read_at.realtime - self.ctime > tick - 1_000_000_000_000",
         "pytest tests/cache/test_freshness.py",
     ),
     Sabotage(
@@ -67,9 +67,9 @@ SABOTAGES = [
     ),
     Sabotage(
         "an edit remembers which files its descriptors are",
-        "src/python/editing.rs",
-        "locked.keep().map(|()| locked)",
-        "Ok(locked)",
+        "src/storage/store.rs",
+        "let kept = self.lock.keep().and_then(|()| self.target.folder.keep());",
+        "let kept = Ok::<(), rustix::io::Errno>(());",
         "pytest tests/test_descriptors.py -k edit",
     ),
     Sabotage(

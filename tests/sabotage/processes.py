@@ -11,10 +11,8 @@ SABOTAGES = [
     Sabotage(
         "only json's own errors are corruption",
         "src/codec/corrupt.rs",
-        "if value.is_instance(standard::decode_error(py)?)? {",
-        'if value.getattr("msg").is_err() {\n'
-        '        return Ok(Some((String::new(), Place::after(b""))));\n    }\n'
-        "    if value.is_instance(standard::decode_error(py)?)? {",
+        "if !is_of_json(py, cause)? {\n        return Ok(None);",
+        'if !is_of_json(py, cause)? {\n        return Ok(Some((String::new(), Place::after(b""))));',
         "pytest tests/test_hostile.py -k signal",
     ),
     Sabotage(
