@@ -26,7 +26,7 @@ from oasis_data import (
     save_many_atomic,
 )
 from oasis_data import save_json_atomic as save
-from tests.conftest import temporaries
+from tests.conftest import python, temporaries
 
 HOLDER = (
     "import fcntl, sys\n"
@@ -295,6 +295,23 @@ def test_a_stopped_holder_is_named_whoever_is_in_the_queue(path: Path, timeout: 
         assert caught.value.holder == holder.pid
 
 
+def test_a_signal_handler_does_not_find_its_own_thread_in_the_queue(path: Path) -> None:
+    seen: list[bool] = []
+
+    def ring(*_: object) -> None:
+        seen.append(queued(path))
+        holder.kill()
+
+    before = signal.signal(signal.SIGALRM, ring)
+    try:
+        with held_by_another(path) as holder:
+            signal.setitimer(signal.ITIMER_REAL, 0.05)
+            save(path, 2, timeout=30)
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert seen == [False]
+
+
 def snapshot(folder: Path) -> Path:
     """A copy of a folder by hard links, as `cp -al` makes."""
     copy = folder.with_name(f"{folder.name}.old")
@@ -307,11 +324,15 @@ def test_folders_that_were_copied_by_links_share_no_locks(tmp_path: Path, which:
     new = tmp_path / "data" / which
     save(new, 1, make_parents=True)
     old = snapshot(new.parent) / which
-    with edit_json(new), pytest.raises(AlreadyLockedError):
-        save(old, 3, timeout=0)
-        save(new, 2, timeout=0)
+    with edit_json(old), pytest.raises(AlreadyLockedError):
+        save(new, 3, timeout=0)
+        save(old, 2, timeout=0)
+    shutil.rmtree(old.parent)
+    old = snapshot(new.parent) / which
+    save(old, 3)
+    code = "import sys, oasis_data\noasis_data.save_json_atomic(sys.argv[1], 4, timeout=0)\n"
     with edit_json(old):
-        save(new, 4, timeout=0)
+        python(code, new)
     assert (load_data_file(new), load_data_file(old)) == (4, 3)
     for folder in (new.parent, old.parent):
         (lock,) = (folder / ".oasis_data" / "locks").iterdir()

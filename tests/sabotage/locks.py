@@ -56,7 +56,7 @@ SABOTAGES = [
         LOCK,
         "let _ = self.used(file.with(leave_turnstile))?;\n                in_turnstile = false;",
         "",
-        "pytest tests/test_hostile.py -k handler_may_save",
+        "pytest tests/test_locks.py -k own_thread_in_the_queue",
     ),
     Sabotage(
         "only would-block is contention",
