@@ -12,7 +12,7 @@ SABOTAGES = [
     Sabotage(
         "the ctime in the identity",
         IDENTITY,
-        "ctime: nanoseconds(stat.st_ctime, stat.st_ctime_nsec),",
+        "ctime: nanoseconds(statx.stx_ctime.tv_sec, statx.stx_ctime.tv_nsec),",
         "ctime: 0,",
         "cargo identity::a_change_in_place",
     ),
