@@ -110,4 +110,11 @@ SABOTAGES = [
         "let fresh = |found: &Identity| !found.settled(now) && false;",
         "pytest tests/test_syscalls.py -k while_several",
     ),
+    Sabotage(
+        "a log that is not held open",
+        "python/oasis_data/_logging.py",
+        "keep_file_open=False,",
+        "keep_file_open=True,",
+        "pytest tests/test_descriptors.py -k the_log",
+    ),
 ]
