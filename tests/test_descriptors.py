@@ -238,3 +238,23 @@ with edit_json("x.json") as document:
 assert load_data_file("x.json") == {"at": 2}
 """
     python(DAEMON + code, tmp_path)
+
+
+# The log
+
+
+def test_lines_for_the_log_go_to_no_file_of_a_daemon(tmp_path: Path) -> None:
+    code = """
+configure_logging(folder="logs", console=False, history="all")
+save_json_atomic("x.json", 1)
+become_a_daemon()
+logs = open_logs()
+save_json_atomic("x.json", 2)
+assert load_data_file("x.json") == 2
+configure_logging(console=False)
+assert_logs_are_intact(logs)
+(log,) = [name for name in os.listdir("logs") if name.endswith(".log")]
+with open(f"logs/{log}") as file:
+    assert len(file.read().splitlines()) == 3
+"""
+    python(DAEMON + code, tmp_path)

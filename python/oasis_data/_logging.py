@@ -148,6 +148,8 @@ def _rotating_file(folder: str, max_bytes: int, files_kept: int) -> logging.Hand
         backupCount=files_kept,
         encoding="utf-8",
         unicode_error_policy="replace",
+        # A daemon closes what it finds open, and lines would go to what has its number then.
+        keep_file_open=False,
     )
 
 

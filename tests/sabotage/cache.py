@@ -12,7 +12,7 @@ SABOTAGES = [
     Sabotage(
         "the ctime in the identity",
         IDENTITY,
-        "ctime: nanoseconds(stat.st_ctime, stat.st_ctime_nsec),",
+        "ctime: nanoseconds(statx.stx_ctime.tv_sec, statx.stx_ctime.tv_nsec),",
         "ctime: 0,",
         "cargo identity::a_change_in_place",
     ),
@@ -109,5 +109,12 @@ SABOTAGES = [
         "let fresh = |found: &Identity| !found.settled(now);",
         "let fresh = |found: &Identity| !found.settled(now) && false;",
         "pytest tests/test_syscalls.py -k while_several",
+    ),
+    Sabotage(
+        "a log that is not held open",
+        "python/oasis_data/_logging.py",
+        "keep_file_open=False,",
+        "keep_file_open=True,",
+        "pytest tests/test_descriptors.py -k the_log",
     ),
 ]
