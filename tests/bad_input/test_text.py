@@ -45,7 +45,7 @@ def test_a_file_that_is_not_utf8_is_corrupt_at_its_first_such_byte(
         ("[1 2]", 3, 1, 4),
         ('["é",\n é]', 7, 2, 2),
         ("é" + "[" * 2000, 0, 1, 1),
-        ('{"é":\n ' + "[" * 50_000, 7 + 49_999, 2, 2 + 49_999),
+        ('{"é":\n ' + "[" * 500_000, 7 + 499_999, 2, 2 + 499_999),
         ('["é", 12,\n' + "7" * 50_000, 10, 2, 1),
     ],
     ids=["no comma", "letter", "letter before depth", "depth", "digits"],
