@@ -11,8 +11,8 @@ SABOTAGES = [
     Sabotage(
         "only json's own errors are corruption",
         "src/codec/corrupt.rs",
-        "if !is_of_json(py, cause)? {\n        return Ok(None);",
-        'if !is_of_json(py, cause)? {\n        return Ok(Some((String::new(), Place::after(b""))));',
+        "is_of_json(py, cause)? {\n        return Ok(None);",
+        'is_of_json(py, cause)? {\n        return Ok(Some((String::new(), Place::after(b""))));',
         "pytest tests/test_hostile.py -k signal",
     ),
     Sabotage(
