@@ -14,7 +14,7 @@ from oasis_data import configure, save_json_atomic
 from tests.audit.test_migration import LEGACY
 from tests.backend.conftest import BACKEND
 from tests.conftest import require
-from tests.test_batch import DECIDED, interrupt, three_files
+from tests.test_batch import DECIDED, contents, interrupt, three_files
 
 DOCS = Path(__file__).parents[1] / "docs"
 
@@ -84,6 +84,20 @@ def test_a_rollback_loses_nothing_where_the_data_lies_inside_the_backend(tmp_pat
     run(blocks_in(rest), tmp_path)
     # The document that nobody wanted came later, and is a backup by now.
     assert saved.items() <= documents_in(backend).items()
+
+
+def test_a_rollback_finishes_an_interrupted_batch_before_old_code_starts(
+    strace: str, tmp_path: Path
+) -> None:
+    for name in ("backend", "backend.before"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "api.py").touch()
+    paths = three_files(tmp_path / "data")
+    interrupt(strace, paths, DECIDED)
+    _, rollback = (DOCS / "migration.md").read_text().split("\n## Rollback\n")
+    code, _ = rollback.split("\nStart the server.")
+    run(blocks_in(code), tmp_path)
+    assert contents(paths) == ["new"] * 3
 
 
 def documents_in(folder: Path) -> dict[Path, bytes]:

@@ -160,6 +160,13 @@ def test_what_json_cannot_write_is_encoded_as_told(path: Path) -> None:
         document["at"] = datetime.date(2026, 1, 2)
 
 
+def test_a_function_is_no_default_document(tmp_path: Path) -> None:
+    path = tmp_path / "none.json"
+    with pytest.raises(TypeError, match=r"default=.*encode_default="), edit_json(path, default=str):
+        pass
+    assert not path.exists()
+
+
 def test_bytes_are_those_of_a_save_with_the_same_options(path: Path) -> None:
     options: dict[str, Any] = {"indent": None, "ensure_ascii": True, "sort_keys": True}
     with edit_json(path, **options) as document:

@@ -196,6 +196,7 @@ def edit_json(
         LockTimeoutError: Another writer took too long.
         VersionConflictError: The file is not `if_version`.
         JSONWriteError: As for `save_json_atomic`.
+        TypeError: There is no file, and `default` is a function.
     """
     started = time.perf_counter()
     edit = _native.Edit(
@@ -209,6 +210,11 @@ def edit_json(
     try:
         found, document = edit.load()
         if not found:
+            if callable(default):
+                raise TypeError(
+                    f"default={default!r}: must be the document to start from where there is no "
+                    "file; a function for what JSON has not is given as encode_default="
+                )
             document = _own(default)
         yield document
         outcome = edit.save(

@@ -176,7 +176,12 @@ pub(super) fn keep_content(
         && backup::is_live(file, last, &live)?
     {
         // The batch's own link to what was changed in place since.
-        backup::part(file, last)?;
+        match backup::part(file, last) {
+            // Immutable, or another user's in a sticky folder: no name of it can be
+            // replaced, and it is no reason to keep the batch waiting.
+            Err(error) if error.errno() == Some(Errno::PERM.raw_os_error()) => {}
+            parted => parted?,
+        }
     }
     // What was saved later stays newer: the content comes after what it was to replace.
     let own = |backup: &&Backup| {

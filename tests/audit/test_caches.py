@@ -242,6 +242,42 @@ def test_a_memoized_load_is_found(decorator: str) -> None:
     assert reasons(fixed(code), "stale-cache") == [one.reason]
 
 
+HELPER = "import json\ndef load(path):\n    with open(path) as f:\n        return json.load(f)\n"
+
+
+@pytest.mark.parametrize(
+    "cache",
+    [
+        "kept = {{}}\ndef get(path):\n    if path not in kept:\n"
+        "        kept[path] = {load}(path)\n    return kept[path]\n",
+        "kept = {{}}\ndef get(path):\n    if path in kept:\n        return kept[path]\n"
+        "    document = {load}(path)\n    kept[path] = document\n    return document\n",
+        "class Store:\n    def get(self, path):\n        self.kept[path] = {load}(path)\n",
+        "import functools\n@functools.cache\ndef get(path):\n    return {load}(path)\n",
+    ],
+)
+def test_a_cache_of_what_a_helper_loads_is_found(cache: str) -> None:
+    code = HELPER + cache.format(load="load")
+    (reason,) = reasons(code, "stale-cache")
+    assert reason
+    # The helper is fixed, and what keeps its documents is still found.
+    assert "return load_data_file(path, strict=True)" in fixed(code)
+    assert fixed(code).endswith(cache.format(load="load"))
+    assert reasons(fixed(code), "stale-cache") == [reason]
+    # A function of that name that loads nothing.
+    assert (
+        reasons("def load(path):\n    return 1\n" + cache.format(load="load"), "stale-cache") == []
+    )
+
+
+@pytest.mark.parametrize(
+    "store", ["from flask import session\nsession['a'] = load('x')\n", "x = {}\nx['a'] = 1\n"]
+)
+def test_not_all_that_a_helper_loads_is_kept_in_a_cache(store: str) -> None:
+    code = HELPER + store + "def get():\n    local = {}\n    local['a'] = load('a')\n"
+    assert reasons(code, "stale-cache") == []
+
+
 def test_a_load_and_a_save_in_one_function_lose_updates() -> None:
     code = (
         "from oasis_data import load_data_file, save_json_atomic\n"

@@ -153,6 +153,7 @@ def test_what_is_no_baseline_is_refused(here: Path, content: bytes | None) -> No
     done = run("--baseline", "known.json", ".")
     assert done.exit_code == 2
     assert "known.json" in done.stderr
+    assert "--write-baseline" in " ".join(done.stderr.split())
 
 
 def test_a_baseline_is_read_or_written(here: Path) -> None:  # noqa: F811

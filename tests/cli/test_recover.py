@@ -32,6 +32,7 @@ from oasis_data import (
 from tests.cli.console import run
 from tests.cli.test_verify import SAVE, found, kill, torn, undecided
 from tests.conftest import require, temporaries
+from tests.errors.test_causes import marked
 from tests.test_batch import (
     ALL,
     DECIDED,
@@ -180,6 +181,30 @@ def test_a_file_that_cannot_be_replaced_can_be_given_up(strace: str, tmp_path: P
     ran = run("recover", tmp_path, "--give-up", b)
     assert ran.status == 1
     assert "no interrupted batch" in ran.out
+
+
+def test_an_immutable_file_can_be_given_up(strace: str, tmp_path: Path) -> None:
+    # Its backup is a link of it: no other file can be put under that name either.
+    a, b, c = paths = three_files(tmp_path)
+    interrupt(strace, paths, DECIDED)
+    with marked(b, "i"):
+        ran = run("recover", tmp_path)
+        assert ran.status == 3
+        assert f"--give-up {b}" in ran.err
+        ran = run("recover", tmp_path, "--give-up", b)
+        assert (ran.status, ran.err) == (0, "")
+        newest, *_ = list_backups(b)
+        assert Path(newest.path).name in ran.out
+        assert json.loads(Path(newest.path).read_text()) == "new"
+        assert load_data_file(b) == "old"
+        require_tidy({path.parent for path in paths})
+    assert contents([a, c]) == ["new"] * 2
+    save_json_atomic(b, "next")
+    assert [json.loads(Path(backup.path).read_text()) for backup in list_backups(b)] == [
+        "old",
+        "new",
+        "old",
+    ]
 
 
 def test_a_batch_whose_folder_is_gone_can_be_given_up(strace: str, tmp_path: Path) -> None:

@@ -92,6 +92,13 @@ SABOTAGES = [
         "pytest tests/audit/test_writes.py -k json_lines",
     ),
     Sabotage(
+        "a cache of what a helper loads is a cache",
+        AUDIT + "auditing.py",
+        "*find_caches(source, [*loads, *helped], saves,",
+        "*find_caches(source, [*loads], saves,",
+        "pytest tests/audit/test_caches.py -k what_a_helper_loads",
+    ),
+    Sabotage(
         "a session is no cache",
         AUDIT + "caches.py",
         "if is_of_framework(source, container):",

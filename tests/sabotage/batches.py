@@ -154,6 +154,13 @@ SABOTAGES = [
         "cargo recoveries::where_there_is_a_backup",
     ),
     Sabotage(
+        "a backup that cannot be parted does not keep a file from being given up",
+        ROLL_FORWARD,
+        "Err(error) if error.errno() == Some(Errno::PERM.raw_os_error()) => {}",
+        "Err(error) if false && error.errno() == Some(Errno::PERM.raw_os_error()) => {}",
+        "pytest tests/cli/test_recover.py -k immutable_file_can_be_given_up",
+    ),
+    Sabotage(
         "a link to the file is no backup of what it was",
         ROLL_FORWARD,
         "    if backup::is_live(file, &backup, live)? {\n        return Ok(None);\n    }\n",

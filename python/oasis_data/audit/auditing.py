@@ -51,10 +51,16 @@ def audit_source(source: Source, foreign: Foreign) -> list[Finding]:
     saves = [*_saves(source, writes)]
     loads = [*reads, *_loads(source)]
     accesses = _accesses(source, writes, reads, foreign)
+    helped = [
+        each
+        for function in accesses.by_function.values()
+        for each in function
+        if each.through and not each.is_save
+    ]
     findings = [
         *(each.finding for each in writes),
         *(each.finding for each in reads if each.finding),
-        *find_caches(source, loads, saves, foreign, comments),
+        *find_caches(source, [*loads, *helped], saves, foreign, comments),
         *map(comments.apply, find_lost_updates(source, accesses)),
         *map(comments.apply, find_listings(source, accesses)),
     ]

@@ -35,15 +35,21 @@ def read_baseline(file: Path) -> Counter[Key]:
     try:
         content = json.loads(file.read_bytes())
         if content["format"] != FORMAT:
-            raise BaselineError(f"{file} has format {content['format']!r}, not {FORMAT}")
+            raise BaselineError(
+                f"{file} has format {content['format']!r}, not {FORMAT}: another release of "
+                "oasis_data made it; make it anew with --write-baseline"
+            )
         known: Counter[Key] = Counter()
         for each in content["findings"]:
             known[each["file"], each["rule"], each["function"], each["code"]] += each["count"]
     except OSError as error:
-        raise BaselineError(f"{file}: {error.strerror or error}") from error
+        fault = error.strerror or error
+        raise BaselineError(f"{file}: {fault}; name a file that --write-baseline made") from error
     except (ValueError, TypeError, KeyError) as error:
         fault = f"{type(error).__name__}: {error}"
-        raise BaselineError(f"{file} is no baseline ({fault}); write it anew") from error
+        raise BaselineError(
+            f"{file} is no baseline ({fault}); name a file that --write-baseline made"
+        ) from error
     return known
 
 

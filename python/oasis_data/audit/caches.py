@@ -18,11 +18,14 @@ from dataclasses import dataclass, replace
 
 from oasis_data.audit.finding import CACHE_WRITE, STALE_CACHE, Edit, Finding, Remove
 from oasis_data.audit.frameworks import is_of_framework
+from oasis_data.audit.helpers import Access
 from oasis_data.audit.mentions import Foreign
 from oasis_data.audit.reads import Read
 from oasis_data.audit.replacing import LOAD, SAVE, origins_of, spelt, star_reason
 from oasis_data.audit.source import FUNCTIONS, Source
 from oasis_data.audit.suppressions import Suppressions
+
+Load = Read | Access
 
 MEMOIZERS = frozenset(
     {"functools.lru_cache", "functools.cache", "cachetools.cached", "cachetools.func.ttl_cache"}
@@ -44,7 +47,7 @@ class Saved:
 
 def find_caches(
     source: Source,
-    reads: list[Read],
+    reads: list[Load],
     saves: list[Saved],
     foreign: Foreign,
     comments: Suppressions,
@@ -53,7 +56,7 @@ def find_caches(
 
     Args:
         source: Where to look.
-        reads: The reads in it, those through the library too.
+        reads: The reads in it, those through the library and through helpers too.
         saves: The saves in it.
         foreign: What the other sources mention.
         comments: Those that accept findings.
@@ -90,7 +93,7 @@ def find_caches(
             yield replace(each, reason=each.reason or reason, edits=()) if reason else each
 
 
-def _memoized(source: Source, reads: list[Read]) -> Iterator[Finding]:
+def _memoized(source: Source, reads: list[Load]) -> Iterator[Finding]:
     told: set[ast.expr] = set()
     for read in reads:
         for around in source.ancestors(read.call):
@@ -109,7 +112,7 @@ def _memoized(source: Source, reads: list[Read]) -> Iterator[Finding]:
                     )
 
 
-def _fills(source: Source, read: Read) -> Iterator[ast.Assign]:
+def _fills(source: Source, read: Load) -> Iterator[ast.Assign]:
     """The assignments that put what was read into something with keys."""
     statement = source.statement(read.call)
     if not isinstance(statement, ast.Assign) or statement.value is not read.call:
@@ -129,8 +132,10 @@ def _fills(source: Source, read: Read) -> Iterator[ast.Assign]:
                     yield node
 
 
-def _fill_reason(source: Source, fill: ast.Assign, read: Read) -> str | None:
+def _fill_reason(source: Source, fill: ast.Assign, read: Load) -> str | None:
     """Why a load in each call may not do what the cache does."""
+    if isinstance(read, Access):
+        return f"line {read.call.lineno} reads through {read.through}()"
     if read.finding and not read.finding.fixable:
         return f"what line {read.call.lineno} reads would be parsed anew each time"
     document = fill.value
@@ -170,7 +175,7 @@ def _module_cache(
     source: Source,
     name: ast.Name,
     first: ast.Assign,
-    fills: dict[ast.Assign, Read],
+    fills: dict[ast.Assign, Load],
     saves: list[Saved],
     foreign: Foreign,
 ) -> Iterator[Finding]:

@@ -9,7 +9,8 @@ from oasis_data.audit.finding import NOT_READ, Finding
 
 NOT_SEEN = (
     "Not seen: a file that one function opens and another reads or writes, methods of another "
-    "module's classes, updates outside of functions, and what other programs do."
+    "module's classes, updates outside of functions, a plain variable that keeps what was read, "
+    "and what other programs do."
 )
 
 
