@@ -29,6 +29,8 @@ type Slot = Arc<Mutex<Option<Descriptor>>>;
 /// How long a fork can hold others off. Past that, what they open is the child's too.
 const PATIENCE: Duration = Duration::from_secs(2);
 const FIRST_PAUSE: Duration = Duration::from_micros(20);
+/// How often a kept descriptor is looked at before it counts as somebody else's.
+const LOOKS: usize = 3;
 const LONGEST_PAUSE: Duration = Duration::from_millis(2);
 
 static GATE: RwLock<()> = RwLock::new(());
@@ -73,8 +75,10 @@ impl Descriptor {
     /// The file, if the number is still this file's.
     #[must_use]
     pub fn own(&self) -> Option<&File> {
-        let same =
-            |kept: &FileKey| fs::fstat(self).is_ok_and(|stat| Identity::of(&stat).key() == *kept);
+        // More than once: after a call that failed in passing, a lock that is this
+        // process's would be kept for good.
+        let look = || (0..LOOKS).find_map(|_| fs::fstat(self).ok());
+        let same = |kept: &FileKey| look().is_some_and(|stat| Identity::of(&stat).key() == *kept);
         self.file.as_ref().filter(|_| self.kept.get().is_none_or(same))
     }
 }
