@@ -26,7 +26,7 @@ for python in "$@"; do
     test "$bytes" -le "$most_bytes" || { echo "$wheel: $bytes bytes, more than $most_bytes" >&2; exit 1; }
     "$python" -m venv "$out/venv"
     # Without cargo and without an index: the wheel alone has to do.
-    (cd "$out" && PATH=/usr/bin:/bin && venv/bin/python -m pip install -qq --no-index --disable-pip-version-check "$wheel" &&
+    (cd "$out" && PATH=/usr/sbin:/usr/bin:/sbin:/bin && venv/bin/python -m pip install -qq --no-index --disable-pip-version-check "$wheel" &&
         venv/bin/python -W error - <<'P'
 import tempfile
 from pathlib import Path
