@@ -169,7 +169,13 @@ fn other(py: Python<'_>, operation: Operation, path: &Path, doing: &str, cause: 
     }
     let class = if operation == Operation::Read { "JSONReadError" } else { "JSONWriteError" };
     let kind = kind_of(py, &cause);
-    let message = format!("{}: {doing} failed: {kind}; the file is as it was", name(path));
+    let advice = if cause.is_instance_of::<PyRecursionError>(py) {
+        ": this thread's stack is too small for it; give it more (threading.stack_size), call \
+         this less deep, or nest the document less"
+    } else {
+        ""
+    };
+    let message = format!("{}: {doing} failed: {kind}{advice}; the file is as it was", name(path));
     build(py, class, operation, path, &message, Some(cause), &PyDict::new(py))
 }
 

@@ -101,6 +101,31 @@ print(type(load_data_file(path)).__name__)
         assert small == "JSONReadError from RecursionError"
 
 
+def test_the_error_says_how_to_get_a_larger_stack(tmp_path: Path) -> None:
+    code = """
+import threading
+save_json_atomic(path, [1])
+os.utime(path, (1, 1))
+def act():
+    for call, given in ((save_json_atomic, {"data": {"a": 1}}), (load_data_file, {"strict": True})):
+        try:
+            call(path, **given)
+            print("done")
+        except DataOperationError as error:
+            print(error)
+
+threading.stack_size(64 * 1024)
+thread = threading.Thread(target=act)
+thread.start()
+thread.join()
+"""
+    saved, loaded = alone(code, tmp_path)
+    for told in (saved, loaded):
+        assert told == "done" or "(threading.stack_size)" in told
+    if sys.version_info < (3, 12):
+        assert "(threading.stack_size)" in saved
+
+
 RAISED = """
 import json, textwrap
 sys.path.insert(0, sys.argv[2])

@@ -170,9 +170,8 @@ SABOTAGES = [
     Sabotage(
         "a link to a file that was changed becomes a backup of its own",
         ROLL_FORWARD,
-        "        // The batch's own link to what was changed in place since.\n"
-        "        backup::part(file, last)?;\n",
-        "        let _ = file;\n",
+        "        match backup::part(file, last) {",
+        "        match Ok::<(), Error>(()) {",
         "cargo recoveries::the_link_that",
     ),
     Sabotage(
