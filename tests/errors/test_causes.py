@@ -204,6 +204,29 @@ def test_a_batch_with_a_folder_in_which_nothing_may_be_replaced(tmp_path: Path, 
     assert not (closed / ".oasis_data" / "journal").exists()
 
 
+def batch_of_two_folders() -> BaseException:
+    return raised(lambda: save_many_atomic({"open/a.json": 2, "closed/a.json": 2}, backup=False))
+
+
+def test_a_batch_over_an_open_folder_and_a_closed_one_replaces_nothing(tmp_path: Path) -> None:
+    require(os.geteuid() == 0, "needs root, to give files away")
+    base = tmp_path / "base"
+    paths = [base / name / "a.json" for name in ("open", "closed")]
+    for path in paths:
+        path.parent.mkdir(parents=True)
+        path.parent.chmod(0o777)
+        save_json_atomic(path, 1)
+        os.chown(path, 65534, 65534)
+    base.chmod(0o777)
+    paths[1].parent.chmod(0o555)
+
+    error = as_nobody(base, batch_of_two_folders)
+
+    assert isinstance(error, WritePermissionError)
+    assert [load_data_file(path) for path in paths] == [1, 1]
+    assert not any((path.parent / ".oasis_data" / "journal").exists() for path in paths)
+
+
 @pytest.mark.parametrize("new", [False, True])
 @pytest.mark.parametrize("many", [False, True])
 def test_no_inode_is_left(tmp_path: Path, new: bool, many: bool) -> None:

@@ -87,7 +87,7 @@ SABOTAGES = [
         ATOMIC,
         "Err(errno @ (Errno::ACCESS | Errno::ROFS)) => refused(errno),",
         "",
-        "pytest tests/errors/test_causes.py -k nothing_may",
+        "pytest tests/errors/test_causes.py -k open_folder",
     ),
     Sabotage(
         "the sync of unchanged content",
