@@ -172,27 +172,30 @@ pub(super) fn keep_content(
         stat => stat?,
     };
     let backups = backup::list(file)?;
-    if let (Some(last), Some(live)) = (backups.last(), live)
-        && backup::is_live(file, last, &live)?
-    {
-        // The batch's own link to what was changed in place since.
-        backup::part(file, last)?;
-    }
     // What was saved later stays newer: the content comes after what it was to replace.
     let own = |backup: &&Backup| {
         change.backup.as_ref().is_some_and(|name| backup.is_called(&name.to_path()))
     };
     let after = if newest { backups.last() } else { backups.iter().find(own) };
-    match backup::adopt(file, &change.temporary(), after, zone) {
-        Ok(kept) => Ok(format!("the batch's content for it is kept as {}", kept.display())),
+    let kept = match backup::adopt(file, &change.temporary(), after, zone) {
+        Ok(kept) => format!("the batch's content for it is kept as {}", kept.display()),
         // No backup of a name so long can be made.
-        Err(error) if error.errno() == Some(Errno::NAMETOOLONG.raw_os_error()) => Ok(format!(
+        Err(error) if error.errno() == Some(Errno::NAMETOOLONG.raw_os_error()) => format!(
             "the batch's content for it is in {}; look at it now, since the next save of the \
              file removes it",
             change.temporary().display()
-        )),
-        Err(error) => Err(error),
+        ),
+        Err(error) => return Err(error),
+    };
+    if let (Some(last), Some(live)) = (backups.last(), live)
+        && backup::is_live(file, last, &live)?
+    {
+        // The batch's own link to what was changed in place since. Not before the content
+        // is kept: with an inode of its own it would say that the file is as the batch
+        // found it, should that fail, and the file would be replaced.
+        backup::part(file, last)?;
     }
+    Ok(kept)
 }
 
 /// The file that a change is of, in its `folder`.

@@ -163,10 +163,39 @@ SABOTAGES = [
     Sabotage(
         "a link to a file that was changed becomes a backup of its own",
         ROLL_FORWARD,
-        "        // The batch's own link to what was changed in place since.\n"
-        "        backup::part(file, last)?;\n",
-        "        let _ = file;\n",
+        "        backup::part(file, last)?;\n    }\n    Ok(kept)",
+        "        let _ = file;\n    }\n    Ok(kept)",
         "cargo recoveries::the_link_that",
+    ),
+    Sabotage(
+        "no link gets an inode before the batch's content is kept",
+        ROLL_FORWARD,
+        "    let kept = match backup::adopt(",
+        "    if let Some(last) = backups.last() {\n        backup::part(file, last)?;\n    }\n"
+        "    let kept = match backup::adopt(",
+        "pytest tests/test_batch_recovery.py -k in_place_is_kept",
+    ),
+    Sabotage(
+        "a batch's content becomes a backup by a copy where no rename is let through",
+        "src/storage/backup.rs",
+        'temporary::publish(target, from, &backup.name, "rename of a backup")',
+        "fs::renameat(&target.folder, from, &target.folder, &backup.name)\n"
+        '            .map_err(|errno| target.failed("rename of a backup", errno))',
+        "pytest tests/test_batch_recovery.py -k in_place_is_kept",
+    ),
+    Sabotage(
+        "a journal names no file outside its folders",
+        JOURNAL,
+        "journal.format == FORMAT && journal.stays_in_its_folders() =>",
+        "journal.format == FORMAT || journal.stays_in_its_folders() =>",
+        "pytest tests/test_batch_recovery.py -k planted_journal",
+    ),
+    Sabotage(
+        "a journal is a regular file",
+        JOURNAL,
+        "if !file.metadata().map_err(failed)?.is_file() {",
+        "if file.metadata().map_err(failed)?.is_dir() {",
+        "pytest tests/test_batch_recovery.py -k place_of_a_journal",
     ),
     Sabotage(
         "the content of a file that was changed comes before the change",
