@@ -529,6 +529,41 @@ def test_root_gives_away_no_file_that_was_put_among_the_locks(shared: Path) -> N
     assert (locks / "theirs.lock").stat().st_uid == STRANGER
 
 
+def private(path: Path) -> Path:
+    path.write_text("a private file of root's, called by somebody else as it is now")
+    path.chmod(0o600)
+    return path
+
+
+@pytest.mark.parametrize("name", ["locks/first.json.lock", "locks/x.lock", "journal.lock"])
+def test_root_gives_away_no_private_file_that_was_renamed(shared: Path, name: str) -> None:
+    give(shared, FIRST, FIRST, 0o755)
+    assert save_as(FIRST, shared / "first.json", 1) == ""
+    secret = private(shared / ".oasis_data" / name)
+    os.chown(secret, 0, 0)
+    shared.chmod(0o777)
+    for path in (shared / "first.json", shared / "second.json"):
+        save_json_atomic(path, 2)
+    save_many_atomic({shared / "first.json": 3, shared / "second.json": 3})
+    assert (secret.stat().st_uid, stat.S_IMODE(secret.stat().st_mode)) == (0, 0o600)
+
+
+@pytest.mark.parametrize("owner", [0, FIRST])
+@pytest.mark.parametrize("name", [".oasis_data", ".oasis_data/locks", ".oasis_data/temp"])
+def test_no_private_folder_that_was_renamed_is_shared(shared: Path, name: str, owner: int) -> None:
+    give(shared, owner, owner, 0o777)
+    folder = shared / name
+    folder.mkdir(parents=True)
+    for above in folder.relative_to(shared).parents[:-1]:
+        give(shared / above, FIRST, FIRST, 0o777)
+    folder.chmod(0o700)
+    private(folder / "secret")
+    for path in (shared / "first.json", shared / "second.json"):
+        save_json_atomic(path, 2)
+    save_many_atomic({shared / "first.json": 3, shared / "second.json": 3})
+    assert (folder.stat().st_uid, stat.S_IMODE(folder.stat().st_mode)) == (0, 0o700)
+
+
 def test_a_sidecar_in_line_costs_a_save_three_calls(strace: str, shared: Path) -> None:
     """Also where it cannot be brought in line: its locks are not looked at each time."""
     path = shared / "tanks.json"

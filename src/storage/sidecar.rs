@@ -16,7 +16,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{self, Access, AtFlags, Dir, FileType, Mode, OFlags, Stat};
+use rustix::fs::{self, Access, AtFlags, Dir, FileType, Mode, OFlags, RawDir, Stat};
 use rustix::io::{self, Errno};
 use rustix::path::Arg;
 use rustix::process::geteuid;
@@ -35,6 +35,17 @@ pub const LOCK_SUFFIX: &str = ".lock";
 /// their own, so that finding the leftovers does not mean reading every lock's
 /// name.
 pub const TEMP: &str = ".oasis_data/temp";
+
+/// Letters that make a temporary file's name unique.
+pub const RANDOM_LETTERS: usize = 12;
+/// Where in a lock file the index of backups begins: behind the line that says what was
+/// synced.
+pub const INDEX_PLACE: usize = 256;
+
+/// How many names of a folder are looked at to tell whether it is part of a sidecar.
+const MOST_NAMES: usize = 1000;
+/// Bytes for names that it is asked for in one call.
+const LISTED_AT_ONCE: usize = 4096;
 
 /// The longest name that still leaves room for a suffix within `NAME_MAX`.
 const LONGEST_STEM: usize = 200;
@@ -227,7 +238,7 @@ impl<'a> DataFolder<'a> {
     /// Whether anything had to be changed, and could be.
     fn share(&self, made: impl AsFd) -> io::Result<bool> {
         let stat = fs::fstat(&made)?;
-        if !is_own(&stat) {
+        if !is_own(&stat) || !self.is_of_sidecar(&made, &stat).unwrap_or(false) {
             return Ok(false);
         }
         let owner =
@@ -275,6 +286,31 @@ impl<'a> DataFolder<'a> {
         Ok(changed || listed)
     }
 
+    /// Whether a folder that is called as part of a sidecar is one. Whoever may rename in
+    /// the data folder can give that name to a private folder of this user's, to have it
+    /// shared.
+    fn is_of_sidecar(&self, made: impl AsFd, stat: &Stat) -> io::Result<bool> {
+        let is_folder = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
+        if !is_folder || (is_alike(&self.stat, stat) && self.list.is_mode()) {
+            return Ok(true);
+        }
+        // What may not be changed need not be looked through, at each save.
+        if fs::fchmod(&made, Mode::from_raw_mode(stat.st_mode & 0o7777)).is_err() {
+            return Ok(false);
+        }
+        // By its descriptor: a folder without the right to search it can be read.
+        let mut buffer = Vec::with_capacity(LISTED_AT_ONCE);
+        let mut entries = RawDir::new(&made, buffer.spare_capacity_mut());
+        for _ in 0..MOST_NAMES {
+            let Some(entry) = entries.next() else { break };
+            let entry = entry?;
+            if !is_name_of_sidecar(entry.file_name().to_bytes()) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     /// Shares all of the sidecar, its lock files last but for the sidecar itself:
     /// by that it is known whether a writer was killed in here.
     fn share_sidecar(&self) -> io::Result<()> {
@@ -318,7 +354,10 @@ impl<'a> DataFolder<'a> {
         // or a rename.
         let expected = [geteuid().as_raw(), self.stat.st_uid].contains(&stat.st_uid);
         let regular = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
-        if expected && regular && stat.st_nlink == 1 { self.share(&file).map(drop) } else { Ok(()) }
+        if expected && regular && stat.st_nlink == 1 && is_text_of_sidecar(&file)? {
+            self.share(&file)?;
+        }
+        Ok(())
     }
 
     /// Has new files in the folder of temporary files made as in this one. Whether
@@ -338,6 +377,39 @@ impl<'a> DataFolder<'a> {
             && stat.st_gid == self.stat.st_gid
             && for_its_group(&stat) == for_its_group(&self.stat))
     }
+}
+
+fn is_name_of_sidecar(name: &[u8]) -> bool {
+    let temporary = || {
+        let dot = name.iter().rposition(|&byte| byte == b'.');
+        dot.is_some_and(|dot| is_drawn(&name[dot + 1..]))
+    };
+    [&b"."[..], b"..", b".gitignore", b"locks", b"temp"].contains(&name)
+        || name.starts_with(b"journal")
+        || name.ends_with(LOCK_SUFFIX.as_bytes())
+        || name.ends_with(b".lock.new")
+        || temporary()
+}
+
+/// Whether a file has the text of a lock or a journal: a private file of this user's, to
+/// which somebody else has given the name of such, is not to be shared.
+fn is_text_of_sidecar(file: &File) -> io::Result<bool> {
+    let mut start = [0; INDEX_PLACE + 8];
+    let length = io::pread(file, &mut start[..], 0)?;
+    let (start, index) = start[..length].split_at(length.min(INDEX_PLACE));
+    let is_mark = start.strip_suffix(b"\n").is_some_and(is_drawn);
+    // Only an index of backups: nothing was noted before it.
+    let is_index = !index.is_empty() && start.iter().all(|&byte| byte == 0);
+    Ok(start.is_empty()
+        || is_mark
+        || is_index
+        || start.starts_with(b"synced ")
+        || start.starts_with(b"{\n  \"format\": "))
+}
+
+/// Whether these are the letters that were drawn for a temporary file.
+fn is_drawn(letters: &[u8]) -> bool {
+    letters.len() == RANDOM_LETTERS && letters.iter().all(u8::is_ascii_alphanumeric)
 }
 
 fn is_own(made: &Stat) -> bool {
