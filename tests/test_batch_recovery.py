@@ -209,6 +209,30 @@ def test_a_planted_journal_leads_to_no_file_outside_its_folder(
     assert visible(tmp_path / "folder") == before
 
 
+@pytest.mark.parametrize("part", [".oasis_data", ".oasis_data/temp"])
+@pytest.mark.parametrize("decided", [False, True])
+def test_a_planted_journal_leads_through_no_symlink(
+    tmp_path: Path, part: str, decided: bool
+) -> None:
+    folder, own = tmp_path / "folder", tmp_path / "own"
+    path = plant(folder, name="a.json", temporary="new")
+    sidecar = folder / ".oasis_data"
+    if not decided:
+        sidecar.joinpath("journal.lock").write_text("AAAAAAAAAAAA\n")
+        told = json.loads(sidecar.joinpath("journal").read_text())
+        (folder / "there" / ".oasis_data").mkdir(parents=True)
+        (folder / "there" / ".oasis_data" / "journal.lock").write_text("AAAAAAAAAAAA\n")
+        told |= {"decided_in": "there", "places": [{"folder": "there", "mark": "AAAAAAAAAAAA"}]}
+        sidecar.joinpath("journal").write_text(json.dumps(told))
+    (folder / part).rename(own)
+    (folder / part).symlink_to(own)
+    before = sorted(own.rglob("*"))
+    with pytest.raises(DataOperationError, match=f"{part} is a symlink"):
+        save_json_atomic(path, "new")
+    assert set(before) <= set(own.rglob("*"))
+    assert path.read_text() == '"old"'
+
+
 @pytest.mark.parametrize("written", [False, True])
 def test_a_pipe_in_the_place_of_a_journal_is_not_waited_for(tmp_path: Path, written: bool) -> None:
     journal = tmp_path / ".oasis_data" / "journal"

@@ -16,6 +16,7 @@ from types import MappingProxyType
 import pytest
 
 from oasis_data import (
+    DataOperationError,
     configure,
     delete_json_atomic,
     edit_json,
@@ -530,7 +531,7 @@ def test_root_gives_away_no_file_that_was_put_among_the_locks(shared: Path) -> N
 
 
 def private(path: Path) -> Path:
-    path.write_text("a private file of root's, called by somebody else as it is now")
+    path.write_text(100 * "a private file of root's, called by somebody else as it is now ")
     path.chmod(0o600)
     return path
 
@@ -545,6 +546,9 @@ def test_root_gives_away_no_private_file_that_was_renamed(shared: Path, name: st
     for path in (shared / "first.json", shared / "second.json"):
         save_json_atomic(path, 2)
     save_many_atomic({shared / "first.json": 3, shared / "second.json": 3})
+    # By now a note of a save is in it.
+    shared.chmod(0o755)
+    save_json_atomic(shared / "first.json", 4)
     assert (secret.stat().st_uid, stat.S_IMODE(secret.stat().st_mode)) == (0, 0o600)
 
 
@@ -562,6 +566,24 @@ def test_no_private_folder_that_was_renamed_is_shared(shared: Path, name: str, o
         save_json_atomic(path, 2)
     save_many_atomic({shared / "first.json": 3, shared / "second.json": 3})
     assert (folder.stat().st_uid, stat.S_IMODE(folder.stat().st_mode)) == (0, 0o700)
+
+
+@pytest.mark.parametrize("part", [".oasis_data", ".oasis_data/locks"])
+def test_nothing_is_made_or_shared_through_a_symlinked_sidecar(shared: Path, part: str) -> None:
+    give(shared, FIRST, FIRST, 0o755)
+    own = shared.parent / "own"
+    for folder in (own / "locks", own / "temp"):
+        folder.mkdir(parents=True)
+    path, link = shared / "first.json", shared / part
+    link.parent.mkdir(exist_ok=True)
+    link.symlink_to(own)
+    (own / "locks" / "known.json.lock").touch()
+    for name in ("first.json", "known.json"):
+        with pytest.raises(DataOperationError, match=f"{part} is a symlink: remove it"):
+            save_json_atomic(path.with_name(name), 1)
+    made = {str(found.relative_to(own)): found for found in own.rglob("*")}
+    assert sorted(made) == ["locks", "locks/known.json.lock", "temp"]
+    assert {found.stat().st_uid for found in made.values()} == {0}
 
 
 def test_a_sidecar_in_line_costs_a_save_three_calls(strace: str, shared: Path) -> None:

@@ -76,6 +76,7 @@ pub fn lock_of(target: &Target) -> PathBuf {
 pub fn create(target: &Target) -> Result<()> {
     // Not beside a device: /dev needs no company.
     target.stat()?;
+    require_no_symlink(target)?;
     create_folder(target, FOLDER)?;
     // Before the folders by whose absence an unfinished sidecar is known: a
     // writer killed in here leaves the work to the next.
@@ -129,13 +130,46 @@ pub fn share(target: &Target, made: impl AsFd) -> Result<()> {
         .map_err(|errno| target.failed("fstat in .oasis_data", errno))
 }
 
+/// Refuses a sidecar of which a folder is a symlink: whoever may write in the data folder
+/// could have locks made, temporary files renamed and the content of a batch removed
+/// wherever this user may.
+///
+/// # Errors
+///
+/// `ELOOP`.
+pub fn require_no_symlink(target: &Target) -> Result<()> {
+    [FOLDER, LOCKS, TEMP].into_iter().try_for_each(|part| {
+        match fs::statat(&target.folder, part, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) if is_symlink(&stat) => Err(a_symlink(target, part)),
+            _ => Ok(()),
+        }
+    })
+}
+
+fn a_symlink(target: &Target, part: &str) -> Error {
+    let hint = format!("; {part} is a symlink: remove it, the next save makes a folder");
+    let source = Errno::LOOP.into();
+    Error::Syscall { path: target.spelt.clone(), call: "open of .oasis_data", source, hint }
+}
+
+fn is_symlink(stat: &Stat) -> bool {
+    FileType::from_raw_mode(stat.st_mode) == FileType::Symlink
+}
+
 /// Brings the sidecar in line with its folder, if whoever may use the folder has
 /// changed since it was made: all of it where it is this user's, else the lock of
 /// this file. A courtesy, too.
-pub fn follow(target: &Target) {
-    let Ok(stat) = fs::fstat(&target.folder) else { return };
+///
+/// # Errors
+///
+/// When the sidecar is a symlink.
+pub fn follow(target: &Target) -> Result<()> {
+    let Ok(stat) = fs::fstat(&target.folder) else { return Ok(()) };
     let stat_of = |name: &Path| fs::statat(&target.folder, name, AtFlags::SYMLINK_NOFOLLOW);
-    let Ok(sidecar) = stat_of(Path::new(FOLDER)) else { return };
+    let Ok(sidecar) = stat_of(Path::new(FOLDER)) else { return Ok(()) };
+    if is_symlink(&sidecar) {
+        return Err(a_symlink(target, FOLDER));
+    }
     let lock = lock_of(target);
     let own = is_own(&sidecar);
     let in_line = is_alike(&stat, &sidecar)
@@ -143,11 +177,12 @@ pub fn follow(target: &Target) {
     // A change of the list alone may leave the mode as it is. A list that is gone
     // from a folder of the same mode is found out by the next new document.
     if in_line && matches!(access_list::read(&target.folder, access_list::ACCESS), Ok(None)) {
-        return;
+        return Ok(());
     }
     let _ = DataFolder::of(target).and_then(|folder| {
         if own { folder.share_sidecar() } else { folder.share_file(&target.folder, &lock) }
     });
+    Ok(())
 }
 
 /// Whether a new file among the temporary ones is made as a new file in the data
@@ -397,14 +432,15 @@ fn is_text_of_sidecar(file: &File) -> io::Result<bool> {
     let mut start = [0; INDEX_PLACE + 8];
     let length = io::pread(file, &mut start[..], 0)?;
     let (start, index) = start[..length].split_at(length.min(INDEX_PLACE));
-    let is_mark = start.strip_suffix(b"\n").is_some_and(is_drawn);
-    // Only an index of backups: nothing was noted before it.
-    let is_index = !index.is_empty() && start.iter().all(|&byte| byte == 0);
-    Ok(start.is_empty()
-        || is_mark
-        || is_index
-        || start.starts_with(b"synced ")
-        || start.starts_with(b"{\n  \"format\": "))
+    let end = start.iter().position(|&byte| byte == b'\n').map_or(0, |end| end + 1);
+    let (note, rest) = start.split_at(end);
+    let is_note = note.is_empty()
+        || note.starts_with(b"synced ")
+        || note.strip_suffix(b"\n").is_some_and(is_drawn);
+    let is_index = index.is_empty() || index[0] == b'-' || index.starts_with(b"backups ");
+    // What a save has written over a private file leaves the rest of it.
+    let is_lock = is_note && is_index && rest.iter().all(|&byte| byte == 0);
+    Ok(is_lock || start.starts_with(b"{\n  \"format\": "))
 }
 
 /// Whether these are the letters that were drawn for a temporary file.

@@ -52,7 +52,7 @@ impl<'a> Temporary<'a> {
     /// When a syscall fails, and where the owner cannot be kept, who would lose by
     /// that, or who saves would gain.
     pub fn create(target: &'a Target, like: Option<&Stat>) -> Result<Self> {
-        sidecar::follow(target);
+        sidecar::follow(target)?;
         let Some(like) = like else { return Self::of_folder(target) };
         // Not by its path, which may lead elsewhere by now.
         let old = target

@@ -191,6 +191,14 @@ SABOTAGES = [
         "pytest tests/test_batch_recovery.py -k planted_journal",
     ),
     Sabotage(
+        "no batch is recovered through a symlinked sidecar",
+        INTERRUPTED,
+        "        self.folders.values().chain([target])"
+        ".try_for_each(sidecar::require_no_symlink)?;\n",
+        "        let _ = sidecar::require_no_symlink;\n",
+        "pytest tests/test_batch_recovery.py -k through_no_symlink",
+    ),
+    Sabotage(
         "a journal is a regular file",
         JOURNAL,
         "if !file.metadata().map_err(failed)?.is_file() {",

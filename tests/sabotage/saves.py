@@ -348,4 +348,18 @@ SABOTAGES = [
         "            if entry.file_name().to_bytes().is_empty() {",
         "pytest tests/test_sharing.py -k private_folder_that_was_renamed",
     ),
+    Sabotage(
+        "no lock is made through a symlinked sidecar",
+        "src/storage/lock_file.rs",
+        "        sidecar::require_no_symlink(target)?;\n        match create(",
+        "        match create(",
+        "pytest tests/test_sharing.py -k symlinked_sidecar",
+    ),
+    Sabotage(
+        "nothing is shared through a symlinked sidecar",
+        SIDECAR,
+        "    if is_symlink(&sidecar) {",
+        "    if false && is_symlink(&sidecar) {",
+        "pytest tests/test_sharing.py -k symlinked_sidecar",
+    ),
 ]
