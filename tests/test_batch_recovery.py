@@ -217,8 +217,11 @@ def test_a_planted_journal_leads_through_no_symlink(
     folder, own = tmp_path / "folder", tmp_path / "own"
     path = plant(folder, name="a.json", temporary="new")
     sidecar = folder / ".oasis_data"
+    (sidecar / "locks").mkdir()
+    # No lock is to be made, which would be refused before.
+    (sidecar / "locks" / "a.json.lock").touch()
+    (sidecar / "journal.lock").write_text("AAAAAAAAAAAA\n")
     if not decided:
-        sidecar.joinpath("journal.lock").write_text("AAAAAAAAAAAA\n")
         told = json.loads(sidecar.joinpath("journal").read_text())
         (folder / "there" / ".oasis_data").mkdir(parents=True)
         (folder / "there" / ".oasis_data" / "journal.lock").write_text("AAAAAAAAAAAA\n")
