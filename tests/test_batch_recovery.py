@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from oasis_data import (
+    DataOperationError,
     edit_json,
     list_backups,
     load_data_file,
@@ -24,7 +25,7 @@ from oasis_data import (
     save_json_atomic,
     save_many_atomic,
 )
-from tests.conftest import python, require
+from tests.conftest import python, require, visible
 from tests.nobody import as_nobody
 from tests.test_batch import (
     BATCH,
@@ -130,6 +131,27 @@ def test_a_batch_that_was_copied_whole_is_completed_in_the_copy(
     assert contents(copies) == ["new"] * 3
 
 
+@pytest.mark.parametrize("rename", [1, 2])
+@pytest.mark.parametrize("fault", ["error=EXDEV", "error=EIO", "signal=SIGKILL"])
+def test_what_was_changed_in_place_is_kept_whatever_fails_in_the_recovery(
+    strace: str, tmp_path: Path, fault: str, rename: int
+) -> None:
+    path, *others = three_files(tmp_path)
+    interrupt(strace, [path, *others], DECIDED)
+    # By its inode, which the batch's backup is a link to.
+    path.write_text('"changed"')
+    code = "import sys, oasis_data; print(oasis_data.load_data_file(sys.argv[1]))"
+    command = injected(strace, f"renameat:{fault}:when={rename}", code, path)
+    first = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    if fault == "error=EXDEV":
+        # A copy can be renamed.
+        assert first.stdout == "changed\n", first.stderr
+        require_tidy({tmp_path / "here", tmp_path / "there"})
+    assert load_data_file(path, strict=True) == "changed"
+    assert contents([path]) == ["changed"]
+    assert json.loads(Path(list_backups(path)[0].path).read_text()) == "new"
+
+
 @pytest.mark.parametrize("backup", [True, False])
 def test_what_a_journal_says_is_replaced_is_on_the_disk_before(
     strace: str, tmp_path: Path, backup: bool
@@ -144,6 +166,87 @@ def test_what_a_journal_says_is_replaced_is_on_the_disk_before(
     assert first_and_last(calls, rf"fsync\(\d+<{tmp_path}>")[0] < begun
     # This one was synced by the save.
     assert not [call for call in calls if re.search(rf"fsync\(\d+<{other}>", call.text)]
+
+
+# A journal that no batch has written
+
+
+def plant(folder: Path, **change: str) -> Path:
+    """A journal that decides a change of `a.json`, and the change given."""
+    (folder / ".oasis_data" / "temp").mkdir(parents=True)
+    (folder / "a.json").write_text('"old"')
+    (folder / ".oasis_data" / "temp" / "new").write_text('"planted"')
+    changes = [{"folder": ".", "name": "a.json", "temporary": "gone"}, {"folder": "."} | change]
+    told = {"format": 1, "batch": "x", "decided_in": None, "backups": None, "places": []}
+    (folder / ".oasis_data" / "journal").write_text(json.dumps(told | {"changes": changes}))
+    return folder / "a.json"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"name": "../outside.json", "temporary": "new"},
+        {"name": "{outside}", "temporary": "new"},
+        {"name": "a.json", "temporary": "../../../outside.json"},
+        {"name": "a.json", "temporary": "../../../outside.json", "replaces": "1 2 3"},
+        {"name": "a.json", "temporary": "{outside}"},
+    ],
+)
+def test_a_planted_journal_leads_to_no_file_outside_its_folder(
+    tmp_path: Path, change: dict[str, str]
+) -> None:
+    outside = tmp_path / "outside.json"
+    outside.write_text('"of whoever loads"')
+    change = {key: value.format(outside=outside) for key, value in change.items()}
+    path = plant(tmp_path / "folder", **change)
+    before = visible(tmp_path / "folder")
+    with pytest.raises(DataOperationError, match="journal is damaged"):
+        load_data_file(path, strict=True)
+    with pytest.raises(DataOperationError, match="journal is damaged"):
+        save_json_atomic(path, "new")
+    assert outside.read_text() == '"of whoever loads"'
+    assert visible(tmp_path) == ["folder", "outside.json"]
+    assert visible(tmp_path / "folder") == before
+
+
+@pytest.mark.parametrize("part", [".oasis_data", ".oasis_data/temp"])
+@pytest.mark.parametrize("decided", [False, True])
+def test_a_planted_journal_leads_through_no_symlink(
+    tmp_path: Path, part: str, decided: bool
+) -> None:
+    folder, own = tmp_path / "folder", tmp_path / "own"
+    path = plant(folder, name="a.json", temporary="new")
+    sidecar = folder / ".oasis_data"
+    (sidecar / "locks").mkdir()
+    # No lock is to be made, which would be refused before.
+    (sidecar / "locks" / "a.json.lock").touch()
+    (sidecar / "journal.lock").write_text("AAAAAAAAAAAA\n")
+    if not decided:
+        told = json.loads(sidecar.joinpath("journal").read_text())
+        (folder / "there" / ".oasis_data").mkdir(parents=True)
+        (folder / "there" / ".oasis_data" / "journal.lock").write_text("AAAAAAAAAAAA\n")
+        told |= {"decided_in": "there", "places": [{"folder": "there", "mark": "AAAAAAAAAAAA"}]}
+        sidecar.joinpath("journal").write_text(json.dumps(told))
+    (folder / part).rename(own)
+    (folder / part).symlink_to(own)
+    before = sorted(own.rglob("*"))
+    with pytest.raises(DataOperationError, match=f"{part} is a symlink"):
+        save_json_atomic(path, "new")
+    assert set(before) <= set(own.rglob("*"))
+    assert path.read_text() == '"old"'
+
+
+@pytest.mark.parametrize("written", [False, True])
+def test_a_pipe_in_the_place_of_a_journal_is_not_waited_for(tmp_path: Path, written: bool) -> None:
+    journal = tmp_path / ".oasis_data" / "journal"
+    path = plant(tmp_path, name="a.json", temporary="new")
+    journal.unlink()
+    os.mkfifo(journal)
+    writer = os.open(journal, os.O_RDWR) if written else None
+    with pytest.raises(DataOperationError, match="journal is damaged"):
+        load_data_file(path, strict=True)
+    if writer is not None:
+        os.close(writer)
 
 
 # What the kernel refuses

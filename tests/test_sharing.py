@@ -16,6 +16,7 @@ from types import MappingProxyType
 import pytest
 
 from oasis_data import (
+    DataOperationError,
     configure,
     delete_json_atomic,
     edit_json,
@@ -527,6 +528,62 @@ def test_root_gives_away_no_file_that_was_put_among_the_locks(shared: Path) -> N
         assert stat.S_IMODE(untouched.stat().st_mode) == 0o600
     assert secret.stat().st_uid == 0
     assert (locks / "theirs.lock").stat().st_uid == STRANGER
+
+
+def private(path: Path) -> Path:
+    path.write_text(100 * "a private file of root's, called by somebody else as it is now ")
+    path.chmod(0o600)
+    return path
+
+
+@pytest.mark.parametrize("name", ["locks/first.json.lock", "locks/x.lock", "journal.lock"])
+def test_root_gives_away_no_private_file_that_was_renamed(shared: Path, name: str) -> None:
+    give(shared, FIRST, FIRST, 0o755)
+    assert save_as(FIRST, shared / "first.json", 1) == ""
+    secret = private(shared / ".oasis_data" / name)
+    os.chown(secret, 0, 0)
+    shared.chmod(0o777)
+    for path in (shared / "first.json", shared / "second.json"):
+        save_json_atomic(path, 2)
+    save_many_atomic({shared / "first.json": 3, shared / "second.json": 3})
+    # By now a note of a save is in it.
+    shared.chmod(0o755)
+    save_json_atomic(shared / "first.json", 4)
+    assert (secret.stat().st_uid, stat.S_IMODE(secret.stat().st_mode)) == (0, 0o600)
+
+
+@pytest.mark.parametrize("owner", [0, FIRST])
+@pytest.mark.parametrize("name", [".oasis_data", ".oasis_data/locks", ".oasis_data/temp"])
+def test_no_private_folder_that_was_renamed_is_shared(shared: Path, name: str, owner: int) -> None:
+    give(shared, owner, owner, 0o777)
+    folder = shared / name
+    folder.mkdir(parents=True)
+    for above in folder.relative_to(shared).parents[:-1]:
+        give(shared / above, FIRST, FIRST, 0o777)
+    folder.chmod(0o700)
+    private(folder / "secret")
+    for path in (shared / "first.json", shared / "second.json"):
+        save_json_atomic(path, 2)
+    save_many_atomic({shared / "first.json": 3, shared / "second.json": 3})
+    assert (folder.stat().st_uid, stat.S_IMODE(folder.stat().st_mode)) == (0, 0o700)
+
+
+@pytest.mark.parametrize("part", [".oasis_data", ".oasis_data/locks"])
+def test_nothing_is_made_or_shared_through_a_symlinked_sidecar(shared: Path, part: str) -> None:
+    give(shared, FIRST, FIRST, 0o755)
+    own = shared.parent / "own"
+    for folder in (own / "locks", own / "temp"):
+        folder.mkdir(parents=True)
+    path, link = shared / "first.json", shared / part
+    link.parent.mkdir(exist_ok=True)
+    link.symlink_to(own)
+    (own / "locks" / "known.json.lock").touch()
+    for name in ("first.json", "known.json"):
+        with pytest.raises(DataOperationError, match=f"{part} is a symlink: remove it"):
+            save_json_atomic(path.with_name(name), 1)
+    made = {str(found.relative_to(own)): found for found in own.rglob("*")}
+    assert sorted(made) == ["locks", "locks/known.json.lock", "temp"]
+    assert {found.stat().st_uid for found in made.values()} == {0}
 
 
 def test_a_sidecar_in_line_costs_a_save_three_calls(strace: str, shared: Path) -> None:

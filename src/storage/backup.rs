@@ -23,7 +23,7 @@ use super::compression::gunzip;
 use super::identity::{FileKey, Identity};
 use super::lease::Lease;
 use super::target::Target;
-use super::temporary::Temporary;
+use super::temporary::{self, Temporary};
 use crate::error::{Error, Result};
 
 const MARK: &[u8] = b".backup.";
@@ -271,10 +271,8 @@ pub fn adopt(
             stamp += TimeDelta::microseconds(1);
             continue;
         }
-        return match fs::renameat(&target.folder, from, &target.folder, &backup.name) {
-            Ok(()) => Ok(backup.name),
-            Err(errno) => Err(target.failed("rename of a backup", errno)),
-        };
+        return temporary::publish(target, from, &backup.name, "rename of a backup")
+            .map(|()| backup.name);
     }
 }
 

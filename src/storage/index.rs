@@ -22,14 +22,15 @@ use rustix::fs;
 
 use super::backup::{self, Backup};
 use super::identity::Identity;
+use super::sidecar;
 use super::store::Locked;
 use crate::error::Result;
 
 /// Bytes that a folder may take (`stat`) to be listed for each save: some hundred names.
 const SMALL_FOLDER: i64 = 16 * 1024;
 
-/// Where the index begins in the lock file: behind the line that says what was synced.
-const PLACE: u64 = 256;
+/// Where the index begins in the lock file.
+const PLACE: u64 = sidecar::INDEX_PLACE as u64;
 
 /// More backups than that are listed: to look for each would take as long.
 const MOST: usize = 100;

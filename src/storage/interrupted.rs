@@ -11,6 +11,7 @@ use super::identity::FileKey;
 use super::journal::{self, Journal, Slot};
 use super::lock::{Deadline, Lock, Signals};
 use super::roll_forward;
+use super::sidecar;
 use super::target::Target;
 use crate::error::{Error, Result};
 
@@ -56,6 +57,7 @@ impl Interrupted {
 
     /// Completes it or takes it back.
     pub(super) fn finish(&self, target: &Target, slot: Slot, met: &Journal) -> Result<()> {
+        self.folders.values().chain([target]).try_for_each(sidecar::require_no_symlink)?;
         if let Some(decision) = &self.decision {
             let folders =
                 self.folders.iter().map(|(way, folder)| (way.as_path(), folder)).collect();

@@ -157,6 +157,17 @@ impl Journal {
         Ok(folders::mark_of(folder)?.as_ref() == Some(&place.mark))
     }
 
+    /// Whether each name in it is that of a file in its folder. No batch writes another:
+    /// somebody has planted a path, to have files elsewhere replaced or removed with the
+    /// rights of whoever recovers the batch.
+    fn stays_in_its_folders(&self) -> bool {
+        let is_name = |name: &Name| {
+            let path = name.to_path();
+            path.file_name().is_some_and(|file| file == path.as_os_str())
+        };
+        self.changes.iter().all(|change| is_name(&change.name) && is_name(&change.temporary))
+    }
+
     /// What the batch changes of the file called `name` in the journal's folder.
     #[must_use]
     pub fn change_of(&self, name: &OsStr) -> Option<&Change> {
@@ -245,28 +256,33 @@ pub fn owner(target: &Target, slot: Slot) -> Option<u32> {
 ///
 /// When it cannot be read, or is of a later format.
 pub fn read(target: &Target, slot: Slot) -> Result<Found> {
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let file = match fs::openat(&target.folder, slot.path(), flags, Mode::empty()) {
+    let mut file = match target.open_to_read(slot.path().as_str()) {
         Ok(file) => file,
         Err(Errno::NOENT) => return Ok(Found::Nothing),
         Err(errno) => return Err(target.failed("open of .oasis_data/journal", errno)),
     };
+    let failed = |error| target.failed("read of .oasis_data/journal", error);
+    if !file.metadata().map_err(failed)?.is_file() {
+        return Err(damaged(target));
+    }
     let mut text = Vec::new();
-    File::from(file)
-        .read_to_end(&mut text)
-        .map_err(|error| target.failed("read of .oasis_data/journal", error))?;
+    file.read_to_end(&mut text).map_err(failed)?;
     // Cut short, no JSON object ends.
     let Ok(value) = serde_json::from_slice::<serde_json::Value>(&text) else {
         return Ok(Found::Torn);
     };
     match serde_json::from_value::<Journal>(value) {
-        Ok(journal) if journal.format == FORMAT => Ok(Found::Whole(journal)),
-        _ => {
-            let reason = "its .oasis_data/journal is damaged, or of another release of this \
-                          package: complete it with that one, or give it up by removing the journal";
-            Err(Error::Unrecovered { path: target.spelt.clone(), reason: reason.to_owned() })
+        Ok(journal) if journal.format == FORMAT && journal.stays_in_its_folders() => {
+            Ok(Found::Whole(journal))
         }
+        _ => Err(damaged(target)),
     }
+}
+
+fn damaged(target: &Target) -> Error {
+    let reason = "its .oasis_data/journal is damaged, or of another release of this package: \
+                  complete it with that one, or give it up by removing the journal";
+    Error::Unrecovered { path: target.spelt.clone(), reason: reason.to_owned() }
 }
 
 /// Makes an empty journal in the target's folder: it decides nothing, but

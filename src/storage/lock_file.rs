@@ -49,6 +49,7 @@ pub fn open(target: &Target, path: &Path) -> Result<File> {
             Err(Errno::NOENT) => {}
             Err(errno) => return Err(sidecar::failed(target, OPEN_LOCK, errno)),
         }
+        sidecar::require_no_symlink(target)?;
         match create(target, path) {
             Ok(file) => {
                 sidecar::share(target, &file)?;

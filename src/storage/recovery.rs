@@ -13,6 +13,7 @@ use super::interrupted::Interrupted;
 use super::journal::{self, Found, Journal, Slot};
 use super::lock::{self, Deadline, Lock, Signals};
 use super::roll_forward::{self, Standing};
+use super::sidecar;
 use super::snapshot::{self, Snapshot};
 use super::target::Target;
 use crate::error::{Error, FOLLOW_LINK, Result};
@@ -305,6 +306,7 @@ pub fn give_up(path: &Path, deadline: &Deadline, signals: &dyn Signals) -> Resul
     let mut kept = None;
     {
         let _journals = Lock::of_journal(&target, deadline, signals)?;
+        sidecar::require_no_symlink(&target)?;
         for (slot, found) in journal::read_all(&target)? {
             let Found::Whole(journal) = found else { continue };
             let Some(change) = journal.change_of(&target.name) else { continue };

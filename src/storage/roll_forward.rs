@@ -172,10 +172,27 @@ pub(super) fn keep_content(
         stat => stat?,
     };
     let backups = backup::list(file)?;
+    // What was saved later stays newer: the content comes after what it was to replace.
+    let own = |backup: &&Backup| {
+        change.backup.as_ref().is_some_and(|name| backup.is_called(&name.to_path()))
+    };
+    let after = if newest { backups.last() } else { backups.iter().find(own) };
+    let kept = match backup::adopt(file, &change.temporary(), after, zone) {
+        Ok(kept) => format!("the batch's content for it is kept as {}", kept.display()),
+        // No backup of a name so long can be made.
+        Err(error) if error.errno() == Some(Errno::NAMETOOLONG.raw_os_error()) => format!(
+            "the batch's content for it is in {}; look at it now, since the next save of the \
+             file removes it",
+            change.temporary().display()
+        ),
+        Err(error) => return Err(error),
+    };
     if let (Some(last), Some(live)) = (backups.last(), live)
         && backup::is_live(file, last, &live)?
     {
-        // The batch's own link to what was changed in place since.
+        // The batch's own link to what was changed in place since. Not before the content
+        // is kept: with an inode of its own it would say that the file is as the batch
+        // found it, should that fail, and the file would be replaced.
         match backup::part(file, last) {
             // Immutable, or another user's in a sticky folder: no name of it can be
             // replaced, and it is no reason to keep the batch waiting.
@@ -183,21 +200,7 @@ pub(super) fn keep_content(
             parted => parted?,
         }
     }
-    // What was saved later stays newer: the content comes after what it was to replace.
-    let own = |backup: &&Backup| {
-        change.backup.as_ref().is_some_and(|name| backup.is_called(&name.to_path()))
-    };
-    let after = if newest { backups.last() } else { backups.iter().find(own) };
-    match backup::adopt(file, &change.temporary(), after, zone) {
-        Ok(kept) => Ok(format!("the batch's content for it is kept as {}", kept.display())),
-        // No backup of a name so long can be made.
-        Err(error) if error.errno() == Some(Errno::NAMETOOLONG.raw_os_error()) => Ok(format!(
-            "the batch's content for it is in {}; look at it now, since the next save of the \
-             file removes it",
-            change.temporary().display()
-        )),
-        Err(error) => Err(error),
-    }
+    Ok(kept)
 }
 
 /// The file that a change is of, in its `folder`.

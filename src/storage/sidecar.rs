@@ -16,7 +16,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{self, Access, AtFlags, Dir, FileType, Mode, OFlags, Stat};
+use rustix::fs::{self, Access, AtFlags, Dir, FileType, Mode, OFlags, RawDir, Stat};
 use rustix::io::{self, Errno};
 use rustix::path::Arg;
 use rustix::process::geteuid;
@@ -35,6 +35,17 @@ pub const LOCK_SUFFIX: &str = ".lock";
 /// their own, so that finding the leftovers does not mean reading every lock's
 /// name.
 pub const TEMP: &str = ".oasis_data/temp";
+
+/// Letters that make a temporary file's name unique.
+pub const RANDOM_LETTERS: usize = 12;
+/// Where in a lock file the index of backups begins: behind the line that says what was
+/// synced.
+pub const INDEX_PLACE: usize = 256;
+
+/// How many names of a folder are looked at to tell whether it is part of a sidecar.
+const MOST_NAMES: usize = 1000;
+/// Bytes for names that it is asked for in one call.
+const LISTED_AT_ONCE: usize = 4096;
 
 /// The longest name that still leaves room for a suffix within `NAME_MAX`.
 const LONGEST_STEM: usize = 200;
@@ -65,6 +76,7 @@ pub fn lock_of(target: &Target) -> PathBuf {
 pub fn create(target: &Target) -> Result<()> {
     // Not beside a device: /dev needs no company.
     target.stat()?;
+    require_no_symlink(target)?;
     create_folder(target, FOLDER)?;
     // Before the folders by whose absence an unfinished sidecar is known: a
     // writer killed in here leaves the work to the next.
@@ -118,13 +130,46 @@ pub fn share(target: &Target, made: impl AsFd) -> Result<()> {
         .map_err(|errno| target.failed("fstat in .oasis_data", errno))
 }
 
+/// Refuses a sidecar of which a folder is a symlink: whoever may write in the data folder
+/// could have locks made, temporary files renamed and the content of a batch removed
+/// wherever this user may.
+///
+/// # Errors
+///
+/// `ELOOP`.
+pub fn require_no_symlink(target: &Target) -> Result<()> {
+    [FOLDER, LOCKS, TEMP].into_iter().try_for_each(|part| {
+        match fs::statat(&target.folder, part, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) if is_symlink(&stat) => Err(a_symlink(target, part)),
+            _ => Ok(()),
+        }
+    })
+}
+
+fn a_symlink(target: &Target, part: &str) -> Error {
+    let hint = format!("; {part} is a symlink: remove it, the next save makes a folder");
+    let source = Errno::LOOP.into();
+    Error::Syscall { path: target.spelt.clone(), call: "open of .oasis_data", source, hint }
+}
+
+fn is_symlink(stat: &Stat) -> bool {
+    FileType::from_raw_mode(stat.st_mode) == FileType::Symlink
+}
+
 /// Brings the sidecar in line with its folder, if whoever may use the folder has
 /// changed since it was made: all of it where it is this user's, else the lock of
 /// this file. A courtesy, too.
-pub fn follow(target: &Target) {
-    let Ok(stat) = fs::fstat(&target.folder) else { return };
+///
+/// # Errors
+///
+/// When the sidecar is a symlink.
+pub fn follow(target: &Target) -> Result<()> {
+    let Ok(stat) = fs::fstat(&target.folder) else { return Ok(()) };
     let stat_of = |name: &Path| fs::statat(&target.folder, name, AtFlags::SYMLINK_NOFOLLOW);
-    let Ok(sidecar) = stat_of(Path::new(FOLDER)) else { return };
+    let Ok(sidecar) = stat_of(Path::new(FOLDER)) else { return Ok(()) };
+    if is_symlink(&sidecar) {
+        return Err(a_symlink(target, FOLDER));
+    }
     let lock = lock_of(target);
     let own = is_own(&sidecar);
     let in_line = is_alike(&stat, &sidecar)
@@ -132,11 +177,12 @@ pub fn follow(target: &Target) {
     // A change of the list alone may leave the mode as it is. A list that is gone
     // from a folder of the same mode is found out by the next new document.
     if in_line && matches!(access_list::read(&target.folder, access_list::ACCESS), Ok(None)) {
-        return;
+        return Ok(());
     }
     let _ = DataFolder::of(target).and_then(|folder| {
         if own { folder.share_sidecar() } else { folder.share_file(&target.folder, &lock) }
     });
+    Ok(())
 }
 
 /// Whether a new file among the temporary ones is made as a new file in the data
@@ -227,7 +273,7 @@ impl<'a> DataFolder<'a> {
     /// Whether anything had to be changed, and could be.
     fn share(&self, made: impl AsFd) -> io::Result<bool> {
         let stat = fs::fstat(&made)?;
-        if !is_own(&stat) {
+        if !is_own(&stat) || !self.is_of_sidecar(&made, &stat).unwrap_or(false) {
             return Ok(false);
         }
         let owner =
@@ -275,6 +321,31 @@ impl<'a> DataFolder<'a> {
         Ok(changed || listed)
     }
 
+    /// Whether a folder that is called as part of a sidecar is one. Whoever may rename in
+    /// the data folder can give that name to a private folder of this user's, to have it
+    /// shared.
+    fn is_of_sidecar(&self, made: impl AsFd, stat: &Stat) -> io::Result<bool> {
+        let is_folder = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
+        if !is_folder || (is_alike(&self.stat, stat) && self.list.is_mode()) {
+            return Ok(true);
+        }
+        // What may not be changed need not be looked through, at each save.
+        if fs::fchmod(&made, Mode::from_raw_mode(stat.st_mode & 0o7777)).is_err() {
+            return Ok(false);
+        }
+        // By its descriptor: a folder without the right to search it can be read.
+        let mut buffer = Vec::with_capacity(LISTED_AT_ONCE);
+        let mut entries = RawDir::new(&made, buffer.spare_capacity_mut());
+        for _ in 0..MOST_NAMES {
+            let Some(entry) = entries.next() else { break };
+            let entry = entry?;
+            if !is_name_of_sidecar(entry.file_name().to_bytes()) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     /// Shares all of the sidecar, its lock files last but for the sidecar itself:
     /// by that it is known whether a writer was killed in here.
     fn share_sidecar(&self) -> io::Result<()> {
@@ -318,7 +389,10 @@ impl<'a> DataFolder<'a> {
         // or a rename.
         let expected = [geteuid().as_raw(), self.stat.st_uid].contains(&stat.st_uid);
         let regular = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
-        if expected && regular && stat.st_nlink == 1 { self.share(&file).map(drop) } else { Ok(()) }
+        if expected && regular && stat.st_nlink == 1 && is_text_of_sidecar(&file)? {
+            self.share(&file)?;
+        }
+        Ok(())
     }
 
     /// Has new files in the folder of temporary files made as in this one. Whether
@@ -338,6 +412,40 @@ impl<'a> DataFolder<'a> {
             && stat.st_gid == self.stat.st_gid
             && for_its_group(&stat) == for_its_group(&self.stat))
     }
+}
+
+fn is_name_of_sidecar(name: &[u8]) -> bool {
+    let temporary = || {
+        let dot = name.iter().rposition(|&byte| byte == b'.');
+        dot.is_some_and(|dot| is_drawn(&name[dot + 1..]))
+    };
+    [&b"."[..], b"..", b".gitignore", b"locks", b"temp"].contains(&name)
+        || name.starts_with(b"journal")
+        || name.ends_with(LOCK_SUFFIX.as_bytes())
+        || name.ends_with(b".lock.new")
+        || temporary()
+}
+
+/// Whether a file has the text of a lock or a journal: a private file of this user's, to
+/// which somebody else has given the name of such, is not to be shared.
+fn is_text_of_sidecar(file: &File) -> io::Result<bool> {
+    let mut start = [0; INDEX_PLACE + 8];
+    let length = io::pread(file, &mut start[..], 0)?;
+    let (start, index) = start[..length].split_at(length.min(INDEX_PLACE));
+    let end = start.iter().position(|&byte| byte == b'\n').map_or(0, |end| end + 1);
+    let (note, rest) = start.split_at(end);
+    let is_note = note.is_empty()
+        || note.starts_with(b"synced ")
+        || note.strip_suffix(b"\n").is_some_and(is_drawn);
+    let is_index = index.is_empty() || index[0] == b'-' || index.starts_with(b"backups ");
+    // What a save has written over a private file leaves the rest of it.
+    let is_lock = is_note && is_index && rest.iter().all(|&byte| byte == 0);
+    Ok(is_lock || start.starts_with(b"{\n  \"format\": "))
+}
+
+/// Whether these are the letters that were drawn for a temporary file.
+fn is_drawn(letters: &[u8]) -> bool {
+    letters.len() == RANDOM_LETTERS && letters.iter().all(u8::is_ascii_alphanumeric)
 }
 
 fn is_own(made: &Stat) -> bool {

@@ -15,7 +15,7 @@ use tempfile::Builder;
 use super::adoption::{self, Adopted};
 use super::identity::Identity;
 use super::remark::Remark;
-use super::sidecar;
+use super::sidecar::{self, RANDOM_LETTERS};
 use super::target::Target;
 use crate::error::{Error, OPEN_REPLACED, RENAME, Result};
 use crate::settings::Durability;
@@ -24,9 +24,6 @@ use crate::statistics::COUNTERS;
 /// Bytes that the disk is given to write at a time. Many, since each time the kernel
 /// may ask every processor for the pages that it still has to itself.
 const PIECE: usize = 4 << 20;
-
-/// Letters that make a temporary file's name unique.
-const RANDOM_LETTERS: usize = 12;
 
 /// How a file is opened that must be a new one.
 const NEW_FILE: OFlags = OFlags::WRONLY
@@ -55,7 +52,7 @@ impl<'a> Temporary<'a> {
     /// When a syscall fails, and where the owner cannot be kept, who would lose by
     /// that, or who saves would gain.
     pub fn create(target: &'a Target, like: Option<&Stat>) -> Result<Self> {
-        sidecar::follow(target);
+        sidecar::follow(target)?;
         let Some(like) = like else { return Self::of_folder(target) };
         // Not by its path, which may lead elsewhere by now.
         let old = target

@@ -175,6 +175,44 @@ SABOTAGES = [
         "cargo recoveries::the_link_that",
     ),
     Sabotage(
+        "no link gets an inode before the batch's content is kept",
+        ROLL_FORWARD,
+        "    let kept = match backup::adopt(",
+        "    if let Some(last) = backups.last() {\n        backup::part(file, last)?;\n    }\n"
+        "    let kept = match backup::adopt(",
+        "pytest tests/test_batch_recovery.py -k in_place_is_kept",
+    ),
+    Sabotage(
+        "a batch's content becomes a backup by a copy where no rename is let through",
+        "src/storage/backup.rs",
+        'temporary::publish(target, from, &backup.name, "rename of a backup")',
+        "fs::renameat(&target.folder, from, &target.folder, &backup.name)\n"
+        '            .map_err(|errno| target.failed("rename of a backup", errno))',
+        "pytest tests/test_batch_recovery.py -k in_place_is_kept",
+    ),
+    Sabotage(
+        "a journal names no file outside its folders",
+        JOURNAL,
+        "journal.format == FORMAT && journal.stays_in_its_folders() =>",
+        "journal.format == FORMAT || journal.stays_in_its_folders() =>",
+        "pytest tests/test_batch_recovery.py -k planted_journal",
+    ),
+    Sabotage(
+        "no batch is recovered through a symlinked sidecar",
+        INTERRUPTED,
+        "        self.folders.values().chain([target])"
+        ".try_for_each(sidecar::require_no_symlink)?;\n",
+        "        let _ = sidecar::require_no_symlink;\n",
+        "pytest tests/test_batch_recovery.py -k through_no_symlink",
+    ),
+    Sabotage(
+        "a journal is a regular file",
+        JOURNAL,
+        "if !file.metadata().map_err(failed)?.is_file() {",
+        "if file.metadata().map_err(failed)?.is_dir() {",
+        "pytest tests/test_batch_recovery.py -k place_of_a_journal",
+    ),
+    Sabotage(
         "the content of a file that was changed comes before the change",
         ROLL_FORWARD,
         "if newest { backups.last() } else { backups.iter().find(own) }",

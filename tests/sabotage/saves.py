@@ -232,15 +232,15 @@ SABOTAGES = [
     Sabotage(
         "root gives away no file with a second name",
         SIDECAR,
-        "if expected && regular && stat.st_nlink == 1 {",
+        "if expected && regular && stat.st_nlink == 1 && is_text_of_sidecar(&file)? {",
         "if expected && regular {",
         "pytest tests/test_sharing.py -k put_among",
     ),
     Sabotage(
         "root gives away no third user's file",
         SIDECAR,
-        "if expected && regular && stat.st_nlink == 1 {",
-        "if regular && stat.st_nlink == 1 {",
+        "if expected && regular && stat.st_nlink == 1 && is_text_of_sidecar(&file)? {",
+        "if regular && stat.st_nlink == 1 && is_text_of_sidecar(&file)? {",
         "pytest tests/test_sharing.py -k put_among",
     ),
     Sabotage(
@@ -333,5 +333,33 @@ SABOTAGES = [
         "let expected = self.options.if_version.as_ref()?;",
         "let expected = self.options.if_version.as_ref().filter(|_| false)?;",
         "pytest tests/test_edit.py -k only_the_version",
+    ),
+    Sabotage(
+        "a private file among the locks is not shared",
+        SIDECAR,
+        "stat.st_nlink == 1 && is_text_of_sidecar(&file)? {",
+        "stat.st_nlink == 1 || is_text_of_sidecar(&file)? {",
+        "pytest tests/test_sharing.py -k private_file_that_was_renamed",
+    ),
+    Sabotage(
+        "a private folder is no part of a sidecar",
+        SIDECAR,
+        "            if !is_name_of_sidecar(entry.file_name().to_bytes()) {",
+        "            if entry.file_name().to_bytes().is_empty() {",
+        "pytest tests/test_sharing.py -k private_folder_that_was_renamed",
+    ),
+    Sabotage(
+        "no lock is made through a symlinked sidecar",
+        "src/storage/lock_file.rs",
+        "        sidecar::require_no_symlink(target)?;\n        match create(",
+        "        match create(",
+        "pytest tests/test_sharing.py -k symlinked_sidecar",
+    ),
+    Sabotage(
+        "nothing is shared through a symlinked sidecar",
+        SIDECAR,
+        "    if is_symlink(&sidecar) {",
+        "    if false && is_symlink(&sidecar) {",
+        "pytest tests/test_sharing.py -k symlinked_sidecar",
     ),
 ]
