@@ -187,6 +187,15 @@ impl Lock {
         self.key
     }
 
+    /// Whether others would lock the same file for `target`, of which this is the lock.
+    ///
+    /// # Errors
+    ///
+    /// When its `fstatat` fails.
+    pub fn is_current(&self, target: &Target) -> Result<bool> {
+        lock_file::is_current(target, &sidecar::lock_of(target), self.key)
+    }
+
     /// Writes into the lock file, for whoever holds the lock next. What cannot be written
     /// is missed by nobody: it only saves work.
     pub fn write_at(&self, bytes: &[u8], offset: u64) {

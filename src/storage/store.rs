@@ -337,6 +337,20 @@ impl Locked {
         Err(Error::LockGone { path: self.target.spelt.clone() })
     }
 
+    /// Refuses where the lock's file is gone, with all of `.oasis_data` perhaps (`git clean
+    /// -x`): others then lock a new one. For a change that may be long after its beginning.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::LockGone`], or when an `fstatat` fails.
+    pub fn require_current(&self) -> Result<()> {
+        self.require_own()?;
+        if self.lock.is_current(&self.target)? {
+            return Ok(());
+        }
+        Err(Error::LockGone { path: self.target.spelt.clone() })
+    }
+
     fn check_version(&self, live: Option<&Stat>, options: &WriteOptions) -> Result<()> {
         let Some(expected) = &options.if_version else { return Ok(()) };
         let content = if live.is_some() { self.read()? } else { None };
