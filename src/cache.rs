@@ -45,9 +45,8 @@ pub struct Cache<T> {
     /// of a file that has since been replaced or removed.
     paths: HashMap<PathBuf, FileKey>,
     bytes: u64,
-    /// Files that turned out to be no documents, as they were then, by their `stat`: of a
-    /// file that a writer is about to replace nobody asks for the birth time.
-    corrupt: LruCache<FileKey, Identity>,
+    /// Files that turned out to be no documents when they were read last.
+    corrupt: LruCache<FileKey, ()>,
 }
 
 /// How many corrupt files are remembered.
@@ -156,19 +155,19 @@ impl<T> Cache<T> {
         evicted
     }
 
-    /// Remembers whether a file, as it was when it was read, is no document.
-    pub fn note(&mut self, identity: Identity, corrupt: bool) {
+    /// Remembers whether a file is no document.
+    pub fn note(&mut self, file: FileKey, corrupt: bool) {
         if corrupt {
-            self.corrupt.put(identity.key(), identity.without_birth());
+            self.corrupt.put(file, ());
         } else {
-            self.corrupt.pop(&identity.key());
+            self.corrupt.pop(&file);
         }
     }
 
-    /// Whether the last read of a file, as it still is, found no document.
+    /// Whether the last read of a file found no document. It may be another by now.
     #[must_use]
-    pub fn is_corrupt(&self, identity: &Identity) -> bool {
-        self.corrupt.peek(&identity.key()) == Some(&identity.without_birth())
+    pub fn was_corrupt(&self, file: FileKey) -> bool {
+        self.corrupt.contains(&file)
     }
 
     /// How many documents it holds.

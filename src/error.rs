@@ -67,9 +67,9 @@ pub enum Error {
         why: Standstill,
     },
     /// The lock was let go, or taken before a fork, and this is the child; or the
-    /// application has closed its descriptor.
+    /// application has closed its descriptor, or somebody removed its file.
     #[error(
-        "{}: is no longer locked by this process; a change begun before a fork is the parent's to make, and what closes all descriptors (to become a daemon, say) lets the lock go: begin the change again after that",
+        "{}: is no longer locked by this process; a change begun before a fork is the parent's to make, and what closes all descriptors (to become a daemon, say) or removes .oasis_data lets the lock go: begin the change again after that",
         name(path)
     )]
     LockGone {
@@ -280,9 +280,9 @@ pub enum Standstill {
         "this thread is already writing it (a save inside its own edit_json, say); change the document that is being edited instead"
     )]
     Nested,
-    /// A coroutine of its event loop holds the lock, and is suspended.
+    /// A coroutine of its event loop holds the lock: its own, or one that is suspended.
     #[error(
-        "another task of this event loop awaits inside its edit_json block, and cannot go on while this one waits; await first and edit then, or run the whole edit in a thread (asyncio.to_thread)"
+        "this task is inside an edit_json block already, or another task of this event loop awaits inside its edit_json block, and cannot go on while this one waits; await first and edit then, or run the whole edit in a thread (asyncio.to_thread)"
     )]
     Await,
     /// A greenlet of it holds the lock, and is suspended.

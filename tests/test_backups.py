@@ -213,6 +213,38 @@ def test_a_corrupt_file_is_kept_whatever_the_settings(
     assert len(list_backups(path)) == before + 1
 
 
+CHANGES: dict[str, Callable[[Path], object]] = {
+    "mode": lambda path: path.chmod(0o640),
+    "times": os.utime,
+    "link": lambda path: os.link(path, path.with_name("link")),
+    "name": lambda path: path.rename(path.with_name("x")).rename(path),
+    "content": lambda path: path.write_bytes(b'{"version": 3, "lost" and more'),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_corrupt_file_is_kept_though_it_was_changed_since(path: Path, change: str) -> None:
+    path.write_bytes(b'{"version": 3, "lost')
+    assert load_data_file(path) == {}
+    CHANGES[change](path)
+    lost = path.read_bytes()
+    save_json_atomic(path, {}, backup=False)
+    assert Path(list_backups(path)[0].path).read_bytes() == lost
+
+
+def test_a_corrupt_file_that_was_repaired_since_is_one_like_all(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    before = len(list_backups(path))
+    path.write_bytes(b"{")
+    assert load_data_file(path) == {}
+    path.write_bytes(b"{}")
+    caplog.clear()
+    save_json_atomic(path, [], backup=False)
+    assert caplog.text == ""
+    assert len(list_backups(path)) == before
+
+
 @pytest.mark.parametrize("read", ["load", "strict", "version", "edit"])
 def test_a_corrupt_file_is_remembered_however_it_was_read(
     path: Path, read: str, caplog: pytest.LogCaptureFixture

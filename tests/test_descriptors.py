@@ -240,6 +240,48 @@ assert load_data_file("x.json") == {"at": 2}
     python(DAEMON + code, tmp_path)
 
 
+def test_an_edit_that_lost_its_lock_takes_none_that_was_locked_since(tmp_path: Path) -> None:
+    code = """
+import subprocess, threading
+save_json_atomic("x.json", {"at": 1})
+lost = edit_json("x.json")
+lost.__enter__()["at"] = "lost"
+become_a_daemon()
+# The next edit of the file gets the very numbers.
+with edit_json("x.json") as document:
+    document["at"] = 2
+entered, leave, left = threading.Event(), threading.Event(), []
+def edit():
+    with edit_json("x.json") as document:
+        entered.set()
+        leave.wait()
+        document["at"] += 1
+        try:
+            with edit_json("x.json", timeout=0):
+                left.append("nested")
+        except AlreadyLockedError:
+            left.append("refused")
+thread = threading.Thread(target=edit)
+thread.start()
+entered.wait()
+try:
+    lost.__exit__(None, None, None)
+except JSONWriteError as error:
+    assert "no longer locked" in str(error), error
+else:
+    left.append("saved")
+# Nor did it let the other lock go.
+other = "import oasis_data; oasis_data.save_json_atomic('x.json', 4, timeout=0)"
+other = subprocess.run([sys.executable, "-c", other], stderr=subprocess.PIPE, text=True)
+leave.set()
+thread.join()
+assert "LockTimeoutError" in other.stderr, other.stderr
+assert left == ["refused"], left
+assert load_data_file("x.json") == {"at": 3}
+"""
+    python(DAEMON + code, tmp_path)
+
+
 # The log
 
 

@@ -7,6 +7,7 @@ import inspect
 import math
 import multiprocessing
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -342,3 +343,23 @@ def test_a_failed_save_lets_the_lock_go(path: Path) -> None:
         path.mkdir()
     path.rmdir()
     save_json_atomic(path, 2, timeout=0)
+
+
+@pytest.mark.parametrize("saved_since", [False, True])
+def test_an_edit_whose_lock_was_removed_overwrites_nothing(
+    tmp_path: Path, saved_since: bool
+) -> None:
+    path = tmp_path / "x.json"
+    save_json_atomic(path, {"at": 1})
+    with pytest.raises(JSONWriteError, match=r"removes \.oasis_data"), edit_json(path) as document:
+        # As `git clean -x` does.
+        shutil.rmtree(tmp_path / ".oasis_data")
+        if saved_since:
+            # Of another writer: this one does not hold the lock that there is now.
+            code = "import oasis_data; oasis_data.save_json_atomic('x.json', {'at': 2}, timeout=0)"
+            subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True)
+        document["at"] = "lost"
+    assert load_data_file(path) == {"at": 2 if saved_since else 1}
+    with edit_json(path, timeout=0) as document:
+        document["at"] = 3
+    assert load_data_file(path) == {"at": 3}

@@ -158,6 +158,7 @@ def test_another_task_is_told_of_an_asynchronous_generator(path: Path) -> None:
 
     async def first() -> None:
         async with dependency():
+            require_refused(path, "this task is inside an edit_json block already")
             await asyncio.gather(second())
 
     async def second() -> None:

@@ -89,7 +89,10 @@ impl Edit {
         let format = EncodeOptions { indent, ensure_ascii, sort_keys, allow_nan, default };
         let text = encoded(&self.path, data, &format)?;
         let written = waiting(py, &self.path, Operation::Write, |_| {
-            self.with(|locked| locked.save(&text, &self.options))
+            self.with(|locked| {
+                locked.require_current()?;
+                locked.save(&text, &self.options)
+            })
         })?;
         LATENCIES.write.observe(started);
         let mut outcome = saved(py, &self.path, &text, written, versioned);

@@ -12,7 +12,7 @@ use super::exit::{attached, detached, within};
 use crate::codec::{self, DecodeError};
 use crate::imported::Imported;
 use crate::storage::host::Host;
-use crate::storage::identity::Identity;
+use crate::storage::identity::FileKey;
 use crate::storage::notice::{self, Notice};
 
 /// Which signal tells of somebody who waits for a lease (`fcntl(2)`).
@@ -30,8 +30,8 @@ thread_local! {
 pub(super) struct Surroundings;
 
 impl Host for Surroundings {
-    fn found_corrupt(&self, identity: &Identity) -> bool {
-        with_cache(|cache| cache.is_corrupt(identity))
+    fn found_corrupt(&self, file: FileKey) -> bool {
+        with_cache(|cache| cache.was_corrupt(file))
     }
 
     fn lease(&self, descriptor: RawFd) -> bool {

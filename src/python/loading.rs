@@ -194,7 +194,7 @@ pub(super) fn document_in<'py>(
 ) -> PyResult<Bound<'py, PyAny>> {
     let decoded = within(py, || codec::decode(py, &snapshot.bytes));
     let corrupt = matches!(decoded, Err(DecodeError::Corrupt { .. }));
-    with_cache(|cache| cache.note(snapshot.identity, corrupt));
+    with_cache(|cache| cache.note(snapshot.identity.key(), corrupt));
     decoded.map_err(|error| decode_error(py, path, error, snapshot.bytes.is_empty()))
 }
 

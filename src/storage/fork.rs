@@ -11,7 +11,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::ops::Deref;
-use std::os::fd::{AsFd, BorrowedFd, IntoRawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, RawFd};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{
     Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
@@ -20,6 +20,7 @@ use std::sync::{
 use std::thread;
 use std::time::Duration;
 
+use arc_swap::ArcSwapOption;
 use rustix::fs;
 
 use super::identity::{FileKey, Identity};
@@ -37,6 +38,10 @@ static GATE: RwLock<()> = RwLock::new(());
 static REGISTER: Mutex<BTreeMap<u64, Slot>> = Mutex::new(BTreeMap::new());
 static NEXT: AtomicU64 = AtomicU64::new(0);
 
+/// The numbers of what is kept, and which [`Descriptor`] each is of. Swapped, since a fork
+/// may come at any moment.
+static KEPT: ArcSwapOption<BTreeMap<RawFd, u64>> = ArcSwapOption::const_empty();
+
 /// How many there were.
 static FORKS: AtomicU64 = AtomicU64::new(0);
 
@@ -51,13 +56,14 @@ thread_local! {
 ///
 /// A program that becomes a daemon closes every descriptor that it finds, and what it
 /// opens after that has their numbers. So what is kept is held against the file that it
-/// was before it is used, and before it is closed.
+/// was before it is used, and before it is closed. That the file is the same is not enough:
+/// the next who locks it gets the number, and the lock is theirs.
 #[derive(Debug)]
 pub struct Descriptor {
     /// There until it is dropped.
     file: Option<File>,
     /// Which file it was when it began to be kept.
-    kept: OnceLock<FileKey>,
+    kept: OnceLock<(FileKey, u64)>,
 }
 
 impl Descriptor {
@@ -68,7 +74,11 @@ impl Descriptor {
     /// When its `fstat` fails.
     pub fn keep(&self) -> rustix::io::Result<()> {
         let stat = fs::fstat(self)?;
-        self.kept.get_or_init(|| Identity::of(&stat).key());
+        self.kept.get_or_init(|| {
+            let id = NEXT.fetch_add(1, Ordering::Relaxed);
+            set_owner(self.as_raw_fd(), Some(id));
+            (Identity::of(&stat).key(), id)
+        });
         Ok(())
     }
 
@@ -78,13 +88,18 @@ impl Descriptor {
         // More than once: after a call that failed in passing, a lock that is this
         // process's would be kept for good.
         let look = || (0..LOOKS).find_map(|_| fs::fstat(self).ok());
-        let same = |kept: &FileKey| look().is_some_and(|stat| Identity::of(&stat).key() == *kept);
+        let same = |(kept, id): &(FileKey, u64)| {
+            owner(self.as_raw_fd()) == Some(*id)
+                && look().is_some_and(|stat| Identity::of(&stat).key() == *kept)
+        };
         self.file.as_ref().filter(|_| self.kept.get().is_none_or(same))
     }
 }
 
 impl From<File> for Descriptor {
     fn from(file: File) -> Self {
+        // The kernel gives a number anew that was closed: whoever kept it has lost it.
+        set_owner(file.as_raw_fd(), None);
         Self { file: Some(file), kept: OnceLock::new() }
     }
 }
@@ -111,8 +126,28 @@ impl Drop for Descriptor {
         {
             // Closed already. Under its number is now a file of the application's, or none.
             let _ = file.into_raw_fd();
+        } else if self.kept.get().is_some() {
+            set_owner(self.as_raw_fd(), None);
         }
     }
+}
+
+fn owner(number: RawFd) -> Option<u64> {
+    KEPT.load().as_ref().and_then(|kept| kept.get(&number).copied())
+}
+
+fn set_owner(number: RawFd, id: Option<u64>) {
+    if owner(number) == id {
+        return;
+    }
+    KEPT.rcu(|kept| {
+        let mut kept = kept.as_deref().cloned().unwrap_or_default();
+        match id {
+            Some(id) => kept.insert(number, id),
+            None => kept.remove(&number),
+        };
+        Some(Arc::new(kept))
+    });
 }
 
 /// An open file that a forked child closes at once.
@@ -134,6 +169,11 @@ impl Uninherited {
         let id = NEXT.fetch_add(1, Ordering::Relaxed);
         locked(&REGISTER).insert(id, Arc::clone(&slot));
         Ok(Self { id, slot })
+    }
+
+    /// What tells it from every other.
+    pub(super) fn id(&self) -> u64 {
+        self.id
     }
 
     /// Uses the file, briefly: a fork waits for it. `None` in a child that was

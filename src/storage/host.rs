@@ -3,16 +3,16 @@
 use std::fmt::Debug;
 use std::os::fd::RawFd;
 
-use super::identity::Identity;
+use super::identity::FileKey;
 
 /// The program around the storage core.
 pub trait Host: Debug + Sync {
     /// Whether some content is a document. The core itself knows only bytes.
     fn parses(&self, bytes: &[u8]) -> bool;
 
-    /// Whether a reader was told that the file with this identity is no
-    /// document, and may have gone on with something else in its place.
-    fn found_corrupt(&self, identity: &Identity) -> bool;
+    /// Whether a reader was told that this file is no document, and may have gone on with
+    /// something else in its place. Of a file that has been changed since, too.
+    fn found_corrupt(&self, file: FileKey) -> bool;
 
     /// Takes a read lease on an open file, if nobody has it open for writing.
     /// A host that cannot tell has every backup copied, which is safe.

@@ -160,7 +160,7 @@ impl Lock {
                         continue;
                     }
                 }
-                wait.used(lock.file.with(|_| taken::add(key)))?;
+                wait.used(lock.file.with(|_| taken::add(lock.file.id(), key)))?;
                 return Ok(lock);
             }
             // Whoever made it anew does not use up the time of who does not wait.
@@ -177,7 +177,7 @@ impl Lock {
     /// When the folder's `fstat` fails.
     pub fn hand_over(&self, target: &Target, owner: Arc<dyn Owner>) -> Result<()> {
         let folder = target.folder_key()?;
-        self.file.with(|_| taken::hand_over(self.key, folder, owner));
+        self.file.with(|_| taken::hand_over(self.file.id(), folder, owner));
         Ok(())
     }
 
@@ -185,6 +185,15 @@ impl Lock {
     #[must_use]
     pub fn key(&self) -> FileKey {
         self.key
+    }
+
+    /// Whether others would lock the same file for `target`, of which this is the lock.
+    ///
+    /// # Errors
+    ///
+    /// When its `fstatat` fails.
+    pub fn is_current(&self, target: &Target) -> Result<bool> {
+        lock_file::is_current(target, &sidecar::lock_of(target), self.key)
     }
 
     /// Writes into the lock file, for whoever holds the lock next. What cannot be written
@@ -238,7 +247,7 @@ impl Drop for Lock {
         // shares the description, and would keep the lock. An error cannot
         // leave the lock behind either, since the close follows.
         self.file.with_or_without(|file| {
-            taken::remove(self.key);
+            taken::remove(self.file.id());
             file.map(fs2::FileExt::unlock)
         });
     }

@@ -194,7 +194,7 @@ impl Locked {
         let target = &self.target;
         let live = target.stat()?;
         // What nobody could read may be all there is: no setting lets it go.
-        let corrupt = live.is_some_and(|live| options.host.found_corrupt(&Identity::of(&live)));
+        let corrupt = live.is_some_and(|live| self.is_corrupt(&live, options));
         let keep = options.backups_kept > 0 || corrupt;
         if keep {
             backup::require_room(target)?;
@@ -337,6 +337,20 @@ impl Locked {
         Err(Error::LockGone { path: self.target.spelt.clone() })
     }
 
+    /// Refuses where the lock's file is gone, with all of `.oasis_data` perhaps (`git clean
+    /// -x`): others then lock a new one. For a change that may be long after its beginning.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::LockGone`], or when an `fstatat` fails.
+    pub fn require_current(&self) -> Result<()> {
+        self.require_own()?;
+        if self.lock.is_current(&self.target)? {
+            return Ok(());
+        }
+        Err(Error::LockGone { path: self.target.spelt.clone() })
+    }
+
     fn check_version(&self, live: Option<&Stat>, options: &WriteOptions) -> Result<()> {
         let Some(expected) = &options.if_version else { return Ok(()) };
         let content = if live.is_some() { self.read()? } else { None };
@@ -369,6 +383,15 @@ impl Locked {
         fs::fsync(&same.descriptor).map_err(|errno| self.target.failed("fsync", errno))?;
         self.lock.leave_note(&same.identity.note());
         atomic::sync_folder(&self.target)
+    }
+
+    /// Whether a reader was told that the file is no document, and it still is none: a
+    /// change of its mode, its times or its rest has made it no better.
+    fn is_corrupt(&self, live: &Stat, options: &WriteOptions) -> bool {
+        let parses = |found: &Snapshot| options.host.parses(&found.bytes);
+        options.host.found_corrupt(Identity::of(live).key())
+            // What cannot be read may be precious.
+            && !self.read().is_ok_and(|found| found.as_ref().is_none_or(parses))
     }
 
     /// Removes what dead writers left; but where the file is no document, one of

@@ -19,6 +19,9 @@ pub trait Owner: Debug + Send + Sync {
 
 #[derive(Debug)]
 struct Taken {
+    /// The lock's: where the application has closed a lock's descriptor, there may be a
+    /// second lock of the same file.
+    id: u64,
     key: FileKey,
     thread: ThreadId,
     /// None while the call that took it goes on.
@@ -44,22 +47,22 @@ pub fn after_fork_in_child() {
 }
 
 /// Notes that the calling thread has taken the lock.
-pub(super) fn add(key: FileKey) {
+pub(super) fn add(id: u64, key: FileKey) {
     // The standard library never gives the id of an ended thread again, as the
     // operating system does.
-    taken().push(Taken { key, thread: thread::current().id(), handed: None });
+    taken().push(Taken { id, key, thread: thread::current().id(), handed: None });
 }
 
 /// Notes that the call which took the lock returns, and leaves it to the `owner`.
-pub(super) fn hand_over(key: FileKey, folder: FileKey, owner: Arc<dyn Owner>) {
-    if let Some(taken) = taken().iter_mut().find(|taken| taken.key == key) {
+pub(super) fn hand_over(id: u64, folder: FileKey, owner: Arc<dyn Owner>) {
+    if let Some(taken) = taken().iter_mut().find(|taken| taken.id == id) {
         taken.handed = Some(Handed { owner, folder });
     }
 }
 
 /// Notes that the lock is about to be let go.
-pub(super) fn remove(key: FileKey) {
-    taken().retain(|taken| taken.key != key);
+pub(super) fn remove(id: u64) {
+    taken().retain(|taken| taken.id != id);
 }
 
 /// How the calling thread has taken a lock that it wants again.

@@ -70,7 +70,7 @@ json.loads(path.read_bytes()) if path.exists() and "load" not in sys.argv[3] els
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.parametrize("kibibytes", [64, 128])
+@pytest.mark.parametrize("kibibytes", [64, 128, 256])
 @pytest.mark.parametrize("name", CALLS)
 def test_a_thread_with_a_small_stack_ends_no_process(
     tmp_path: Path, name: str, kibibytes: int

@@ -6,7 +6,7 @@ use std::sync::{Barrier, Mutex};
 
 use oasis_data::storage::backup::{list, newest_first};
 use oasis_data::storage::host::Host;
-use oasis_data::storage::identity::Identity;
+use oasis_data::storage::identity::FileKey;
 use oasis_data::storage::store::{self, Locked, WriteOptions};
 use oasis_data::storage::target::Target;
 
@@ -188,7 +188,7 @@ impl Host for Told {
         true
     }
 
-    fn found_corrupt(&self, _: &Identity) -> bool {
+    fn found_corrupt(&self, _: FileKey) -> bool {
         false
     }
 

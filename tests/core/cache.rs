@@ -104,17 +104,16 @@ fn an_entry_under_a_key_used_again_takes_the_place_of_the_one_before() {
 }
 
 #[test]
-fn a_corrupt_file_is_known_with_and_without_its_birth_time() {
+fn a_corrupt_file_is_known_until_it_is_read_as_a_document() {
     let files = Files::new();
     let mut cache = Cache::<String>::default();
     let path = files.path("a");
     let identity = files.entry("a", 1).identity;
-    cache.note(identity, true);
+    cache.note(identity.key(), true);
     let stat = rustix::fs::stat(&path).unwrap();
-    assert!(cache.is_corrupt(&Identity::of(&stat)));
-    assert!(cache.is_corrupt(&identity));
-    cache.note(identity, false);
-    assert!(!cache.is_corrupt(&Identity::of(&stat)));
+    assert!(cache.was_corrupt(Identity::of(&stat).key()));
+    cache.note(identity.key(), false);
+    assert!(!cache.was_corrupt(Identity::of(&stat).key()));
 }
 
 #[test]

@@ -27,7 +27,7 @@ use std::time::Duration;
 use oasis_data::error::Result;
 use oasis_data::settings::Durability;
 use oasis_data::storage::host::Host;
-use oasis_data::storage::identity::Identity;
+use oasis_data::storage::identity::FileKey;
 use oasis_data::storage::lock::Signals;
 use oasis_data::storage::store::{self, WriteOptions, Written};
 
@@ -50,7 +50,7 @@ impl Host for Plain {
         !bytes.starts_with(b"torn")
     }
 
-    fn found_corrupt(&self, _: &Identity) -> bool {
+    fn found_corrupt(&self, _: FileKey) -> bool {
         false
     }
 

@@ -125,9 +125,16 @@ SABOTAGES = [
     Sabotage(
         "a corrupt file is kept whatever the settings",
         STORE,
-        "live.is_some_and(|live| options.host.found_corrupt(&Identity::of(&live)))",
+        "live.is_some_and(|live| self.is_corrupt(&live, options))",
         "false",
         "pytest tests/test_backups.py -k corrupt_file_is_kept",
+    ),
+    Sabotage(
+        "what was corrupt is read again before it is replaced",
+        STORE,
+        "&& !self.read().is_ok_and(",
+        "|| !self.read().is_ok_and(",
+        "pytest tests/test_backups.py -k repaired_since",
     ),
     Sabotage(
         "the backup of a failed save is taken back",

@@ -66,6 +66,20 @@ SABOTAGES = [
         "pytest tests/test_descriptors.py -k edit",
     ),
     Sabotage(
+        "who the lock is of that has a closed descriptor's number",
+        FORK,
+        "owner(self.as_raw_fd()) == Some(*id)\n                && ",
+        "*id > 0 && ",
+        "pytest tests/test_descriptors.py -k lost_its_lock",
+    ),
+    Sabotage(
+        "which of two locks of a file an edit lets go",
+        "src/storage/taken.rs",
+        "taken().retain(|taken| taken.id != id);",
+        "taken().retain(|taken| taken.id < id);",
+        "pytest tests/test_descriptors.py -k lost_its_lock",
+    ),
+    Sabotage(
         "an edit remembers which files its descriptors are",
         "src/storage/store.rs",
         "let kept = self.lock.keep().and_then(|()| self.target.folder.keep());",

@@ -10,6 +10,13 @@ OWNER = "src/python/owner.rs"
 
 SABOTAGES = [
     Sabotage(
+        "an edit looks whether its lock was removed",
+        "src/python/editing.rs",
+        "locked.require_current()?;\n",
+        "\n",
+        "pytest tests/test_edit.py -k lock_was_removed",
+    ),
+    Sabotage(
         "O_NOFOLLOW of the lock file",
         FILE,
         "let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC;",

@@ -7,15 +7,13 @@ from typing import Literal, TypeAlias
 
 from oasis_data.audit.source import Span
 
-Level: TypeAlias = Literal["error", "warning", "note"]
-
 
 @dataclass(frozen=True)
 class Rule:
     """A kind of finding: its name, how bad it is, and why it is bad."""
 
     name: str
-    level: Level
+    level: Literal["error", "warning", "note"]
     summary: str
     danger: str
 
@@ -161,7 +159,7 @@ class Finding:
         return self.danger or self.rule.danger
 
     @property
-    def level(self) -> Level:
+    def level(self) -> Literal["error", "warning", "note"]:
         """How bad it is."""
         return "warning" if self.danger else self.rule.level
 

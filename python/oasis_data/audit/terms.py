@@ -47,7 +47,7 @@ class Applied:
     shown: str = field(compare=False)
 
 
-Atom: TypeAlias = "str | Symbol | Applied"
+Atom: TypeAlias = str | Symbol | Applied
 Term: TypeAlias = tuple[Atom, ...]
 
 
