@@ -211,7 +211,7 @@ SABOTAGES = [
     Sabotage(
         "the sidecar follows its folder",
         TEMPORARY,
-        "sidecar::follow(target);",
+        "sidecar::follow(target)?;",
         "",
         "pytest tests/test_sharing.py -k later_mode",
     ),
