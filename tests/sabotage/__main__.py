@@ -62,14 +62,18 @@ SABOTAGES = [
 ]
 
 
+class BrokenSabotageError(Exception):
+    """A sabotage that proves nothing: it is no program, or its test is not there."""
+
+
 def require_built(built: subprocess.CompletedProcess[str]) -> None:
-    """Ends the run where a sabotage is no program."""
+    """Refuses a sabotage that is no program."""
     if built.returncode:
-        sys.exit(f"the sabotaged copy does not build:\n{built.stderr}")
+        raise BrokenSabotageError(f"the sabotaged copy does not build:\n{built.stderr}")
 
 
-def run(scratch: Path, test: str) -> bool:
-    """Runs one test in the scratch copy: whether it passed."""
+def run(scratch: Path, test: str) -> str:
+    """Runs one test in the scratch copy: what the table says of it."""
     tool, arguments = test.split(" ", 1)
     # The copy's package comes before the one installed beside this interpreter.
     package = scratch / "python"
@@ -98,8 +102,8 @@ def run(scratch: Path, test: str) -> bool:
     if tool == "pytest":
         file = scratch / arguments.split(" ", 1)[0]
         if code == pytest.ExitCode.NO_TESTS_COLLECTED or not file.exists():
-            sys.exit(f"{test}: there is no such test")
-    return code == 0
+            raise BrokenSabotageError(f"{test}: there is no such test")
+    return "fails" if code else "MISSED"
 
 
 @contextmanager
@@ -113,14 +117,17 @@ def scratch_copies(count: int) -> Iterator[SimpleQueue[Path]]:
         yield copies
 
 
-def attempt(sabotage: Sabotage, copies: SimpleQueue[Path]) -> bool:
-    """Tries a sabotage in a scratch copy: whether its test passed even so."""
+def attempt(sabotage: Sabotage, copies: SimpleQueue[Path]) -> str:
+    """Tries a sabotage in a scratch copy: what the table says of it."""
     scratch = copies.get()
     path = scratch / sabotage.file
     whole = path.read_text()
     path.write_text(whole.replace(sabotage.line, sabotage.instead))
     try:
         return run(scratch, sabotage.test)
+    except BrokenSabotageError as broken:
+        print(f"{sabotage.safeguard}: {broken}", file=sys.stderr)
+        return "BROKEN"
     finally:
         path.write_text(whole)
         copies.put(scratch)
@@ -157,10 +164,10 @@ def main() -> int:
     tell("---", "---", "---")
     missed = 0
     with scratch_copies(asked.jobs) as copies, ThreadPoolExecutor(asked.jobs) as executor:
-        passes = executor.map(lambda sabotage: attempt(sabotage, copies), chosen)
-        for sabotage, passed in zip(chosen, passes, strict=True):
-            tell(sabotage.safeguard, f"`{sabotage.test}`", "MISSED" if passed else "fails")
-            missed += passed
+        results = executor.map(lambda sabotage: attempt(sabotage, copies), chosen)
+        for sabotage, result in zip(chosen, results, strict=True):
+            tell(sabotage.safeguard, f"`{sabotage.test}`", result)
+            missed += result != "fails"
     if asked.write:
         PUBLISHED.parent.mkdir(exist_ok=True)
         PUBLISHED.write_text(HEADING + "\n".join(lines) + "\n")

@@ -59,7 +59,7 @@ SABOTAGES = [
             for (target, file, journal) in &leading {
                 journal::write(target, file, journal, sync)?;
             }
-            Ok(())""",
+            Ok::<(), crate::error::Error>(())""",
         "pytest tests/test_batch.py -k in_this_order",
     ),
     Sabotage(
