@@ -20,7 +20,7 @@ use crate::statistics::COUNTERS;
 const MAX_DEPTH: usize = 200;
 
 /// Bytes of stack for each level, and some to spare.
-const FRAME: usize = if cfg!(debug_assertions) { 16384 } else { 320 };
+const FRAME: usize = if cfg!(debug_assertions) { 16 << 10 } else { 320 };
 
 /// Bytes of one level of indentation up to which it is written here.
 const MAX_INDENT: usize = 1024;

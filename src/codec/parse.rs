@@ -10,7 +10,7 @@ use crate::stack;
 const MAX_DEPTH: usize = 200;
 
 /// Bytes of stack for each level, and some to spare.
-const FRAME: usize = if cfg!(debug_assertions) { 16 << 10 } else { 320 };
+const FRAME: usize = if cfg!(debug_assertions) { 8 << 10 } else { 320 };
 
 /// Digits of an integer up to which it is read: the interpreter's own limit
 /// (`sys.set_int_max_str_digits`) can be no lower.

@@ -30,8 +30,6 @@ type Slot = Arc<Mutex<Option<Descriptor>>>;
 /// How long a fork can hold others off. Past that, what they open is the child's too.
 const PATIENCE: Duration = Duration::from_secs(2);
 const FIRST_PAUSE: Duration = Duration::from_micros(20);
-/// How often a kept descriptor is looked at before it counts as somebody else's.
-const LOOKS: usize = 3;
 const LONGEST_PAUSE: Duration = Duration::from_millis(2);
 
 static GATE: RwLock<()> = RwLock::new(());
@@ -85,12 +83,14 @@ impl Descriptor {
     /// The file, if the number is still this file's.
     #[must_use]
     pub fn own(&self) -> Option<&File> {
-        // More than once: after a call that failed in passing, a lock that is this
-        // process's would be kept for good.
-        let look = || (0..LOOKS).find_map(|_| fs::fstat(self).ok());
+        // In two ways, of which a sandbox may refuse one: a lock that is this process's
+        // would be kept for good.
+        let look = || match fs::fstat(self) {
+            Ok(stat) => Some(Identity::of(&stat).key()),
+            Err(_) => Identity::of_open(self).ok().map(|(identity, _)| identity.key()),
+        };
         let same = |(kept, id): &(FileKey, u64)| {
-            owner(self.as_raw_fd()) == Some(*id)
-                && look().is_some_and(|stat| Identity::of(&stat).key() == *kept)
+            owner(self.as_raw_fd()) == Some(*id) && look() == Some(*kept)
         };
         self.file.as_ref().filter(|_| self.kept.get().is_none_or(same))
     }
