@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import stat
@@ -11,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from oasis_data import load_data_file, save_json_atomic, stats
+from oasis_data import list_backups, load_data_file, save_json_atomic, stats
 from tests.conftest import backups, require, temporaries, visible
+from tests.test_batch import DECIDED, interrupt, three_files
 
 SAVE = "import sys, oasis_data; oasis_data.save_json_atomic(sys.argv[1], 'new')"
 
@@ -113,6 +115,24 @@ def test_everything_is_saved_where_files_may_not_leave_their_folder(tmp_path: Pa
     assert all(backup.suffix == ".gz" for backup in found)
     for folder in (tmp_path, tmp_path / "other"):
         assert hidden(folder) == [".oasis_data"]
+        assert temporaries(folder) == []
+        assert not (folder / ".oasis_data" / "journal").exists()
+
+
+def test_a_batch_is_finished_where_files_may_not_leave_their_folder(
+    strace: str, tmp_path: Path
+) -> None:
+    paths = three_files(tmp_path)
+    interrupt(strace, paths, DECIDED)
+    # The batch does not replace it, and keeps its content as a backup.
+    paths[0].write_text('"changed"')
+    load = "import oasis_data as o; o.load_data_file(sys.argv[1] + '/here/a.json', strict=True)"
+
+    sandboxed(SANDBOX + load, tmp_path)
+
+    assert [json.loads(path.read_text()) for path in paths] == ["changed", "new", "new"]
+    assert json.loads(Path(list_backups(paths[0])[0].path).read_text()) == "new"
+    for folder in (tmp_path / "here", tmp_path / "there"):
         assert temporaries(folder) == []
         assert not (folder / ".oasis_data" / "journal").exists()
 

@@ -188,7 +188,7 @@ SABOTAGES = [
         'temporary::publish(target, from, &backup.name, "rename of a backup")',
         "fs::renameat(&target.folder, from, &target.folder, &backup.name)\n"
         '            .map_err(|errno| target.failed("rename of a backup", errno))',
-        "pytest tests/test_batch_recovery.py -k in_place_is_kept",
+        "pytest tests/test_policies.py -k a_batch_is_finished",
     ),
     Sabotage(
         "a journal names no file outside its folders",
