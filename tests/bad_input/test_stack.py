@@ -114,7 +114,8 @@ def act():
         except DataOperationError as error:
             print(error)
 
-threading.stack_size(64 * 1024)
+# The least there is; Python itself needs more from 3.12 on.
+threading.stack_size((32 if sys.version_info < (3, 12) else 64) * 1024)
 thread = threading.Thread(target=act)
 thread.start()
 thread.join()
