@@ -79,7 +79,9 @@ print(oasis_data.is_cache_valid(path))
 
 
 def test_a_save_needs_to_read_what_it_replaces_and_says_so(path: Path) -> None:
+    # Closed after the prelude, as above.
     code = """
+path.chmod(0o200)
 def told(act):
     try:
         return str(act())
@@ -90,7 +92,6 @@ print(told(lambda: save_json_atomic(path, {"new": [1, 2]}, backup=False)))
     save_json_atomic(path, {}, backup=False)
     path.write_bytes(OLD)
     give_to_nobody(path.parent)
-    path.chmod(0o200)
     (said,) = alone(AS_NOBODY + code, path.parent)
     assert "to keep the file's attributes" in said
     assert "check the owner and the mode of the file" in said
