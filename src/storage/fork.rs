@@ -10,6 +10,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::fs::File;
+use std::hash::{BuildHasher, RandomState};
 use std::ops::Deref;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, RawFd};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -21,7 +22,7 @@ use std::thread;
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
-use rustix::fs;
+use rustix::fs::{self, SeekFrom};
 
 use super::identity::{FileKey, Identity};
 
@@ -29,6 +30,8 @@ type Slot = Arc<Mutex<Option<Descriptor>>>;
 
 /// How long a fork can hold others off. Past that, what they open is the child's too.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// The file systems' own limit for a file's size is higher.
+const FARTHEST_PLACE: u64 = 1 << 30;
 const FIRST_PAUSE: Duration = Duration::from_micros(20);
 const LONGEST_PAUSE: Duration = Duration::from_millis(2);
 
@@ -60,8 +63,20 @@ thread_local! {
 pub struct Descriptor {
     /// There until it is dropped.
     file: Option<File>,
+    /// What tells it from every other, once it is kept.
+    kept: OnceLock<Kept>,
+}
+
+/// A descriptor that is kept between two calls.
+#[derive(Debug)]
+struct Kept {
+    /// Which [`Descriptor`] it is, by its number.
+    id: u64,
     /// Which file it was when it began to be kept.
-    kept: OnceLock<(FileKey, u64)>,
+    key: FileKey,
+    /// Where in the file its next read would begin. Nobody reads there; the place only
+    /// tells this open of the file from every other.
+    place: u64,
 }
 
 impl Descriptor {
@@ -75,7 +90,10 @@ impl Descriptor {
         self.kept.get_or_init(|| {
             let id = NEXT.fetch_add(1, Ordering::Relaxed);
             set_owner(self.as_raw_fd(), Some(id));
-            (Identity::of(&stat).key(), id)
+            let place = 1 + RandomState::new().hash_one(id) % FARTHEST_PLACE;
+            // Where it fails, `own` goes by the file alone.
+            let _ = fs::seek(self, SeekFrom::Start(place));
+            Kept { id, key: Identity::of(&stat).key(), place }
         });
         Ok(())
     }
@@ -83,14 +101,12 @@ impl Descriptor {
     /// The file, if the number is still this file's.
     #[must_use]
     pub fn own(&self) -> Option<&File> {
-        // In two ways, of which a sandbox may refuse one: a lock that is this process's
-        // would be kept for good.
-        let look = || match fs::fstat(self) {
-            Ok(stat) => Some(Identity::of(&stat).key()),
-            Err(_) => Identity::of_open(self).ok().map(|(identity, _)| identity.key()),
-        };
-        let same = |(kept, id): &(FileKey, u64)| {
-            owner(self.as_raw_fd()) == Some(*id) && look() == Some(*kept)
+        let same = |kept: &Kept| match fs::fstat(self) {
+            _ if owner(self.as_raw_fd()) != Some(kept.id) => false,
+            Ok(stat) => Identity::of(&stat).key() == kept.key,
+            // A disk error has shut the file system down: what is kept there now could
+            // never be unmounted.
+            Err(_) => fs::tell(self) == Ok(kept.place),
         };
         self.file.as_ref().filter(|_| self.kept.get().is_none_or(same))
     }

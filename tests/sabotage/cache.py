@@ -68,9 +68,16 @@ SABOTAGES = [
     Sabotage(
         "who the lock is of that has a closed descriptor's number",
         FORK,
-        "owner(self.as_raw_fd()) == Some(*id)\n                && ",
-        "*id > 0 && ",
+        "_ if owner(self.as_raw_fd()) != Some(kept.id) => false,",
+        "_ if owner(self.as_raw_fd()).is_none() && kept.id == 0 => false,",
         "pytest tests/test_descriptors.py -k lost_its_lock",
+    ),
+    Sabotage(
+        "whose descriptor it is, on a disk that fails",
+        FORK,
+        "Err(_) => fs::tell(self) == Ok(kept.place),",
+        "Err(_) => fs::tell(self) == Ok(kept.place - 1),",
+        "pytest tests/torture/test_faults.py -k edit",
     ),
     Sabotage(
         "which of two locks of a file an edit lets go",
