@@ -9,8 +9,8 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
+use std::ffi::CString;
 use std::fs::File;
-use std::hash::{BuildHasher, RandomState};
 use std::ops::Deref;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, RawFd};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -22,7 +22,7 @@ use std::thread;
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
-use rustix::fs::{self, SeekFrom};
+use rustix::fs;
 
 use super::identity::{FileKey, Identity};
 
@@ -30,8 +30,6 @@ type Slot = Arc<Mutex<Option<Descriptor>>>;
 
 /// How long a fork can hold others off. Past that, what they open is the child's too.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// The file systems' own limit for a file's size is higher.
-const FARTHEST_PLACE: u64 = 1 << 30;
 const FIRST_PAUSE: Duration = Duration::from_micros(20);
 const LONGEST_PAUSE: Duration = Duration::from_millis(2);
 
@@ -74,9 +72,8 @@ struct Kept {
     id: u64,
     /// Which file it was when it began to be kept.
     key: FileKey,
-    /// Where in the file its next read would begin. Nobody reads there; the place only
-    /// tells this open of the file from every other.
-    place: u64,
+    /// The path that the kernel knew it by, where there is a /proc.
+    path: Option<CString>,
 }
 
 impl Descriptor {
@@ -90,10 +87,7 @@ impl Descriptor {
         self.kept.get_or_init(|| {
             let id = NEXT.fetch_add(1, Ordering::Relaxed);
             set_owner(self.as_raw_fd(), Some(id));
-            let place = 1 + RandomState::new().hash_one(id) % FARTHEST_PLACE;
-            // Where it fails, `own` goes by the file alone.
-            let _ = fs::seek(self, SeekFrom::Start(place));
-            Kept { id, key: Identity::of(&stat).key(), place }
+            Kept { id, key: Identity::of(&stat).key(), path: path_of(self) }
         });
         Ok(())
     }
@@ -104,9 +98,9 @@ impl Descriptor {
         let same = |kept: &Kept| match fs::fstat(self) {
             _ if owner(self.as_raw_fd()) != Some(kept.id) => false,
             Ok(stat) => Identity::of(&stat).key() == kept.key,
-            // A disk error has shut the file system down: what is kept there now could
-            // never be unmounted.
-            Err(_) => fs::tell(self) == Ok(kept.place),
+            // A disk error has shut the file system down, which then could never be
+            // unmounted. The path is the kernel's own, and no disk is asked for it.
+            Err(_) => kept.path.is_some() && path_of(self) == kept.path,
         };
         self.file.as_ref().filter(|_| self.kept.get().is_none_or(same))
     }
@@ -146,6 +140,10 @@ impl Drop for Descriptor {
             set_owner(self.as_raw_fd(), None);
         }
     }
+}
+
+fn path_of(file: &File) -> Option<CString> {
+    fs::readlink(format!("/proc/self/fd/{}", file.as_raw_fd()), Vec::new()).ok()
 }
 
 fn owner(number: RawFd) -> Option<u64> {
