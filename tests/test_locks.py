@@ -26,6 +26,7 @@ from oasis_data import (
     save_many_atomic,
 )
 from oasis_data import save_json_atomic as save
+from tests.backend.servers import open_files
 from tests.conftest import python, temporaries
 
 HOLDER = (
@@ -60,8 +61,7 @@ def held_by_another(path: Path) -> Iterator[subprocess.Popen[str]]:
 
 def wait_until_waiting(pid: int, path: Path) -> None:
     """Returns when a process that saves a locked file has come to its lock file."""
-    descriptors = Path(f"/proc/{pid}/fd")
-    while str(lock_of(path)) not in {os.path.realpath(fd) for fd in descriptors.iterdir()}:
+    while str(lock_of(path)) not in open_files(pid):
         pass
 
 
