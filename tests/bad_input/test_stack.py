@@ -76,7 +76,8 @@ def test_a_thread_with_a_small_stack_ends_no_process(
     tmp_path: Path, name: str, kibibytes: int
 ) -> None:
     printed = alone(THREAD, tmp_path, ROOT, CALLS[name], kibibytes)
-    assert len(printed) == 1
+    # From Python 3.14 on the interpreter itself may refuse every call on such a stack.
+    assert len(printed) == 1 or (sys.version_info >= (3, 14) and not printed)
 
 
 def test_a_document_that_another_thread_could_read_is_not_taken_for_a_corrupt_one(
@@ -139,7 +140,10 @@ class Endless(dict):
     def items(self):
         yield "a", Endless(a=1)
 
-sys.setrecursionlimit(10**6)
+# From Python 3.12 on, json's own generators are not on the stack: of a million of them,
+# each of which goes through all others, `json.dump` itself makes gigabytes and hours.
+LIMIT = 10**6 if sys.argv[4:] != ["thread"] or sys.version_info < (3, 12) else 5_000
+sys.setrecursionlimit(LIMIT)
 """
 TOO_DEEP = {
     "load": "path.write_text(deep('[', ']')); load_data_file(path, strict=True)",
@@ -158,7 +162,7 @@ TOO_DEEP = {
     "batch": "save_many_atomic({path: nested(200_000, 'list')})",
     "load of many": "path.write_text(deep('[', ']')); load_many([path])",
 }
-SLOW = ["save", "save of a bad value deep down", "save of what has no end", "edit", "batch"]
+SLOW = [name for name in TOO_DEEP if not name.startswith("load")]
 
 
 @pytest.mark.parametrize("name", TOO_DEEP)
@@ -182,7 +186,7 @@ if sys.argv[4] == "thread":
     thread.join()
 else:
     attempt()
-assert sys.getrecursionlimit() == 10**6
+assert sys.getrecursionlimit() == LIMIT
 # What was taken from the interpreter's count is given back.
 print(load_data_file(path.with_name("none"), default="alive"))
 depth = 0
