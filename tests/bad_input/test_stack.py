@@ -162,7 +162,9 @@ TOO_DEEP = {
     "batch": "save_many_atomic({path: nested(200_000, 'list')})",
     "load of many": "path.write_text(deep('[', ']')); load_many([path])",
 }
-SLOW = [name for name in TOO_DEEP if not name.startswith("load")]
+# But those whose making needs a usual stack: Python hashes a key level by level.
+SLOW = set(TOO_DEEP) - {"save of a bad key", "save of a bad value"}
+SLOW -= {name for name in TOO_DEEP if name.startswith("load")}
 
 
 @pytest.mark.parametrize("name", TOO_DEEP)
