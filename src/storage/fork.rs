@@ -62,12 +62,12 @@ pub struct Descriptor {
     /// There until it is dropped.
     file: Option<File>,
     /// What tells it from every other, once it is kept.
-    kept: OnceLock<Kept>,
+    kept: OnceLock<KeptDescriptor>,
 }
 
 /// A descriptor that is kept between two calls.
 #[derive(Debug)]
-struct Kept {
+struct KeptDescriptor {
     /// Which [`Descriptor`] it is, by its number.
     id: u64,
     /// Which file it was when it began to be kept.
@@ -87,7 +87,7 @@ impl Descriptor {
         self.kept.get_or_init(|| {
             let id = NEXT.fetch_add(1, Ordering::Relaxed);
             set_owner(self.as_raw_fd(), Some(id));
-            Kept { id, key: Identity::of(&stat).key(), path: path_of(self) }
+            KeptDescriptor { id, key: Identity::of(&stat).key(), path: path_of(self) }
         });
         Ok(())
     }
@@ -95,7 +95,7 @@ impl Descriptor {
     /// The file, if the number is still this file's.
     #[must_use]
     pub fn own(&self) -> Option<&File> {
-        let same = |kept: &Kept| match fs::fstat(self) {
+        let same = |kept: &KeptDescriptor| match fs::fstat(self) {
             _ if owner(self.as_raw_fd()) != Some(kept.id) => false,
             Ok(stat) => Identity::of(&stat).key() == kept.key,
             // A disk error has shut the file system down, which then could never be

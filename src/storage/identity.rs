@@ -136,12 +136,6 @@ impl Identity {
         self.birth.is_some()
     }
 
-    /// As a `stat` gives it.
-    #[must_use]
-    pub fn without_birth(self) -> Self {
-        Self { birth: None, ..self }
-    }
-
     /// A line that tells this content of this file from every other: what a save
     /// notes when it has synced it.
     #[must_use]
