@@ -13,8 +13,8 @@ use std::sync::Arc;
 
 use lru::LruCache;
 
+use crate::files::identity::{FileKey, Identity, Instant};
 use crate::statistics::COUNTERS;
-use crate::storage::identity::{FileKey, Identity, Instant};
 
 /// One document.
 #[derive(Debug)]
@@ -25,7 +25,7 @@ pub struct Entry<T> {
     pub document: T,
     /// The file's text, while its stamps cannot yet be trusted alone: a hit
     /// then compares this with the file.
-    pub unsettled: Option<Arc<Vec<u8>>>,
+    pub racy_text: Option<Arc<Vec<u8>>>,
     /// What counts towards the limit, when it comes into the cache: bytes of
     /// JSON text that the document stands for.
     pub size: u64,

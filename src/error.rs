@@ -19,7 +19,7 @@ pub enum Error {
     /// A syscall failed before anything was published: the file is as it was.
     #[error("{}: {call} failed: {source}{hint}", name(path))]
     Syscall {
-        /// The file, as the caller spelt it.
+        /// The file, as the caller gave it.
         path: PathBuf,
         /// What failed, in words that name the syscall.
         call: &'static str,
@@ -31,13 +31,13 @@ pub enum Error {
     /// There is no such file.
     #[error("{}: no such file", name(path))]
     NotFound {
-        /// The file, as the caller spelt it.
+        /// The file, as the caller gave it.
         path: PathBuf,
     },
     /// The path leads to something that cannot hold a document.
     #[error("{}: is {kind}, not a regular file; name the JSON file itself", name(path))]
     NotAFile {
-        /// The path, as the caller spelt it.
+        /// The path, as the caller gave it.
         path: PathBuf,
         /// What it is, with its article.
         kind: &'static str,
@@ -49,7 +49,7 @@ pub enum Error {
         holder_advice(*by_this_thread)
     )]
     LockTimeout {
-        /// The file, as the caller spelt it.
+        /// The file, as the caller gave it.
         path: PathBuf,
         /// How long the caller was willing to wait.
         waited: Duration,
@@ -61,7 +61,7 @@ pub enum Error {
     /// The calling thread holds the lock itself, and would wait for ever.
     #[error("{}: {why}", name(path))]
     AlreadyLocked {
-        /// The file, as the caller spelt it.
+        /// The file, as the caller gave it.
         path: PathBuf,
         /// Why the thread would wait for itself.
         why: Standstill,
@@ -73,7 +73,7 @@ pub enum Error {
         name(path)
     )]
     LockGone {
-        /// The file, as the caller spelt it.
+        /// The file, as the caller gave it.
         path: PathBuf,
     },
     /// There is no backup to restore.
@@ -82,7 +82,7 @@ pub enum Error {
         name(path), if tried.is_empty() { String::new() } else { format!("; {}", tried.join("; ")) }
     )]
     NoBackup {
-        /// The file, as the caller spelt it.
+        /// The file, as the caller gave it.
         path: PathBuf,
         /// What was tried, each with its fault.
         tried: Vec<String>,
@@ -90,7 +90,7 @@ pub enum Error {
     /// A signal arrived while waiting for the lock, or for what comes through a pipe.
     #[error("{}: interrupted while waiting for it", name(path))]
     Interrupted {
-        /// The file, as the caller spelt it.
+        /// The file, as the caller gave it.
         path: PathBuf,
     },
     /// The file is not the version that the caller based its change on.
@@ -99,7 +99,7 @@ pub enum Error {
         name(path), conflict_text(expected.as_deref(), found.as_deref())
     )]
     VersionConflict {
-        /// The file, as the caller spelt it.
+        /// The file, as the caller gave it.
         path: PathBuf,
         /// The version asked for; `None` asks that there be no file.
         expected: Option<String>,
@@ -110,15 +110,15 @@ pub enum Error {
     /// same file.
     #[error("{}: is the same file as {} in this batch; name it once", name(path), name(twin))]
     NamedTwice {
-        /// The file, as the caller spelt it.
+        /// The file, as the caller gave it.
         path: PathBuf,
-        /// The same file, as the caller spelt it elsewhere.
+        /// The same file, as the caller gave it elsewhere.
         twin: PathBuf,
     },
     /// A batch of a writer that died can be neither completed nor taken back.
     #[error("{}: belongs to a batch of saves that was interrupted, and {reason}", name(path))]
     Unrecovered {
-        /// The file, as the caller spelt it.
+        /// The file, as the caller gave it.
         path: PathBuf,
         /// Why, and what to do.
         reason: String,
@@ -129,7 +129,7 @@ pub enum Error {
         name(path)
     )]
     Unfinished {
-        /// One of the batch's files, as the caller spelt it.
+        /// One of the batch's files, as the caller gave it.
         path: PathBuf,
         /// What stopped it.
         cause: Box<Error>,
@@ -141,7 +141,7 @@ pub enum Error {
         sync_advice(source)
     )]
     NotDurable {
-        /// The file, as the caller spelt it.
+        /// The file, as the caller gave it.
         path: PathBuf,
         /// The errno.
         source: io::Error,
@@ -156,7 +156,7 @@ impl Error {
         Self::Syscall { path: path.to_path_buf(), call, source, hint }
     }
 
-    /// The file, as the caller spelt it.
+    /// The file, as the caller gave it.
     #[must_use]
     pub fn path(&self) -> &Path {
         match self {

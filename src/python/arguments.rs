@@ -26,15 +26,15 @@ impl<'py> FromPyObject<'_, 'py> for FilePath {
         {
             return Ok(Self(OsStr::from_bytes(ascii).into()));
         }
-        let spelt = if path.is_instance_of::<PyString>() || path.is_instance_of::<PyBytes>() {
+        let given_path = if path.is_instance_of::<PyString>() || path.is_instance_of::<PyBytes>() {
             path.to_owned()
         } else {
             FSPATH.get(path.py())?.call1((path,))?
         };
-        if let Ok(bytes) = spelt.cast::<PyBytes>() {
+        if let Ok(bytes) = given_path.cast::<PyBytes>() {
             return Ok(Self(OsStr::from_bytes(bytes.as_bytes()).into()));
         }
-        Ok(Self(spelt.extract::<OsString>()?.into()))
+        Ok(Self(given_path.extract::<OsString>()?.into()))
     }
 }
 

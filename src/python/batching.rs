@@ -8,21 +8,21 @@ use std::time::{Duration, Instant};
 use pyo3::prelude::*;
 
 use super::arguments::{self, FilePath};
-use super::exit::detached;
+use super::exceptions::Operation;
+use super::gil::without_gil;
 use super::host;
 use super::loading::{Loaded, failed, fresh, loaded};
-use super::raise::Operation;
 use super::saving::{Outcome, encoded, options, saved, waiting};
 use crate::codec::EncodeOptions;
 use crate::error::Error;
+use crate::files::batch::commit::{self, Save};
+use crate::files::batch::recovery::{self, Pending};
+use crate::files::identity::{Identity, Instant as Moment};
+use crate::files::lock::Deadline;
+use crate::files::read;
+use crate::files::session::WriteOptions;
 use crate::settings;
 use crate::statistics::LATENCIES;
-use crate::storage::batch::{self, Save};
-use crate::storage::identity::{Identity, Instant as Moment};
-use crate::storage::lock::Deadline;
-use crate::storage::recovery::{self, Pending};
-use crate::storage::snapshot;
-use crate::storage::store::WriteOptions;
 
 /// How long a load of several files waits before it looks again.
 const PAUSE: Duration = Duration::from_millis(1);
@@ -68,7 +68,7 @@ pub(super) fn save_many<'py>(
         .map(|(path, bytes, if_version)| Save { path, bytes, if_version: if_version.clone() })
         .collect();
     let written = waiting(py, first, Operation::Write, |signals| {
-        batch::save_many(&saves, &write_options, signals)
+        commit::save_many(&saves, &write_options, signals)
     })?;
     LATENCIES.write.observe(started);
     let done = texts.iter().zip(written);
@@ -108,12 +108,12 @@ pub(super) fn load_many(
     let mut through_cache = true;
     loop {
         let before = identities(py, &paths)?;
-        let pinned = detached(py, || pinned(&paths, &before));
+        let pinned = without_gil(py, || pinned(&paths, &before));
         let read = load_each(py, &paths, copy, through_cache)?;
         // In this order: a batch that began to rename after this shows in the
         // identities, and one that began before it still has its journal.
         let pending =
-            detached(py, || paths.iter().map(|path| (recovery::pending(path), path)).max());
+            without_gil(py, || paths.iter().map(|path| (recovery::pending(path), path)).max());
         host::tell(py);
         if let Some(raised) = host::raised() {
             return Err(raised);
@@ -121,7 +121,7 @@ pub(super) fn load_many(
         let (pending, busy) =
             pending.map_or((Pending::No, None), |(state, path)| (state, Some(path)));
         let after = identities(py, &paths)?;
-        let settled = match pending {
+        let consistent = match pending {
             Pending::No => {
                 let read = read.iter().zip(&before);
                 read.into_iter().all(|(read, before)| {
@@ -133,7 +133,7 @@ pub(super) fn load_many(
             Pending::Stuck => !through_cache,
             Pending::Live => false,
         };
-        if settled && pinned.is_some() && before == after {
+        if consistent && pinned.is_some() && before == after {
             let answers = read.into_iter().map(|read| match read {
                 Ok(loaded) => loaded.document,
                 Err(error) => error.into_value(py).into_bound(py).into_any(),
@@ -152,19 +152,19 @@ pub(super) fn load_many(
             return Err(failed(py, &path, &error));
         }
         if pending == Pending::Live || pinned.is_none() {
-            detached(py, || thread::sleep(PAUSE));
+            without_gil(py, || thread::sleep(PAUSE));
         }
         py.check_signals()?;
     }
 }
 
 fn identities(py: Python<'_>, paths: &[PathBuf]) -> PyResult<Vec<Option<Identity>>> {
-    let identify = |path: &PathBuf| match snapshot::identify(path) {
+    let identify = |path: &PathBuf| match read::identify(path) {
         Ok(identity) => Ok(Some(identity)),
         Err(Error::NotFound { .. }) => Ok(None),
         Err(error) => Err((path.clone(), error)),
     };
-    detached(py, || paths.iter().map(identify).collect::<Result<_, _>>())
+    without_gil(py, || paths.iter().map(identify).collect::<Result<_, _>>())
         .map_err(|(path, error)| failed(py, &path, &error))
 }
 
@@ -173,11 +173,11 @@ fn identities(py: Python<'_>, paths: &[PathBuf]) -> PyResult<Vec<Option<Identity
 /// that the number is not. Nothing where that cannot be; a later look may not need it.
 fn pinned(paths: &[PathBuf], found: &[Option<Identity>]) -> Option<Vec<OwnedFd>> {
     let now = Moment::now();
-    let fresh = |found: &Identity| !found.settled(now);
+    let fresh = |found: &Identity| !found.is_past_racy_window(now);
     let found = found.iter().map(|found| found.filter(fresh));
     let pin = |(path, found): (&PathBuf, Option<Identity>)| {
         let found = found?;
-        let opened = snapshot::pin(path).ok();
+        let opened = read::pin(path).ok();
         Some(opened.filter(|(_, now)| *now == found).map(|(descriptor, _)| descriptor))
     };
     paths.iter().zip(found).filter_map(pin).collect()

@@ -6,8 +6,8 @@ use std::path::Path;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
-use super::exit::within;
-use super::raise::decode_error;
+use super::exceptions::decode_error;
+use super::gil::run_python;
 use super::saving::encoded;
 use crate::codec::{self, EncodeError, EncodeOptions, Plan};
 
@@ -55,7 +55,7 @@ pub(super) fn place_of_no_json<'py>(
         allow_nan: false,
         default,
     };
-    match within(data.py(), || codec::encode(data, &options)) {
+    match run_python(data.py(), || codec::encode(data, &options)) {
         Ok(_) => Ok(None),
         Err(EncodeError::Unserializable { place, .. }) => Ok(Some(place)),
         Err(EncodeError::Other(raised)) => Err(raised),

@@ -3,9 +3,9 @@
 use pyo3::prelude::*;
 
 use super::arguments::FilePath;
-use super::raise::Operation;
+use super::exceptions::Operation;
 use super::saving::waiting;
-use crate::storage::lock_file;
+use crate::files::lock::file;
 
 /// Removes the lock files in `folder` of documents that are gone, unless somebody holds
 /// them. Returns how many, and what went wrong with others.
@@ -14,6 +14,6 @@ use crate::storage::lock_file;
 pub(super) fn collect_locks(py: Python<'_>, folder: FilePath) -> PyResult<(usize, Vec<String>)> {
     let FilePath(folder) = folder;
     let collected =
-        waiting(py, &folder, Operation::Delete, |signals| lock_file::collect(&folder, signals))?;
+        waiting(py, &folder, Operation::Delete, |signals| file::collect(&folder, signals))?;
     Ok((collected.removed, collected.failures.iter().map(ToString::to_string).collect()))
 }

@@ -7,11 +7,11 @@ use std::sync::{Arc, LazyLock, Mutex, OnceLock, PoisonError};
 use arc_swap::ArcSwap;
 use pyo3::prelude::*;
 
-use super::exit::within;
+use super::gil::run_python;
 use crate::cache::{Cache, Entry, Evicted};
 use crate::codec::{self, DecodeError, Plan};
+use crate::files::identity::FileKey;
 use crate::settings;
-use crate::storage::identity::FileKey;
 
 /// A document as it is kept.
 pub(super) struct Content {
@@ -55,7 +55,7 @@ impl Content {
             State::Text(text) => Arc::clone(text),
         };
         // Not under the lock: `json` may have to do it, which runs Python code.
-        let decoded = within(py, || codec::decode(py, &text))?;
+        let decoded = run_python(py, || codec::decode(py, &text))?;
         let mut state = state();
         if let State::Document(first) = &*state {
             return Ok(first.bind(py).clone());

@@ -7,25 +7,25 @@ use std::time::Instant;
 use pyo3::prelude::*;
 
 use super::arguments::FilePath;
-use super::exit::detached;
+use super::exceptions::{Operation, storage_error};
+use super::gil::without_gil;
 use super::loading::document_in;
 use super::owner::Block;
-use super::raise::{Operation, storage_error};
 use super::saving::{Outcome, closed, encoded, options, saved, waiting};
 use crate::codec::EncodeOptions;
 use crate::error::{Error, Result};
+use crate::files::lock::Owner;
+use crate::files::read::{MISSING, Snapshot, version_of};
+use crate::files::session::{Session, WriteOptions};
 use crate::settings;
 use crate::statistics::LATENCIES;
-use crate::storage::lock::Owner;
-use crate::storage::snapshot::{MISSING, Snapshot, version_of};
-use crate::storage::store::{Locked, WriteOptions};
 
 /// A file that is being edited; holds its lock until it is closed.
 #[pyclass(frozen, module = "oasis_data._native")]
 pub(super) struct Edit {
     path: PathBuf,
     options: WriteOptions,
-    locked: Mutex<Option<Locked>>,
+    locked: Mutex<Option<Session>>,
 }
 
 #[pymethods]
@@ -50,7 +50,7 @@ impl Edit {
         };
         let owner = Arc::new(Block::entered(py));
         let locked = waiting(py, &path, Operation::Write, |signals| {
-            let locked = Locked::open(&path, &options, signals)?;
+            let locked = Session::open(&path, &options, signals)?;
             locked.hand_over(Arc::clone(&owner) as Arc<dyn Owner>).map(|()| locked)
         })?;
         Ok(Self { path, options, locked: Mutex::new(Some(locked)) })
@@ -58,9 +58,9 @@ impl Edit {
 
     /// Whether there is a document, and the document as it is now.
     fn load<'py>(&self, py: Python<'py>) -> PyResult<(bool, Option<Bound<'py, PyAny>>)> {
-        let found = waiting(py, &self.path, Operation::Read, |_| self.with(Locked::read))?;
+        let found = waiting(py, &self.path, Operation::Read, |_| self.with(Session::read))?;
         // Before the block, which would otherwise do its work for nothing.
-        if let Some(conflict) = detached(py, || self.conflict(found.as_ref())) {
+        if let Some(conflict) = without_gil(py, || self.conflict(found.as_ref())) {
             return Err(storage_error(py, Operation::Write, &conflict));
         }
         let Some(snapshot) = found else { return Ok((false, None)) };
@@ -97,7 +97,7 @@ impl Edit {
         LATENCIES.write.observe(started);
         let mut outcome = saved(py, &self.path, &text, written, versioned);
         // Not under the mutex: a second call must not wait for a compression.
-        if let Some(locked) = detached(py, || self.take()) {
+        if let Some(locked) = without_gil(py, || self.take()) {
             outcome.0.extend(closed(py, locked, &self.options));
         }
         Ok(outcome)
@@ -105,7 +105,7 @@ impl Edit {
 
     /// Lets the lock go.
     fn close(&self, py: Python<'_>) {
-        detached(py, || drop(self.take()));
+        without_gil(py, || drop(self.take()));
     }
 }
 
@@ -121,14 +121,14 @@ impl Edit {
         Some(Error::VersionConflict { path: self.path.clone(), expected, found })
     }
 
-    fn with<T>(&self, act: impl FnOnce(&Locked) -> Result<T>) -> Result<T> {
+    fn with<T>(&self, act: impl FnOnce(&Session) -> Result<T>) -> Result<T> {
         match &*self.locked.lock().unwrap_or_else(PoisonError::into_inner) {
             Some(locked) => act(locked),
             None => Err(Error::LockGone { path: self.path.clone() }),
         }
     }
 
-    fn take(&self) -> Option<Locked> {
+    fn take(&self) -> Option<Session> {
         self.locked.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
@@ -141,11 +141,11 @@ impl Drop for Edit {
         if locked.is_none() {
             return;
         }
-        // It is held already. An interpreter that is shutting down cannot be attached
+        // It is held already. An interpreter that is shutting down cannot be with_gil
         // to, nor forked.
         let _ = Python::try_attach(|py| {
             let locked = locked.take();
-            detached(py, || drop(locked));
+            without_gil(py, || drop(locked));
         });
     }
 }

@@ -8,12 +8,12 @@ use pyo3::exceptions::{PyMemoryError, PyOSError, PyRecursionError};
 use pyo3::prelude::*;
 
 use super::documents::with_cache;
-use super::exit::{attached, detached, within};
+use super::gil::{run_python, with_gil, without_gil};
 use crate::codec::{self, DecodeError};
+use crate::files::batch::notice::{self, Notice};
+use crate::files::host::Host;
+use crate::files::identity::FileKey;
 use crate::imported::Imported;
-use crate::storage::host::Host;
-use crate::storage::identity::FileKey;
-use crate::storage::notice::{self, Notice};
 
 /// Which signal tells of somebody who waits for a lease (`fcntl(2)`).
 const F_SETSIG: i32 = 10;
@@ -27,16 +27,16 @@ thread_local! {
 
 /// The interpreter that the core runs in. Asked without its lock.
 #[derive(Debug)]
-pub(super) struct Surroundings;
+pub(super) struct PythonHost;
 
-impl Host for Surroundings {
+impl Host for PythonHost {
     fn found_corrupt(&self, file: FileKey) -> bool {
         with_cache(|cache| cache.was_corrupt(file))
     }
 
     fn lease(&self, descriptor: RawFd) -> bool {
         // Not in an interpreter that is shutting down.
-        attached(|py| {
+        with_gil(|py| {
             // Told by SIGIO that somebody waits, the process would die of it.
             fcntl(py, descriptor, F_SETSIG, libc::SIGURG)?;
             fcntl(py, descriptor, libc::F_SETLEASE, libc::F_RDLCK)
@@ -46,7 +46,7 @@ impl Host for Surroundings {
     }
 
     fn release_unless_awaited(&self, descriptor: RawFd) -> bool {
-        attached(|py| {
+        with_gil(|py| {
             // While somebody waits, it answers with what the lease is to become.
             let lease = fcntl(py, descriptor, libc::F_GETLEASE, 0)?;
             if lease != libc::F_RDLCK {
@@ -60,11 +60,11 @@ impl Host for Surroundings {
 
     fn release(&self, descriptor: RawFd) {
         // Where even this fails, the close that follows releases it too.
-        attached(|py| fcntl(py, descriptor, libc::F_SETLEASE, libc::F_UNLCK));
+        with_gil(|py| fcntl(py, descriptor, libc::F_SETLEASE, libc::F_UNLCK));
     }
 
     fn parses(&self, bytes: &[u8]) -> bool {
-        attached(|py| match codec::decode(py, bytes) {
+        with_gil(|py| match codec::decode(py, bytes) {
             Ok(_) => true,
             Err(DecodeError::Corrupt { .. }) => false,
             Err(DecodeError::Other(error)) => {
@@ -110,15 +110,15 @@ pub(super) fn raised() -> Option<PyErr> {
 /// Runs the core without the interpreter's lock, and then logs what a recovery in it had
 /// to say.
 pub(super) fn run_core<T: Send>(py: Python<'_>, act: impl FnOnce() -> T + Send) -> T {
-    let outcome = detached(py, act);
+    let outcome = without_gil(py, act);
     tell(py);
     outcome
 }
 
 /// Logs what recoveries in this thread had to say, in whatever call met them.
 pub(super) fn tell(py: Python<'_>) {
-    for Notice { path, text } in notice::taken() {
-        let told = within(py, || {
+    for Notice { path, text } in notice::take() {
+        let told = run_python(py, || {
             let log = py.import("oasis_data._logging")?.getattr("log_recovery")?;
             log.call1((path.as_os_str(), text))
         });

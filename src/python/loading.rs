@@ -8,17 +8,17 @@ use pyo3::prelude::*;
 
 use super::arguments::FilePath;
 use super::documents::{Content, Document, find, forget, grow, keep, with_cache};
-use super::exit::{detached, within};
+use super::exceptions::{Operation, decode_error, require_stack, storage_error};
+use super::gil::{run_python, without_gil};
 use super::host;
-use super::raise::{Operation, decode_error, require_stack, storage_error};
 use super::saving::waiting;
 use crate::codec::{self, DecodeError};
 use crate::error::Error;
+use crate::files::batch::recovery;
+use crate::files::identity::Identity;
+use crate::files::read::{self, Snapshot};
+use crate::files::target::Target;
 use crate::statistics::{COUNTERS, LATENCIES};
-use crate::storage::identity::Identity;
-use crate::storage::recovery;
-use crate::storage::snapshot::{self, Snapshot};
-use crate::storage::target::Target;
 
 /// The document in the file at `path`: a copy of the caller's own, or the
 /// cached object itself.
@@ -85,7 +85,7 @@ pub(super) fn load_with_version(
     let FilePath(path) = path;
     let started = Instant::now();
     let snapshot = read(py, &path)?;
-    let version = detached(py, || snapshot::version_of(&snapshot.bytes));
+    let version = without_gil(py, || read::version_of(&snapshot.bytes));
     let document = document_in(py, &path, &snapshot)?;
     LATENCIES.read.observe(started);
     Ok((document, version, snapshot.bytes.len()))
@@ -96,7 +96,7 @@ pub(super) fn load_with_version(
 pub(super) fn is_cached(py: Python<'_>, path: FilePath) -> bool {
     let FilePath(path) = path;
     // Asked first, because asking about a missing file is no failed load.
-    detached(py, || snapshot::identify(&path)).is_ok()
+    without_gil(py, || read::identify(&path)).is_ok()
         && matches!(cached(py, &path), Ok(Found::Fresh(_)))
 }
 
@@ -105,7 +105,7 @@ pub(super) fn is_cached(py: Python<'_>, path: FilePath) -> bool {
 pub(super) fn invalidate(py: Python<'_>, path: FilePath) {
     let FilePath(path) = path;
     // A path that leads nowhere may still have an entry from before.
-    let key = detached(py, || snapshot::identify(&path)).ok().map(|identity| identity.key());
+    let key = without_gil(py, || read::identify(&path)).ok().map(|identity| identity.key());
     forget(&path, key);
 }
 
@@ -125,7 +125,7 @@ enum Found {
 
 /// What the cache has for `path`, held against the file as it is now.
 fn cached(py: Python<'_>, path: &Path) -> PyResult<Found> {
-    let identity = match detached(py, || snapshot::identify(path)) {
+    let identity = match without_gil(py, || read::identify(path)) {
         Ok(identity) => identity,
         // A batch that was interrupted may be about to create it.
         Err(Error::NotFound { .. }) => return Ok(Found::Nothing),
@@ -135,7 +135,7 @@ fn cached(py: Python<'_>, path: &Path) -> PyResult<Found> {
     let Some(entry) = find(identity.key()).filter(|entry| entry.identity == identity) else {
         return Ok(Found::Nothing);
     };
-    let Some(text) = &entry.unsettled else {
+    let Some(text) = &entry.racy_text else {
         // What was stamped since a clock was set back can bear the same stamps.
         let stamps_hold = !entry.read_at.is_ahead_of_the_clock();
         return Ok(if stamps_hold { Found::Fresh(entry) } else { Found::Nothing });
@@ -147,7 +147,7 @@ fn cached(py: Python<'_>, path: &Path) -> PyResult<Found> {
     if snapshot.identity != entry.identity || snapshot.bytes[..] != text[..] {
         return Ok(Found::Reread(snapshot));
     }
-    if snapshot.settled && snapshot.stable {
+    if snapshot.past_racy_window && snapshot.stable {
         let content = Arc::clone(&entry.document);
         let entry = Arc::new(entry_of(snapshot, Some(content)));
         keep(path, &entry);
@@ -165,7 +165,7 @@ fn read(py: Python<'_>, path: &Path) -> PyResult<Snapshot> {
     let snapshot = match read {
         // A pipe that is open already keeps nobody waiting for its writer.
         Err(Error::NotAFile { .. }) if Target::is_descriptor(path) => {
-            waiting(py, path, Operation::Read, |signals| snapshot::read_pipe(path, signals))?
+            waiting(py, path, Operation::Read, |signals| read::read_pipe(path, signals))?
         }
         outcome => outcome.map_err(|error| failed(py, path, &error))?,
     };
@@ -173,7 +173,7 @@ fn read(py: Python<'_>, path: &Path) -> PyResult<Snapshot> {
     Ok(snapshot)
 }
 
-/// A copy of the caller's own, made in a way that the cache keeps for the next.
+/// A copy of the caller's own, made in a route that the cache keeps for the next.
 fn copied<'py>(
     py: Python<'py>,
     entry: &Arc<Document>,
@@ -192,7 +192,7 @@ pub(super) fn document_in<'py>(
     path: &Path,
     snapshot: &Snapshot,
 ) -> PyResult<Bound<'py, PyAny>> {
-    let decoded = within(py, || codec::decode(py, &snapshot.bytes));
+    let decoded = run_python(py, || codec::decode(py, &snapshot.bytes));
     let corrupt = matches!(decoded, Err(DecodeError::Corrupt { .. }));
     with_cache(|cache| cache.note(snapshot.identity.key(), corrupt));
     decoded.map_err(|error| decode_error(py, path, error, snapshot.bytes.is_empty()))
@@ -218,15 +218,15 @@ fn decoded<'py>(
 
 /// For the cache: with the content that there is, or else the text.
 fn entry_of(snapshot: Snapshot, content: Option<Arc<Content>>) -> Document {
-    let Snapshot { bytes, identity, settled, read_at, .. } = snapshot;
+    let Snapshot { bytes, identity, past_racy_window, read_at, .. } = snapshot;
     let text = Arc::new(bytes);
     let length = text.len() as u64;
     let document = content.unwrap_or_else(|| Arc::new(Content::text(Arc::clone(&text))));
     Document {
         identity,
-        size: if settled { length } else { 2 * length } + document.grown() as u64,
+        size: if past_racy_window { length } else { 2 * length } + document.grown() as u64,
         document,
-        unsettled: (!settled).then_some(text),
+        racy_text: (!past_racy_window).then_some(text),
         read_at,
     }
 }

@@ -8,12 +8,12 @@ mod coding;
 mod collecting;
 mod documents;
 mod editing;
-mod exit;
+mod exceptions;
+mod gil;
 mod host;
 mod loading;
 mod owner;
 mod process;
-mod raise;
 mod restoring;
 mod saving;
 
@@ -47,10 +47,10 @@ mod _native {
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
         super::process::require_first_interpreter(module.py())?;
         module.add("__version__", env!("CARGO_PKG_VERSION"))?;
-        module.add("MISSING", crate::storage::snapshot::MISSING)?;
+        module.add("MISSING", crate::files::read::MISSING)?;
         super::host::prepare(module.py())?;
         super::owner::prepare(module.py())?;
-        super::exit::register(module.py())?;
+        super::gil::register(module.py())?;
         super::process::register_fork_handlers(module.py())
     }
 }

@@ -15,10 +15,10 @@ use std::sync::OnceLock;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 
-use super::exit::attached;
+use super::gil::with_gil;
 use crate::error::Standstill;
+use crate::files::lock::Owner;
 use crate::imported::Imported;
-use crate::storage::lock::Owner;
 
 /// Flags of code objects (`inspect`).
 const GENERATOR: u32 = 0x20;
@@ -88,7 +88,7 @@ impl Block {
 
 impl Owner for Block {
     fn standstill(&self) -> Option<Standstill> {
-        attached(|py| self.standstill_in(py).ok().flatten()).flatten()
+        with_gil(|py| self.standstill_in(py).ok().flatten()).flatten()
     }
 }
 

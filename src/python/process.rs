@@ -9,10 +9,10 @@ use pythonize::{depythonize, pythonize};
 
 use super::arguments::{age, size, timeout};
 use super::documents::{self, with_cache};
-use super::exit;
+use super::gil;
+use crate::files::{fork, lock};
 use crate::settings;
 use crate::statistics::{self, COUNTERS};
-use crate::storage::{fork, lock};
 
 /// Changes the settings named in `changes`; returns all of them.
 #[pyfunction]
@@ -53,7 +53,7 @@ pub(super) fn stats(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
 
 #[pyfunction]
 fn before_fork(py: Python<'_>) {
-    exit::returning_after(py, fork::before);
+    gil::returning_after(py, fork::before);
 }
 
 #[pyfunction]
@@ -66,7 +66,7 @@ fn after_fork_in_child() {
     fork::after_in_child(lock::after_fork_in_child);
     documents::after_fork_in_child();
     statistics::after_fork_in_child();
-    exit::after_fork_in_child();
+    gil::after_fork_in_child();
 }
 
 /// Refuses every interpreter but the one that imported the package first: the

@@ -9,15 +9,15 @@ use pythonize::pythonize;
 use serde::Serialize;
 
 use super::arguments::{FilePath, age};
-use super::exit::{detached, within};
-use super::raise::{Operation, storage_error};
+use super::exceptions::{Operation, storage_error};
+use super::gil::{run_python, without_gil};
 use super::saving::{Outcome, closed, options, saved, waiting};
 use crate::codec::{self, DecodeError};
 use crate::error::Error;
+use crate::files::backup::{Backup, Opened};
+use crate::files::session::{self, Session};
 use crate::settings;
 use crate::statistics::LATENCIES;
-use crate::storage::backup::{Backup, Opened};
-use crate::storage::store::{self, Locked};
 
 /// A backup as it is told to Python.
 #[derive(Serialize)]
@@ -36,12 +36,12 @@ pub(super) fn list_backups(
     path: FilePath,
 ) -> PyResult<Vec<(OsString, Bound<'_, PyAny>)>> {
     let FilePath(path) = path;
-    let (target, backups) = waiting(py, &path, Operation::Read, |_| store::backups(&path))?;
+    let (target, backups) = waiting(py, &path, Operation::Read, |_| session::backups(&path))?;
     let mut records = Vec::with_capacity(backups.len());
     // One after the other, so that only one at a time is in memory.
     for backup in backups {
-        let (size, content) = match detached(py, || Opened::open(&target, &backup)) {
-            Ok(Some(opened)) => (opened.size, detached(py, || opened.read())),
+        let (size, content) = match without_gil(py, || Opened::open(&target, &backup)) {
+            Ok(Some(opened)) => (opened.size, without_gil(py, || opened.read())),
             // Pruned meanwhile.
             Ok(None) => continue,
             Err(error) => (0, Err(error)),
@@ -77,7 +77,7 @@ pub(super) fn restore_backup(
     let name = name.map(|FilePath(name)| name);
     let options = options(&settings::current(), None, timeout)?;
     let locked =
-        waiting(py, &path, Operation::Write, |signals| Locked::open(&path, &options, signals))?;
+        waiting(py, &path, Operation::Write, |signals| Session::open(&path, &options, signals))?;
     let outcome = (|| {
         let backups = waiting(py, &path, Operation::Write, |_| locked.backups())?;
         let (backup, bytes) = choose(py, &path, &locked, backups, name.as_deref())?;
@@ -93,7 +93,7 @@ pub(super) fn restore_backup(
         }
         Err(error) => {
             // Letting a lock go may wait for a fork, which waits for the interpreter.
-            detached(py, || drop(locked));
+            without_gil(py, || drop(locked));
             Err(error)
         }
     }
@@ -118,7 +118,7 @@ pub(super) fn prune_backups(
         options.backups_max_age = age("max_age", seconds)?;
     }
     waiting(py, &path, Operation::Delete, |signals| {
-        Locked::open(&path, &options, signals)?.prune(&options)
+        Session::open(&path, &options, signals)?.prune(&options)
     })
 }
 
@@ -126,7 +126,7 @@ pub(super) fn prune_backups(
 fn choose(
     py: Python<'_>,
     path: &Path,
-    locked: &Locked,
+    locked: &Session,
     backups: Vec<Backup>,
     name: Option<&Path>,
 ) -> PyResult<(Backup, Vec<u8>)> {
@@ -135,8 +135,8 @@ fn choose(
         if name.is_some_and(|name| !backup.is_called(name)) {
             continue;
         }
-        let content = match detached(py, || locked.open_backup(&backup)) {
-            Ok(Some(opened)) => detached(py, || opened.read()),
+        let content = match without_gil(py, || locked.open_backup(&backup)) {
+            Ok(Some(opened)) => without_gil(py, || opened.read()),
             // Pruned meanwhile.
             Ok(None) => continue,
             Err(error) => Err(error),
@@ -165,7 +165,7 @@ fn choose(
 
 /// Why a backup's content is no document, or nothing if it is one.
 fn fault(py: Python<'_>, bytes: &[u8]) -> PyResult<Option<String>> {
-    match within(py, || codec::decode(py, bytes)) {
+    match run_python(py, || codec::decode(py, bytes)) {
         Ok(_) => Ok(None),
         Err(DecodeError::Corrupt { reason, place, .. }) => {
             Ok(Some(format!("{reason}: line {} column {}", place.lineno, place.colno)))

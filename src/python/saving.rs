@@ -11,19 +11,19 @@ use pyo3::prelude::*;
 
 use super::arguments::{FilePath, age, size, timeout};
 use super::documents::forget;
-use super::exit::{attached, detached, within};
-use super::host::{self, Surroundings};
-use super::raise::{Operation, encode_error, require_stack, storage_error};
+use super::exceptions::{Operation, encode_error, require_stack, storage_error};
+use super::gil::{run_python, with_gil, without_gil};
+use super::host::{self, PythonHost};
 use crate::codec::{self, DecodeError, EncodeError, EncodeOptions};
 use crate::error::Result;
+use crate::files::batch::recovery;
+use crate::files::lock::Signals;
+use crate::files::read::version_of;
+use crate::files::session::{self, Session, WriteOptions, Written};
 use crate::settings::{self, Settings};
 use crate::statistics::{COUNTERS, LATENCIES};
-use crate::storage::lock::Signals;
-use crate::storage::recovery;
-use crate::storage::snapshot::version_of;
-use crate::storage::store::{self, Locked, WriteOptions, Written};
 
-/// What became of a write: remarks for the log, the bytes saved, the name of the
+/// What became of a write: warnings for the log, the bytes saved, the name of the
 /// backup, and the version, which takes time to make, if it was asked for.
 pub(super) type Outcome = (Vec<String>, usize, Option<OsString>, Option<String>);
 
@@ -66,7 +66,7 @@ pub(super) fn save<'py>(
         text = same;
     }
     let written = waiting(py, &path, Operation::Write, |signals| {
-        store::save(&path, &text, &write_options, signals)
+        session::save(&path, &text, &write_options, signals)
     })?;
     LATENCIES.write.observe(started);
     Ok(saved(py, &path, &text, written, versioned))
@@ -86,11 +86,11 @@ pub(super) fn delete(
     let started = Instant::now();
     let options = WriteOptions { if_version, ..options(&settings::current(), backup, timeout)? };
     let written =
-        waiting(py, &path, Operation::Delete, |signals| store::delete(&path, &options, signals))?;
+        waiting(py, &path, Operation::Delete, |signals| session::delete(&path, &options, signals))?;
     LATENCIES.delete.observe(started);
     COUNTERS.deletes.count();
     forget(&path, written.replaced);
-    Ok((remarks(&written), 0, written.backup, None))
+    Ok((warnings(&written), 0, written.backup, None))
 }
 
 /// The JSON text of `data`, for the file at `path`.
@@ -99,7 +99,7 @@ pub(super) fn encoded<'py>(
     data: &Bound<'py, PyAny>,
     options: &EncodeOptions<'py>,
 ) -> PyResult<Vec<u8>> {
-    within(data.py(), || codec::encode(data, options))
+    run_python(data.py(), || codec::encode(data, options))
         .map_err(|error| encode_error(data.py(), path, error, options.default.is_some()))
 }
 
@@ -121,12 +121,12 @@ fn same_in_its_layout<'py>(
     if snapshot.bytes == text {
         return Ok(None);
     }
-    let document = match within(py, || codec::decode(py, &snapshot.bytes)) {
+    let document = match run_python(py, || codec::decode(py, &snapshot.bytes)) {
         Ok(document) => document,
         Err(DecodeError::Corrupt { .. }) => return Ok(None),
         Err(DecodeError::Other(raised)) => return relevant(raised),
     };
-    match within(py, || codec::encode(&document, options)) {
+    match run_python(py, || codec::encode(&document, options)) {
         Ok(own) => Ok((own == text).then_some(snapshot.bytes)),
         Err(EncodeError::Unserializable { .. }) => Ok(None),
         Err(EncodeError::Other(raised)) => relevant(raised),
@@ -144,19 +144,19 @@ pub(super) fn saved(
     COUNTERS.saves.count();
     COUNTERS.bytes_written.add(text.len() as u64);
     forget(path, written.replaced);
-    let version = versioned.then(|| detached(py, || version_of(text)));
-    (remarks(&written), text.len(), written.backup, version)
+    let version = versioned.then(|| without_gil(py, || version_of(text)));
+    (warnings(&written), text.len(), written.backup, version)
 }
 
-/// Lets the lock of a finished write go, and returns what there is to remark.
-pub(super) fn closed(py: Python<'_>, locked: Locked, options: &WriteOptions) -> Vec<String> {
+/// Lets the lock of a finished write go, and returns what there is to warning.
+pub(super) fn closed(py: Python<'_>, locked: Session, options: &WriteOptions) -> Vec<String> {
     // Letting a lock go may wait for a fork, which waits for the interpreter.
-    let remarks = detached(py, || locked.close(options));
-    remarks.iter().map(ToString::to_string).collect()
+    let warnings = without_gil(py, || locked.close(options));
+    warnings.iter().map(ToString::to_string).collect()
 }
 
-fn remarks(written: &Written) -> Vec<String> {
-    written.remarks.iter().map(ToString::to_string).collect()
+fn warnings(written: &Written) -> Vec<String> {
+    written.warnings.iter().map(ToString::to_string).collect()
 }
 
 /// How a write is done unless its caller says otherwise.
@@ -176,7 +176,7 @@ pub(super) fn options(
         durability: settings.durability,
         // With the interpreter's lock held, under which Python changes TZ.
         zone: *Local::now().offset(),
-        host: &Surroundings,
+        host: &PythonHost,
     })
 }
 
@@ -214,7 +214,7 @@ impl Interpreter {
 
 impl Signals for Interpreter {
     fn pending(&self) -> bool {
-        let interrupted = attached(|py| match py.check_signals() {
+        let interrupted = with_gil(|py| match py.check_signals() {
             Ok(()) => false,
             Err(raised) => {
                 *self.raised.lock().unwrap_or_else(PoisonError::into_inner) = Some(raised);

@@ -1,4 +1,4 @@
-use oasis_data::storage::access_list::AccessList;
+use oasis_data::files::sys::access_list::AccessList;
 
 const NOBODY: u32 = u32::MAX;
 const OWNER: u16 = 1;

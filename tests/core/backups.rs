@@ -4,11 +4,11 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Barrier, Mutex};
 
-use oasis_data::storage::backup::{list, newest_first};
-use oasis_data::storage::host::Host;
-use oasis_data::storage::identity::FileKey;
-use oasis_data::storage::store::{self, Locked, WriteOptions};
-use oasis_data::storage::target::Target;
+use oasis_data::files::backup::{list, newest_first};
+use oasis_data::files::host::Host;
+use oasis_data::files::identity::FileKey;
+use oasis_data::files::session::{self, Session, WriteOptions};
+use oasis_data::files::target::Target;
 
 use crate::{Quiet, content, names, options, save};
 
@@ -123,10 +123,10 @@ fn fewer_are_kept_once_told_and_none_when_off() {
         save(&path, &round.to_string()).unwrap();
     }
     let off = WriteOptions { backups_kept: 0, ..options() };
-    store::save(&path, b"8", &off, &Quiet).unwrap();
+    session::save(&path, b"8", &off, &Quiet).unwrap();
     assert_eq!(backups(&path).len(), 7);
     let three = WriteOptions { backups_kept: 3, ..options() };
-    store::save(&path, b"9", &three, &Quiet).unwrap();
+    session::save(&path, b"9", &three, &Quiet).unwrap();
     assert_eq!(backups(&path).len(), 3);
 }
 
@@ -210,13 +210,13 @@ impl Host for Told {
 type Act = fn(&Path, &WriteOptions);
 
 const REPLACE: Act = |path, options| {
-    let written = store::save(path, b"new", options, &Quiet).unwrap();
-    assert!(written.remarks.is_empty());
+    let written = session::save(path, b"new", options, &Quiet).unwrap();
+    assert!(written.warnings.is_empty());
     assert_eq!(content(path), "new");
 };
 const DELETE: Act = |path, options| {
-    let written = store::delete(path, options, &Quiet).unwrap();
-    assert!(written.remarks.is_empty());
+    let written = session::delete(path, options, &Quiet).unwrap();
+    assert!(written.warnings.is_empty());
     assert!(!path.exists());
 };
 
@@ -276,10 +276,10 @@ fn a_second_name_of_the_live_file_is_no_backup_until_the_next_save() {
         let target = Target::resolve(&path, false).unwrap();
         assert_eq!(newest_first(&target).unwrap().len(), 1);
         let all = WriteOptions { compressed_above: Some(0), ..options() };
-        assert!(Locked::open(&path, &all, &Quiet).unwrap().close(&all).is_empty());
+        assert!(Session::open(&path, &all, &Quiet).unwrap().close(&all).is_empty());
         assert_eq!(left.metadata().unwrap().ino(), inode);
         let one = WriteOptions { backups_kept: 1, ..options() };
-        let pruned = Locked::open(&path, &one, &Quiet).unwrap().prune(&one).unwrap();
+        let pruned = Session::open(&path, &one, &Quiet).unwrap().prune(&one).unwrap();
         assert!(pruned.is_empty());
 
         let mut other = std::fs::OpenOptions::new().write(true).open(&path).unwrap();

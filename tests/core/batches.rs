@@ -5,13 +5,13 @@ use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
 use oasis_data::error::{Error, Result};
-use oasis_data::storage::backup::Opened;
-use oasis_data::storage::batch::{self, Save};
-use oasis_data::storage::lock::{Deadline, Lock};
-use oasis_data::storage::recovery;
-use oasis_data::storage::snapshot::{MISSING, version_of};
-use oasis_data::storage::store::{self, Locked, WriteOptions};
-use oasis_data::storage::target::Target;
+use oasis_data::files::backup::Opened;
+use oasis_data::files::batch::commit::{self, Save};
+use oasis_data::files::batch::recovery;
+use oasis_data::files::lock::{Deadline, Lock};
+use oasis_data::files::read::{MISSING, version_of};
+use oasis_data::files::session::{self, Session, WriteOptions};
+use oasis_data::files::target::Target;
 
 use crate::{Quiet, content, names, options, save, temporaries};
 
@@ -71,12 +71,12 @@ impl Scene {
         self.journal("here", "null", "there", &all);
     }
 
-    fn journal(&self, folder: &str, decided_in: &str, other: &str, changes: &str) {
+    fn journal(&self, folder: &str, coordinator: &str, other: &str, changes: &str) {
         let lock = self.root.join(other).join(".oasis_data/journal.lock");
         let mark = fs::read_to_string(lock).unwrap();
         let place = format!(r#"{{"folder": "../{other}", "mark": "{}"}}"#, mark.trim_end());
         let text = format!(
-            r#"{{"format": 1, "batch": "x", "decided_in": {decided_in}, "backups": 0,
+            r#"{{"format": 1, "batch": "x", "decided_in": {coordinator}, "backups": 0,
                 "places": [{place}], "changes": [{changes}]}}"#
         );
         fs::write(self.root.join(folder).join(".oasis_data/journal"), text).unwrap();
@@ -98,7 +98,7 @@ fn change(folder: &str, name: &str) -> String {
 pub(crate) fn save_all(paths: &[PathBuf], text: &str, options: &WriteOptions) -> Result<()> {
     let saves: Vec<Save<'_>> =
         paths.iter().map(|path| Save { path, bytes: text.as_bytes(), if_version: None }).collect();
-    batch::save_many(&saves, options, &Quiet).map(drop)
+    commit::save_many(&saves, options, &Quiet).map(drop)
 }
 
 #[test]
@@ -121,7 +121,7 @@ fn each_file_keeps_its_own_backups_whatever_else_is_in_its_folder() {
         save_all(&twins, text, &kept).unwrap();
     }
     for twin in &twins {
-        let (target, backups) = store::backups(twin).unwrap();
+        let (target, backups) = session::backups(twin).unwrap();
         let contents: Vec<Vec<u8>> = backups
             .iter()
             .map(|backup| Opened::open(&target, backup).unwrap().unwrap().read().unwrap())
@@ -140,7 +140,7 @@ fn one_conflict_keeps_all_from_being_saved() {
         .zip(versions)
         .map(|(path, if_version)| Save { path, bytes: b"new", if_version })
         .collect();
-    let refused = batch::save_many(&saves, &options(), &Quiet);
+    let refused = commit::save_many(&saves, &options(), &Quiet);
     assert!(matches!(refused, Err(Error::VersionConflict { path, .. }) if path == c));
     assert_eq!(scene.contents(), ["old", "old", "old"]);
     assert_eq!(names(&scene.root.join("here")), ["a", "b"]);
@@ -193,7 +193,7 @@ fn a_decided_batch_is_completed_by_the_first_use_of_any_file() {
                 if by_load {
                     assert_eq!(recovery::read(path).unwrap().bytes, b"new");
                 } else {
-                    drop(Locked::open(path, &options(), &Quiet).unwrap());
+                    drop(Session::open(path, &options(), &Quiet).unwrap());
                 }
                 assert_eq!(scene.contents(), ["new", "new", "new"]);
                 scene.require_tidy();
@@ -211,7 +211,7 @@ fn what_was_replaced_after_the_decision_becomes_a_backup() {
     fs::write(&other, "by hand").unwrap();
     fs::rename(other, &a).unwrap();
     assert_eq!(recovery::read(&a).unwrap().bytes, b"new");
-    let (target, backups) = store::backups(&a).unwrap();
+    let (target, backups) = session::backups(&a).unwrap();
     let newest = Opened::open(&target, &backups[0]).unwrap().unwrap();
     assert_eq!(newest.read().unwrap(), b"by hand");
 }
@@ -282,7 +282,7 @@ fn waits_for_a_folder_that_is_not_there_as_it_was() {
             save_all(&own, "1", &options()).unwrap();
         }
         let path = &scene.paths()[met];
-        let refused = Locked::open(path, &options(), &Quiet);
+        let refused = Session::open(path, &options(), &Quiet);
         assert!(matches!(refused, Err(Error::Unrecovered { .. })), "{refused:?}");
         assert!(matches!(recovery::read(path), Err(Error::Unrecovered { .. })));
         assert_eq!(content(path), "old");

@@ -2,9 +2,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use oasis_data::cache::{Cache, Entry};
-use oasis_data::storage::identity::Identity;
-use oasis_data::storage::snapshot;
-use oasis_data::storage::store::{self, WriteOptions};
+use oasis_data::files::identity::Identity;
+use oasis_data::files::read;
+use oasis_data::files::session::{self, WriteOptions};
 
 use crate::{Quiet, options};
 
@@ -24,16 +24,16 @@ impl Files {
     fn entry(&self, name: &str, size: u64) -> Arc<Entry<String>> {
         let path = self.path(name);
         let anew = WriteOptions { skip_unchanged: false, ..options() };
-        store::save(&path, b"1", &anew, &Quiet).unwrap();
+        session::save(&path, b"1", &anew, &Quiet).unwrap();
         entry_of(&path, size)
     }
 }
 
 fn entry_of(path: &Path, size: u64) -> Arc<Entry<String>> {
-    let snapshot = snapshot::read(path).unwrap();
+    let snapshot = read::read(path).unwrap();
     let document = path.display().to_string();
     let (identity, read_at) = (snapshot.identity, snapshot.read_at);
-    Arc::new(Entry { identity, document, unsettled: None, size, read_at })
+    Arc::new(Entry { identity, document, racy_text: None, size, read_at })
 }
 
 #[test]

@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use oasis_data::storage::backup::{Backup, Opened, newest_first};
-use oasis_data::storage::remark::Remark;
-use oasis_data::storage::store::{self, Locked, WriteOptions};
-use oasis_data::storage::target::Target;
+use oasis_data::files::backup::{Backup, Opened, newest_first};
+use oasis_data::files::session::{self, Session, WriteOptions};
+use oasis_data::files::target::Target;
+use oasis_data::files::warning::Warning;
 
 use crate::{Quiet, content, names, options, save, temporaries};
 
@@ -17,8 +17,8 @@ fn compressing() -> WriteOptions {
 }
 
 /// What is done at the end of each save.
-fn compress(path: &Path) -> Vec<Remark> {
-    Locked::open(path, &compressing(), &Quiet).unwrap().close(&compressing())
+fn compress(path: &Path) -> Vec<Warning> {
+    Session::open(path, &compressing(), &Quiet).unwrap().close(&compressing())
 }
 
 fn target(path: &Path) -> Target {
@@ -63,8 +63,8 @@ fn a_save_compresses_the_large_ones_and_those_missed_before() {
     for text in ["1".repeat(101), "2".repeat(100), "3".repeat(5000), "4".to_owned()] {
         save(&path, &text).unwrap();
     }
-    let written = store::save(&path, b"5", &compressing(), &Quiet).unwrap();
-    assert!(written.remarks.is_empty());
+    let written = session::save(&path, b"5", &compressing(), &Quiet).unwrap();
+    assert!(written.warnings.is_empty());
     let told = backups(&path);
     let forms: Vec<bool> = told.iter().map(|backup| backup.compressed).collect();
     assert_eq!(forms, [false, true, false, true]);
@@ -75,7 +75,7 @@ fn a_save_compresses_the_large_ones_and_those_missed_before() {
     assert!(temporaries(folder.path()).is_empty());
     // Compressed ones count, and go, as plain ones do.
     let two = WriteOptions { backups_kept: 2, ..compressing() };
-    store::save(&path, b"6", &two, &Quiet).unwrap();
+    session::save(&path, b"6", &two, &Quiet).unwrap();
     let contents: Vec<String> = backups(&path).iter().map(|backup| read(&path, backup)).collect();
     assert_eq!(contents, ["5", "4"]);
     assert_eq!(names(folder.path()).len(), 3);
@@ -86,7 +86,7 @@ fn a_deletion_compresses_too() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("tanks.json");
     save(&path, &"1".repeat(101)).unwrap();
-    store::delete(&path, &compressing(), &Quiet).unwrap();
+    session::delete(&path, &compressing(), &Quiet).unwrap();
     let told = backups(&path);
     assert!(told[0].compressed);
     assert_eq!(read(&path, &told[0]), "1".repeat(101));
@@ -144,10 +144,10 @@ fn both_forms_are_one_backup_and_the_next_change_keeps_the_compressed() {
         assert_eq!(read(&path, &told[0]), "1".repeat(5000));
         // Compression is off: it is finished nevertheless.
         if prune {
-            let locked = Locked::open(&path, &options(), &Quiet).unwrap();
+            let locked = Session::open(&path, &options(), &Quiet).unwrap();
             assert!(locked.prune(&options()).unwrap().is_empty());
         } else {
-            assert!(save(&path, "3").unwrap().remarks.is_empty());
+            assert!(save(&path, "3").unwrap().warnings.is_empty());
         }
         assert!(!plain.exists());
         assert!(compressed(&plain).exists());
@@ -167,7 +167,7 @@ fn the_plain_form_stays_while_the_compressed_one_is_not_complete() {
         save(&path, "3").unwrap();
         assert_eq!(content(&plain), "1".repeat(5000));
         // Made anew where compression is on.
-        store::save(&path, b"4", &compressing(), &Quiet).unwrap();
+        session::save(&path, b"4", &compressing(), &Quiet).unwrap();
         assert!(!plain.exists());
         assert_eq!(read(&path, &backups(&path)[2]), "1".repeat(5000));
     }
@@ -193,7 +193,7 @@ fn what_is_no_gzip_file_is_told_and_not_read() {
     }
 }
 
-/// Waits until a compression of `path`'s backup is under way in `folder`.
+/// Waits until a compression of `path`'s backup is under route in `folder`.
 fn wait_for_temporary(folder: &Path) {
     while temporaries(folder).is_empty() {
         std::thread::yield_now();
@@ -215,7 +215,7 @@ fn long() -> Vec<u8> {
 fn during_compression(meanwhile: impl FnOnce(&Path, &Path)) -> (tempfile::TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("tanks.json");
-    store::save(&path, &long(), &options(), &Quiet).unwrap();
+    session::save(&path, &long(), &options(), &Quiet).unwrap();
     save(&path, "2").unwrap();
     let plain = folder.path().join(&backups(&path)[0].name);
     std::thread::scope(|scope| {
@@ -233,7 +233,7 @@ fn during_compression(meanwhile: impl FnOnce(&Path, &Path)) -> (tempfile::TempDi
 fn a_backup_pruned_while_it_is_compressed_does_not_come_back() {
     let (folder, _) = during_compression(|path, _| {
         let none = WriteOptions { backups_kept: 0, ..options() };
-        Locked::open(path, &none, &Quiet).unwrap().prune(&none).unwrap();
+        Session::open(path, &none, &Quiet).unwrap().prune(&none).unwrap();
     });
     assert_eq!(names(folder.path()), ["tanks.json"]);
 }
@@ -250,8 +250,8 @@ fn a_second_compressor_leaves_it_to_the_first() {
 fn a_save_meanwhile_neither_waits_for_it_nor_sweeps_it() {
     let (_folder, path) = during_compression(|path, plain| {
         // Had it waited for the compression, that would be over.
-        let written = store::save(path, b"3", &options(), &Quiet).unwrap();
-        assert!(written.remarks.is_empty(), "{:?}", written.remarks);
+        let written = session::save(path, b"3", &options(), &Quiet).unwrap();
+        assert!(written.warnings.is_empty(), "{:?}", written.warnings);
         assert!(plain.exists());
     });
     let contents: Vec<usize> =
@@ -278,8 +278,8 @@ fn a_compression_that_fails_is_a_remark() {
     let folder = tempfile::tempdir().unwrap();
     let (path, plain) = with_backup(folder.path(), 5000);
     std::fs::create_dir(compressed(&plain)).unwrap();
-    let written = store::save(&path, b"3", &compressing(), &Quiet).unwrap();
-    assert_eq!(written.remarks.len(), 1);
+    let written = session::save(&path, b"3", &compressing(), &Quiet).unwrap();
+    assert_eq!(written.warnings.len(), 1);
     assert_eq!(content(&plain), "1".repeat(5000));
     assert!(temporaries(folder.path()).is_empty());
 }
@@ -291,7 +291,7 @@ fn a_dead_compressors_temporary_file_is_swept() {
     let (path, plain) = with_backup(folder.path(), 5000);
     let temp = folder.path().join(".oasis_data/temp/tanks.json.abcdefghijkl");
     File::create(&temp).unwrap().write_all(b"half").unwrap();
-    store::save(&path, b"3", &compressing(), &Quiet).unwrap();
+    session::save(&path, b"3", &compressing(), &Quiet).unwrap();
     assert!(!temp.exists());
     assert!(!plain.exists());
 }

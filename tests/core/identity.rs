@@ -2,8 +2,8 @@ use std::io::Write;
 use std::path::Path;
 
 use oasis_data::error::Error;
-use oasis_data::storage::identity::{Identity, Instant};
-use oasis_data::storage::snapshot::{identify, read};
+use oasis_data::files::identity::{Identity, Instant};
+use oasis_data::files::read::{identify, read};
 
 use rustix::fs::{AtFlags, CWD, StatxFlags};
 
@@ -35,7 +35,7 @@ fn every_way_to_look_at_a_file_gives_the_same_key_and_stamps() {
     // All but the birth time, which a `stat` does not have.
     let by_stat = Identity::of(&stat);
     assert!(!by_stat.has_birth());
-    assert_eq!((by_stat.key(), by_stat.note()), (by_path.key(), by_path.note()));
+    assert_eq!((by_stat.key(), by_stat.sync_stamp()), (by_path.key(), by_path.sync_stamp()));
     assert_eq!(Identity::of_open(&file).unwrap().1, stat.st_mode);
     // Devices with numbers of more than eight bits, or none on a disk.
     for path in ["/proc/self/stat", "/dev/null", "/sys", "/"] {
@@ -91,12 +91,12 @@ fn a_file_just_written_is_not_settled_and_an_old_one_is() {
     let snapshot = read(&path).unwrap();
     assert_eq!(snapshot.bytes, b"1");
     assert!(snapshot.stable);
-    assert!(!snapshot.settled);
+    assert!(!snapshot.past_racy_window);
     // The clock itself decides when a write can no longer hide.
-    while !snapshot.identity.settled(Instant::now()) {
+    while !snapshot.identity.is_past_racy_window(Instant::now()) {
         std::thread::yield_now();
     }
-    assert!(read(&path).unwrap().settled);
+    assert!(read(&path).unwrap().past_racy_window);
 }
 
 #[test]
@@ -104,14 +104,14 @@ fn whole_second_stamps_wait_out_whole_seconds() {
     let mut stat = rustix::fs::stat(Path::new("/")).unwrap();
     let now = rustix::time::clock_gettime(rustix::time::ClockId::RealtimeCoarse);
     (stat.st_ctime, stat.st_ctime_nsec) = (now.tv_sec - 1, 0);
-    assert!(!Identity::of(&stat).settled(Instant::now()));
+    assert!(!Identity::of(&stat).is_past_racy_window(Instant::now()));
     (stat.st_ctime, stat.st_ctime_nsec) = (now.tv_sec - 1, 123_456_789);
-    assert!(Identity::of(&stat).settled(Instant::now()) || now.tv_nsec < 200_000_000);
+    assert!(Identity::of(&stat).is_past_racy_window(Instant::now()) || now.tv_nsec < 200_000_000);
     (stat.st_ctime, stat.st_ctime_nsec) = (now.tv_sec - 5, 0);
-    assert!(Identity::of(&stat).settled(Instant::now()));
+    assert!(Identity::of(&stat).is_past_racy_window(Instant::now()));
     // A clock set back: the stamp lies in the future.
     (stat.st_ctime, stat.st_ctime_nsec) = (now.tv_sec + 3600, 1);
-    assert!(!Identity::of(&stat).settled(Instant::now()));
+    assert!(!Identity::of(&stat).is_past_racy_window(Instant::now()));
 }
 
 #[test]
@@ -121,7 +121,7 @@ fn a_change_in_place_shows_even_with_its_mtime_put_back() {
     save(&path, "1").unwrap();
     let old = identify(&path).unwrap();
     let mtime = path.metadata().unwrap().modified().unwrap();
-    while !old.settled(Instant::now()) {
+    while !old.is_past_racy_window(Instant::now()) {
         std::thread::yield_now();
     }
     let mut file = std::fs::OpenOptions::new().write(true).open(&path).unwrap();

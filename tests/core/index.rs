@@ -1,7 +1,7 @@
 use std::path::{Path, PathBuf};
 
-use oasis_data::storage::batch::{Save, save_many};
-use oasis_data::storage::store::{self, Locked, WriteOptions};
+use oasis_data::files::batch::commit::{Save, save_many};
+use oasis_data::files::session::{self, Session, WriteOptions};
 
 use crate::{Quiet, content, names, options, save};
 
@@ -77,14 +77,14 @@ fn a_large_folder_is_listed_only_where_something_happened_unseen() {
 fn a_write_that_makes_no_backup_hands_the_index_on() {
     let (_folder, path) = large();
     let no_backup = WriteOptions { backups_kept: 0, ..options() };
-    store::save(&path, b"4", &no_backup, &Quiet).unwrap();
+    session::save(&path, b"4", &no_backup, &Quiet).unwrap();
     assert!(!lists(&path, "5"));
     save(&path, "5").unwrap();
     assert!(!lists(&path, "6"));
-    store::delete(&path, &options(), &Quiet).unwrap();
+    session::delete(&path, &options(), &Quiet).unwrap();
     save(&path, "7").unwrap();
     assert!(!lists(&path, "8"));
-    store::delete(&path, &no_backup, &Quiet).unwrap();
+    session::delete(&path, &no_backup, &Quiet).unwrap();
     save(&path, "9").unwrap();
     assert!(!lists(&path, "10"));
 }
@@ -115,7 +115,7 @@ fn the_newest_are_kept_and_in_order_as_in_a_small_folder() {
     let keep = WriteOptions { backups_kept: 5, ..options() };
     for number in 4..20 {
         let text = number.to_string();
-        store::save(&path, text.as_bytes(), &keep, &Quiet).unwrap();
+        session::save(&path, text.as_bytes(), &keep, &Quiet).unwrap();
     }
     let held: Vec<String> =
         backups(&path).iter().map(|name| content(&path.with_file_name(name))).collect();
@@ -126,7 +126,7 @@ fn the_newest_are_kept_and_in_order_as_in_a_small_folder() {
         std::fs::remove_file(path.with_file_name(gone)).unwrap();
     }
     for (number, left) in (20..24).zip([3, 4, 5, 5]) {
-        store::save(&path, number.to_string().as_bytes(), &keep, &Quiet).unwrap();
+        session::save(&path, number.to_string().as_bytes(), &keep, &Quiet).unwrap();
         assert_eq!(backups(&path).len(), left);
     }
     assert_eq!(content(&path.with_file_name(&backups(&path)[0])), "18");
@@ -139,9 +139,9 @@ fn what_is_put_there_by_hand_is_found_by_the_next_listing() {
     std::fs::write(&late, "by hand").unwrap();
     save(&path, "4").unwrap();
     // Whoever asks is told.
-    let (_, told) = store::backups(&path).unwrap();
+    let (_, told) = session::backups(&path).unwrap();
     assert!(told[0].is_called(Path::new("a.backup.90000101_000000_000000")));
-    let locked = Locked::open(&path, &options(), &Quiet).unwrap();
+    let locked = Session::open(&path, &options(), &Quiet).unwrap();
     assert!(locked.prune(&options()).unwrap().is_empty());
     drop(locked);
     let made = save(&path, "5").unwrap().backup.unwrap().into_string().unwrap();
@@ -152,7 +152,7 @@ fn what_is_put_there_by_hand_is_found_by_the_next_listing() {
 fn a_compression_that_was_cut_short_is_met_without_a_listing() {
     let (folder, path) = large();
     let compress = WriteOptions { compressed_above: Some(0), ..options() };
-    store::save(&path, b"4", &compress, &Quiet).unwrap();
+    session::save(&path, b"4", &compress, &Quiet).unwrap();
     assert!(backups(&path).iter().all(|name| is_compressed(name)));
     save(&path, "5").unwrap();
     // Both forms of one backup.
@@ -173,9 +173,9 @@ fn more_backups_than_are_worth_an_index_are_listed() {
     let (_folder, path) = large();
     let keep = WriteOptions { backups_kept: 1_000, ..options() };
     for number in 0..98 {
-        store::save(&path, format!("a{number}").as_bytes(), &keep, &Quiet).unwrap();
+        session::save(&path, format!("a{number}").as_bytes(), &keep, &Quiet).unwrap();
     }
     assert_eq!(backups(&path).len(), 100);
-    store::save(&path, b"101", &keep, &Quiet).unwrap();
+    session::save(&path, b"101", &keep, &Quiet).unwrap();
     assert!(lists(&path, "102"));
 }

@@ -6,10 +6,10 @@ use std::sync::{Arc, Barrier};
 use std::time::Duration;
 
 use oasis_data::error::{Error, Standstill};
-use oasis_data::storage::lock::{Deadline, Lock, Owner, Signals};
-use oasis_data::storage::lock_file;
-use oasis_data::storage::store;
-use oasis_data::storage::target::Target;
+use oasis_data::files::lock::file;
+use oasis_data::files::lock::{Deadline, Lock, Owner, Signals};
+use oasis_data::files::session;
+use oasis_data::files::target::Target;
 
 use crate::{Quiet, content, options, save};
 
@@ -50,7 +50,7 @@ fn excludes_threads_of_one_process() {
 }
 
 /// Eight writers that let go and ask again at once, and all get their share:
-/// without the turnstile most wait while one has hundreds of rounds.
+/// without the queue most wait while one has hundreds of rounds.
 #[test]
 fn nobody_starves() {
     let folder = tempfile::tempdir().unwrap();
@@ -91,16 +91,16 @@ fn nobody_starves() {
 fn a_thread_does_not_wait_for_itself() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("tanks.json");
-    let patient = store::WriteOptions { timeout: Duration::from_secs(2), ..options() };
+    let patient = session::WriteOptions { timeout: Duration::from_secs(2), ..options() };
     let held = Lock::of_file(&target(&path), &Deadline::after(Duration::ZERO), &Quiet).unwrap();
-    let refused = store::save(&path, b"1", &patient, &Quiet).unwrap_err();
+    let refused = session::save(&path, b"1", &patient, &Quiet).unwrap_err();
     assert!(matches!(refused, Error::AlreadyLocked { .. }), "{refused}");
     // Another file, and another thread's wait for this one, are no matter of it.
     save(&folder.path().join("vessels.json"), "1").unwrap();
     std::thread::scope(|scope| {
         let other = scope.spawn(|| {
-            let hurried = store::WriteOptions { timeout: Duration::ZERO, ..options() };
-            store::save(&path, b"1", &hurried, &Quiet).unwrap_err()
+            let hurried = session::WriteOptions { timeout: Duration::ZERO, ..options() };
+            session::save(&path, b"1", &hurried, &Quiet).unwrap_err()
         });
         assert!(matches!(other.join().unwrap(), Error::LockTimeout { .. }));
     });
@@ -148,14 +148,14 @@ fn collects_the_locks_of_documents_that_are_gone_and_that_nobody_holds() {
         save(&named(name), "1").unwrap();
     }
     for name in ["gone", "held", &"y".repeat(220)] {
-        store::delete(&named(name), &options(), &Quiet).unwrap();
+        session::delete(&named(name), &options(), &Quiet).unwrap();
     }
     let locks = folder.path().join(".oasis_data/locks");
     std::fs::create_dir(locks.join("folder.lock")).unwrap();
     std::os::unix::fs::symlink("there.lock", locks.join("symlink.lock")).unwrap();
     std::fs::write(locks.join("gone.lock.new"), "").unwrap();
     let held = Lock::of_file(&target(&named("held")), &Deadline::now(), &Quiet).unwrap();
-    let collected = elsewhere(|| lock_file::collect(folder.path(), &Quiet).unwrap());
+    let collected = elsewhere(|| file::collect(folder.path(), &Quiet).unwrap());
     assert_eq!((collected.removed, collected.failures.len()), (2, 0));
     let mut left: Vec<_> =
         locks.read_dir().unwrap().map(|entry| entry.unwrap().file_name()).collect();
@@ -166,9 +166,9 @@ fn collects_the_locks_of_documents_that_are_gone_and_that_nobody_holds() {
     kept.sort();
     assert_eq!(left, kept);
     drop(held);
-    let collected = lock_file::collect(folder.path(), &Quiet).unwrap();
+    let collected = file::collect(folder.path(), &Quiet).unwrap();
     assert_eq!((collected.removed, collected.failures.len()), (1, 0));
-    assert_eq!(lock_file::collect(tempfile::tempdir().unwrap().path(), &Quiet).unwrap().removed, 0);
+    assert_eq!(file::collect(tempfile::tempdir().unwrap().path(), &Quiet).unwrap().removed, 0);
 }
 
 #[test]
@@ -177,14 +177,14 @@ fn gives_up_at_the_deadline_and_names_the_holder() {
     let path = folder.path().join("tanks.json");
     save(&path, "1").unwrap();
     let held = Lock::of_file(&target(&path), &Deadline::after(Duration::ZERO), &Quiet).unwrap();
-    let hurried = store::WriteOptions { timeout: Duration::from_millis(20), ..options() };
-    let error = elsewhere(|| store::save(&path, b"2", &hurried, &Quiet).unwrap_err());
+    let hurried = session::WriteOptions { timeout: Duration::from_millis(20), ..options() };
+    let error = elsewhere(|| session::save(&path, b"2", &hurried, &Quiet).unwrap_err());
     let me = std::process::id();
     assert!(matches!(error, Error::LockTimeout { holder: Some(pid), .. } if pid == me), "{error}");
     assert!(error.to_string().contains(&format!("by process {me}")), "{error}");
     assert_eq!(content(&path), "1");
     drop(held);
-    store::save(&path, b"2", &hurried, &Quiet).unwrap();
+    session::save(&path, b"2", &hurried, &Quiet).unwrap();
 }
 
 #[test]
@@ -200,8 +200,8 @@ fn ends_a_wait_for_a_signal() {
     let path = folder.path().join("tanks.json");
     let _held = Lock::of_file(&target(&path), &Deadline::after(Duration::ZERO), &Quiet).unwrap();
     let pressed = Pressed(AtomicBool::new(false));
-    let forever = store::WriteOptions { timeout: Duration::MAX, ..options() };
-    let error = elsewhere(|| store::save(&path, b"2", &forever, &pressed).unwrap_err());
+    let forever = session::WriteOptions { timeout: Duration::MAX, ..options() };
+    let error = elsewhere(|| session::save(&path, b"2", &forever, &pressed).unwrap_err());
     assert!(matches!(error, Error::Interrupted { .. }));
     assert!(pressed.0.into_inner());
 }
@@ -217,7 +217,7 @@ fn a_lock_file_is_never_replaced_or_written() {
     for _ in 0..3 {
         save(&path, "2").unwrap();
     }
-    store::delete(&path, &options(), &Quiet).unwrap();
+    session::delete(&path, &options(), &Quiet).unwrap();
     let after = lock.metadata().unwrap();
     assert_eq!((before.ino(), before.mtime_nsec()), (after.ino(), after.mtime_nsec()));
 }
@@ -279,7 +279,7 @@ fn a_lock_whose_file_was_removed_is_taken_anew() {
             });
             drop(held);
             if newer.is_some() {
-                // The first of these may have been under way; the second is
+                // The first of these may have been under route; the second is
                 // from a wait for the new lock.
                 while events.try_recv().is_ok() {}
                 assert_eq!(events.recv(), Ok(Event::Waiting));

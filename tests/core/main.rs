@@ -25,11 +25,11 @@ use std::path::Path;
 use std::time::Duration;
 
 use oasis_data::error::Result;
+use oasis_data::files::host::Host;
+use oasis_data::files::identity::FileKey;
+use oasis_data::files::lock::Signals;
+use oasis_data::files::session::{self, WriteOptions, Written};
 use oasis_data::settings::Durability;
-use oasis_data::storage::host::Host;
-use oasis_data::storage::identity::FileKey;
-use oasis_data::storage::lock::Signals;
-use oasis_data::storage::store::{self, WriteOptions, Written};
 
 /// Nobody presses Ctrl-C in here.
 struct Quiet;
@@ -79,7 +79,7 @@ fn options() -> WriteOptions {
 }
 
 fn save(path: &Path, text: &str) -> Result<Written> {
-    store::save(path, text.as_bytes(), &options(), &Quiet)
+    session::save(path, text.as_bytes(), &options(), &Quiet)
 }
 
 fn content(path: &Path) -> String {

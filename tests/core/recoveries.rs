@@ -5,13 +5,13 @@ use std::path::PathBuf;
 use std::time::{Duration, UNIX_EPOCH};
 
 use oasis_data::error::Error;
-use oasis_data::storage::backup::Opened;
-use oasis_data::storage::identity::Identity;
-use oasis_data::storage::lock::{Deadline, Lock};
-use oasis_data::storage::notice;
-use oasis_data::storage::recovery;
-use oasis_data::storage::store;
-use oasis_data::storage::target::Target;
+use oasis_data::files::backup::Opened;
+use oasis_data::files::batch::notice;
+use oasis_data::files::batch::recovery;
+use oasis_data::files::identity::Identity;
+use oasis_data::files::lock::{Deadline, Lock};
+use oasis_data::files::session;
+use oasis_data::files::target::Target;
 
 use crate::batches::{Scene, save_all};
 use crate::{Quiet, content, options, save};
@@ -65,7 +65,7 @@ impl One {
     }
 
     fn backups(&self) -> Vec<Vec<u8>> {
-        let (target, backups) = store::backups(&self.path).unwrap();
+        let (target, backups) = session::backups(&self.path).unwrap();
         let read = |backup| Opened::open(&target, backup).unwrap().unwrap().read().unwrap();
         backups.iter().map(read).collect()
     }
@@ -75,9 +75,9 @@ impl One {
         assert_eq!(read.as_deref(), live.map(str::as_bytes));
         assert_eq!(fs::read_to_string(&self.path).ok().as_deref(), live);
         assert_eq!(self.backups(), [b"new"]);
-        let [notice] = &notice::taken()[..] else { panic!("one notice") };
+        let [notice] = &notice::take()[..] else { panic!("one notice") };
         assert_eq!(notice.path, self.path);
-        let (_, backups) = store::backups(&self.path).unwrap();
+        let (_, backups) = session::backups(&self.path).unwrap();
         assert!(notice.text.ends_with(backups[0].name.to_str().unwrap()), "{}", notice.text);
         self.scene.require_tidy();
     }
@@ -89,7 +89,7 @@ fn what_the_batch_has_found_is_replaced() {
     assert_eq!(recovery::read(&one.path).unwrap().bytes, b"new");
     assert_eq!(content(&one.path), "new");
     assert_eq!(one.backups(), [b""; 0]);
-    assert_eq!(notice::taken(), []);
+    assert_eq!(notice::take(), []);
     one.scene.require_tidy();
 }
 
@@ -129,7 +129,7 @@ fn a_file_that_holds_the_new_content_already_needs_no_backup() {
     fs::write(&one.path, "new").unwrap();
     assert_eq!(recovery::read(&one.path).unwrap().bytes, b"new");
     assert_eq!(one.backups(), [b""; 0]);
-    assert_eq!(notice::taken(), []);
+    assert_eq!(notice::take(), []);
     one.scene.require_tidy();
 }
 
@@ -143,7 +143,7 @@ fn a_copy_of_what_the_batch_has_found_is_replaced() {
         assert_eq!(content(&one.path), "new");
         // The stamp may say the same of other content.
         assert_eq!(one.backups(), [b"old"]);
-        assert_eq!(notice::taken(), []);
+        assert_eq!(notice::take(), []);
     }
 }
 
@@ -188,7 +188,7 @@ fn a_batch_that_cannot_be_completed_refuses_no_other_file() {
     assert_eq!(recovery::read(&a).unwrap().bytes, b"after");
     let refused = save(&b, "next");
     assert!(matches!(&refused, Err(Error::NotAFile { path, .. }) if *path == b), "{refused:?}");
-    // A way forward: what was in its way is gone.
+    // A route forward: what was in its route is gone.
     fs::remove_dir(&b).unwrap();
     assert_eq!(recovery::read(&b).unwrap().bytes, b"new");
     assert_eq!([content(&a), content(&c)], ["after", "after"]);
@@ -207,10 +207,10 @@ fn a_file_can_be_given_up() {
             assert_eq!(recovery::read(&a).unwrap().bytes, b"new");
         }
         let kept = recovery::give_up(&b, &Deadline::now(), &Quiet).unwrap().unwrap();
-        let (target, backups) = match store::backups(&b) {
+        let (target, backups) = match session::backups(&b) {
             Err(Error::NotAFile { .. }) => {
                 fs::remove_dir(&b).unwrap();
-                store::backups(&b).unwrap()
+                session::backups(&b).unwrap()
             }
             listed => listed.unwrap(),
         };

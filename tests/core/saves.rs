@@ -1,8 +1,8 @@
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 
 use oasis_data::error::Error;
-use oasis_data::storage::snapshot::{MISSING, version_of};
-use oasis_data::storage::store;
+use oasis_data::files::read::{MISSING, version_of};
+use oasis_data::files::session;
 
 use crate::{Quiet, content, names, options, save, temporaries};
 
@@ -12,11 +12,15 @@ fn creates_replaces_and_leaves_nothing_else() {
     let path = folder.path().join("tanks.json");
     save(&path, "1").unwrap();
     assert_eq!(content(&path), "1");
-    let written =
-        store::save(&path, b"22", &store::WriteOptions { backups_kept: 0, ..options() }, &Quiet)
-            .unwrap();
+    let written = session::save(
+        &path,
+        b"22",
+        &session::WriteOptions { backups_kept: 0, ..options() },
+        &Quiet,
+    )
+    .unwrap();
     assert_eq!(content(&path), "22");
-    assert!(written.remarks.is_empty());
+    assert!(written.warnings.is_empty());
     assert_eq!(names(folder.path()), ["tanks.json"]);
     assert!(temporaries(folder.path()).is_empty());
     assert_eq!(content(&folder.path().join(".oasis_data/.gitignore")), "*\n");
@@ -46,7 +50,7 @@ fn writes_through_links_even_dangling_ones() {
     save(&link, "1").unwrap();
     assert!(link.is_symlink());
     assert_eq!(content(&folder.path().join("real/tanks.json")), "1");
-    // The sidecar stands beside the file, so that every way to it meets one lock.
+    // The sidecar stands beside the file, so that every route to it meets one lock.
     assert!(folder.path().join("real/.oasis_data/locks/tanks.json.lock").exists());
     assert!(!folder.path().join(".oasis_data").exists());
 }
@@ -74,8 +78,8 @@ fn creates_folders_only_when_told() {
     assert_eq!(refused.errno(), Some(2));
     assert!(refused.to_string().contains("make_parents"), "{refused}");
     assert!(!refused.to_string().contains("a/b"), "{refused}");
-    let told = store::WriteOptions { make_parents: true, ..options() };
-    store::save(&path, b"1", &told, &Quiet).unwrap();
+    let told = session::WriteOptions { make_parents: true, ..options() };
+    session::save(&path, b"1", &told, &Quiet).unwrap();
     assert_eq!(content(&path), "1");
 }
 
@@ -84,18 +88,18 @@ fn compares_versions_under_the_lock() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("tanks.json");
     let at =
-        |version: &str| store::WriteOptions { if_version: Some(version.to_owned()), ..options() };
-    store::save(&path, b"1", &at(MISSING), &Quiet).unwrap();
-    let conflict = store::save(&path, b"2", &at(MISSING), &Quiet).unwrap_err();
+        |version: &str| session::WriteOptions { if_version: Some(version.to_owned()), ..options() };
+    session::save(&path, b"1", &at(MISSING), &Quiet).unwrap();
+    let conflict = session::save(&path, b"2", &at(MISSING), &Quiet).unwrap_err();
     assert!(matches!(&conflict, Error::VersionConflict { expected: None, found: Some(found), .. }
         if *found == version_of(b"1")));
-    store::save(&path, b"2", &at(&version_of(b"1")), &Quiet).unwrap();
-    assert!(store::save(&path, b"3", &at(&version_of(b"1")), &Quiet).is_err());
-    assert!(store::delete(&path, &at(&version_of(b"1")), &Quiet).is_err());
+    session::save(&path, b"2", &at(&version_of(b"1")), &Quiet).unwrap();
+    assert!(session::save(&path, b"3", &at(&version_of(b"1")), &Quiet).is_err());
+    assert!(session::delete(&path, &at(&version_of(b"1")), &Quiet).is_err());
     assert_eq!(content(&path), "2");
-    store::delete(&path, &at(&version_of(b"2")), &Quiet).unwrap();
+    session::delete(&path, &at(&version_of(b"2")), &Quiet).unwrap();
     assert!(matches!(
-        store::save(&path, b"3", &at(&version_of(b"2")), &Quiet),
+        session::save(&path, b"3", &at(&version_of(b"2")), &Quiet),
         Err(Error::VersionConflict { found: None, .. })
     ));
 }
@@ -104,18 +108,18 @@ fn compares_versions_under_the_lock() {
 fn deletes_into_a_backup() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("tanks.json");
-    assert!(matches!(store::delete(&path, &options(), &Quiet), Err(Error::NotFound { .. })));
+    assert!(matches!(session::delete(&path, &options(), &Quiet), Err(Error::NotFound { .. })));
     assert!(names(folder.path()).is_empty());
     assert!(!folder.path().join(".oasis_data").exists());
     save(&path, "1").unwrap();
-    store::delete(&path, &options(), &Quiet).unwrap();
+    session::delete(&path, &options(), &Quiet).unwrap();
     let left = names(folder.path());
     assert_eq!(left.len(), 1);
     assert!(left[0].starts_with("tanks.json.backup."));
     assert_eq!(content(&folder.path().join(&left[0])), "1");
     save(&path, "2").unwrap();
-    let without = store::WriteOptions { backups_kept: 0, ..options() };
-    store::delete(&path, &without, &Quiet).unwrap();
+    let without = session::WriteOptions { backups_kept: 0, ..options() };
+    session::delete(&path, &without, &Quiet).unwrap();
     assert_eq!(names(folder.path()), left);
 }
 
@@ -126,8 +130,8 @@ fn saves_names_of_every_length_the_file_system_takes() {
         let path = folder.path().join("n".repeat(length));
         // A backup's name is 30 bytes longer: told at once, not at the second save.
         assert_eq!(save(&path, "1").is_ok(), length <= 225, "{length}");
-        let without = store::WriteOptions { backups_kept: 0, ..options() };
-        store::save(&path, b"2", &without, &Quiet).unwrap();
+        let without = session::WriteOptions { backups_kept: 0, ..options() };
+        session::save(&path, b"2", &without, &Quiet).unwrap();
         assert_eq!(save(&path, "3").is_ok(), length <= 225, "{length}");
         assert_eq!(content(&path), if length <= 225 { "3" } else { "2" });
     }
@@ -147,11 +151,11 @@ fn the_same_content_again_costs_no_inode_and_no_backup() {
     assert_eq!(names(folder.path()), ["tanks.json"]);
     // As long, but another; and the same, but told not to skip.
     save(&path, "2").unwrap();
-    let anew = store::WriteOptions { skip_unchanged: false, ..options() };
-    store::save(&path, b"2", &anew, &Quiet).unwrap();
+    let anew = session::WriteOptions { skip_unchanged: false, ..options() };
+    session::save(&path, b"2", &anew, &Quiet).unwrap();
     assert_eq!(names(folder.path()).len(), 3);
-    let stale = store::WriteOptions { if_version: Some("x".to_owned()), ..options() };
-    assert!(store::save(&path, b"2", &stale, &Quiet).is_err());
+    let stale = session::WriteOptions { if_version: Some("x".to_owned()), ..options() };
+    assert!(session::save(&path, b"2", &stale, &Quiet).is_err());
 }
 
 #[test]

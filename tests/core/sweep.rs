@@ -1,6 +1,6 @@
 use std::fs::File;
 
-use oasis_data::storage::store;
+use oasis_data::files::session;
 
 use crate::{Quiet, content, options, save, temporaries};
 
@@ -53,8 +53,8 @@ fn what_cannot_be_removed_is_told_and_stops_nothing() {
     // A folder opens for reading, and locks, but does not unlink as a file.
     std::fs::create_dir(folder.path().join(".oasis_data/temp/tanks.json.abcdefghijkl")).unwrap();
     let written = save(&path, "2").unwrap();
-    assert_eq!(written.remarks.len(), 1);
-    assert!(written.remarks[0].to_string().contains("unlink of a leftover"));
+    assert_eq!(written.warnings.len(), 1);
+    assert!(written.warnings[0].to_string().contains("unlink of a leftover"));
     assert_eq!(content(&path), "2");
 }
 
@@ -66,16 +66,16 @@ fn nothing_is_removed_while_the_file_does_not_parse() {
     let name = "tanks.json.abcdefghijkl";
     let leftover = folder.path().join(".oasis_data/temp").join(name);
     std::fs::write(&leftover, "the only good copy").unwrap();
-    for act in [|path| save(path, "2"), |path| store::delete(path, &options(), &Quiet)] {
+    for act in [|path| save(path, "2"), |path| session::delete(path, &options(), &Quiet)] {
         std::fs::write(&path, "torn").unwrap();
         let written = act(&path).unwrap();
         assert_eq!(content(&leftover), "the only good copy");
-        assert_eq!(written.remarks.len(), 1);
-        let remark = written.remarks[0].to_string();
-        assert!(remark.contains(".oasis_data/temp/tanks.json.abcdefghijkl"), "{remark}");
+        assert_eq!(written.warnings.len(), 1);
+        let warning = written.warnings[0].to_string();
+        assert!(warning.contains(".oasis_data/temp/tanks.json.abcdefghijkl"), "{warning}");
     }
     // No file is no torn file.
-    assert!(save(&path, "3").unwrap().remarks.is_empty());
+    assert!(save(&path, "3").unwrap().warnings.is_empty());
     assert!(temporaries(folder.path()).is_empty());
 }
 
@@ -85,5 +85,5 @@ fn a_file_without_leftovers_is_not_parsed() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("tanks.json");
     save(&path, "torn").unwrap();
-    assert!(save(&path, "2").unwrap().remarks.is_empty());
+    assert!(save(&path, "2").unwrap().warnings.is_empty());
 }

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from tests.sabotage.safeguard import STORE, Sabotage
+from tests.sabotage.safeguard import SESSION, Sabotage
 
-BACKUP = "src/storage/backup.rs"
-KEEPING = "src/storage/keeping.rs"
-INDEX = "src/storage/index.rs"
+BACKUP = "src/files/backup/mod.rs"
+KEEPING = "src/files/backup/source.rs"
+INDEX = "src/files/backup/index.rs"
 
 SABOTAGES = [
     Sabotage(
@@ -32,7 +32,7 @@ SABOTAGES = [
     ),
     Sabotage(
         "no link to what others may write into",
-        "src/storage/lease.rs",
+        "src/files/lease.rs",
         "lease.held = same && host.lease(lease.descriptor()?);",
         "lease.held = same && (host.lease(lease.descriptor()?) || true);",
         "cargo backups::what_others",
@@ -54,42 +54,42 @@ SABOTAGES = [
     ),
     Sabotage(
         "a lease that is awaited parts the backup",
-        "src/storage/lease.rs",
+        "src/files/lease.rs",
         "        if self.held {\n            first();",
         "        if false {\n            first();",
         "pytest tests/test_backups.py -k opens_it_meanwhile",
     ),
     Sabotage(
         "a lease is let go before its descriptor",
-        "src/storage/lease.rs",
+        "src/files/lease.rs",
         "self.host.release(descriptor);",
         "",
         "cargo backups::what_others",
     ),
     Sabotage(
         "the live file is not compressed",
-        "src/storage/compression.rs",
+        "src/files/backup/compression.rs",
         "if plain.stat.st_nlink != 1 ||",
         "if false ||",
         "cargo compression::what_may",
     ),
     Sabotage(
         "the lock of a compressor",
-        "src/storage/compression.rs",
+        "src/files/backup/compression.rs",
         "match fs2::FileExt::try_lock_exclusive(&file) {",
         "match Ok::<(), io::Error>(()) {",
         "cargo compression::a_second",
     ),
     Sabotage(
         "a pruned backup's compressed form goes",
-        "src/storage/compression.rs",
+        "src/files/backup/compression.rs",
         "            backup::unlink(self.target, &self.compressed_name)?;\n",
         "",
         "cargo compression::a_backup_pruned",
     ),
     Sabotage(
         "the plain form stays until the other is whole",
-        "src/storage/compression.rs",
+        "src/files/backup/compression.rs",
         "Ok(false) | Err(_) => Ok(()),",
         "Ok(false) | Err(_) => plain.give_way(),",
         "cargo compression::the_plain",
@@ -103,15 +103,15 @@ SABOTAGES = [
     ),
     Sabotage(
         "the sync of a compressed backup",
-        "src/storage/compression.rs",
+        "src/files/backup/compression.rs",
         "            temporary.sync()?;",
         "",
         "pytest tests/test_compression.py -k synced",
     ),
     Sabotage(
         "the directory sync of a compressed backup",
-        "src/storage/compression.rs",
-        "        if sync {\n            atomic::sync_folder(plain.target)?;\n        }\n",
+        "src/files/backup/compression.rs",
+        "        if sync {\n            plain.target.sync_folder()?;\n        }\n",
         "",
         "pytest tests/test_compression.py -k synced",
     ),
@@ -124,21 +124,21 @@ SABOTAGES = [
     ),
     Sabotage(
         "a corrupt file is kept whatever the settings",
-        STORE,
+        SESSION,
         "live.is_some_and(|live| self.is_corrupt(&live, options))",
         "false",
         "pytest tests/test_backups.py -k corrupt_file_is_kept",
     ),
     Sabotage(
         "what was corrupt is read again before it is replaced",
-        STORE,
+        SESSION,
         "&& !self.read().is_ok_and(",
         "|| !self.read().is_ok_and(",
         "pytest tests/test_backups.py -k repaired_since",
     ),
     Sabotage(
         "the backup of a failed save is taken back",
-        STORE,
+        SESSION,
         "return Err(self.take_back(error, &backed_up));",
         "return Err(error);",
         "pytest tests/test_syscalls.py -k takes_its_backup",
@@ -159,7 +159,7 @@ SABOTAGES = [
     ),
     Sabotage(
         "a name without room for .gz is left plain",
-        "src/storage/compression.rs",
+        "src/files/backup/compression.rs",
         "if backup.compressed_name().len() > backup::LONGEST_NAME {",
         "if false {",
         "cargo compression::a_name_that",
@@ -180,7 +180,7 @@ SABOTAGES = [
     ),
     Sabotage(
         "a restored file resembles its backup",
-        STORE,
+        SESSION,
         "Some(model) if live.is_none() => {",
         "Some(model) if false => {",
         "pytest tests/test_backups.py -k mode_and_owner",

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from tests.sabotage.safeguard import STORE, Sabotage
+from tests.sabotage.safeguard import SESSION, Sabotage
 
-BATCH = "src/storage/batch.rs"
-DECISION = "src/storage/decision.rs"
-JOURNAL = "src/storage/journal.rs"
-INTERRUPTED = "src/storage/interrupted.rs"
-RECOVERY = "src/storage/recovery.rs"
-ROLL_FORWARD = "src/storage/roll_forward.rs"
-FOLDERS = "src/storage/folders.rs"
+BATCH = "src/files/batch/commit.rs"
+DECISION = "src/files/batch/decision.rs"
+JOURNAL = "src/files/batch/journal.rs"
+INTERRUPTED = "src/files/batch/interrupted.rs"
+RECOVERY = "src/files/batch/recovery.rs"
+ROLL_FORWARD = "src/files/batch/roll_forward.rs"
+FOLDERS = "src/files/batch/folders.rs"
 
 SABOTAGES = [
     Sabotage(
@@ -65,8 +65,8 @@ SABOTAGES = [
     Sabotage(
         "a batch syncs its folders after the renames",
         BATCH,
-        "if full { roll_forward::sync(&folders.by_way()) }",
-        "if false { roll_forward::sync(&folders.by_way()) }",
+        "if full { roll_forward::sync(&folders.routes()) }",
+        "if false { roll_forward::sync(&folders.routes()) }",
         "pytest tests/test_batch.py -k in_this_order",
     ),
     Sabotage(
@@ -78,7 +78,7 @@ SABOTAGES = [
     ),
     Sabotage(
         "a writer looks for an interrupted batch",
-        STORE,
+        SESSION,
         "recovery::recover(&target, deadline, signals)?;\n        Ok(Self {",
         "Ok(Self {",
         "cargo batches::a_decided_batch",
@@ -184,7 +184,7 @@ SABOTAGES = [
     ),
     Sabotage(
         "a batch's content becomes a backup by a copy where no rename is let through",
-        "src/storage/backup.rs",
+        "src/files/backup/mod.rs",
         'temporary::publish(target, from, &backup.name, "rename of a backup")',
         "fs::renameat(&target.folder, from, &target.folder, &backup.name)\n"
         '            .map_err(|errno| target.failed("rename of a backup", errno))',
@@ -242,7 +242,7 @@ SABOTAGES = [
     ),
     Sabotage(
         "a load needs no right to list the folder",
-        "src/storage/target.rs",
+        "src/files/target.rs",
         "open_folder_with(path, OFlags::PATH)",
         "open_folder_with(path, OFlags::RDONLY)",
         "pytest tests/test_batch_recovery.py -k to_search_the_folder",
@@ -255,7 +255,7 @@ SABOTAGES = [
         "pytest tests/test_batch_recovery.py -k to_search_the_folder",
     ),
     Sabotage(
-        "without /proc the way between folders is found by their paths",
+        "without /proc the route between folders is found by their paths",
         FOLDERS,
         "Err(errno) => by_given_path(target).map_err(|_| without_proc(target, errno)),",
         "Err(errno) => Err(without_proc(target, errno)),",
@@ -264,7 +264,7 @@ SABOTAGES = [
     Sabotage(
         "a folder without its mark is another folder",
         INTERRUPTED,
-        "Some(folder) if journal.knows(way, &folder)? => Ok(folder),",
+        "Some(folder) if journal.knows(route, &folder)? => Ok(folder),",
         "Some(folder) => Ok(folder),",
         "cargo batches::waits_for_a_folder",
     ),
@@ -285,8 +285,8 @@ SABOTAGES = [
     Sabotage(
         "a snapshot looks at all files again",
         "src/python/batching.rs",
-        "if settled && pinned.is_some() && before == after {",
-        "if settled && pinned.is_some() {",
+        "if consistent && pinned.is_some() && before == after {",
+        "if consistent && pinned.is_some() {",
         "pytest tests/test_batch.py -k ends_meanwhile",
     ),
     Sabotage(

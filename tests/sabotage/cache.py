@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from tests.sabotage.safeguard import Sabotage
 
-IDENTITY = "src/storage/identity.rs"
+IDENTITY = "src/files/identity.rs"
 LOADING = "src/python/loading.rs"
-FORK = "src/storage/fork.rs"
+FORK = "src/files/fork.rs"
 
 SABOTAGES = [
     Sabotage(
@@ -39,9 +39,9 @@ SABOTAGES = [
     ),
     Sabotage(
         "bytes are compared without a birth time",
-        "src/storage/snapshot.rs",
-        "settled: identity.has_birth() && identity.settled(read_at),",
-        "settled: identity.settled(read_at),",
+        "src/files/read.rs",
+        "past_racy_window: identity.has_birth() && identity.is_past_racy_window(read_at),",
+        "past_racy_window: identity.is_past_racy_window(read_at),",
         "pytest tests/cache/test_freshness.py -k without_a_birth_time",
     ),
     Sabotage(
@@ -81,21 +81,21 @@ SABOTAGES = [
     ),
     Sabotage(
         "which of two locks of a file an edit lets go",
-        "src/storage/taken.rs",
+        "src/files/lock/held.rs",
         "taken().retain(|taken| taken.id != id);",
         "taken().retain(|taken| taken.id < id);",
         "pytest tests/test_descriptors.py -k lost_its_lock",
     ),
     Sabotage(
         "an edit remembers which files its descriptors are",
-        "src/storage/store.rs",
+        "src/files/session.rs",
         "let kept = self.lock.keep().and_then(|()| self.target.folder.keep());",
         "let kept = Ok::<(), rustix::io::Errno>(());",
         "pytest tests/test_descriptors.py -k edit",
     ),
     Sabotage(
         "whose folder it is, before it is used",
-        "src/storage/store.rs",
+        "src/files/session.rs",
         "self.lock.is_own() && self.target.folder.own().is_some()",
         "self.lock.is_own()",
         "pytest tests/test_descriptors.py -k only_one",
@@ -127,8 +127,8 @@ SABOTAGES = [
     Sabotage(
         "files changed just now are held while several are loaded",
         "src/python/batching.rs",
-        "let fresh = |found: &Identity| !found.settled(now);",
-        "let fresh = |found: &Identity| !found.settled(now) && false;",
+        "let fresh = |found: &Identity| !found.is_past_racy_window(now);",
+        "let fresh = |found: &Identity| !found.is_past_racy_window(now) && false;",
         "pytest tests/test_syscalls.py -k while_several",
     ),
     Sabotage(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from tests.sabotage.safeguard import Sabotage
 
-LOCK = "src/storage/lock.rs"
-FILE = "src/storage/lock_file.rs"
+LOCK = "src/files/lock/mod.rs"
+FILE = "src/files/lock/file.rs"
 OWNER = "src/python/owner.rs"
 
 SABOTAGES = [
@@ -31,9 +31,9 @@ SABOTAGES = [
         "cargo locks::excludes",
     ),
     Sabotage(
-        "the turnstile",
+        "the queue",
         LOCK,
-        "self.take(file, QUEUE_CALL, enter_turnstile)?",
+        "self.take(file, QUEUE_CALL, enter_queue)?",
         "self.take(file, QUEUE_CALL, |_| Ok(()))?",
         "cargo locks::nobody_starves",
     ),
@@ -59,9 +59,9 @@ SABOTAGES = [
         "cargo locks::a_lock_whose",
     ),
     Sabotage(
-        "out of the turnstile before a signal handler",
+        "out of the queue before a signal handler",
         LOCK,
-        "let _ = self.used(file.with(leave_turnstile))?;\n                in_turnstile = false;",
+        "let _ = self.used(file.with(leave_queue))?;\n                holds_queue = false;",
         "",
         "pytest tests/test_locks.py -k own_thread_in_the_queue",
     ),

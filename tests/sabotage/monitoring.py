@@ -5,7 +5,7 @@ from __future__ import annotations
 from tests.sabotage.safeguard import FLASK, Sabotage
 
 PROCESS = "src/python/process.rs"
-RAISE = "src/python/raise.rs"
+RAISE = "src/python/exceptions.rs"
 LOGGING = "python/oasis_data/_logging.py"
 MONITORING = "python/oasis_data/monitoring.py"
 

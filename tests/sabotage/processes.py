@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from tests.sabotage.safeguard import STORE, Sabotage
+from tests.sabotage.safeguard import SESSION, Sabotage
 
-FORK = "src/storage/fork.rs"
-EXIT = "src/python/exit.rs"
+FORK = "src/files/fork.rs"
+EXIT = "src/python/gil.rs"
 
 SABOTAGES = [
     Sabotage(
@@ -24,7 +24,7 @@ SABOTAGES = [
     ),
     Sabotage(
         "an edit is left to the parent of a fork",
-        STORE,
+        SESSION,
         "if self.lock.is_own() && self",
         "if true || self.lock.is_own() && self",
         "pytest tests/test_edit.py -k forked_inside",
@@ -66,7 +66,7 @@ SABOTAGES = [
     ),
     Sabotage(
         "a signal is not lost while a failure is told",
-        "src/python/raise.rs",
+        "src/python/exceptions.rs",
         "// A signal handler's.\n        Err(failure) => failure,",
         "Err(failure) => cause.unwrap_or(failure),",
         "pytest tests/test_hostile.py -k failure_is_told",

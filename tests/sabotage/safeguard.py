@@ -16,5 +16,5 @@ class Sabotage:
     test: str
 
 
-STORE = "src/storage/store.rs"
+SESSION = "src/files/session.rs"
 FLASK = "python/oasis_data/flask.py"

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from tests.sabotage.safeguard import STORE, Sabotage
+from tests.sabotage.safeguard import SESSION, Sabotage
 
-TEMPORARY = "src/storage/temporary.rs"
-ADOPTION = "src/storage/adoption.rs"
-ACCESS_LIST = "src/storage/access_list.rs"
-SIDECAR = "src/storage/sidecar.rs"
-ATOMIC = "src/storage/atomic.rs"
-TARGET = "src/storage/target.rs"
+TEMPORARY = "src/files/temporary.rs"
+ADOPTION = "src/files/attributes.rs"
+ACCESS_LIST = "src/files/sys/access_list.rs"
+SIDECAR = "src/files/sidecar.rs"
+PRECONDITIONS = "src/files/batch/preconditions.rs"
+TARGET = "src/files/target.rs"
 
 SABOTAGES = [
     Sabotage(
@@ -21,16 +21,16 @@ SABOTAGES = [
     ),
     Sabotage(
         "directory sync after the rename",
-        STORE,
-        "            atomic::sync_folder(&self.target)?;\n        }\n        self.tidy",
-        "        }\n        self.tidy",
+        SESSION,
+        "            self.target.sync_folder()?;\n        }\n        self.prune_after",
+        "        }\n        self.prune_after",
         "pytest tests/test_syscalls.py -k data_before",
     ),
     Sabotage(
         "a failed directory sync is told",
-        STORE,
-        "            atomic::sync_folder(&self.target)?;\n        }\n        self.tidy",
-        "            let _ = atomic::sync_folder(&self.target);\n        }\n        self.tidy",
+        SESSION,
+        "            self.target.sync_folder()?;\n        }\n        self.prune_after",
+        "            let _ = self.target.sync_folder();\n        }\n        self.prune_after",
         "pytest tests/test_syscalls.py -k failed_sync",
     ),
     Sabotage(
@@ -63,35 +63,35 @@ SABOTAGES = [
     ),
     Sabotage(
         "a batch asks beforehand whether its files can be replaced",
-        "src/storage/batch.rs",
-        "changed.iter().try_for_each(|change| atomic::require_replaceable(change.target()))?;",
+        "src/files/batch/commit.rs",
+        "changed.iter().try_for_each(|change| preconditions::require_replaceable(change.target()))?;",
         "",
         "pytest tests/errors/test_causes.py -k mounted",
     ),
     Sabotage(
         "a batch finds a mounted file beforehand",
-        ATOMIC,
+        PRECONDITIONS,
         "if is(live, StatxAttributes::MOUNT_ROOT) {",
         "if false {",
         "pytest tests/errors/test_causes.py -k mounted",
     ),
     Sabotage(
         "a batch finds an immutable file beforehand",
-        ATOMIC,
+        PRECONDITIONS,
         "if is(live, marked) || is(above, closed) {",
         "if false {",
         "pytest tests/errors/test_causes.py -k immutable_or",
     ),
     Sabotage(
         "a batch finds a closed folder beforehand",
-        ATOMIC,
+        PRECONDITIONS,
         "Err(errno @ (Errno::ACCESS | Errno::ROFS)) => refused(errno),",
         "",
         "pytest tests/errors/test_causes.py -k open_folder",
     ),
     Sabotage(
         "the sync of unchanged content",
-        STORE,
+        SESSION,
         'fs::fsync(&same.descriptor).map_err(|errno| self.target.failed("fsync", errno))?;',
         "",
         "pytest tests/test_syscalls.py -k same_content",
@@ -119,14 +119,14 @@ SABOTAGES = [
     ),
     Sabotage(
         "the sweep",
-        STORE,
-        "let mut remarks = self.sweep(options);\n        let mut temporary",
-        "let mut remarks = Vec::new();\n        let mut temporary",
+        SESSION,
+        "let mut warnings = self.sweep(options);\n        let mut temporary",
+        "let mut warnings = Vec::new();\n        let mut temporary",
         "cargo sweep::a_save",
     ),
     Sabotage(
         "no sweep while the file does not parse",
-        STORE,
+        SESSION,
         "Ok(found) => found.is_none_or(|found| options.host.parses(&found.bytes)),",
         "Ok(_) => true,",
         "cargo sweep::nothing",
@@ -245,7 +245,7 @@ SABOTAGES = [
     ),
     Sabotage(
         "the version is compared under the lock",
-        STORE,
+        SESSION,
         "if found == *expected {",
         "if true {",
         "cargo saves::compares_versions",
@@ -259,21 +259,21 @@ SABOTAGES = [
     ),
     Sabotage(
         "directory sync, by a power cut",
-        STORE,
-        "            atomic::sync_folder(&self.target)?;\n        }\n        self.tidy",
-        "        }\n        self.tidy",
+        SESSION,
+        "            self.target.sync_folder()?;\n        }\n        self.prune_after",
+        "        }\n        self.prune_after",
         "pytest tests/torture/test_power_cuts.py -k after_each",
     ),
     Sabotage(
         "sync of what is unchanged, by a power cut",
-        STORE,
+        SESSION,
         'fs::fsync(&same.descriptor).map_err(|errno| self.target.failed("fsync", errno))?;',
         "",
         "pytest tests/torture/test_power_cuts.py -k after_each",
     ),
     Sabotage(
         "stat after the sync of a folder, by a power cut",
-        ATOMIC,
+        "src/files/sys/sync.rs",
         "    fs::fstat(&folder).map(drop)\n",
         "    Ok(())\n",
         "pytest tests/torture/test_power_cuts.py -k told",
@@ -350,7 +350,7 @@ SABOTAGES = [
     ),
     Sabotage(
         "no lock is made through a symlinked sidecar",
-        "src/storage/lock_file.rs",
+        "src/files/lock/file.rs",
         "        sidecar::require_no_symlink(target)?;\n        match create(",
         "        match create(",
         "pytest tests/test_sharing.py -k symlinked_sidecar",

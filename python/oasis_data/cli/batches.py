@@ -1,6 +1,6 @@
 """Batches of saves that a crash interrupted, told from their journals alone.
 
-See `src/storage/journal.rs` for what a journal says.
+See `src/files/batch/journal.rs` for what a journal says.
 """
 
 from __future__ import annotations

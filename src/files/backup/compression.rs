@@ -1,0 +1,188 @@
+//! Compressed backups: gzip, begun at the end of a save, made without its lock.
+//!
+//! Whoever compresses a backup holds a lock on the plain one's inode: two do
+//! not do the same work, and a plain one that is gone before its compressor has
+//! removed it was pruned.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read};
+
+use flate2::Compression;
+use flate2::bufread::MultiGzDecoder;
+use flate2::write::GzEncoder;
+use rustix::fs::{self, AtFlags, Stat};
+use rustix::io::Errno;
+
+use crate::error::{Error, Result};
+use crate::files::backup::{self, Backup};
+use crate::files::identity::Identity;
+use crate::files::target::Target;
+use crate::files::temporary::Temporary;
+use crate::stack;
+
+/// A compression that has begun.
+pub struct Begun<'a> {
+    plain: Plain<'a>,
+    temporary: Temporary<'a>,
+}
+
+/// Begins to compress those plain ones of `backups` that are larger than
+/// `above`. Called under the target's lock: a temporary file that is not locked
+/// yet would be taken for a dead writer's. What fails is for the log.
+#[must_use]
+pub fn begin<'a>(
+    target: &'a Target,
+    backups: &'a [Backup],
+    above: u64,
+) -> (Vec<Begun<'a>>, Vec<Error>) {
+    let (mut begun, mut failures) = (Vec::new(), Vec::new());
+    for backup in backups.iter().filter(|backup| !backup.compressed) {
+        match Begun::begin(target, backup, above) {
+            Ok(one) => begun.extend(one),
+            Err(error) => failures.push(error),
+        }
+    }
+    (begun, failures)
+}
+
+impl<'a> Begun<'a> {
+    fn begin(target: &'a Target, backup: &'a Backup, above: u64) -> Result<Option<Self>> {
+        let Some(plain) = Plain::take(target, backup)? else { return Ok(None) };
+        if backup.compressed_name().len() > backup::LONGEST_NAME {
+            return Ok(None);
+        }
+        let small = u64::try_from(plain.stat.st_size).is_ok_and(|size| size <= above);
+        // With a second name it may be the live file, or change with the other.
+        if plain.stat.st_nlink != 1 || small {
+            return Ok(None);
+        }
+        let temporary = Temporary::resembling(target, &plain.stat, &plain.file)?;
+        Ok(Some(Self { plain, temporary }))
+    }
+
+    /// Compresses the backup, without the target's lock.
+    ///
+    /// # Errors
+    ///
+    /// When a syscall fails; the backup is then there in one form or in both.
+    pub fn finish(self, sync: bool) -> Result<()> {
+        let Self { plain, mut temporary } = self;
+        let encode = |file: &File| {
+            // The encoder alone is made of 50 KiB on the stack.
+            stack::with_room(|| {
+                let mut encoder = GzEncoder::new(file, Compression::default());
+                io::copy(&mut &plain.file, &mut encoder)?;
+                encoder.finish().map(drop)
+            })
+        };
+        temporary.fill_with(encode)?;
+        if sync {
+            temporary.sync()?;
+        }
+        temporary.rename(&plain.compressed_name)?;
+        if sync {
+            plain.target.sync_folder()?;
+        }
+        plain.give_way()
+    }
+}
+
+/// Removes the plain form of a backup that is there in both, once the
+/// compressed one is known to be complete.
+///
+/// # Errors
+///
+/// When a syscall fails on the plain one.
+pub fn remove_superseded(target: &Target, backup: &Backup) -> Result<()> {
+    let Some(plain) = Plain::take(target, backup)? else { return Ok(()) };
+    let compressed_name = backup.compressed_name();
+    let complete = target
+        .open_to_read(compressed_name.as_os_str())
+        .map_err(io::Error::from)
+        .and_then(|compressed| {
+            let compressed = MultiGzDecoder::new(BufReader::new(compressed));
+            is_same(BufReader::new(compressed), BufReader::new(&plain.file))
+        });
+    match complete {
+        Ok(true) => plain.give_way(),
+        // The plain one is what counts then.
+        Ok(false) | Err(_) => Ok(()),
+    }
+}
+
+/// The content of a gzip file, or an error where memory runs out.
+///
+/// # Errors
+///
+/// When a read fails, the file is no whole gzip file, or there is no memory for
+/// its content.
+pub fn gunzip(file: &File) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    // Grows by `try_reserve`, whatever the file says of its size.
+    MultiGzDecoder::new(BufReader::new(file)).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// A plain backup that nobody else is compressing.
+struct Plain<'a> {
+    target: &'a Target,
+    name: &'a OsStr,
+    compressed_name: OsString,
+    file: File,
+    stat: Stat,
+}
+
+impl<'a> Plain<'a> {
+    /// Opens and locks it; nothing where it is gone, or another's to compress.
+    fn take(target: &'a Target, backup: &'a Backup) -> Result<Option<Self>> {
+        let name = backup.plain_name();
+        let file = match target.open_to_read(name) {
+            Ok(file) => file,
+            Err(Errno::NOENT) => return Ok(None),
+            Err(errno) => return Err(target.failed("open of a backup", errno)),
+        };
+        match fs2::FileExt::try_lock_exclusive(&file) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
+            Err(error) => return Err(target.failed("flock of a backup", error)),
+        }
+        let stat = fs::fstat(&file).map_err(|errno| target.failed("fstat of a backup", errno))?;
+        let compressed_name = backup.compressed_name();
+        let plain = Self { target, name, compressed_name, file, stat };
+        Ok(plain.is_there()?.then_some(plain))
+    }
+
+    /// Whether it still has its name.
+    fn is_there(&self) -> Result<bool> {
+        match fs::statat(&self.target.folder, self.name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) => Ok(Identity::of(&stat).key() == Identity::of(&self.stat).key()),
+            Err(Errno::NOENT) => Ok(false),
+            Err(errno) => Err(self.target.failed("fstatat of a backup", errno)),
+        }
+    }
+
+    /// Removes it in favour of its compressed form. If it was pruned meanwhile,
+    /// that one goes instead.
+    fn give_way(&self) -> Result<()> {
+        if !(self.is_there()? && backup::unlink(self.target, self.name)?) {
+            backup::unlink(self.target, &self.compressed_name)?;
+        }
+        Ok(())
+    }
+}
+
+fn is_same(mut first: impl BufRead, mut second: impl BufRead) -> io::Result<bool> {
+    loop {
+        let (one, other) = (first.fill_buf()?, second.fill_buf()?);
+        let length = one.len().min(other.len());
+        if one[..length] != other[..length] {
+            return Ok(false);
+        }
+        if length == 0 {
+            return Ok(one.len() == other.len());
+        }
+        first.consume(length);
+        second.consume(length);
+    }
+}

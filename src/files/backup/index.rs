@@ -1,0 +1,155 @@
+//! What a writer knows of its file's backups before it makes the next: by a listing of
+//! the folder while that is small, and by an index in the lock file where it is not, so
+//! that a save costs the same beside a hundred thousand files.
+//!
+//! The index names the backups that the last writer left. It is believed only where
+//! nothing can have happened unseen since:
+//!
+//! - whoever changes the file or its backups holds the lock, and takes the index away
+//!   until it is done, so that none is left by a writer that was killed;
+//! - a writer that knows nothing of it (an earlier version, a batch that somebody else
+//!   completed, a program without the lock) leaves another file, which is not the one
+//!   that the index was made for;
+//! - it is never synced, so it holds for one run of the kernel only;
+//! - each backup that it names is looked for.
+//!
+//! So it can lack only what was put beside the file by hand. The next listing finds that.
+
+use std::path::Path;
+use std::sync::OnceLock;
+
+use rustix::fs;
+
+use crate::error::Result;
+use crate::files::backup::{self, Backup};
+use crate::files::identity::Identity;
+use crate::files::session::Session;
+use crate::files::sidecar;
+
+/// Bytes that a folder may take (`stat`) to be listed for each save: some hundred names.
+const SMALL_FOLDER: i64 = 16 * 1024;
+
+/// Where the index begins in the lock file.
+const PLACE: u64 = sidecar::INDEX_PLACE as u64;
+
+/// More backups than that are listed: to look for each would take as long.
+const MOST: usize = 100;
+
+/// Room for as many, and for all that comes before them.
+const LONGEST: usize = 4096;
+
+/// A file of which the backups are asked for.
+pub(crate) struct BackupQuery<'a> {
+    pub(crate) locked: &'a Session,
+    /// What the file is now.
+    pub(crate) live: Option<Identity>,
+    /// Whether the folder is listed where nothing else tells.
+    pub(crate) needed: bool,
+}
+
+/// A file's backups, oldest first.
+#[derive(Debug, Default)]
+pub(crate) struct KnownBackups {
+    pub(crate) all: Vec<Backup>,
+    /// Whether these are all, and the next writer is to find them in the index.
+    pub(crate) indexed: bool,
+}
+
+/// The backups of each of many files. A folder that has to be listed is so once.
+pub(crate) fn known_each(asked: &[BackupQuery<'_>]) -> Vec<Result<KnownBackups>> {
+    let mut known: Vec<Option<Result<KnownBackups>>> = asked.iter().map(|_| None).collect();
+    let (mut places, mut unknown) = (Vec::new(), Vec::new());
+    for (place, asked) in asked.iter().enumerate() {
+        let BackupQuery { locked, live, needed } = asked;
+        let large = locked.is_in_large_folder();
+        match large.then(|| locked.indexed(live.as_ref())).flatten() {
+            Some(all) => known[place] = Some(Ok(KnownBackups { all, indexed: true })),
+            None if *needed => {
+                places.push((place, large));
+                unknown.push(&locked.target);
+            }
+            None => known[place] = Some(Ok(KnownBackups::default())),
+        }
+    }
+    let listed = backup::list_each(&unknown);
+    for ((place, indexed), all) in places.into_iter().zip(listed) {
+        known[place] = Some(all.map(|all| KnownBackups { all, indexed }));
+    }
+    known.into_iter().flatten().collect()
+}
+
+impl Session {
+    /// The file's backups, whatever an index says.
+    ///
+    /// # Errors
+    ///
+    /// When the folder cannot be read.
+    pub(crate) fn listed(&self) -> Result<Vec<Backup>> {
+        let all = backup::list(&self.target)?;
+        if self.is_in_large_folder() {
+            self.leave_index(&all);
+        }
+        Ok(all)
+    }
+
+    /// Leaves an index for the next writer, or none where there are too many. One that
+    /// cannot be left is missed by nobody: it only saves work.
+    pub(crate) fn leave_index(&self, backups: &[Backup]) {
+        let stat = self.target.stat().ok().filter(|_| backups.len() <= MOST);
+        let head = stat.and_then(|stat| self.head(stat.as_ref().map(Identity::of).as_ref()));
+        let Some(mut text) = head else { return self.take_index_away() };
+        for backup in backups {
+            text.push(' ');
+            text.push_str(&backup.stamp_text());
+        }
+        self.lock.write_at(sealed(&text).as_bytes(), PLACE);
+    }
+
+    /// Leaves no index: what it names is about to change.
+    pub(crate) fn take_index_away(&self) {
+        self.lock.write_at(b"-", PLACE);
+    }
+
+    /// The backups that the index names, as far as they are there; nothing where there is
+    /// no index of this file as it is now.
+    fn indexed(&self, live: Option<&Identity>) -> Option<Vec<Backup>> {
+        let found = self.lock.read_at(LONGEST, PLACE)?;
+        let text = found.split_inclusive(|&byte| byte == b'\n').next()?;
+        let text = std::str::from_utf8(text).ok()?;
+        let (text, _) = text.rsplit_once(' ').filter(|(head, _)| sealed(head) == text)?;
+        let stamps = text.strip_prefix(&self.head(live)?)?.split_whitespace();
+        let found = stamps.map(|stamp| backup::find(&self.target, stamp));
+        let found: Vec<_> = found.collect::<Result<_>>().ok()?;
+        Some(found.into_iter().flatten().collect())
+    }
+
+    /// What tells this file, as it is, from every other and from any other time.
+    fn head(&self, live: Option<&Identity>) -> Option<String> {
+        let content = live.map_or_else(|| "none".to_owned(), Identity::content);
+        Some(format!("backups 1 {} {} {content}", run_of_the_kernel()?, self.lock.key()))
+    }
+
+    fn is_in_large_folder(&self) -> bool {
+        // What cannot be told is listed.
+        fs::fstat(&self.target.folder).is_ok_and(|stat| stat.st_size > SMALL_FOLDER)
+    }
+}
+
+/// A line that is seen to be whole.
+fn sealed(text: &str) -> String {
+    let checksum = blake3::hash(text.as_bytes()).to_hex();
+    format!("{text} {}\n", &checksum[..16])
+}
+
+/// What tells this run of the kernel from every other: what is in memory only does not
+/// outlive it. Nothing where the kernel does not say.
+fn run_of_the_kernel() -> Option<&'static str> {
+    static BOOT: OnceLock<String> = OnceLock::new();
+    if let Some(boot) = BOOT.get() {
+        return Some(boot);
+    }
+    let boot = std::fs::read_to_string(Path::new("/proc/sys/kernel/random/boot_id")).ok()?;
+    let boot = boot.trim();
+    (!boot.is_empty() && !boot.contains(char::is_whitespace))
+        .then(|| BOOT.get_or_init(|| boot.to_owned()).as_str())
+}

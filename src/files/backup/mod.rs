@@ -1,0 +1,546 @@
+//! Backups: `<name>.backup.<YYYYmmdd_HHMMSS>_<microseconds>` beside the file,
+//! and `.gz` behind that once compressed.
+//!
+//! A backup is a hard link to the inode that a save is about to replace: no
+//! copy, and no second sync. Where somebody may still write into that inode, it
+//! is a synced copy.
+
+pub mod compression;
+pub(crate) mod index;
+pub(crate) mod source;
+
+use std::collections::{BTreeMap, HashMap};
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io;
+use std::ops::Range;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::Path;
+use std::time::Duration;
+
+use chrono::{DateTime, Datelike, FixedOffset, NaiveDate, NaiveDateTime, TimeDelta, Timelike, Utc};
+use rustix::buffer::spare_capacity;
+use rustix::fs::{self, AtFlags, FileType, Stat};
+use rustix::io::{Errno, retry_on_intr};
+
+use crate::error::{Error, Result};
+use crate::files::backup::compression::gunzip;
+use crate::files::identity::{FileKey, Identity};
+use crate::files::lease::Lease;
+use crate::files::target::Target;
+use crate::files::temporary::{self, Temporary};
+
+const MARK: &[u8] = b".backup.";
+const COMPRESSED: &[u8] = b".gz";
+/// Those that a stamp may have: Python's `datetime` has no earlier one, and after the last
+/// of four digits there would be no later name.
+const YEARS: Range<i32> = 1..9999;
+/// `NAME_MAX` of every Linux file system with hard links.
+pub const LONGEST_NAME: usize = 255;
+const STAMP_LENGTH: usize = "YYYYmmdd_HHMMSS_ffffff".len();
+/// What the kernel says where it makes no link and may still make a file: no links on
+/// this file system or no more of them, a policy (`EACCES`), a project quota or a file
+/// that is mounted by itself (`EXDEV`).
+const LINKS_REFUSED: [Errno; 6] =
+    [Errno::PERM, Errno::OPNOTSUPP, Errno::MLINK, Errno::NOSYS, Errno::ACCESS, Errno::XDEV];
+
+/// One backup of a file.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Backup {
+    /// When it was made, by the local clock, pushed forward where needed to
+    /// keep the names in order.
+    pub stamp: NaiveDateTime,
+    /// Its name, beside the file's.
+    pub name: OsString,
+    /// Whether it is compressed.
+    pub compressed: bool,
+    /// Whether it is there in both forms: its compression was cut short after
+    /// the compressed one was published. `name` is then the plain one.
+    pub doubled: bool,
+}
+
+impl Backup {
+    fn plain(target: &Target, stamp: NaiveDateTime) -> Self {
+        let name = name_for(&target.name, stamp);
+        Self { stamp, name, compressed: false, doubled: false }
+    }
+
+    /// Its stamp as it is in its name.
+    #[must_use]
+    pub fn stamp_text(&self) -> String {
+        let name = self.plain_name().as_bytes();
+        let stamp = &name[name.len().saturating_sub(STAMP_LENGTH)..];
+        String::from_utf8_lossy(stamp).into_owned()
+    }
+
+    /// Its name while it is not compressed.
+    #[must_use]
+    pub fn plain_name(&self) -> &OsStr {
+        plain_name(&self.name)
+    }
+
+    /// Its name once it is compressed.
+    #[must_use]
+    pub fn compressed_name(&self) -> OsString {
+        compressed_name(self.plain_name())
+    }
+
+    /// Whether `name` is its name, in either form: it may have been compressed
+    /// since somebody was told of it.
+    #[must_use]
+    pub fn is_called(&self, name: &Path) -> bool {
+        plain_name(name.as_os_str()) == self.plain_name()
+    }
+}
+
+/// The backups of `target`, oldest first. Only names that this package makes
+/// count: the file's own name, the mark, a real date and six digits.
+///
+/// # Errors
+///
+/// When the folder cannot be read.
+pub fn list(target: &Target) -> Result<Vec<Backup>> {
+    let found = list_in_folder(target, &[target]).map_err(|errno| unlisted(target, errno))?;
+    Ok(found.into_values().next().unwrap_or_default())
+}
+
+/// The same for each of many files. A folder is read once for all that are in it.
+#[must_use]
+pub fn list_each(targets: &[&Target]) -> Vec<Result<Vec<Backup>>> {
+    let keys: Vec<Result<FileKey>> = targets.iter().map(|target| target.folder_key()).collect();
+    let mut folders: BTreeMap<FileKey, Vec<&Target>> = BTreeMap::new();
+    for (target, key) in targets.iter().zip(&keys) {
+        if let Ok(key) = key {
+            folders.entry(*key).or_default().push(target);
+        }
+    }
+    let listed = folders.into_iter().map(|(key, all)| (key, list_in_folder(all[0], &all)));
+    let mut listed: BTreeMap<_, _> = listed.collect();
+    let of_each = targets.iter().zip(keys).map(|(target, key)| match listed.get_mut(&key?) {
+        Some(Ok(found)) => Ok(found.remove(&*target.name).unwrap_or_default()),
+        Some(Err(errno)) => Err(unlisted(target, *errno)),
+        None => Ok(Vec::new()),
+    });
+    of_each.collect()
+}
+
+fn unlisted(target: &Target, errno: Errno) -> Error {
+    target.failed("getdents of its folder", errno)
+}
+
+/// The backups of the files in one folder, by their names.
+fn list_in_folder<'a>(
+    folder: &Target,
+    files: &[&'a Target],
+) -> rustix::io::Result<HashMap<&'a OsStr, Vec<Backup>>> {
+    let mut found: HashMap<&OsStr, Vec<Backup>> =
+        files.iter().map(|file| (&*file.name, Vec::new())).collect();
+    let pick = |name: &OsStr, kind| {
+        let plain = plain_name(name);
+        let (of, stamp) = split(plain)?;
+        let (of, _) = found.get_key_value(of)?;
+        let stamp = stamp_of(stamp)?;
+        let kind = match kind {
+            FileType::Unknown => fs::statat(&folder.folder, name, AtFlags::SYMLINK_NOFOLLOW)
+                .map_or(FileType::Unknown, |stat| FileType::from_raw_mode(stat.st_mode)),
+            kind => kind,
+        };
+        let compressed = name != plain;
+        let backup = Backup { stamp, name: name.into(), compressed, doubled: false };
+        (kind == FileType::RegularFile).then_some((*of, backup))
+    };
+    for (of, backup) in folder.list(".", pick)? {
+        found.entry(of).or_default().push(backup);
+    }
+    for backups in found.values_mut() {
+        // By stamp, then by name: of two forms the plain one comes first, and stays.
+        backups.sort_unstable();
+        backups.dedup_by(|second, first| {
+            let same = second.stamp == first.stamp;
+            first.doubled |= same;
+            same
+        });
+    }
+    Ok(found)
+}
+
+/// The backup of `target` with the stamp that a name has, in the form that it has now, or
+/// none any more.
+///
+/// # Errors
+///
+/// When it cannot be looked at.
+pub fn find(target: &Target, stamp: &str) -> Result<Option<Backup>> {
+    let Some(stamp) = stamp.as_bytes().try_into().ok().and_then(stamp_of) else {
+        return Ok(None);
+    };
+    let plain = Backup::plain(target, stamp);
+    let compressed_name = plain.compressed_name();
+    match (is_file(target, &plain.name)?, is_file(target, &compressed_name)?) {
+        (true, doubled) => Ok(Some(Backup { doubled, ..plain })),
+        (false, true) => Ok(Some(Backup { name: compressed_name, compressed: true, ..plain })),
+        (false, false) => Ok(None),
+    }
+}
+
+/// Refuses a file whose name leaves no room for a backup's, before anything is
+/// done: else its first save would succeed and its second fail.
+///
+/// # Errors
+///
+/// `ENAMETOOLONG`.
+pub fn require_room(target: &Target) -> Result<()> {
+    if target.name.len() + MARK.len() + STAMP_LENGTH > LONGEST_NAME {
+        return Err(target.failed("link of a backup", Errno::NAMETOOLONG));
+    }
+    Ok(())
+}
+
+/// Whether `backup` is still the live file under a second name: what a writer
+/// leaves that is killed between the link and the rename.
+///
+/// # Errors
+///
+/// When the backup cannot be looked at.
+pub fn is_live(target: &Target, backup: &Backup, live: &Stat) -> Result<bool> {
+    match fs::statat(&target.folder, &backup.name, AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(stat) => Ok(Identity::of(&stat).key() == Identity::of(live).key()),
+        // Compressed since, as a live file never is.
+        Err(Errno::NOENT) => Ok(false),
+        Err(errno) => Err(target.failed("fstatat of a backup", errno)),
+    }
+}
+
+/// Backs up the live file under a new name, later than every name in
+/// `existing`. With a `lease`, by a hard link; without one, or where the file
+/// system or its policy refuses links, by a synced copy.
+///
+/// # Errors
+///
+/// When neither can be made.
+pub fn take(
+    target: &Target,
+    lease: Option<&Lease>,
+    existing: &[Backup],
+    zone: FixedOffset,
+) -> Result<Backup> {
+    let mut stamp = next_stamp(existing, zone);
+    loop {
+        let backup = Backup::plain(target, stamp);
+        let name = &backup.name;
+        let linked = if is_taken(target, &backup.compressed_name())? {
+            Err(Errno::EXIST)
+        } else if lease.is_some() {
+            fs::linkat(&target.folder, &target.name, &target.folder, name, AtFlags::empty())
+        } else {
+            // Whoever can still write into the old content would write into
+            // the backup.
+            Err(Errno::MLINK)
+        };
+        match linked {
+            Ok(()) => return Ok(backup),
+            Err(Errno::EXIST) => stamp += TimeDelta::microseconds(1),
+            Err(errno) if LINKS_REFUSED.contains(&errno) => {
+                // A rename, unlike a link, would replace what is there.
+                if is_taken(target, name)? {
+                    stamp += TimeDelta::microseconds(1);
+                    continue;
+                }
+                copy(target, &target.name, name)?;
+                return Ok(backup);
+            }
+            Err(errno) => return Err(target.failed("link of a backup", errno)),
+        }
+    }
+}
+
+/// Makes `from`, a file of the sidecar, a backup of `target`: as old as its content, but
+/// `after` another, where there is one. Returns its name.
+///
+/// # Errors
+///
+/// `ENAMETOOLONG` for a name that leaves no room, or a failing syscall.
+pub fn adopt(
+    target: &Target,
+    from: &Path,
+    after: Option<&Backup>,
+    zone: FixedOffset,
+) -> Result<OsString> {
+    require_room(target)?;
+    let written = written_at(target, from, zone)?;
+    let mut stamp = following(after).map_or(written, |next| written.max(next));
+    loop {
+        let backup = Backup::plain(target, stamp);
+        if is_taken(target, &backup.name)? || is_taken(target, &backup.compressed_name())? {
+            stamp += TimeDelta::microseconds(1);
+            continue;
+        }
+        return temporary::publish(target, from, &backup.name, "rename of a backup")
+            .map(|()| backup.name);
+    }
+}
+
+fn written_at(target: &Target, name: &Path, zone: FixedOffset) -> Result<NaiveDateTime> {
+    let stat = fs::statat(&target.folder, name, AtFlags::SYMLINK_NOFOLLOW)
+        .map_err(|errno| target.failed("fstatat of what is to be a backup", errno))?;
+    let nanoseconds = u32::try_from(stat.st_mtime_nsec).unwrap_or_default();
+    let written = DateTime::from_timestamp(stat.st_mtime, nanoseconds)
+        .map(|written| written.with_timezone(&zone).naive_local())
+        .filter(|written| YEARS.contains(&written.year()));
+    Ok(written.unwrap_or_else(|| now(zone)))
+}
+
+/// Gives a backup that is a link an inode of its own.
+///
+/// # Errors
+///
+/// When the copy cannot be made; the backup is then as it was.
+pub fn part(target: &Target, backup: &Backup) -> Result<()> {
+    copy(target, &backup.name, &backup.name)
+}
+
+/// Removes a backup, in both forms. One that is gone already is no error.
+///
+/// # Errors
+///
+/// When an unlink fails.
+pub fn discard(target: &Target, backup: &Backup) -> Result<()> {
+    // In this order: whoever is compressing it finds the plain one gone, and
+    // removes what was made of it.
+    let plain = unlink(target, backup.plain_name())?;
+    if backup.doubled || !plain {
+        unlink(target, &backup.compressed_name())?;
+    }
+    Ok(())
+}
+
+/// The backups of `target` that an operator may count on, newest first: not
+/// what a writer left that was killed between its link and its rename, which
+/// is the live file under a second name.
+///
+/// # Errors
+///
+/// When the folder or a backup cannot be looked at.
+pub fn newest_first(target: &Target) -> Result<Vec<Backup>> {
+    of_those(target, list(target)?)
+}
+
+/// The same of those that a listing (oldest first) has found.
+///
+/// # Errors
+///
+/// When the newest or the live file cannot be looked at.
+pub fn of_those(target: &Target, mut backups: Vec<Backup>) -> Result<Vec<Backup>> {
+    if let (Some(newest), Some(live)) = (backups.last(), target.stat()?)
+        && is_live(target, newest, &live)?
+    {
+        backups.pop();
+    }
+    backups.reverse();
+    Ok(backups)
+}
+
+/// A backup, open. It can be read even when it is removed or compressed
+/// meanwhile.
+#[derive(Debug)]
+pub struct Opened<'a> {
+    target: &'a Target,
+    file: File,
+    compressed: bool,
+    /// Bytes that it takes up.
+    pub size: u64,
+}
+
+impl<'a> Opened<'a> {
+    /// Opens a backup in the form that it has now, or finds none any more.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be opened.
+    pub fn open(target: &'a Target, backup: &Backup) -> Result<Option<Self>> {
+        // The plain one first: it goes when the other is there.
+        for compressed in [false, true] {
+            let name = if compressed { &backup.compressed_name() } else { backup.plain_name() };
+            let file = match target.open_to_read(name) {
+                Ok(file) => file,
+                Err(Errno::NOENT | Errno::NAMETOOLONG) => continue,
+                Err(errno) => return Err(target.failed("open of a backup", errno)),
+            };
+            let size =
+                file.metadata().map_err(|error| target.failed("fstat of a backup", error))?.len();
+            return Ok(Some(Self { target, file, compressed, size }));
+        }
+        Ok(None)
+    }
+
+    /// The backup itself.
+    #[must_use]
+    pub fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// The content that was backed up.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be read or decompressed, or is larger than the memory.
+    pub fn read(&self) -> Result<Vec<u8>> {
+        if self.compressed {
+            gunzip(&self.file).map_err(|error| self.target.failed("gunzip of a backup", error))
+        } else {
+            read_whole(&self.file, self.size)
+                .map_err(|error| self.target.failed("read of a backup", error))
+        }
+    }
+}
+
+/// Those of `backups` (oldest first) that are to go: more than `kept`, or older
+/// than `max_age`; never the newest for its age.
+#[must_use]
+pub fn to_prune(
+    backups: Vec<Backup>,
+    kept: usize,
+    max_age: Option<Duration>,
+    zone: FixedOffset,
+) -> Vec<Backup> {
+    let count = backups.len();
+    let oldest = max_age
+        .and_then(|age| TimeDelta::from_std(age).ok())
+        .and_then(|age| now(zone).checked_sub_signed(age));
+    let goes = |(index, backup): &(usize, Backup)| {
+        let too_many = index + kept < count;
+        let too_old = oldest.is_some_and(|oldest| backup.stamp < oldest) && index + 1 < count;
+        too_many || too_old
+    };
+    backups.into_iter().enumerate().filter(goes).map(|(_, backup)| backup).collect()
+}
+
+/// Copies a file in the target's folder to the name `to`, synced, with its
+/// owner, mode and extended attributes.
+fn copy(target: &Target, from: &OsStr, to: &OsStr) -> Result<()> {
+    let file = target.open_to_read(from).map_err(|errno| target.failed("open", errno))?;
+    let stat = fs::fstat(&file).map_err(|errno| target.failed("fstat", errno))?;
+    let mut temporary = Temporary::resembling(target, &stat, &file)?;
+    temporary.fill_with(|mut copy| io::copy(&mut &file, &mut copy).map(drop))?;
+    temporary.sync()?;
+    temporary.rename(to)
+}
+
+/// Reads a file to its end, which is probably at `size`, or fails with an error
+/// where memory runs out.
+///
+/// # Errors
+///
+/// When a read fails, or there is no memory for the content.
+pub fn read_whole(file: &File, size: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let size = usize::try_from(size).map_err(|_| io::ErrorKind::OutOfMemory)?;
+    // One more than the size: a read that leaves this one free has met the end,
+    // and no other is needed to find it.
+    let room = size.checked_add(1).ok_or(io::ErrorKind::OutOfMemory)?;
+    bytes.try_reserve_exact(room).map_err(|_| io::ErrorKind::OutOfMemory)?;
+    loop {
+        let count = retry_on_intr(|| rustix::io::read(file, spare_capacity(&mut bytes)))?;
+        if count == 0 || bytes.len() == size {
+            return Ok(bytes);
+        }
+        bytes.try_reserve(1).map_err(|_| io::ErrorKind::OutOfMemory)?;
+    }
+}
+
+fn next_stamp(existing: &[Backup], zone: FixedOffset) -> NaiveDateTime {
+    let now = now(zone);
+    // Two saves in one microsecond, a clock set back, the end of summer time.
+    following(existing.last()).map_or(now, |next| now.max(next))
+}
+
+/// The next stamp after that of a backup, if it is one that a name can have.
+fn following(backup: Option<&Backup>) -> Option<NaiveDateTime> {
+    let next = backup?.stamp + TimeDelta::microseconds(1);
+    YEARS.contains(&next.year()).then_some(next)
+}
+
+/// The local time, by an offset found beforehand: to find it the C library
+/// reads the environment, which another thread may be changing.
+fn now(zone: FixedOffset) -> NaiveDateTime {
+    Utc::now().with_timezone(&zone).naive_local()
+}
+
+/// Whether there was something to unlink.
+///
+/// # Errors
+///
+/// When the unlink fails.
+pub fn unlink(target: &Target, name: &OsStr) -> Result<bool> {
+    match fs::unlinkat(&target.folder, name, AtFlags::empty()) {
+        Ok(()) => Ok(true),
+        Err(Errno::NOENT | Errno::NAMETOOLONG) => Ok(false),
+        Err(errno) => Err(target.failed("unlink of a backup", errno)),
+    }
+}
+
+/// Whether there is something of this name: a file, or anything else.
+fn is_taken(target: &Target, name: &OsStr) -> Result<bool> {
+    Ok(kind_of(target, name)?.is_some())
+}
+
+fn is_file(target: &Target, name: &OsStr) -> Result<bool> {
+    Ok(kind_of(target, name)? == Some(FileType::RegularFile))
+}
+
+fn kind_of(target: &Target, name: &OsStr) -> Result<Option<FileType>> {
+    match fs::statat(&target.folder, name, AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(stat) => Ok(Some(FileType::from_raw_mode(stat.st_mode))),
+        Err(Errno::NOENT | Errno::NAMETOOLONG) => Ok(None),
+        Err(errno) => Err(target.failed("fstatat of a backup", errno)),
+    }
+}
+
+fn plain_name(name: &OsStr) -> &OsStr {
+    let name = name.as_bytes();
+    OsStr::from_bytes(name.strip_suffix(COMPRESSED).unwrap_or(name))
+}
+
+fn compressed_name(plain: &OsStr) -> OsString {
+    let mut name = plain.to_os_string();
+    name.push(OsStr::from_bytes(COMPRESSED));
+    name
+}
+
+fn name_for(name: &OsStr, stamp: NaiveDateTime) -> OsString {
+    let mut bytes = name.as_bytes().to_vec();
+    bytes.extend_from_slice(MARK);
+    let (date, time) = (stamp.date(), stamp.time());
+    let [year, month, day] = [date.year().unsigned_abs(), date.month(), date.day()];
+    let [hour, minute, second] = [time.hour(), time.minute(), time.second()];
+    let micros = time.nanosecond() / 1000;
+    let digits = format!("{year:04}{month:02}{day:02}_{hour:02}{minute:02}{second:02}_{micros:06}");
+    bytes.extend_from_slice(digits.as_bytes());
+    OsString::from_vec(bytes)
+}
+
+/// The name of the file that a backup of this name would be of, and its stamp.
+fn split(plain: &OsStr) -> Option<(&OsStr, &[u8; STAMP_LENGTH])> {
+    let (start, stamp) = plain.as_bytes().split_last_chunk::<STAMP_LENGTH>()?;
+    Some((OsStr::from_bytes(start.strip_suffix(MARK)?), stamp))
+}
+
+/// Digit by digit: chrono's parser takes signs and spaces too, and reads its format
+/// anew for each of all the names.
+fn stamp_of(stamp: &[u8; STAMP_LENGTH]) -> Option<NaiveDateTime> {
+    let number = |digits: Range<usize>| {
+        stamp[digits].iter().try_fold(0, |number, byte| {
+            byte.is_ascii_digit().then(|| 10 * number + u32::from(byte - b'0'))
+        })
+    };
+    let year = i32::try_from(number(0..4)?).ok()?;
+    if !YEARS.contains(&year) || stamp[8] != b'_' || stamp[15] != b'_' {
+        return None;
+    }
+    NaiveDate::from_ymd_opt(year, number(4..6)?, number(6..8)?)?.and_hms_micro_opt(
+        number(9..11)?,
+        number(11..13)?,
+        number(13..15)?,
+        number(16..22)?,
+    )
+}

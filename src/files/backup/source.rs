@@ -1,0 +1,182 @@
+//! What a write keeps of the content that it takes away: the backup before the
+//! change, and which backups go after it.
+
+use rustix::fs::Stat;
+
+use crate::error::{Error, Result};
+use crate::files::backup::compression;
+use crate::files::backup::index::KnownBackups;
+use crate::files::backup::{self, Backup};
+use crate::files::identity::{Identity, Instant};
+use crate::files::lease::Lease;
+use crate::files::session::{Session, WriteOptions, Written};
+use crate::files::warning::Warning;
+use crate::settings::Durability;
+
+/// Content that a backup is to keep.
+pub(crate) struct BackupSource {
+    stat: Stat,
+    /// Whether a save has synced it.
+    synced: bool,
+    /// Whether a reader has found it to be no document.
+    corrupt: bool,
+}
+
+/// A file's backups, oldest first.
+#[derive(Debug, Default)]
+pub(crate) struct BackedUp {
+    all: Vec<Backup>,
+    /// Whether the last of them is of what this write takes away.
+    taken: bool,
+    /// Whether the next writer is to find them in the index.
+    indexed: bool,
+    /// Makes the last of them safe, if it is a link, until the live file is
+    /// another.
+    lease: Option<Lease>,
+    corrupt: bool,
+}
+
+impl BackupSource {
+    /// Whether it is known to be on the disk.
+    pub(crate) fn is_synced(&self) -> bool {
+        self.synced
+    }
+}
+
+impl BackedUp {
+    /// The backup that was made, or taken over from a killed writer.
+    pub(crate) fn newest(&self) -> Option<&Backup> {
+        self.all.last()
+    }
+}
+
+/// What is left of them to do once the change is durable.
+#[derive(Debug)]
+pub(crate) struct Retention {
+    all: Vec<Backup>,
+    /// Whether some may go.
+    prune: bool,
+    indexed: bool,
+}
+
+impl Session {
+    /// What there is to keep. Asked before the new content's sync, which leaves
+    /// a note of its own.
+    pub(crate) fn backup_source(&self, stat: Stat, corrupt: bool) -> BackupSource {
+        let identity = Identity::of(&stat);
+        // Coarse stamps may hide a change made since the note.
+        let sure = !identity.is_coarse() || identity.is_past_racy_window(Instant::now());
+        BackupSource {
+            stat,
+            synced: sure && self.lock.has_sync_stamp(&identity.sync_stamp()),
+            corrupt,
+        }
+    }
+
+    /// Backs up what is to be kept, beside the backups that there are by now: by
+    /// a link or a copy made now, unless a writer that was killed has left just
+    /// that.
+    ///
+    /// # Errors
+    ///
+    /// When the backup cannot be made.
+    pub(crate) fn back_up(
+        &self,
+        source: Option<&BackupSource>,
+        KnownBackups { mut all, indexed }: KnownBackups,
+        options: &WriteOptions,
+    ) -> Result<BackedUp> {
+        let Some(BackupSource { stat: live, synced, corrupt }) = source else {
+            return Ok(BackedUp { all, indexed, ..BackedUp::default() });
+        };
+        if indexed {
+            self.take_index_away();
+        }
+        let target = &self.target;
+        let left = match all.last() {
+            Some(newest) if live.st_nlink > 1 => backup::is_live(target, newest, live)?,
+            _ => false,
+        };
+        // Under another name the old content would stay open to changes.
+        let lone = live.st_nlink == if left { 2 } else { 1 };
+        let lease = if lone { Lease::take(target, live, options.host) } else { None };
+        // What another program wrote may not be on the disk, and would not be in
+        // the backup after a power cut.
+        if let Some(lease) = &lease
+            && options.durability == Durability::Full
+            && !synced
+        {
+            lease.sync(target)?;
+        }
+        if left
+            && lease.is_none()
+            && let Some(unsafe_link) = all.pop()
+        {
+            backup::discard(target, &unsafe_link)?;
+        }
+        if !left || lease.is_none() {
+            all.push(backup::take(target, lease.as_ref(), &all, options.zone)?);
+        }
+        Ok(BackedUp { all, taken: true, indexed, lease, corrupt: *corrupt })
+    }
+
+    /// Takes the newest backup back after `error` kept its change from
+    /// happening; `error` then says if that failed too.
+    pub(crate) fn take_back(&self, error: Error, backed_up: &BackedUp) -> Error {
+        let Some(taken) = backed_up.all.last().filter(|_| backed_up.taken) else { return error };
+        match backup::discard(&self.target, taken) {
+            Ok(()) => error,
+            Err(also) => {
+                error.followed_by(&also, &format!("remove {} by hand", taken.name.display()))
+            }
+        }
+    }
+
+    /// Lets whoever waited open the replaced content, once it is the backup's
+    /// alone no more. Notes the newest backup.
+    pub(crate) fn release_source(&self, backed_up: BackedUp, written: &mut Written) -> Retention {
+        let BackedUp { all, taken, indexed, lease, corrupt } = backed_up;
+        if let (Some(lease), Some(taken)) = (lease, all.last()) {
+            // Whoever waits has the old inode, which is the backup's.
+            lease.end(|| {
+                let parted = backup::part(&self.target, taken);
+                written.warnings.extend(parted.err().map(Warning::from));
+            });
+        }
+        if let Some(newest) = all.last().filter(|_| taken) {
+            written.backup = Some(newest.name.clone());
+            if corrupt {
+                written.warnings.push(Warning::CorruptReplaced { kept: newest.name.clone() });
+            }
+        }
+        // A file that is torn again and again must not push its whole backups
+        // out: such a save lets none go.
+        Retention { all, prune: taken && !corrupt, indexed }
+    }
+
+    /// Lets old backups go; not before the new content is safe. What cannot be
+    /// removed does not undo a save.
+    pub(crate) fn prune_after(
+        &self,
+        Retention { mut all, prune, indexed }: Retention,
+        options: &WriteOptions,
+        warnings: &mut Vec<Warning>,
+    ) {
+        if prune && options.backups_kept > 0 {
+            let WriteOptions { backups_kept: kept, backups_max_age: max_age, zone, .. } = *options;
+            let doubled = all.iter().filter(|backup| backup.doubled);
+            let removed =
+                doubled.map(|backup| compression::remove_superseded(&self.target, backup));
+            warnings.extend(removed.filter_map(Result::err).map(Warning::from));
+            for outdated in backup::to_prune(all.clone(), kept, max_age, zone) {
+                match backup::discard(&self.target, &outdated) {
+                    Ok(()) => all.retain(|backup| *backup != outdated),
+                    Err(error) => warnings.push(Warning::from(error)),
+                }
+            }
+        }
+        if indexed {
+            self.leave_index(&all);
+        }
+    }
+}

@@ -1,0 +1,328 @@
+//! Several files as one commit: all of them are replaced, or none, whatever
+//! happens in between.
+//!
+//! Under the locks of all files: the new contents are written and synced beside
+//! them, then a journal, which decides; then come the renames, one sync for
+//! each folder, and the journal's removal.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+use rustix::fs::{self, Mode, OFlags};
+use rustix::io::Errno;
+
+use crate::error::{Error, RENAME, Result};
+use crate::files::backup::index::{self, BackupQuery};
+use crate::files::backup::source::BackedUp;
+use crate::files::batch::decision::{Changed, Folders};
+use crate::files::batch::preconditions;
+use crate::files::batch::roll_forward;
+use crate::files::fork;
+use crate::files::identity::{FileKey, Identity};
+use crate::files::lock::{Deadline, Signals};
+use crate::files::read::Same;
+use crate::files::session::{Preparation, Session, WriteOptions, Written};
+use crate::files::sidecar;
+use crate::files::sys::sync;
+use crate::files::target::Target;
+use crate::files::temporary;
+use crate::files::warning::Warning;
+use crate::settings::Durability;
+use crate::statistics::COUNTERS;
+
+/// Syncs that wait at the same time. The disk's own journal takes those that
+/// wait together in one go.
+const SYNCS_AT_ONCE: usize = 8;
+
+/// One file of a batch.
+#[derive(Debug)]
+pub struct Save<'a> {
+    /// Which.
+    pub path: &'a Path,
+    /// Its new content.
+    pub bytes: &'a [u8],
+    /// What its version must be, if that matters.
+    pub if_version: Option<String>,
+}
+
+/// Replaces the content of all files, or of none. What happened to each is
+/// returned in the order of `saves`.
+///
+/// # Errors
+///
+/// [`Error::NamedTwice`] for two paths to one file. After
+/// [`Error::Unfinished`] the batch stands, and after [`Error::NotDurable`] too;
+/// after any other error all files are as they were.
+pub fn save_many(
+    saves: &[Save<'_>],
+    options: &WriteOptions,
+    signals: &dyn Signals,
+) -> Result<Vec<Written>> {
+    let deadline = Deadline::after(options.timeout);
+    let files = lock_files(saves, options, &deadline, signals)?;
+    let mut written: Vec<Written> = Vec::new();
+    written.resize_with(saves.len(), Written::default);
+    let mut in_place = Vec::new();
+    let mut changed = Vec::new();
+    for (index, locked) in &files {
+        let save = &saves[*index];
+        let options = WriteOptions { if_version: save.if_version.clone(), ..options.clone() };
+        match locked.prepare(save.bytes, None, &options)? {
+            Preparation::InPlace(unchanged) => in_place.push((locked, unchanged)),
+            Preparation::Change(prepared) => {
+                changed.push(Changed {
+                    index: *index,
+                    locked,
+                    prepared: *prepared,
+                    synced: OnceLock::new(),
+                });
+            }
+        }
+    }
+    if options.durability == Durability::Full {
+        sync_contents(&changed, &in_place)?;
+    }
+    COUNTERS.unchanged_saves.add(in_place.len() as u64);
+    for (index, done) in publish(changed, options, &deadline, signals)? {
+        written[index] = done;
+    }
+    drop(in_place);
+    let (indices, files): (Vec<_>, Vec<_>) = files.into_iter().unzip();
+    for (index, warnings) in indices.into_iter().zip(Session::close_all(files, options)) {
+        written[index].warnings.extend(warnings);
+    }
+    COUNTERS.batches.count();
+    Ok(written)
+}
+
+/// Locks all files, in the one order that every batch takes them in.
+fn lock_files(
+    saves: &[Save<'_>],
+    options: &WriteOptions,
+    deadline: &Deadline,
+    signals: &dyn Signals,
+) -> Result<Vec<(usize, Session)>> {
+    let mut targets = BTreeMap::new();
+    let mut inodes: HashMap<FileKey, PathBuf> = HashMap::new();
+    for (index, save) in saves.iter().enumerate() {
+        let target = Target::resolve(save.path, options.make_parents)?;
+        let twice = |twin| Err(Error::NamedTwice { path: save.path.into(), twin });
+        // Two names of one file that is no hard link: a folder that does not
+        // tell upper from lower case.
+        if let Some(live) = target.stat()?.filter(|live| live.st_nlink == 1)
+            && let Some(twin) = inodes.insert(Identity::of(&live).key(), save.path.into())
+        {
+            return twice(twin);
+        }
+        let key = (target.folder_key()?, target.name.clone());
+        if let Some((_, twin)) = targets.insert(key, (index, target)) {
+            return twice(twin.given_path);
+        }
+    }
+    targets
+        .into_values()
+        .map(|(index, target)| Ok((index, Session::acquire(target, deadline, signals)?)))
+        .collect()
+}
+
+/// Puts what stands ready in place.
+fn publish(
+    changed: Vec<Changed<'_>>,
+    options: &WriteOptions,
+    deadline: &Deadline,
+    signals: &dyn Signals,
+) -> Result<Vec<(usize, Written)>> {
+    if changed.is_empty() {
+        return Ok(Vec::new());
+    }
+    // Once decided, it could neither be completed nor taken back.
+    changed.iter().try_for_each(|change| preconditions::require_replaceable(change.target()))?;
+    let folders = Folders::of(&changed)?;
+    let (locks, slots) = folders.lock(deadline, signals)?;
+    let backed_up = back_up(&changed, options)?;
+    let full = options.durability == Durability::Full;
+    let decided = folders.decide(&changed, &backed_up, &slots, options, full);
+    if let Err(error) = decided {
+        return Err(take_back(error, &changed, &backed_up));
+    }
+    let refused = match rename(&changed) {
+        Renamed::All => None,
+        Renamed::Some(refused) => Some(refused),
+        // Nobody has seen anything of it: whoever meets the journals waits for their lock.
+        Renamed::None(error) => {
+            let error = folders.undo(error, &slots, full);
+            return Err(take_back(error, &changed, &backed_up));
+        }
+    };
+    let mut done = Vec::with_capacity(changed.len());
+    let mut locked = Vec::with_capacity(changed.len());
+    for Changed { index, locked: file, prepared, synced } in changed {
+        prepared.temporary.leave();
+        done.push((index, prepared.written));
+        locked.push((file, synced));
+    }
+    // Before anything that takes long: whoever waits to write into a replaced
+    // file would get into its backup, should this writer die.
+    let mut backups = Vec::with_capacity(done.len());
+    for (((_, written), (file, synced)), backed_up) in done.iter_mut().zip(&locked).zip(backed_up) {
+        backups.push(file.release_source(backed_up, written));
+        file.stamp_as_synced(synced.get());
+    }
+    let unfinished = |cause: Error| Error::Unfinished {
+        path: cause.path().to_path_buf(),
+        cause: Box::new(cause),
+    };
+    let synced = if full { roll_forward::sync(&folders.routes()) } else { Ok(()) };
+    refused.map_or(synced, Err).map_err(unfinished)?;
+    // What cannot be removed is found by the next use, and is nothing to do.
+    done[0].1.warnings.extend(folders.close(&slots).err().map(Warning::from));
+    drop(locks);
+    for (((_, written), (file, _)), backups) in done.iter_mut().zip(&locked).zip(backups) {
+        file.prune_after(backups, options, &mut written.warnings);
+    }
+    Ok(done)
+}
+
+/// What the kernel let happen of a batch's renames.
+enum Renamed {
+    All,
+    Some(Error),
+    None(Error),
+}
+
+/// Renames all contents, or those that the kernel lets through.
+fn rename(changed: &[Changed<'_>]) -> Renamed {
+    let mut refused = Vec::new();
+    for change in changed {
+        let target = change.target();
+        let from = change.prepared.temporary.name();
+        refused.extend(temporary::publish(target, from, &target.name, RENAME).err());
+    }
+    let all = refused.len() == changed.len();
+    match refused.into_iter().next() {
+        None => Renamed::All,
+        Some(error) if all => Renamed::None(error),
+        Some(error) => Renamed::Some(error),
+    }
+}
+
+fn back_up(changed: &[Changed<'_>], options: &WriteOptions) -> Result<Vec<BackedUp>> {
+    let asked = changed.iter().map(|Changed { locked, prepared, .. }| BackupQuery {
+        locked,
+        live: prepared.before,
+        needed: prepared.source.is_some(),
+    });
+    let earlier = index::known_each(&asked.collect::<Vec<_>>());
+    let earlier = earlier.into_iter().collect::<Result<Vec<_>>>()?;
+    let mut backed_up = Vec::with_capacity(changed.len());
+    for (change, earlier) in changed.iter().zip(earlier) {
+        let source = change.prepared.source.as_ref();
+        match change.locked.back_up(source, earlier, options) {
+            Ok(taken) => backed_up.push(taken),
+            Err(error) => return Err(take_back(error, changed, &backed_up)),
+        }
+    }
+    Ok(backed_up)
+}
+
+fn take_back(error: Error, changed: &[Changed<'_>], backed_up: &[BackedUp]) -> Error {
+    let taken = changed.iter().zip(backed_up);
+    taken.fold(error, |error, (change, backed_up)| change.locked.take_back(error, backed_up))
+}
+
+/// Waits until all contents are on the disk, and the names under which the
+/// journal will find them.
+fn sync_contents(changed: &[Changed<'_>], in_place: &[(&Session, Same)]) -> Result<()> {
+    let mut syncs: Vec<Sync<'_>> = Vec::new();
+    let mut folders = BTreeMap::new();
+    for change in changed {
+        syncs.push(Box::new(|| {
+            let synced = change.prepared.temporary.sync()?;
+            // Set once: each content is synced once.
+            let _ = change.synced.set(synced);
+            Ok(())
+        }));
+        folders.insert(change.target().folder_key()?, change.target());
+        // The journal tells which content is replaced, so that has to be on the disk.
+        // A save has seen to that; another program may not have.
+        if !is_synced(change) {
+            syncs.push(Box::new(|| sync_replaced(change.target())));
+        }
+    }
+    // A sidecar that is new must not be missing where a journal leads to it.
+    let several = folders.len() > 1;
+    for target in folders.into_values() {
+        syncs.push(Box::new(|| sync_temporary_folder(target)));
+        if several {
+            syncs.push(Box::new(|| {
+                sync::sync_folder(&target.folder)
+                    .map_err(|errno| target.failed("fsync of its folder", errno))
+            }));
+        }
+    }
+    for (locked, unchanged) in in_place {
+        syncs.push(Box::new(|| {
+            locked.ensure_durable(unchanged).map_err(|error| match error {
+                // Nothing has been decided yet.
+                Error::NotDurable { source, .. } => {
+                    locked.target().failed("fsync of its folder", source)
+                }
+                error => error,
+            })
+        }));
+    }
+    at_once(&syncs)
+}
+
+fn is_synced(change: &Changed<'_>) -> bool {
+    let noted = |before: &Identity| change.locked.lock.has_sync_stamp(&before.sync_stamp());
+    match (&change.prepared.source, &change.prepared.before) {
+        (Some(source), _) => source.is_synced(),
+        (None, before) => before.as_ref().is_none_or(noted),
+    }
+}
+
+fn sync_replaced(target: &Target) -> Result<()> {
+    let file = target
+        .open_to_read(target.name.as_os_str())
+        .map_err(|errno| target.failed("open (to sync what is replaced)", errno))?;
+    fs::fsync(file).map_err(|errno| target.failed("fsync of what is replaced", errno))?;
+    sync::sync_folder(&target.folder).map_err(|errno| target.failed("fsync of its folder", errno))
+}
+
+type Sync<'a> = Box<dyn Fn() -> Result<()> + std::marker::Sync + 'a>;
+
+fn sync_temporary_folder(target: &Target) -> Result<()> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    fs::openat(&target.folder, sidecar::TEMP, flags, Mode::empty())
+        .and_then(sync::sync_folder)
+        .map_err(|errno| target.failed("fsync of .oasis_data/temp", errno))
+}
+
+/// Does all of it, several at a time, and returns the first error.
+fn at_once(syncs: &[Sync<'_>]) -> Result<()> {
+    let next = AtomicUsize::new(0);
+    let work = || -> Result<()> {
+        while let Some(sync) = syncs.get(next.fetch_add(1, Ordering::Relaxed)) {
+            sync()?;
+        }
+        Ok(())
+    };
+    thread::scope(|scope| {
+        // Where no thread can be had, this one does the work of all. In a handler
+        // around a fork others would wait for that fork, and it for them.
+        let threads = if fork::is_forking() { 1 } else { SYNCS_AT_ONCE.min(syncs.len()) };
+        let others: Vec<_> = (1..threads)
+            .map_while(|_| thread::Builder::new().spawn_scoped(scope, work).ok())
+            .collect();
+        let own = work();
+        let died = || Err(Error::syscall(Path::new(""), "fsync", Errno::IO));
+        others.into_iter().fold(own, |outcome, other| {
+            let other = other.join().unwrap_or_else(|_| died());
+            outcome.and(other)
+        })
+    })
+}

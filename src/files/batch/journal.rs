@@ -1,0 +1,358 @@
+//! What a batch of saves writes down before it renames anything.
+//!
+//! A batch over several folders has a journal in each. The one in the first
+//! folder is the decision: once it is on the disk the batch has happened, and
+//! whoever meets any of its journals completes it. The others only lead there:
+//! one whose decision does not exist is taken back.
+//!
+//! The journal's lock is held by the batch, and by whoever recovers one. It is
+//! taken after all locks of data files, and nobody who holds it waits for one
+//! of those.
+//!
+//! A batch that cannot be recovered (it is another user's, say) keeps its journal.
+//! The next batch in that folder then takes the next [`Slot`].
+
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::fd::AsFd;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{self, Access, AtFlags, CWD, Mode, OFlags};
+use rustix::io::Errno;
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+use crate::files::batch::folders;
+use crate::files::sidecar;
+use crate::files::sys::sync;
+use crate::files::target::Target;
+
+const JOURNAL: &str = ".oasis_data/journal";
+const FORMAT: u32 = 1;
+/// More journals than that are no accident.
+const MOST_SLOTS: u32 = 100;
+
+/// Which of a folder's journals: `journal`, `journal.1`, `journal.2` and so on.
+/// One is there only while all before it are: so a look for the first finds out
+/// whether there is any, and the first that is missing ends a look for all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Slot(u32);
+
+impl Slot {
+    fn path(self) -> String {
+        if self.0 == 0 { JOURNAL.to_owned() } else { format!("{JOURNAL}.{}", self.0) }
+    }
+}
+
+/// What [`Change::replaces`] says where there was no file.
+pub const NO_FILE: &str = "nothing";
+
+/// A journal, as it stands on the disk in JSON.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Journal {
+    format: u32,
+    /// The same in all folders of one batch, and in no other batch.
+    pub batch: String,
+    /// The route from this folder to the one of the decision; none in that one.
+    #[serde(rename = "decided_in")]
+    pub coordinator: Option<Name>,
+    /// Seconds east of Greenwich for the names of backups; none for no backups.
+    pub backups: Option<i32>,
+    /// How to know the folders that this journal leads to.
+    pub places: Vec<Place>,
+    /// What is to be renamed: in the decision all, else what is in this folder.
+    pub changes: Vec<Change>,
+}
+
+/// A folder of a batch, seen from another of its folders.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Place {
+    /// The route there.
+    pub folder: Name,
+    /// Its identity word.
+    #[serde(rename = "mark")]
+    pub folder_id: String,
+}
+
+/// A file that a batch changes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Change {
+    /// The route from the journal's folder to the file's.
+    pub folder: Name,
+    /// The file.
+    pub name: Name,
+    /// Its new content, in the folder of temporary files.
+    pub temporary: Name,
+    /// Which content it had, as [`Identity::content`] tells it, or [`NO_FILE`].
+    /// Earlier releases did not say.
+    #[serde(default)]
+    pub replaces: Option<String>,
+    /// The backup that the batch has made of that content.
+    #[serde(default)]
+    pub backup: Option<Name>,
+}
+
+/// A name or path: text where it is text, so that a person can read it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Name {
+    /// UTF-8.
+    Text(String),
+    /// Anything else.
+    Bytes(Vec<u8>),
+}
+
+impl From<&OsStr> for Name {
+    fn from(name: &OsStr) -> Self {
+        match name.to_str() {
+            Some(text) => Self::Text(text.to_owned()),
+            None => Self::Bytes(name.as_bytes().to_vec()),
+        }
+    }
+}
+
+impl Name {
+    /// As the system calls want it.
+    #[must_use]
+    pub fn to_path(&self) -> PathBuf {
+        match self {
+            Self::Text(text) => PathBuf::from(text),
+            Self::Bytes(bytes) => PathBuf::from(OsString::from_vec(bytes.clone())),
+        }
+    }
+}
+
+impl Change {
+    /// The new content, seen from the file's folder.
+    #[must_use]
+    pub fn temporary(&self) -> PathBuf {
+        Path::new(sidecar::TEMP).join(self.temporary.to_path())
+    }
+}
+
+impl Journal {
+    /// A journal that is yet to be written.
+    #[must_use]
+    pub fn new(
+        batch: &str,
+        coordinator: Option<Name>,
+        backups: Option<i32>,
+        places: Vec<Place>,
+        changes: Vec<Change>,
+    ) -> Self {
+        Self { format: FORMAT, batch: batch.to_owned(), coordinator, backups, places, changes }
+    }
+
+    /// Whether `folder`, found by the `route`, is the one that the batch was in, and
+    /// not another at the same place: the mount point of a disk that is not
+    /// mounted, say. To take that for the right one would lose half of the batch.
+    ///
+    /// # Errors
+    ///
+    /// When its mark cannot be read.
+    pub fn knows(&self, route: &Path, folder: &Target) -> Result<bool> {
+        let Some(place) = self.places.iter().find(|place| place.folder.to_path() == route) else {
+            return Ok(false);
+        };
+        Ok(folders::folder_id_of(folder)?.as_ref() == Some(&place.folder_id))
+    }
+
+    /// Whether each name in it is that of a file in its folder. No batch writes another:
+    /// somebody has planted a path, to have files elsewhere replaced or removed with the
+    /// rights of whoever recovers the batch.
+    fn stays_in_its_folders(&self) -> bool {
+        let is_name = |name: &Name| {
+            let path = name.to_path();
+            path.file_name().is_some_and(|file| file == path.as_os_str())
+        };
+        self.changes.iter().all(|change| is_name(&change.name) && is_name(&change.temporary))
+    }
+
+    /// What the batch changes of the file called `name` in the journal's folder.
+    #[must_use]
+    pub fn change_of(&self, name: &OsStr) -> Option<&Change> {
+        self.changes.iter().find(|change| {
+            change.folder.to_path() == Path::new(".") && change.name.to_path() == Path::new(name)
+        })
+    }
+}
+
+/// What stands where a folder's journal would.
+#[derive(Debug, PartialEq)]
+pub enum Found {
+    /// No journal.
+    Nothing,
+    /// One that is being written, or whose writer died over it: nothing has
+    /// been decided by it.
+    Torn,
+    /// A journal.
+    Whole(Journal),
+}
+
+/// Whether there is a journal in `parent`: one lookup, which loads can afford.
+#[must_use]
+pub fn exists(folder: impl AsFd) -> bool {
+    fs::accessat(folder, JOURNAL, Access::EXISTS, AtFlags::empty()).is_ok()
+}
+
+/// Whether there is a journal in the folder of `path`, by that path alone.
+#[must_use]
+pub fn exists_beside(path: &Path) -> bool {
+    let journal = path.parent().unwrap_or_else(|| Path::new("")).join(JOURNAL);
+    fs::accessat(CWD, journal, Access::EXISTS, AtFlags::empty()).is_ok()
+}
+
+/// Reads all journals of the target's folder, the last slot first: whoever removes
+/// them in this order leaves none without those before it.
+///
+/// # Errors
+///
+/// When there is one that cannot be read, or is of a later format.
+pub fn read_all(target: &Target) -> Result<Vec<(Slot, Found)>> {
+    let mut all = Vec::new();
+    for slot in (0..MOST_SLOTS).map(Slot) {
+        match read(target, slot)? {
+            Found::Nothing => break,
+            found => all.push((slot, found)),
+        }
+    }
+    all.reverse();
+    Ok(all)
+}
+
+/// The journal of a batch in the target's folder.
+///
+/// # Errors
+///
+/// As for [`read_all`].
+pub fn find(target: &Target, batch: &str) -> Result<Option<(Slot, Journal)>> {
+    let of_batch = |(slot, found)| match found {
+        Found::Whole(journal) if journal.batch == batch => Some((slot, journal)),
+        _ => None,
+    };
+    Ok(read_all(target)?.into_iter().find_map(of_batch))
+}
+
+/// The first slot of the target's folder that is free; none where all are taken.
+#[must_use]
+pub fn free_slot(target: &Target) -> Option<Slot> {
+    (0..MOST_SLOTS).map(Slot).find(|slot| !is_there(target, *slot))
+}
+
+fn is_there(target: &Target, slot: Slot) -> bool {
+    fs::accessat(&target.folder, slot.path(), Access::EXISTS, AtFlags::empty()).is_ok()
+}
+
+/// The user whose journal it is, where that can be told.
+#[must_use]
+pub fn owner(target: &Target, slot: Slot) -> Option<u32> {
+    let stat = fs::statat(&target.folder, slot.path(), AtFlags::SYMLINK_NOFOLLOW);
+    stat.ok().map(|stat| stat.st_uid)
+}
+
+/// Reads one journal of the target's folder.
+///
+/// # Errors
+///
+/// When it cannot be read, or is of a later format.
+pub fn read(target: &Target, slot: Slot) -> Result<Found> {
+    let mut file = match target.open_to_read(slot.path().as_str()) {
+        Ok(file) => file,
+        Err(Errno::NOENT) => return Ok(Found::Nothing),
+        Err(errno) => return Err(target.failed("open of .oasis_data/journal", errno)),
+    };
+    let failed = |error| target.failed("read of .oasis_data/journal", error);
+    if !file.metadata().map_err(failed)?.is_file() {
+        return Err(damaged(target));
+    }
+    let mut text = Vec::new();
+    file.read_to_end(&mut text).map_err(failed)?;
+    // Cut short, no JSON object ends.
+    let Ok(value) = serde_json::from_slice::<serde_json::Value>(&text) else {
+        return Ok(Found::Torn);
+    };
+    match serde_json::from_value::<Journal>(value) {
+        Ok(journal) if journal.format == FORMAT && journal.stays_in_its_folders() => {
+            Ok(Found::Whole(journal))
+        }
+        _ => Err(damaged(target)),
+    }
+}
+
+fn damaged(target: &Target) -> Error {
+    let reason = "its .oasis_data/journal is damaged, or of another release of this package: \
+                  complete it with that one, or give it up by removing the journal";
+    Error::Unrecovered { path: target.given_path.clone(), reason: reason.to_owned() }
+}
+
+/// Makes an empty journal in the target's folder: it decides nothing, but
+/// whoever reads a file there knows that a batch is at work.
+///
+/// # Errors
+///
+/// When a syscall fails; what there is of it then has to be removed.
+pub fn begin(target: &Target, slot: Slot) -> Result<File> {
+    let failed = |call, errno: Errno| target.failed(call, errno);
+    // Nobody else may have one here: O_EXCL, under the journal's lock.
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let file = fs::openat(&target.folder, slot.path(), flags, Mode::from_raw_mode(0o666))
+        .map(File::from)
+        .map_err(|errno| failed("open of .oasis_data/journal", errno))?;
+    sidecar::share(target, &file)?;
+    Ok(file)
+}
+
+/// Writes what was begun and, when `sync`, waits until it is on the disk, name
+/// and all.
+///
+/// # Errors
+///
+/// When a syscall fails; what there is of it then has to be removed.
+pub fn write(target: &Target, mut file: &File, journal: &Journal, sync: bool) -> Result<()> {
+    let failed = |call, errno: Errno| target.failed(call, errno);
+    let text = serde_json::to_vec_pretty(journal)
+        .map_err(|error| target.failed("write of .oasis_data/journal", error))?;
+    file.write_all(&text).map_err(|error| target.failed("write of .oasis_data/journal", error))?;
+    if sync {
+        fs::fsync(file).map_err(|errno| failed("fsync of .oasis_data/journal", errno))?;
+        sync_sidecar(target)?;
+    }
+    Ok(())
+}
+
+/// Removes the journal, if it is there. Called by the batch that made it, under the
+/// lock under which it took the first free slot: there is none after it.
+///
+/// # Errors
+///
+/// When the unlink fails.
+pub fn remove(target: &Target, slot: Slot) -> Result<()> {
+    match fs::unlinkat(&target.folder, slot.path(), AtFlags::empty()) {
+        Ok(()) | Err(Errno::NOENT) => Ok(()),
+        Err(errno) => Err(target.failed("unlink of .oasis_data/journal", errno)),
+    }
+}
+
+/// Removes a journal that says nothing any more, unless another stands behind it,
+/// which nobody would find without it: then it goes when it is met after that one.
+///
+/// # Errors
+///
+/// When the unlink fails.
+pub fn retire(target: &Target, slot: Slot) -> Result<()> {
+    if is_there(target, Slot(slot.0 + 1)) { Ok(()) } else { remove(target, slot) }
+}
+
+/// Waits until the names in the sidecar are on the disk.
+///
+/// # Errors
+///
+/// When they may not be.
+pub fn sync_sidecar(target: &Target) -> Result<()> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    fs::openat(&target.folder, sidecar::FOLDER, flags, Mode::empty())
+        .and_then(sync::sync_folder)
+        .map_err(|errno| target.failed("fsync of .oasis_data", errno))
+}

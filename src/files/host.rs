@@ -1,0 +1,31 @@
+//! What the storage core asks of the program around it.
+
+use std::fmt::Debug;
+use std::os::fd::RawFd;
+
+use crate::files::identity::FileKey;
+
+/// The program around the storage core.
+pub trait Host: Debug + Sync {
+    /// Whether some content is a document. The core itself knows only bytes.
+    fn parses(&self, bytes: &[u8]) -> bool;
+
+    /// Whether a reader was told that this file is no document, and may have gone on with
+    /// something else in its place. Of a file that has been changed since, too.
+    fn found_corrupt(&self, file: FileKey) -> bool;
+
+    /// Takes a read lease on an open file, if nobody has it open for writing.
+    /// A host that cannot tell has every backup copied, which is safe.
+    fn lease(&self, _descriptor: RawFd) -> bool {
+        false
+    }
+
+    /// Lets a lease go, unless somebody is waiting for that to write into the
+    /// file. Whether it has gone.
+    fn release_unless_awaited(&self, _descriptor: RawFd) -> bool {
+        false
+    }
+
+    /// Lets a lease go.
+    fn release(&self, _descriptor: RawFd) {}
+}

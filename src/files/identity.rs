@@ -1,0 +1,250 @@
+//! Which bytes a path leads to, as far as `stat` can tell.
+//!
+//! The cache keeps no file open, so an inode number can come back with another
+//! file behind it. Why its stamps tell the two apart, or its bytes do:
+//!
+//! - The number comes back within the tick in which the file was last changed: the
+//!   entry was read in that tick too, or before its end. It is not past its racy window,
+//!   and a hit compares the bytes.
+//! - It comes back later, however coarse the stamps: the new file's ctime is no
+//!   earlier than the read, which was more than a tick after the entry's ctime.
+//! - It comes back after the clock was set back: the same ctime can come again. A hit
+//!   sees that the clock is behind what it was at the read ([`Instant::is_ahead_of_the_clock`]),
+//!   and the file is read again.
+//! - It comes back while the clock was back for a moment, which no later look can
+//!   see: then the ctime, the mtime and the birth time would have to be the old ones
+//!   to the nanosecond. Where a file system has no birth time (ramfs, small-inode
+//!   ext4), a hit always compares the bytes.
+
+use std::fmt::{self, Display, Formatter};
+use std::os::fd::AsFd;
+use std::path::Path;
+
+use rustix::fs::{self, AtFlags, RawMode, Stat, Statx, StatxFlags};
+use rustix::io::Errno;
+use rustix::time::{ClockId, Timespec, clock_gettime};
+
+/// Linux stamps files with the time of the last timer tick (at most 10 ms
+/// apart), so two writes within one tick can carry the same stamp. And it stamps
+/// at the start of a write, which can take longer when its writer has to wait.
+const TICK: i128 = 200_000_000;
+
+/// ext3, small-inode ext4 and FAT keep whole seconds, FAT even ones.
+const COARSE_TICK: i128 = 2_100_000_000;
+
+/// By so much the clock may be behind before stamps are doubted: what is left of the two
+/// windows above is still longer than the stamps of the file systems meant there.
+const SET_BACK: i128 = 100_000_000;
+
+/// A point in time in nanoseconds since 1970; wide, because a file's stamp may
+/// be any 64-bit number of seconds.
+type Nanoseconds = i128;
+
+/// What identifies the content behind a path. Compared with `==` only: a stamp
+/// may as well go back (a restore, a clock set back) as forward.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Identity {
+    key: FileKey,
+    /// When the inode was made, where the file system keeps that and it was asked for.
+    birth: Option<Nanoseconds>,
+    size: i64,
+    mtime: Nanoseconds,
+    ctime: Nanoseconds,
+}
+
+/// Which file, whatever its content. Unique only while a descriptor or a name
+/// keeps the inode alive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FileKey {
+    device: u64,
+    inode: u64,
+}
+
+impl Display for FileKey {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.device, self.inode)
+    }
+}
+
+impl Identity {
+    /// Of the file at `path`, seen from an open folder, with its birth time; and the mode.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be looked at.
+    pub fn at(folder: impl AsFd, path: &Path) -> rustix::io::Result<(Self, RawMode)> {
+        let flags = AtFlags::empty();
+        seen(&fs::statx(&folder, path, flags, ASKED), || fs::statat(&folder, path, flags))
+    }
+
+    /// Of an open file, with its birth time; and the mode.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be looked at.
+    pub fn of_open(file: impl AsFd) -> rustix::io::Result<(Self, RawMode)> {
+        seen(&fs::statx(&file, c"", AtFlags::EMPTY_PATH, ASKED), || fs::fstat(&file))
+    }
+
+    /// Reads the signature out of a `statx`.
+    #[must_use]
+    pub fn of_statx(statx: &Statx) -> Self {
+        let known = StatxFlags::from_bits_retain(statx.stx_mask).contains(StatxFlags::BTIME);
+        let birth = nanoseconds(statx.stx_btime.tv_sec, statx.stx_btime.tv_nsec);
+        Self {
+            key: FileKey {
+                device: fs::makedev(statx.stx_dev_major, statx.stx_dev_minor),
+                inode: statx.stx_ino,
+            },
+            // Some file systems say that they have it, and have none of an old file.
+            birth: (known && birth != 0).then_some(birth),
+            size: statx.stx_size.cast_signed(),
+            mtime: nanoseconds(statx.stx_mtime.tv_sec, statx.stx_mtime.tv_nsec),
+            ctime: nanoseconds(statx.stx_ctime.tv_sec, statx.stx_ctime.tv_nsec),
+        }
+    }
+
+    /// Reads the signature out of a `stat`, which has no birth time.
+    #[must_use]
+    // Not `from`: the types of a stat's fields differ between targets.
+    #[allow(clippy::useless_conversion, reason = "st_dev and st_ino are u64 on some targets only")]
+    pub fn of(stat: &Stat) -> Self {
+        Self {
+            key: FileKey { device: stat.st_dev.into(), inode: stat.st_ino.into() },
+            birth: None,
+            size: stat.st_size,
+            mtime: nanoseconds(stat.st_mtime, stat.st_mtime_nsec),
+            ctime: nanoseconds(stat.st_ctime, stat.st_ctime_nsec),
+        }
+    }
+
+    /// How many bytes are in it.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        u64::try_from(self.size).unwrap_or_default()
+    }
+
+    /// Which file this is.
+    #[must_use]
+    pub fn key(&self) -> FileKey {
+        self.key
+    }
+
+    /// Whether it has a birth time.
+    #[must_use]
+    pub fn has_birth(&self) -> bool {
+        self.birth.is_some()
+    }
+
+    /// A line that tells this content of this file from every other: what a save
+    /// notes when it has synced it.
+    #[must_use]
+    pub fn sync_stamp(&self) -> String {
+        // Of one length, so that a new one leaves nothing of the one before.
+        let Self { key: FileKey { inode, .. }, size, mtime, ctime, .. } = self;
+        format!("synced {inode:>20} {size:>20} {mtime:>30} {ctime:>30}\n")
+    }
+
+    /// A short text that tells this content of this file from every other, across
+    /// a rename or another change of the ctime.
+    #[must_use]
+    pub fn content(&self) -> String {
+        format!("{} {} {}", self.key.inode, self.size, self.mtime)
+    }
+
+    /// Whether this is the same content of the same file, as far as can be told
+    /// across a rename.
+    #[must_use]
+    pub fn differs_by_ctime_only(&self, other: &Self) -> bool {
+        Self { ctime: other.ctime, ..*self } == *other
+    }
+
+    /// Whether the file system seems to keep whole seconds.
+    #[must_use]
+    pub fn is_coarse(&self) -> bool {
+        self.ctime % 10_000_000 == 0
+    }
+
+    /// Whether every change after `read_at` must show in the stamps. Until
+    /// then a write could still fall into the tick that the file's ctime names,
+    /// and leave this identity as it is. A ctime, unlike an mtime, cannot be
+    /// set by hand. A clock set back puts the ctime into the future: the
+    /// stamps then cannot be trusted either.
+    #[must_use]
+    pub fn is_past_racy_window(&self, read_at: Instant) -> bool {
+        let tick = if self.is_coarse() { COARSE_TICK } else { TICK };
+        read_at.realtime - self.ctime > tick
+    }
+}
+
+/// A moment on the clock that file stamps are taken from.
+#[derive(Clone, Copy, Debug)]
+pub struct Instant {
+    realtime: Nanoseconds,
+    /// On the clock that cannot be set.
+    monotonic: Nanoseconds,
+}
+
+impl Instant {
+    /// Now, by the clock with which the kernel stamps files.
+    #[must_use]
+    pub fn now() -> Self {
+        let mut monotonic = read(ClockId::MonotonicCoarse);
+        loop {
+            let realtime = read(ClockId::RealtimeCoarse);
+            let again = read(ClockId::MonotonicCoarse);
+            // Else a tick, or a pause of the process, came between the two.
+            if again == monotonic {
+                return Self { realtime, monotonic };
+            }
+            monotonic = again;
+        }
+    }
+
+    /// A moment that two clocks show, in nanoseconds.
+    #[must_use]
+    pub const fn shown(realtime: i128, monotonic: i128) -> Self {
+        Self { realtime, monotonic }
+    }
+
+    /// Whether the clock was set back between this moment and a `later` one, and is still
+    /// behind: what is stamped now can bear the stamps of before.
+    #[must_use]
+    pub fn is_ahead_of(&self, later: &Self) -> bool {
+        let behind = (self.realtime - self.monotonic) - (later.realtime - later.monotonic);
+        behind > SET_BACK
+    }
+
+    /// The same, as of now. For a hit, which must not take long.
+    #[must_use]
+    pub fn is_ahead_of_the_clock(&self) -> bool {
+        // In this order, a tick or a pause between the two makes the clock seem behind:
+        // the file is then read without need.
+        let realtime = read(ClockId::RealtimeCoarse);
+        self.is_ahead_of(&Self { realtime, monotonic: read(ClockId::MonotonicCoarse) })
+    }
+}
+
+/// What a load asks for.
+const ASKED: StatxFlags = StatxFlags::BASIC_STATS.union(StatxFlags::BTIME);
+
+/// What a `statx` saw; where there is none (an old kernel, a sandbox), a `stat`.
+fn seen(
+    statx: &rustix::io::Result<Statx>,
+    stat: impl FnOnce() -> rustix::io::Result<Stat>,
+) -> rustix::io::Result<(Identity, RawMode)> {
+    match statx {
+        Ok(statx) => Ok((Identity::of_statx(statx), statx.stx_mode.into())),
+        Err(Errno::NOSYS | Errno::PERM) => stat().map(|stat| (Identity::of(&stat), stat.st_mode)),
+        Err(errno) => Err(*errno),
+    }
+}
+
+fn read(clock: ClockId) -> Nanoseconds {
+    let Timespec { tv_sec, tv_nsec } = clock_gettime(clock);
+    nanoseconds(tv_sec, tv_nsec)
+}
+
+fn nanoseconds(seconds: impl Into<i128>, nanoseconds: impl TryInto<i128>) -> Nanoseconds {
+    seconds.into() * 1_000_000_000 + nanoseconds.try_into().unwrap_or(0)
+}

@@ -1,0 +1,230 @@
+//! The files that are locked: opened, made anew, removed.
+//!
+//! A lock file is replaced or removed only by who holds its lock, and whoever gets
+//! the lock looks again whether the file is still the one that others would lock.
+//! So nobody who was about to lock the old file goes on with it.
+
+use std::collections::HashSet;
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{self, AtFlags, CWD, FileType, Mode, OFlags};
+use rustix::io::Errno;
+
+use crate::error::{Error, OPEN_LOCK, Result};
+use crate::files::fork::CloseOnFork;
+use crate::files::identity::{FileKey, Identity};
+use crate::files::lock::{Signals, contended};
+use crate::files::sidecar;
+use crate::files::target::Target;
+
+/// How often the opening of a lock file starts over: another writer may make
+/// it, or an operator remove it, at the same moment.
+pub const OPEN_ATTEMPTS: usize = 100;
+
+/// As many bytes as may stand in a lock file: a line or two.
+const LONGEST_NOTE: usize = 4096;
+
+/// How many lock files a collection looks at before it asks for signals.
+const COLLECTED_AT_ONCE: usize = 256;
+
+/// What is added to the name of a lock file that is being made anew.
+const NEW: &str = ".new";
+
+/// Opens a lock file, and makes it where there is none.
+///
+/// # Errors
+///
+/// When it can be neither opened nor made.
+pub fn open(target: &Target, path: &Path) -> Result<File> {
+    let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    for _ in 0..OPEN_ATTEMPTS {
+        // Not O_CREAT at once: in a sticky, world-writable folder the kernel
+        // (fs.protected_regular) refuses it for a file of another owner.
+        match fs::openat(&target.folder, path, flags, Mode::empty()) {
+            Ok(file) => return Ok(File::from(file)),
+            Err(Errno::NOENT) => {}
+            Err(errno) => return Err(sidecar::failed(target, OPEN_LOCK, errno)),
+        }
+        sidecar::require_no_symlink(target)?;
+        match create(target, path) {
+            Ok(file) => {
+                sidecar::share(target, &file)?;
+                return Ok(file);
+            }
+            Err(Errno::EXIST) => {}
+            Err(Errno::NOENT) => sidecar::create(target)?,
+            Err(errno) => return Err(sidecar::failed(target, OPEN_LOCK, errno)),
+        }
+    }
+    // Something that is there and not there, such as a dangling symlink.
+    Err(target.failed(OPEN_LOCK, Errno::LOOP))
+}
+
+fn create(target: &Target, path: &Path) -> rustix::io::Result<File> {
+    let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::CREATE | OFlags::EXCL;
+    fs::openat(&target.folder, path, flags, Mode::from_raw_mode(0o666)).map(File::from)
+}
+
+/// Whether the locked file is still the one that others would lock: an operator
+/// may have removed `.oasis_data` since it was opened, a collection the file.
+///
+/// # Errors
+///
+/// When its `fstatat` fails.
+pub fn is_current(target: &Target, path: &Path, held: FileKey) -> Result<bool> {
+    match fs::statat(&target.folder, path, AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(named) => Ok(Identity::of(&named).key() == held),
+        Err(Errno::NOENT) => Ok(false),
+        Err(errno) => Err(target.failed("fstatat of its lock", errno)),
+    }
+}
+
+/// Puts a lock file of the folder's own in the place of one that is a link to another
+/// folder's, which keeps its lock: `cp -al` makes such. Called with that lock held.
+///
+/// # Errors
+///
+/// When a syscall fails; the file at the path is then as it was.
+pub fn renew(target: &Target, path: &Path, shared: &File) -> Result<()> {
+    let failed = |errno: Errno| target.failed("making its lock anew", errno);
+    let mut new = path.as_os_str().to_owned();
+    new.push(NEW);
+    let made = match create(target, Path::new(&new)) {
+        // Only who holds the lock makes this, so its maker is dead.
+        Err(Errno::EXIST) => fs::unlinkat(&target.folder, &new, AtFlags::empty())
+            .and_then(|()| create(target, Path::new(&new))),
+        made => made,
+    }
+    .map_err(failed)?;
+    let renewed = (|| {
+        sidecar::share(target, &made)?;
+        // What it holds goes along: the lock of a journal tells which folder it is in.
+        let mut content = [0; LONGEST_NOTE];
+        let io = |error| target.failed("making its lock anew", error);
+        let length = shared.read_at(&mut content, 0).map_err(io)?;
+        made.write_all_at(&content[..length], 0).map_err(io)?;
+        if length > 0 {
+            fs::fsync(&made).map_err(failed)?;
+        }
+        fs::renameat(&target.folder, &new, &target.folder, path).map_err(failed)
+    })();
+    if renewed.is_err() {
+        // The next who tries removes it otherwise.
+        let _ = fs::unlinkat(&target.folder, &new, AtFlags::empty());
+    }
+    renewed
+}
+
+/// What a collection of lock files came to.
+#[derive(Debug, Default)]
+pub struct Collected {
+    /// How many were removed.
+    pub removed: usize,
+    /// What went wrong with others.
+    pub failures: Vec<Error>,
+}
+
+/// Removes the lock files of documents that are not in the folder, but for those that
+/// somebody holds. Safe beside writers: see the top of this file.
+///
+/// # Errors
+///
+/// When the folder cannot be read, and for a signal.
+pub fn collect(folder: &Path, signals: &dyn Signals) -> Result<Collected> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let opened = fs::openat(CWD, folder, flags, Mode::empty())
+        .map_err(|errno| Error::syscall(folder, "open", errno))?;
+    let target = Target {
+        folder: File::from(opened).into(),
+        name: sidecar::FOLDER.into(),
+        given_path: folder.into(),
+    };
+    let listed = |errno| target.failed("listing it", errno);
+    let locks = match target.list(sidecar::LOCKS, |name, _| lock_name(name)) {
+        Err(Errno::NOENT) => return Ok(Collected::default()),
+        locks => locks.map_err(listed)?,
+    };
+    let there = target.list(".", |name, _| Some(sidecar::stem(name))).map_err(listed)?;
+    let there: HashSet<PathBuf> = there.into_iter().collect();
+    let mut collected = Collected::default();
+    for (index, lock) in locks.into_iter().enumerate() {
+        if index % COLLECTED_AT_ONCE == 0 && signals.pending() {
+            return Err(Error::Interrupted { path: folder.into() });
+        }
+        let stem =
+            lock.as_bytes().strip_suffix(sidecar::LOCK_SUFFIX.as_bytes()).unwrap_or_default();
+        if there.contains(Path::new(OsStr::from_bytes(stem))) {
+            continue;
+        }
+        match collect_one(&target, &Path::new(sidecar::LOCKS).join(&lock), OsStr::from_bytes(stem))
+        {
+            Ok(removed) => collected.removed += usize::from(removed),
+            Err(error) => collected.failures.push(error),
+        }
+    }
+    Ok(collected)
+}
+
+fn lock_name(name: &OsStr) -> Option<OsString> {
+    name.as_bytes().ends_with(sidecar::LOCK_SUFFIX.as_bytes()).then(|| name.to_owned())
+}
+
+/// Removes a lock file if nobody holds it, and if its document is still not there.
+fn collect_one(target: &Target, path: &Path, document: &OsStr) -> Result<bool> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let opened = CloseOnFork::open(|| {
+        fs::openat(&target.folder, path, flags, Mode::empty()).map(File::from)
+    });
+    let file = match opened {
+        // Another collection was faster, or it is no lock file but a symlink.
+        Err(Errno::NOENT | Errno::LOOP) => return Ok(false),
+        opened => opened.map_err(|errno| target.failed("open of a lock", errno))?,
+    };
+    let collected = file.with(|file| {
+        let stat = fs::fstat(file).map_err(|errno| target.failed("fstat of a lock", errno))?;
+        if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+            return Ok(false);
+        }
+        match fs2::FileExt::try_lock_exclusive(file) {
+            Err(error) if contended(&error) => return Ok(false),
+            tried => tried.map_err(|error| target.failed("flock of a lock", error))?,
+        }
+        let removed = remove_if_unneeded(target, path, document, Identity::of(&stat).key());
+        // Not by the close alone: a child forked past the handlers would keep it.
+        let _ = fs2::FileExt::unlock(file);
+        removed
+    });
+    // Nothing in a forked child, which leaves it to its parent.
+    collected.unwrap_or(Ok(false))
+}
+
+/// Called with the lock held.
+fn remove_if_unneeded(
+    target: &Target,
+    path: &Path,
+    document: &OsStr,
+    held: FileKey,
+) -> Result<bool> {
+    let failed = |call| move |errno: Errno| target.failed(call, errno);
+    match fs::statat(&target.folder, document, AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(_) => return Ok(false),
+        Err(Errno::NOENT) => {}
+        Err(errno) => return Err(failed("fstatat of a lock's document")(errno)),
+    }
+    if !is_current(target, path, held)? {
+        return Ok(false);
+    }
+    // What a writer left that was killed while it made the lock anew.
+    let mut new = path.as_os_str().to_owned();
+    new.push(NEW);
+    match fs::unlinkat(&target.folder, new, AtFlags::empty()) {
+        Ok(()) | Err(Errno::NOENT) => {}
+        Err(errno) => return Err(failed("unlink of a lock")(errno)),
+    }
+    fs::unlinkat(&target.folder, path, AtFlags::empty()).map_err(failed("unlink of a lock"))?;
+    Ok(true)
+}

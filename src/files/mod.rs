@@ -1,0 +1,18 @@
+//! One host's file system: what makes a save atomic and durable, and a load trustworthy.
+//! Knows bytes, paths and errors; no Python.
+
+mod attributes;
+pub mod backup;
+pub mod batch;
+pub mod fork;
+pub mod host;
+pub mod identity;
+mod lease;
+pub mod lock;
+pub mod read;
+pub mod session;
+pub mod sidecar;
+pub mod sys;
+pub mod target;
+pub mod temporary;
+pub mod warning;

@@ -1,0 +1,200 @@
+//! Reads of whole files: without a lock, and without a need to write anything.
+
+use std::fs::File;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+
+use rustix::buffer::spare_capacity;
+use rustix::fs::{self, CWD, FileType, Mode, OFlags};
+use rustix::io::{Errno, retry_on_intr};
+
+use crate::error::{Error, Result};
+use crate::files::backup::read_whole;
+use crate::files::identity::{Identity, Instant};
+use crate::files::lock::Signals;
+use crate::files::target::{Target, open_to_read, require_regular};
+
+/// The version that stands for "there is no file".
+pub const MISSING: &str = "missing";
+
+/// How often a read starts over because the file changed under it.
+const READ_ATTEMPTS: usize = 8;
+
+/// A file's content, and what identified it while it was read.
+#[derive(Debug)]
+pub struct Snapshot {
+    /// All of it.
+    pub bytes: Vec<u8>,
+    /// The identity before and after the read, taken from the descriptor that was read.
+    pub identity: Identity,
+    /// Whether the identity was the same before and after: a writer in place
+    /// may have been at work otherwise.
+    pub stable: bool,
+    /// Whether every later change must show in the identity, as long as the clock is
+    /// not set back.
+    pub past_racy_window: bool,
+    /// When it was read.
+    pub read_at: Instant,
+}
+
+/// Reads the whole file.
+///
+/// # Errors
+///
+/// [`Error::NotFound`], [`Error::NotAFile`], or a failing syscall.
+pub fn read(path: &Path) -> Result<Snapshot> {
+    read_opened(CWD, path, path, OFlags::empty())
+}
+
+/// Reads the file called `name` in an open folder, but not through a symlink;
+/// `path` is how the caller gave it.
+///
+/// # Errors
+///
+/// As for [`read`].
+pub fn read_at(folder: impl AsFd, name: &Path, path: &Path) -> Result<Snapshot> {
+    read_opened(folder, name, path, OFlags::NOFOLLOW)
+}
+
+fn read_opened(folder: impl AsFd, name: &Path, path: &Path, follow: OFlags) -> Result<Snapshot> {
+    let failed = |call, errno: Errno| Error::syscall(path, call, errno);
+    let descriptor = match open_to_read(folder, name, follow) {
+        Ok(descriptor) => descriptor,
+        Err(Errno::NOENT) => return Err(Error::NotFound { path: path.to_path_buf() }),
+        Err(errno) => return Err(failed("open", errno)),
+    };
+    let look = || Identity::of_open(&descriptor).map_err(|errno| failed("fstat", errno));
+    let mut attempt = 1;
+    loop {
+        // In this order: a change made after these two lines shows in the
+        // second look, or in the clock.
+        let read_at = Instant::now();
+        let (identity, mode) = look()?;
+        require_regular(path, mode)?;
+        let bytes = read_whole(&descriptor, identity.size())
+            .map_err(|error| Error::syscall(path, "read", error))?;
+        let stable = look()?.0 == identity;
+        if stable || attempt == READ_ATTEMPTS {
+            return Ok(Snapshot {
+                bytes,
+                identity,
+                stable,
+                past_racy_window: identity.has_birth() && identity.is_past_racy_window(read_at),
+                read_at,
+            });
+        }
+        attempt += 1;
+        fs::seek(&descriptor, fs::SeekFrom::Start(0)).map_err(|errno| failed("lseek", errno))?;
+    }
+}
+
+/// Reads the pipe that `path`, an open descriptor of this process, leads to, until nobody
+/// can write into it any more. What is read is gone, and never to be kept.
+///
+/// # Errors
+///
+/// [`Error::NotAFile`] for what is no pipe, [`Error::Interrupted`] for a signal, or a
+/// failing syscall.
+pub fn read_pipe(path: &Path, signals: &dyn Signals) -> Result<Snapshot> {
+    const PIECE: usize = 64 * 1024;
+    let failed = |call, errno: Errno| Error::syscall(path, call, errno);
+    // Without waiting for a writer where all have closed a named one.
+    let descriptor =
+        open_to_read(CWD, path, OFlags::empty()).map_err(|errno| failed("open", errno))?;
+    let read_at = Instant::now();
+    let (identity, mode) =
+        Identity::of_open(&descriptor).map_err(|errno| failed("fstat", errno))?;
+    if FileType::from_raw_mode(mode) != FileType::Fifo {
+        require_regular(path, mode)?;
+    }
+    fs::fcntl_setfl(&descriptor, OFlags::empty()).map_err(|errno| failed("fcntl", errno))?;
+    let mut bytes = Vec::new();
+    loop {
+        bytes.try_reserve(PIECE).map_err(|_| failed("read", Errno::NOMEM))?;
+        match rustix::io::read(&descriptor, spare_capacity(&mut bytes)) {
+            Ok(0) => break,
+            Err(Errno::INTR) if signals.pending() => {
+                return Err(Error::Interrupted { path: path.to_path_buf() });
+            }
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(errno) => return Err(failed("read", errno)),
+        }
+    }
+    Ok(Snapshot { bytes, identity, stable: false, past_racy_window: false, read_at })
+}
+
+/// A file that held what was expected.
+#[derive(Debug)]
+pub struct Same {
+    /// Its identity before it was read.
+    pub identity: Identity,
+    /// The file.
+    pub descriptor: File,
+}
+
+/// The target's file, if its content is `bytes`. Reads no further than the first
+/// piece that differs: of most files that are saved that is the first. What another
+/// program writes meanwhile comes after this save, as if that had written all.
+///
+/// # Errors
+///
+/// As for [`read`].
+pub fn if_same(target: &Target, bytes: &[u8]) -> Result<Option<Same>> {
+    const PIECE: usize = 64 * 1024;
+    let failed = |call, errno: Errno| target.failed(call, errno);
+    let descriptor = match target.open_to_read(target.name.as_os_str()) {
+        Ok(descriptor) => descriptor,
+        Err(Errno::NOENT) => return Ok(None),
+        Err(errno) => return Err(failed("open", errno)),
+    };
+    let before = fs::fstat(&descriptor).map_err(|errno| failed("fstat", errno))?;
+    require_regular(&target.given_path, before.st_mode)?;
+    let mut piece = Vec::with_capacity(PIECE.min(bytes.len() + 1));
+    let mut rest = bytes;
+    loop {
+        piece.clear();
+        retry_on_intr(|| rustix::io::read(&descriptor, spare_capacity(&mut piece)))
+            .map_err(|errno| failed("read", errno))?;
+        match rest.strip_prefix(piece.as_slice()) {
+            Some(_) if piece.is_empty() => break,
+            Some(further) => rest = further,
+            None => return Ok(None),
+        }
+    }
+    Ok(rest.is_empty().then_some(Same { identity: Identity::of(&before), descriptor }))
+}
+
+/// What `path` leads to now, by its `stat`.
+///
+/// # Errors
+///
+/// [`Error::NotFound`], or a failing syscall.
+pub fn identify(path: &Path) -> Result<Identity> {
+    match Identity::at(CWD, path) {
+        // Not opened to find out: opening a device may do something.
+        Ok((identity, mode)) => require_regular(path, mode).map(|()| identity),
+        Err(Errno::NOENT) => Err(Error::NotFound { path: path.to_path_buf() }),
+        Err(errno) => Err(Error::syscall(path, "stat", errno)),
+    }
+}
+
+/// What `path` leads to now, without a right to read it. Until the descriptor is dropped,
+/// its inode number means no other file.
+///
+/// # Errors
+///
+/// When it cannot be opened.
+pub fn pin(path: &Path) -> rustix::io::Result<(OwnedFd, Identity)> {
+    let file = fs::openat(CWD, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
+    let (identity, _) = Identity::of_open(&file)?;
+    Ok((file, identity))
+}
+
+/// The version of some content: the same for the same bytes, fit for an `ETag`.
+#[must_use]
+pub fn version_of(bytes: &[u8]) -> String {
+    let mut version = blake3::hash(bytes).to_hex().to_string();
+    // 128 bits are enough for a digest that guards against accidents.
+    version.truncate(32);
+    version
+}

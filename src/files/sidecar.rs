@@ -1,0 +1,453 @@
+//! `.oasis_data/`: the hidden folder beside the data files.
+//!
+//! ```text
+//! .oasis_data/
+//!     .gitignore          `*`: the folder ignores itself
+//!     locks/<name>.lock   one per data file; never truncated, replaced only under its lock
+//!     temp/<name>.<random>   content on its route; held locked by its writer
+//!     journal             what a batch of saves is about to rename
+//!     journal.lock        held by that batch, and by whoever recovers it
+//! ```
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::Write;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{self, Access, AtFlags, Dir, FileType, Mode, OFlags, RawDir, Stat};
+use rustix::io::{self, Errno};
+use rustix::path::Arg;
+use rustix::process::geteuid;
+
+use crate::error::{Error, Result};
+use crate::files::sys::access_list::{self, AccessList};
+use crate::files::target::{Target, open_to_read};
+
+/// The folder, seen from the data file's.
+pub const FOLDER: &str = ".oasis_data";
+/// Where locks live, seen from the data file's folder.
+pub const LOCKS: &str = ".oasis_data/locks";
+/// What a lock file's name ends with.
+pub const LOCK_SUFFIX: &str = ".lock";
+/// Where temporary files live, seen from the data file's folder. A folder of
+/// their own, so that finding the leftovers does not mean reading every lock's
+/// name.
+pub const TEMP: &str = ".oasis_data/temp";
+
+/// Letters that make a temporary file's name unique.
+pub const RANDOM_LETTERS: usize = 12;
+/// Where in a lock file the index of backups begins: behind the line that says what was
+/// synced.
+pub const INDEX_PLACE: usize = 256;
+
+/// How many names of a folder are looked at to tell whether it is part of a sidecar.
+const MOST_NAMES: usize = 1000;
+/// Bytes for names that it is asked for in one call.
+const LISTED_AT_ONCE: usize = 4096;
+
+/// The longest name that still leaves room for a suffix within `NAME_MAX`.
+const LONGEST_STEM: usize = 200;
+
+/// What the sidecar calls a data file: its name, or a digest of a long one.
+#[must_use]
+pub fn stem(name: &OsStr) -> PathBuf {
+    if name.len() <= LONGEST_STEM {
+        PathBuf::from(name)
+    } else {
+        PathBuf::from(blake3::hash(name.as_bytes()).to_hex().as_str())
+    }
+}
+
+/// The lock of a data file, seen from its folder.
+#[must_use]
+pub fn lock_of(target: &Target) -> PathBuf {
+    let mut name = stem(&target.name).into_os_string();
+    name.push(LOCK_SUFFIX);
+    Path::new(LOCKS).join(name)
+}
+
+/// Creates the sidecar of the target's folder, or what is missing of it.
+///
+/// # Errors
+///
+/// When a folder cannot be made or opened.
+pub fn create(target: &Target) -> Result<()> {
+    // Not beside a device: /dev needs no company.
+    target.stat()?;
+    require_no_symlink(target)?;
+    create_folder(target, FOLDER)?;
+    // Before the folders by whose absence an unfinished sidecar is known: a
+    // writer killed in here leaves the work to the next.
+    ignore_in_git(target);
+    create_folder(target, LOCKS)?;
+    create_folder(target, TEMP)
+}
+
+/// A courtesy: no save fails for want of it.
+fn ignore_in_git(target: &Target) {
+    let path = Path::new(FOLDER).join(".gitignore");
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    if let Ok(file) = fs::openat(&target.folder, &path, flags, Mode::from_raw_mode(0o666)) {
+        let _ = File::from(file).write_all(b"*\n");
+    }
+}
+
+fn create_folder(target: &Target, path: &str) -> Result<()> {
+    match fs::mkdirat(&target.folder, path, Mode::from_raw_mode(0o777)) {
+        // Shared in either case: its maker may have been killed before that.
+        Ok(()) | Err(Errno::EXIST) => {}
+        Err(errno) => return Err(failed(target, "mkdir of .oasis_data", errno)),
+    }
+    match open_folder(&target.folder, path) {
+        Ok(folder) => share(target, &folder),
+        // Gone again: whoever needs it makes it. Another user's: what is done in it
+        // tells whether it may be used.
+        Err(Errno::NOENT | Errno::ACCESS) => Ok(()),
+        Err(errno) => Err(target.failed("open of .oasis_data", errno)),
+    }
+}
+
+fn open_folder(folder: impl AsFd, path: &str) -> io::Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    fs::openat(folder, path, flags, Mode::empty())
+}
+
+/// Lets everyone who may write in the data folder use `made`, a file or folder
+/// of its sidecar. Without it the first writer's umask would lock the others
+/// out. By its descriptor: by its path, another user of the folder could have
+/// root change a file of their choice. What belongs to another is left to them,
+/// and what the kernel refuses is left as it is: to share is a courtesy.
+///
+/// # Errors
+///
+/// When it cannot be looked at.
+pub fn share(target: &Target, made: impl AsFd) -> Result<()> {
+    DataFolder::of(target)
+        .and_then(|folder| folder.share(made))
+        .map(drop)
+        .map_err(|errno| target.failed("fstat in .oasis_data", errno))
+}
+
+/// Refuses a sidecar of which a folder is a symlink: whoever may write in the data folder
+/// could have locks made, temporary files renamed and the content of a batch removed
+/// wherever this user may.
+///
+/// # Errors
+///
+/// `ELOOP`.
+pub fn require_no_symlink(target: &Target) -> Result<()> {
+    [FOLDER, LOCKS, TEMP].into_iter().try_for_each(|part| {
+        match fs::statat(&target.folder, part, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) if is_symlink(&stat) => Err(a_symlink(target, part)),
+            _ => Ok(()),
+        }
+    })
+}
+
+fn a_symlink(target: &Target, part: &str) -> Error {
+    let hint = format!("; {part} is a symlink: remove it, the next save makes a folder");
+    let source = Errno::LOOP.into();
+    Error::Syscall { path: target.given_path.clone(), call: "open of .oasis_data", source, hint }
+}
+
+fn is_symlink(stat: &Stat) -> bool {
+    FileType::from_raw_mode(stat.st_mode) == FileType::Symlink
+}
+
+/// Brings the sidecar in line with its folder, if whoever may use the folder has
+/// changed since it was made: all of it where it is this user's, else the lock of
+/// this file. A courtesy, too.
+///
+/// # Errors
+///
+/// When the sidecar is a symlink.
+pub fn follow(target: &Target) -> Result<()> {
+    let Ok(stat) = fs::fstat(&target.folder) else { return Ok(()) };
+    let stat_of = |name: &Path| fs::statat(&target.folder, name, AtFlags::SYMLINK_NOFOLLOW);
+    let Ok(sidecar) = stat_of(Path::new(FOLDER)) else { return Ok(()) };
+    if is_symlink(&sidecar) {
+        return Err(a_symlink(target, FOLDER));
+    }
+    let lock = lock_of(target);
+    let own = is_own(&sidecar);
+    let in_line = is_alike(&stat, &sidecar)
+        && (own || stat_of(&lock).is_ok_and(|lock| !is_own(&lock) || is_alike(&stat, &lock)));
+    // A change of the list alone may leave the mode as it is. A list that is gone
+    // from a folder of the same mode is found out by the next new document.
+    if in_line && matches!(access_list::read(&target.folder, access_list::ACCESS), Ok(None)) {
+        return Ok(());
+    }
+    let _ = DataFolder::of(target).and_then(|folder| {
+        if own { folder.share_sidecar() } else { folder.share_file(&target.folder, &lock) }
+    });
+    Ok(())
+}
+
+/// Whether a new file among the temporary ones is made as a new file in the data
+/// folder would be: of the same group, with the same mode and access list. Brings
+/// the folder of temporary files in line first, where it is this user's.
+#[must_use]
+pub fn makes_files_of_its_folder(target: &Target) -> bool {
+    let temp = match open_folder(&target.folder, TEMP) {
+        Ok(temp) => temp,
+        // Whoever makes it has it in line.
+        Err(Errno::NOENT) => return true,
+        Err(_) => return false,
+    };
+    let passes_on = DataFolder::of(target).and_then(|folder| {
+        // What it had to be told, the rest has not been told either.
+        if folder.share(&temp)? {
+            let _ = folder.share_sidecar();
+        }
+        folder.passes_on_to(&temp)
+    });
+    passes_on.unwrap_or(false)
+}
+
+/// A new file in the data folder that has no name yet.
+///
+/// # Errors
+///
+/// When the file system has none without a name.
+pub fn unnamed_file_of_folder(target: &Target) -> io::Result<File> {
+    let flags = OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC;
+    fs::openat(&target.folder, ".", flags, Mode::from_raw_mode(0o666)).map(File::from)
+}
+
+/// The error of a `call` in the sidecar. Where this user is kept out by a part of it
+/// that is another's, it names that part, and what to do.
+pub fn failed(target: &Target, call: &'static str, errno: Errno) -> Error {
+    let lock = lock_of(target);
+    let parts = [FOLDER, LOCKS, TEMP].map(Path::new).into_iter().chain([lock.as_path()]);
+    let closed = |part: &Path| {
+        let stat = fs::statat(&target.folder, part, AtFlags::SYMLINK_NOFOLLOW).ok()?;
+        let is_folder = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
+        let use_it = if is_folder { Access::WRITE_OK | Access::EXEC_OK } else { Access::WRITE_OK };
+        let may = fs::accessat(&target.folder, part, use_it, AtFlags::EACCESS);
+        (may == Err(Errno::ACCESS) && !is_own(&stat)).then_some((part.display().to_string(), stat))
+    };
+    let found =
+        [Errno::ACCESS, Errno::PERM].contains(&errno).then(|| parts.into_iter().find_map(closed));
+    let Some((part, stat)) = found.flatten() else { return target.failed(call, errno) };
+    let hint = format!(
+        "; {part} beside it belongs to uid {} and gid {} and has mode {:04o}, which keeps this user \
+         out: a save in this folder by that user or by root shares it with all who may write in \
+         the folder; where neither saves there, chown -R --reference=. .oasis_data gives it to the \
+         folder's owner",
+        stat.st_uid,
+        stat.st_gid,
+        stat.st_mode & 0o7777
+    );
+    Error::Syscall { path: target.given_path.clone(), call, source: errno.into(), hint }
+}
+
+/// Whether what was made for a folder has its group, mode and, as far as that can be
+/// changed, owner.
+fn is_alike(folder: &Stat, made: &Stat) -> bool {
+    let is_folder = FileType::from_raw_mode(made.st_mode) == FileType::Directory;
+    let shared = folder.st_mode & if is_folder { 0o7777 } else { 0o666 };
+    (folder.st_gid, shared) == (made.st_gid, made.st_mode & 0o7777)
+        && (folder.st_uid == made.st_uid || !geteuid().is_root())
+}
+
+/// The folder of a data file, and who may use it.
+struct DataFolder<'a> {
+    folder: &'a File,
+    stat: Stat,
+    list: AccessList,
+}
+
+impl<'a> DataFolder<'a> {
+    fn of(target: &'a Target) -> io::Result<Self> {
+        let folder = &target.folder;
+        let stat = fs::fstat(folder)?;
+        // A list that cannot be read lets in its owner and all others: the group's
+        // bits would then be those of the mask.
+        let list = AccessList::of(folder, stat.st_mode)
+            .unwrap_or_else(|_| AccessList::of_mode(stat.st_mode & 0o707));
+        Ok(Self { folder, stat, list })
+    }
+
+    /// Whether anything had to be changed, and could be.
+    fn share(&self, made: impl AsFd) -> io::Result<bool> {
+        let stat = fs::fstat(&made)?;
+        if !is_own(&stat) || !self.is_of_sidecar(&made, &stat).unwrap_or(false) {
+            return Ok(false);
+        }
+        let owner =
+            (geteuid().is_root() && stat.st_uid != self.stat.st_uid).then_some(self.stat.st_uid);
+        let group = (stat.st_gid != self.stat.st_gid).then_some(self.stat.st_gid);
+        let given = access_list::give(&made, owner, group);
+        let mut changed = (owner.is_some() && given.owner.is_none())
+            || (group.is_some() && given.group.is_none());
+        // Whoever it could not be given to keeps their rights by name.
+        let foreign_owner =
+            stat.st_uid != self.stat.st_uid && (owner.is_none() || given.owner.is_some());
+        let foreign_group = group.filter(|_| given.group.is_some());
+        let mut list = self.list.clone();
+        if foreign_owner || foreign_group.is_some() {
+            list = list.in_other_hands(foreign_owner.then_some(self.stat.st_uid), foreign_group);
+        }
+        let is_folder = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
+        let (rights, special) =
+            if is_folder { (0o7, self.stat.st_mode & 0o7000) } else { (0o6, 0) };
+        list = list.limited(rights, if foreign_owner { rights } else { 0 });
+
+        let there = access_list::read(&made, access_list::ACCESS).unwrap_or(None);
+        let set = |value| access_list::write(&made, access_list::ACCESS, value);
+        let wanted = (!list.is_mode()).then(|| list.value());
+        let mut listed = false;
+        if there != wanted {
+            listed = set(wanted.as_deref()).is_ok();
+            if !listed && wanted.is_some() {
+                list = list.without_names();
+                listed = there.is_some() && set(None).is_ok();
+            }
+            // A mode would be the mask of the list that is still there.
+            if !listed && there.is_some() {
+                return Ok(changed);
+            }
+        }
+        let shared = list.mode() | special;
+        if changed || listed || stat.st_mode & 0o7777 != shared {
+            // Where a filter refuses set-id bits, those alone are missing.
+            let set = |bits| fs::fchmod(&made, Mode::from_raw_mode(bits));
+            let _ = set(shared).or_else(|_| set(shared & !0o6000));
+            // It may have been set in part: no bit for a group that is not this user's.
+            changed |= fs::fstat(&made)?.st_mode != stat.st_mode;
+        }
+        Ok(changed || listed)
+    }
+
+    /// Whether a folder that is called as part of a sidecar is one. Whoever may rename in
+    /// the data folder can give that name to a private folder of this user's, to have it
+    /// shared.
+    fn is_of_sidecar(&self, made: impl AsFd, stat: &Stat) -> io::Result<bool> {
+        let is_folder = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
+        if !is_folder || (is_alike(&self.stat, stat) && self.list.is_mode()) {
+            return Ok(true);
+        }
+        // What may not be changed need not be looked through, at each save.
+        if fs::fchmod(&made, Mode::from_raw_mode(stat.st_mode & 0o7777)).is_err() {
+            return Ok(false);
+        }
+        // By its descriptor: a folder without the right to search it can be read.
+        let mut buffer = Vec::with_capacity(LISTED_AT_ONCE);
+        let mut entries = RawDir::new(&made, buffer.spare_capacity_mut());
+        for _ in 0..MOST_NAMES {
+            let Some(entry) = entries.next() else { break };
+            let entry = entry?;
+            if !is_name_of_sidecar(entry.file_name().to_bytes()) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Shares all of the sidecar, its lock files last but for the sidecar itself:
+    /// by that it is known whether a writer was killed in here.
+    fn share_sidecar(&self) -> io::Result<()> {
+        // Each from the one above it, and through no symlink, lest root be led
+        // elsewhere.
+        let sidecar = open_folder(self.folder, FOLDER)?;
+        if !is_own(&fs::fstat(&sidecar)?) {
+            return Ok(());
+        }
+        let locks = open_folder(&sidecar, "locks")?;
+        let changed = self.share(&locks)?;
+        // As far as the kernel lets them both are alike, and it costs no more.
+        if !changed && is_alike(&fs::fstat(&locks)?, &fs::fstat(&sidecar)?) {
+            return Ok(());
+        }
+        if let Ok(temp) = open_folder(&sidecar, "temp") {
+            self.share(&temp)?;
+            self.passes_on_to(&temp)?;
+        }
+        for name in [c"journal.lock", c"journal"] {
+            self.share_file(&sidecar, name)?;
+        }
+        for entry in Dir::read_from(&locks)? {
+            let entry = entry?;
+            if entry.file_name().to_bytes().ends_with(b".lock") {
+                self.share_file(&locks, entry.file_name())?;
+            }
+        }
+        self.share(&sidecar).map(drop)
+    }
+
+    fn share_file(&self, folder: impl AsFd, name: impl Arg + Copy) -> io::Result<()> {
+        let file = match open_to_read(folder, name, OFlags::NOFOLLOW) {
+            Ok(file) => file,
+            // Gone, another user's, or nothing of this package.
+            Err(Errno::NOENT | Errno::ACCESS | Errno::LOOP) => return Ok(()),
+            Err(errno) => return Err(errno),
+        };
+        let stat = fs::fstat(&file)?;
+        // Root gives nothing away that somebody else may have put here by a link
+        // or a rename.
+        let expected = [geteuid().as_raw(), self.stat.st_uid].contains(&stat.st_uid);
+        let regular = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
+        if expected && regular && stat.st_nlink == 1 && is_text_of_sidecar(&file)? {
+            self.share(&file)?;
+        }
+        Ok(())
+    }
+
+    /// Has new files in the folder of temporary files made as in this one. Whether
+    /// they are.
+    fn passes_on_to(&self, temp: impl AsFd) -> io::Result<bool> {
+        let wanted = access_list::read(self.folder, access_list::DEFAULT)?;
+        let stat = fs::fstat(&temp)?;
+        let mut there = access_list::read(&temp, access_list::DEFAULT)?;
+        if there != wanted
+            && is_own(&stat)
+            && access_list::write(&temp, access_list::DEFAULT, wanted.as_deref()).is_ok()
+        {
+            there.clone_from(&wanted);
+        }
+        let for_its_group = |stat: &Stat| stat.st_mode & Mode::SGID.bits();
+        Ok(there == wanted
+            && stat.st_gid == self.stat.st_gid
+            && for_its_group(&stat) == for_its_group(&self.stat))
+    }
+}
+
+fn is_name_of_sidecar(name: &[u8]) -> bool {
+    let temporary = || {
+        let dot = name.iter().rposition(|&byte| byte == b'.');
+        dot.is_some_and(|dot| is_drawn(&name[dot + 1..]))
+    };
+    [&b"."[..], b"..", b".gitignore", b"locks", b"temp"].contains(&name)
+        || name.starts_with(b"journal")
+        || name.ends_with(LOCK_SUFFIX.as_bytes())
+        || name.ends_with(b".lock.new")
+        || temporary()
+}
+
+/// Whether a file has the text of a lock or a journal: a private file of this user's, to
+/// which somebody else has given the name of such, is not to be shared.
+fn is_text_of_sidecar(file: &File) -> io::Result<bool> {
+    let mut start = [0; INDEX_PLACE + 8];
+    let length = io::pread(file, &mut start[..], 0)?;
+    let (start, index) = start[..length].split_at(length.min(INDEX_PLACE));
+    let end = start.iter().position(|&byte| byte == b'\n').map_or(0, |end| end + 1);
+    let (note, rest) = start.split_at(end);
+    let is_note = note.is_empty()
+        || note.starts_with(b"synced ")
+        || note.strip_suffix(b"\n").is_some_and(is_drawn);
+    let is_index = index.is_empty() || index[0] == b'-' || index.starts_with(b"backups ");
+    // What a save has written over a private file leaves the rest of it.
+    let is_lock = is_note && is_index && rest.iter().all(|&byte| byte == 0);
+    Ok(is_lock || start.starts_with(b"{\n  \"format\": "))
+}
+
+/// Whether these are the letters that were drawn for a temporary file.
+fn is_drawn(letters: &[u8]) -> bool {
+    letters.len() == RANDOM_LETTERS && letters.iter().all(u8::is_ascii_alphanumeric)
+}
+
+fn is_own(made: &Stat) -> bool {
+    geteuid().is_root() || made.st_uid == geteuid().as_raw()
+}

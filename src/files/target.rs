@@ -1,0 +1,378 @@
+//! Where a path leads: the folder, opened once, and the name in it.
+//!
+//! Everything a save does happens relative to that one descriptor, so that a
+//! folder renamed or swapped meanwhile cannot split the save over two folders,
+//! and the directory sync goes to the directory that was written.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{self, AtFlags, CWD, FileType, Mode, OFlags, RawDir, RawMode, SeekFrom, Stat};
+use rustix::io::{Errno, retry_on_intr};
+use rustix::path::Arg;
+use rustix::process::geteuid;
+
+use crate::error::{self, A_DIRECTORY, Error, FOLLOW_LINK, OPEN_FOLDER, Result, is_without_sync};
+use crate::files::fork::Descriptor;
+use crate::files::identity::{FileKey, Identity};
+use crate::files::sidecar;
+use crate::files::sys::sync;
+
+/// The `kind` of a path that leads into the sidecar.
+const IN_SIDECAR: &str = "in the folder of locks and temporary files";
+
+/// The `kind` of a path that leads through a link of `/proc` to what a process has open.
+const A_DESCRIPTOR: &str = "an open descriptor";
+
+/// Where the kernel says whether it protects symlinks (`proc_sys_fs(5)`).
+const PROTECTED_SYMLINKS: &str = "/proc/sys/fs/protected_symlinks";
+
+/// As many symlinks as the kernel follows (`path_resolution(7)`).
+const MAX_SYMLINKS: usize = 40;
+
+/// Bytes for names that a folder is asked for in one call.
+const LISTED_AT_ONCE: usize = 60_000;
+
+/// How often a folder is listed in which what is picked comes and goes all the time.
+const MOST_LISTINGS: usize = 100;
+
+/// A data file, by an open folder and a name.
+#[derive(Debug)]
+pub struct Target {
+    /// The folder, open.
+    pub folder: Descriptor,
+    /// The file's name in it.
+    pub name: OsString,
+    /// The path as the caller gave it, for errors.
+    pub given_path: PathBuf,
+}
+
+impl Target {
+    /// Follows `path` to the file that a write through it must replace: a
+    /// symlink's target, not the link. With `make_parents`, creates the missing
+    /// folders on the way.
+    ///
+    /// # Errors
+    ///
+    /// When the folder cannot be opened, or the path names a directory or an open
+    /// descriptor, or goes through a symlink that the kernel would not follow.
+    pub fn resolve(path: &Path, make_parents: bool) -> Result<Self> {
+        Self::resolve_by(path, make_parents, open_folder)
+    }
+
+    /// The same for a load, which only uses names in the folder: for that, the right to
+    /// search it is enough.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Self::resolve`].
+    pub fn resolve_to_load(path: &Path) -> Result<Self> {
+        Self::resolve_by(path, false, open_folder_to_search)
+    }
+
+    fn resolve_by(
+        path: &Path,
+        make_parents: bool,
+        open_folder: fn(&Path) -> rustix::io::Result<OwnedFd>,
+    ) -> Result<Self> {
+        let mut current = path.to_path_buf();
+        for _ in 0..=MAX_SYMLINKS {
+            let (parent, name) = split(path, &current)?;
+            // A save onto a lock would replace it under its holder.
+            if parent.components().any(|part| part.as_os_str() == sidecar::FOLDER) {
+                return Err(Error::NotAFile { path: path.to_path_buf(), kind: IN_SIDECAR });
+            }
+            let folder = match open_folder(parent) {
+                Err(Errno::NOENT) if make_parents => {
+                    create_folders(path, parent)?;
+                    open_folder(parent)
+                }
+                opened => opened,
+            }
+            .map_err(|errno| Error::syscall(path, OPEN_FOLDER, errno))?;
+            match fs::readlinkat(&folder, name, Vec::new()) {
+                Ok(_) => {
+                    if let Some(link) = read_link(path, &folder, name)? {
+                        current = parent.join(link);
+                    }
+                }
+                Err(Errno::INVAL | Errno::NOENT) => {
+                    return Ok(Self {
+                        folder: File::from(folder).into(),
+                        name: name.to_os_string(),
+                        given_path: path.to_path_buf(),
+                    });
+                }
+                Err(errno) => return Err(Error::syscall(path, "readlinkat", errno)),
+            }
+        }
+        Err(Error::syscall(path, "readlinkat", Errno::LOOP))
+    }
+
+    /// Whether `path` leads to an open descriptor, of which [`Self::resolve`] finds no name.
+    #[must_use]
+    pub fn is_descriptor(path: &Path) -> bool {
+        matches!(Self::resolve(path, false), Err(Error::NotAFile { kind: A_DESCRIPTOR, .. }))
+    }
+
+    /// The file's `stat`, or `None` where there is no file.
+    ///
+    /// # Errors
+    ///
+    /// When there is something that is not a regular file: renaming onto a
+    /// device or a pipe would destroy it.
+    pub fn stat(&self) -> Result<Option<Stat>> {
+        match fs::statat(&self.folder, &self.name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) => require_regular(&self.given_path, stat.st_mode).map(|()| Some(stat)),
+            Err(Errno::NOENT) => Ok(None),
+            Err(errno) => Err(self.failed("fstatat", errno)),
+        }
+    }
+
+    /// Which folder the file is in.
+    ///
+    /// # Errors
+    ///
+    /// When its `fstat` fails.
+    pub fn folder_key(&self) -> Result<FileKey> {
+        let stat =
+            fs::fstat(&self.folder).map_err(|errno| self.failed("fstat of its folder", errno))?;
+        Ok(Identity::of(&stat).key())
+    }
+
+    /// Opens what is called `name` in the file's folder, but not through a symlink.
+    ///
+    /// # Errors
+    ///
+    /// As for [`open_to_read`].
+    pub fn open_to_read(&self, name: impl Arg + Copy) -> rustix::io::Result<File> {
+        open_to_read(&self.folder, name, OFlags::NOFOLLOW)
+    }
+
+    /// What `pick` makes of the names in the folder called `name`, seen from the file's
+    /// own, and of what each is, where the file system says so.
+    ///
+    /// # Errors
+    ///
+    /// When the folder cannot be opened or read.
+    pub fn list<T: PartialEq>(
+        &self,
+        name: impl Arg + Copy,
+        pick: impl Fn(&OsStr, FileType) -> Option<T>,
+    ) -> rustix::io::Result<Vec<T>> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let open = |more| fs::openat(&self.folder, name, flags | more, Mode::empty());
+        // A new access time would be one more thing for the save's syncs to write,
+        // a tenth of its time on ext4. Only the folder's owner may forbid it.
+        let folder = match open(OFlags::NOATIME) {
+            Err(Errno::PERM) => open(OFlags::empty()),
+            opened => opened,
+        }?;
+        // Most folders fit into that, and are seen as they are at one moment. Of another,
+        // the next call may miss both names of what is renamed before it: it is listed
+        // until two listings agree.
+        let mut buffer = Vec::new();
+        buffer.try_reserve_exact(LISTED_AT_ONCE).map_err(|_| Errno::NOMEM)?;
+        let (mut listings, mut earlier) = (0, None);
+        loop {
+            let mut entries = RawDir::new(&folder, buffer.spare_capacity_mut());
+            let mut picked = Vec::new();
+            let mut calls = 0;
+            loop {
+                calls += usize::from(entries.is_buffer_empty());
+                match entries.next() {
+                    Some(Ok(entry)) => {
+                        let name = OsStr::from_bytes(entry.file_name().to_bytes());
+                        picked.extend(pick(name, entry.file_type()));
+                    }
+                    Some(Err(Errno::INTR)) => calls -= 1,
+                    // `getdents(2)` says of a folder that has been removed that it is not
+                    // there.
+                    None | Some(Err(Errno::NOENT)) => break,
+                    Some(Err(errno)) => return Err(errno),
+                }
+            }
+            listings += 1;
+            // The last call finds nothing more.
+            let at_once = calls <= 2;
+            if at_once || listings == MOST_LISTINGS || earlier.as_ref() == Some(&picked) {
+                return Ok(picked);
+            }
+            earlier = Some(picked);
+            fs::seek(&folder, SeekFrom::Start(0))?;
+        }
+    }
+
+    /// Syncs the folder, so that a rename or unlink in it survives power loss.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotDurable`]: the change itself has already happened.
+    pub fn sync_folder(&self) -> Result<()> {
+        sync::sync_folder(&self.folder).map_err(|errno| Error::NotDurable {
+            path: self.given_path.clone(),
+            source: errno.into(),
+        })
+    }
+
+    /// Another file in the same folder.
+    #[must_use]
+    pub fn called(self, name: &Path) -> Self {
+        Self { name: name.into(), given_path: self.given_path.with_file_name(name), ..self }
+    }
+
+    /// A failed syscall on this file.
+    pub fn failed(&self, call: &'static str, source: impl Into<std::io::Error>) -> Error {
+        Error::syscall(&self.given_path, call, source)
+    }
+}
+
+/// Opens what is called `name` in an open folder, without waiting for what is no
+/// regular file.
+///
+/// # Errors
+///
+/// When the open fails.
+pub fn open_to_read(
+    folder: impl AsFd,
+    name: impl Arg + Copy,
+    follow: OFlags,
+) -> rustix::io::Result<File> {
+    let flags = follow | OFlags::RDONLY | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let open = |more| fs::openat(&folder, name, flags | more, Mode::empty()).map(File::from);
+    // Opening a pipe without a writer would wait for ever.
+    match open(OFlags::NONBLOCK) {
+        // Another program has a write lease on it (`fcntl(2)`; a file server does
+        // for its clients), and has just been told to let go: the kernel sees to it.
+        Err(Errno::AGAIN) if is_regular(&folder, name) => retry_on_intr(|| open(OFlags::empty())),
+        opened => opened,
+    }
+}
+
+fn is_regular(folder: impl AsFd, name: impl Arg) -> bool {
+    let stat = fs::statat(folder, name, AtFlags::empty());
+    stat.is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile)
+}
+
+/// Refuses everything but a regular file.
+///
+/// # Errors
+///
+/// [`Error::NotAFile`], naming what the mode shows instead.
+pub fn require_regular(path: &Path, mode: RawMode) -> Result<()> {
+    let kind = match FileType::from_raw_mode(mode) {
+        FileType::RegularFile => return Ok(()),
+        FileType::Directory => A_DIRECTORY,
+        FileType::Fifo => "a pipe",
+        FileType::Socket => "a socket",
+        FileType::CharacterDevice | FileType::BlockDevice => "a device",
+        _ => "something else",
+    };
+    Err(Error::NotAFile { path: path.to_path_buf(), kind })
+}
+
+fn split<'a>(given_path: &Path, path: &'a Path) -> Result<(&'a Path, &'a OsStr)> {
+    let bytes = path.as_os_str().as_bytes();
+    if bytes.is_empty() {
+        return Err(Error::syscall(given_path, "open", Errno::NOENT));
+    }
+    let (parent, name) = match bytes.iter().rposition(|&byte| byte == b'/') {
+        None => (&b"."[..], bytes),
+        Some(0) => (&b"/"[..], &bytes[1..]),
+        Some(slash) => (&bytes[..slash], &bytes[slash + 1..]),
+    };
+    if matches!(name, b"" | b"." | b"..") {
+        return Err(Error::NotAFile { path: given_path.to_path_buf(), kind: A_DIRECTORY });
+    }
+    Ok((Path::new(OsStr::from_bytes(parent)), OsStr::from_bytes(name)))
+}
+
+fn open_folder(path: &Path) -> rustix::io::Result<OwnedFd> {
+    open_folder_with(path, OFlags::RDONLY)
+}
+
+fn open_folder_to_search(path: &Path) -> rustix::io::Result<OwnedFd> {
+    open_folder_with(path, OFlags::PATH)
+}
+
+fn open_folder_with(path: &Path, how: OFlags) -> rustix::io::Result<OwnedFd> {
+    let flags = how | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let open = |path: &Path| fs::openat(CWD, path, flags, Mode::empty());
+    match open(path) {
+        // Perhaps a protected symlink: the kernel follows it to a file in the folder, but
+        // not to the folder itself.
+        Err(Errno::ACCESS) => open(&path.join(".")),
+        opened => opened,
+    }
+}
+
+/// Where the symlink called `name` leads, if a write may follow it; nothing where it is
+/// no symlink any more.
+fn read_link(given: &Path, folder: &OwnedFd, name: &OsStr) -> Result<Option<OsString>> {
+    let failed = |call, errno| Error::syscall(given, call, errno);
+    let system = fs::fstatfs(folder).map_err(|errno| failed("fstatfs of its folder", errno))?;
+    // What it leads to may have lost its name, or never had one.
+    if system.f_type == fs::PROC_SUPER_MAGIC {
+        return Err(Error::NotAFile { path: given.to_path_buf(), kind: A_DESCRIPTOR });
+    }
+    // By a descriptor, so that nobody swaps the link between the look at it and the read.
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let link = match fs::openat(folder, name, flags, Mode::empty()) {
+        Ok(link) => link,
+        Err(Errno::NOENT) => return Ok(None),
+        Err(errno) => return Err(failed("open of its symlink", errno)),
+    };
+    let leads = match fs::readlinkat(&link, "", Vec::new()) {
+        Ok(leads) => leads,
+        Err(Errno::NOENT | Errno::INVAL) => return Ok(None),
+        Err(errno) => return Err(failed("readlinkat", errno)),
+    };
+    let stat =
+        |file: &OwnedFd| fs::fstat(file).map_err(|errno| failed("fstat of its symlink", errno));
+    let (above, link) = (stat(folder)?, stat(&link)?);
+    // The kernel's own rule, which reading a link by hand would evade: in a folder where
+    // everyone may make links, another user's may lead to any file of this one's.
+    let shared = Mode::from_raw_mode(above.st_mode).contains(Mode::SVTX | Mode::WOTH);
+    let trusted = [geteuid().as_raw(), above.st_uid].contains(&link.st_uid);
+    let off = || std::fs::read(PROTECTED_SYMLINKS).is_ok_and(|set| set.trim_ascii() == b"0");
+    if shared && !trusted && !off() {
+        let hint = format!(
+            "; the symlink {} is another user's (uid {}) and lies in a sticky folder that everyone \
+             may write, where the kernel does not follow it (fs.protected_symlinks): name the \
+             file that it leads to",
+            error::name(Path::new(name)),
+            link.st_uid
+        );
+        let source = Errno::ACCESS.into();
+        return Err(Error::Syscall { path: given.to_path_buf(), call: FOLLOW_LINK, source, hint });
+    }
+    Ok(Some(OsString::from_vec(leads.into_bytes())))
+}
+
+/// `mkdir -p`, each new folder's entry synced into the one above it: a save
+/// that survives a power cut is no use in a folder that does not.
+fn create_folders(given_path: &Path, folder: &Path) -> Result<()> {
+    let failed = |call, errno| Error::syscall(given_path, call, errno);
+    let missing: Vec<&Path> = folder
+        .ancestors()
+        .take_while(|path| !path.as_os_str().is_empty() && !path.exists())
+        .collect();
+    for path in missing.into_iter().rev() {
+        match fs::mkdirat(CWD, path, Mode::from_raw_mode(0o777)) {
+            Ok(()) | Err(Errno::EXIST) => {}
+            Err(errno) => return Err(failed("mkdir", errno)),
+        }
+        let above = path.parent().filter(|above| !above.as_os_str().is_empty());
+        let above = open_folder(above.unwrap_or_else(|| Path::new(".")))
+            .map_err(|errno| failed(OPEN_FOLDER, errno))?;
+        match sync::sync_folder(above) {
+            // The save's own sync of its folder tells, where it is asked for.
+            Err(errno) if is_without_sync(errno) => {}
+            flushed => flushed.map_err(|errno| failed("fsync of its folder", errno))?,
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,396 @@
+//! Content on its route: written under a name of its own, published by a rename.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io::{self, Write};
+use std::num::NonZeroU64;
+use std::os::fd::AsRawFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{self, Access, Advice, AtFlags, CWD, Mode, OFlags, Stat};
+use rustix::io::Errno;
+use tempfile::Builder;
+
+use crate::error::{Error, OPEN_REPLACED, RENAME, Result};
+use crate::files::attributes::{self, Adopted};
+use crate::files::identity::Identity;
+use crate::files::sidecar::{self, RANDOM_LETTERS};
+use crate::files::target::Target;
+use crate::files::warning::Warning;
+use crate::settings::Durability;
+use crate::statistics::COUNTERS;
+
+/// Bytes that the disk is given to write at a time. Many, since each time the kernel
+/// may ask every processor for the pages that it still has to itself.
+const PIECE: usize = 4 << 20;
+
+/// How a file is opened that must be a new one.
+const NEW_FILE: OFlags = OFlags::WRONLY
+    .union(OFlags::CREATE)
+    .union(OFlags::EXCL)
+    .union(OFlags::NOFOLLOW)
+    .union(OFlags::CLOEXEC);
+
+/// A temporary file, removed when dropped unpublished.
+#[derive(Debug)]
+pub struct Temporary<'a> {
+    target: &'a Target,
+    file: File,
+    name: PathBuf,
+    adopted: Adopted,
+    published: bool,
+}
+
+impl<'a> Temporary<'a> {
+    /// Creates one for `target`; with `like`, the owner, mode and extended
+    /// attributes are those of the file it is to replace, else they follow the
+    /// umask.
+    ///
+    /// # Errors
+    ///
+    /// When a syscall fails, and where the owner cannot be kept, who would lose by
+    /// that, or who saves would gain.
+    pub fn create(target: &'a Target, like: Option<&Stat>) -> Result<Self> {
+        sidecar::follow(target)?;
+        let Some(like) = like else { return Self::of_folder(target) };
+        // Not by its path, which may lead elsewhere by now.
+        let old = target
+            .open_to_read(target.name.as_os_str())
+            .map_err(|errno| target.failed(OPEN_REPLACED, errno))?;
+        let temporary = Self::resembling(target, like, &old)?;
+        // Who may not write into another user's file may not make it their own
+        // either, though the rename would.
+        let writable = || {
+            fs::accessat(&target.folder, &target.name, Access::WRITE_OK, AtFlags::EACCESS).is_ok()
+        };
+        match temporary.adopted.owner {
+            Some(errno) if !writable() => Err(attributes::owner_is_lost(target, like, errno)),
+            _ => Ok(temporary),
+        }
+    }
+
+    /// Creates one that is as a new file in the data folder would be.
+    fn of_folder(target: &'a Target) -> Result<Self> {
+        if sidecar::makes_files_of_its_folder(target) {
+            return Self::with_mode(target, 0o666);
+        }
+        match sidecar::unnamed_file_of_folder(target) {
+            Ok(unnamed) => Self::named(target, &unnamed),
+            Err(errno) => {
+                let mut temporary = Self::with_mode(target, 0o600)?;
+                let cause = target.failed("open of a file without a name", errno);
+                temporary.adopted.warnings.push(Warning::NotOfItsFolder { cause: Box::new(cause) });
+                Ok(temporary)
+            }
+        }
+    }
+
+    /// Gives a file that has no name yet one among the temporary files.
+    fn named(target: &'a Target, unnamed: &File) -> Result<Self> {
+        let descriptor = format!("/proc/self/fd/{}", unnamed.as_raw_fd());
+        let linked = open_anew(target, |name| {
+            fs::linkat(CWD, &descriptor, &target.folder, name, AtFlags::SYMLINK_FOLLOW)?;
+            unnamed.try_clone()
+        });
+        if let Ok((file, name)) = linked {
+            return Self::locked(target, file, name);
+        }
+        // Without /proc it is the model of another.
+        let like = fs::fstat(unnamed).map_err(|errno| target.failed("fstat", errno))?;
+        Self::resembling(target, &like, unnamed)
+    }
+
+    /// What of the file that it is to replace it could not be given.
+    pub fn take_warnings(&mut self) -> Vec<Warning> {
+        std::mem::take(&mut self.adopted.warnings)
+    }
+
+    /// Creates one with the owner, mode and extended attributes of `old`, whose
+    /// stat is `like`.
+    ///
+    /// # Errors
+    ///
+    /// When a syscall fails, and where the owner cannot be kept and would lose by that.
+    pub fn resembling(target: &'a Target, like: &Stat, old: &File) -> Result<Self> {
+        // Closed to others until the old file's own mode is known to be on it.
+        let mut temporary = Self::with_mode(target, 0o600)?;
+        temporary.adopted = attributes::adopt(target, &temporary.file, like, old)?;
+        Ok(temporary)
+    }
+
+    fn with_mode(target: &'a Target, mode: u32) -> Result<Self> {
+        let mode = Mode::from_raw_mode(mode);
+        let open = |name: &Path| Ok(File::from(fs::openat(&target.folder, name, NEW_FILE, mode)?));
+        let (file, name) = match open_anew(target, open) {
+            // Somebody removed the folder of temporary files.
+            Err(error) if error.errno() == Some(Errno::NOENT.raw_os_error()) => {
+                sidecar::create(target)?;
+                open_anew(target, open)?
+            }
+            opened => opened?,
+        };
+        Self::locked(target, file, name)
+    }
+
+    fn locked(target: &'a Target, file: File, name: PathBuf) -> Result<Self> {
+        let adopted = Adopted::default();
+        let temporary = Self { target, name, file, adopted, published: false };
+        // While this is held, the file is a live writer's and not swept.
+        fs2::FileExt::try_lock_exclusive(&temporary.file)
+            .map_err(|error| target.failed("flock of a temporary file", error))?;
+        Ok(temporary)
+    }
+
+    /// Writes `bytes`; where a sync is to follow, the disk begins with the first
+    /// of many while the others are written.
+    ///
+    /// # Errors
+    ///
+    /// When a write fails.
+    pub fn fill(&mut self, bytes: &[u8], durability: Durability) -> Result<()> {
+        self.fill_with(|mut file| {
+            let mut pieces = bytes.chunks(PIECE).peekable();
+            let mut written = 0;
+            while let Some(piece) = pieces.next() {
+                file.write_all(piece)?;
+                if durability == Durability::Full && pieces.peek().is_some() {
+                    // What Linux does of this for pages that are not on the disk is
+                    // to begin writing them: `sync_file_range`, for which no crate
+                    // has a safe call. No more than advice: the sync tells of errors.
+                    let length = NonZeroU64::new(piece.len() as u64);
+                    let _ = fs::fadvise(file, written, length, Advice::DontNeed);
+                    written += piece.len() as u64;
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// Fills it by `write`.
+    ///
+    /// # Errors
+    ///
+    /// When a syscall fails.
+    pub fn fill_with(&mut self, write: impl FnOnce(&File) -> io::Result<()>) -> Result<()> {
+        write(&self.file).map_err(|error| self.target.failed("write", error))
+    }
+
+    /// Waits until the content is on the disk, and tells which it is.
+    ///
+    /// # Errors
+    ///
+    /// When the sync fails. It is not tried again: the kernel may have dropped
+    /// the pages that it could not write, and a second sync of this descriptor
+    /// would then succeed over lost data.
+    pub fn sync(&self) -> Result<Identity> {
+        let failed = |call, errno| self.target.failed(call, errno);
+        let stat = fs::fstat(&self.file).map_err(|errno| failed("fstat", errno))?;
+        fs::fsync(&self.file).map_err(|errno| failed("fsync", errno))?;
+        Ok(Identity::of(&stat))
+    }
+
+    /// Its name, seen from the target's folder.
+    #[must_use]
+    pub fn name(&self) -> &Path {
+        &self.name
+    }
+
+    /// Leaves the file where it is, to whoever completes the batch that names
+    /// it in its journal.
+    pub fn leave(mut self) {
+        self.published = true;
+    }
+
+    /// Renames the file to `name` in the target's folder.
+    ///
+    /// # Errors
+    ///
+    /// When the rename fails; the temporary file is then removed.
+    pub fn rename(mut self, name: &OsStr) -> Result<()> {
+        publish(self.target, &self.name, name, RENAME)?;
+        self.published = true;
+        Ok(())
+    }
+}
+
+impl Drop for Temporary<'_> {
+    fn drop(&mut self) {
+        if !self.published {
+            // What cannot be removed here is swept by the next save.
+            let _ = fs::unlinkat(&self.target.folder, &self.name, AtFlags::empty());
+        }
+    }
+}
+
+/// Renames `temporary` to `name`, both seen from the target's folder. Where the kernel
+/// refuses to move a file from folder to folder (Landlock, another project's quota), a
+/// synced copy beside the data is renamed, and `temporary` is removed.
+///
+/// # Errors
+///
+/// When neither can be renamed, told as a failure of `call`. `temporary` is then as it
+/// was.
+pub fn publish(target: &Target, temporary: &Path, name: &OsStr, call: &'static str) -> Result<()> {
+    let folder = &target.folder;
+    let Err(refused) = fs::renameat(folder, temporary, folder, name) else { return Ok(()) };
+    let refusal = target.failed(call, refused);
+    if ![Errno::XDEV, Errno::ACCESS].contains(&refused) {
+        return Err(refusal);
+    }
+    match publish_copy(target, temporary, name, call) {
+        // Nothing may be made in the data folder.
+        Err(error) if error.errno() == Some(Errno::ACCESS.raw_os_error()) => Err(refusal),
+        outcome => outcome,
+    }
+}
+
+fn publish_copy(target: &Target, temporary: &Path, name: &OsStr, call: &'static str) -> Result<()> {
+    let failed = |call, errno: Errno| target.failed(call, errno);
+    let folder = &target.folder;
+    let content = target
+        .open_to_read(temporary)
+        .map_err(|errno| failed("open of a temporary file", errno))?;
+    let stat = fs::fstat(&content).map_err(|errno| failed("fstat", errno))?;
+    let beside = beside(temporary);
+    let open = || fs::openat(folder, &beside, NEW_FILE, Mode::from_raw_mode(0o600));
+    let file = match open() {
+        // Of whoever was killed in here, and had the same `temporary`.
+        Err(Errno::EXIST) => fs::unlinkat(folder, &beside, AtFlags::empty()).and_then(|()| open()),
+        opened => opened,
+    };
+    let file = file.map_err(|errno| failed("open of a temporary file beside it", errno))?;
+    let adopted = Adopted::default();
+    let (file, name_beside) = (file.into(), beside.clone());
+    let mut copy = Temporary { target, file, name: name_beside, adopted, published: false };
+    attributes::adopt(target, &copy.file, &stat, &content)?;
+    copy.fill_with(|mut file| io::copy(&mut &content, &mut file).map(drop))?;
+    copy.sync()?;
+    fs::renameat(folder, &beside, folder, name).map_err(|errno| failed(call, errno))?;
+    copy.published = true;
+    // What cannot be removed here is swept by the next save.
+    let _ = fs::unlinkat(folder, temporary, AtFlags::empty());
+    Ok(())
+}
+
+/// The name of the copy of `temporary` in the data folder: hidden, and found by the
+/// sweep, which finds `temporary`.
+fn beside(temporary: &Path) -> PathBuf {
+    let mut name = OsString::from(".");
+    name.push(temporary.file_name().unwrap_or_default());
+    name.into()
+}
+
+/// Opens a file under a name that there is none of yet.
+fn open_anew(
+    target: &Target,
+    mut open: impl FnMut(&Path) -> io::Result<File>,
+) -> Result<(File, PathBuf)> {
+    let mut prefix = sidecar::stem(&target.name).into_os_string();
+    prefix.push(".");
+    let (file, path) = Builder::new()
+        .prefix(&prefix)
+        .rand_bytes(RANDOM_LETTERS)
+        // Removed by its own Drop, from the open folder: the folder's path may
+        // lead elsewhere by then, or nowhere.
+        .disable_cleanup(true)
+        // Only the name counts: it is opened in the open folder.
+        .make_in("/", |path| open(&name_in_temp(path)))
+        .map_err(|error| {
+            // make_in adds a path to its errors and wraps them.
+            let errno = Errno::from_io_error(&error).or_else(|| {
+                let cause = error.get_ref().and_then(std::error::Error::source)?;
+                Errno::from_io_error(cause.downcast_ref()?)
+            });
+            let call = "open of a temporary file";
+            match errno {
+                Some(errno) => sidecar::failed(target, call, errno),
+                None => target.failed(call, error),
+            }
+        })?
+        .into_parts();
+    Ok((file, name_in_temp(&path)))
+}
+
+/// A temporary file of a dead writer. Held locked while this is, so that nobody
+/// takes it up.
+#[derive(Debug)]
+pub struct Leftover {
+    /// Its name, seen from the data file's folder.
+    pub name: PathBuf,
+    /// Nothing where the file is another user's.
+    _lock: Option<File>,
+}
+
+impl Leftover {
+    /// Removes it.
+    ///
+    /// # Errors
+    ///
+    /// When the unlink fails.
+    pub fn remove(&self, target: &Target) -> Result<()> {
+        let unlink = |name: &Path| match fs::unlinkat(&target.folder, name, AtFlags::empty()) {
+            Ok(()) => Ok(true),
+            // Its writer was not dead, but just renaming it.
+            Err(Errno::NOENT) => Ok(false),
+            Err(errno) => Err(target.failed("unlink of a leftover", errno)),
+        };
+        // In this order: the copy is found by nothing else.
+        unlink(&beside(&self.name))?;
+        if unlink(&self.name)? {
+            COUNTERS.leftovers_swept.count();
+        }
+        Ok(())
+    }
+}
+
+/// What dead writers of `target` left, and what kept it from being found: for
+/// the log, since it does not stop a save. Called under the target's lock.
+#[must_use]
+pub fn leftovers(target: &Target) -> (Vec<Leftover>, Vec<Error>) {
+    let stem = sidecar::stem(&target.name);
+    let (mut found, mut failures) = (Vec::new(), Vec::new());
+    let listed = target.list(sidecar::TEMP, |name, _| {
+        is_temporary_of(name, stem.as_os_str()).then(|| Path::new(sidecar::TEMP).join(name))
+    });
+    let names = match listed {
+        Ok(names) => names,
+        Err(Errno::NOENT) => Vec::new(),
+        Err(errno) => {
+            failures.push(target.failed("getdents of .oasis_data/temp", errno));
+            Vec::new()
+        }
+    };
+    for name in names {
+        match if_dead(target, name) {
+            Ok(leftover) => found.extend(leftover),
+            Err(error) => failures.push(error),
+        }
+    }
+    (found, failures)
+}
+
+fn is_temporary_of(name: &OsStr, stem: &OsStr) -> bool {
+    let Some(suffix) = name.as_bytes().strip_prefix(stem.as_bytes()) else { return false };
+    suffix.len() == RANDOM_LETTERS + 1
+        && suffix[0] == b'.'
+        && suffix[1..].iter().all(u8::is_ascii_alphanumeric)
+}
+
+fn if_dead(target: &Target, name: PathBuf) -> Result<Option<Leftover>> {
+    let file = match target.open_to_read(&name) {
+        Ok(file) => file,
+        Err(Errno::NOENT) => return Ok(None),
+        // Another user's. Under the lock of its file nobody else can be saving.
+        Err(Errno::ACCESS) => return Ok(Some(Leftover { name, _lock: None })),
+        Err(errno) => return Err(target.failed("open of a leftover", errno)),
+    };
+    if fs2::FileExt::try_lock_exclusive(&file).is_err() {
+        return Ok(None);
+    }
+    Ok(Some(Leftover { name, _lock: Some(file) }))
+}
+
+fn name_in_temp(path: &Path) -> PathBuf {
+    Path::new(sidecar::TEMP).join(path.file_name().unwrap_or_default())
+}
