@@ -1,62 +1,63 @@
-//! Documents by the file they were read from. Bounded by entries and by the
-//! bytes of JSON text behind them, generic over what it holds.
+//! A bounded cache: by entries, and by the bytes of JSON text behind them. Generic over
+//! what finds an entry, what shows whether the entry is fresh, and the value.
 //!
-//! It never answers by itself whether an entry is fresh: the caller compares
-//! identities, since its key (device and inode) can come to mean another file. It holds
-//! no descriptor: a program may close what it did not open, and its number is then
-//! another file's.
+//! The cache never answers by itself whether an entry is fresh: the caller compares stamps,
+//! since a key (device and inode of a file) can come to mean another file. The cache holds
+//! no descriptor: a program may close what it did not open, and the number is then that of
+//! another file.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use lru::LruCache;
 
-use crate::files::identity::{FileKey, Identity, Instant};
 use crate::statistics::COUNTERS;
 
-/// One document.
+/// One value.
 #[derive(Debug)]
-pub struct Entry<T> {
-    /// What the file was when it was read.
-    pub identity: Identity,
-    /// What it holds.
-    pub document: T,
-    /// The file's text, while its stamps cannot yet be trusted alone: a hit
-    /// then compares this with the file.
-    pub racy_text: Option<Arc<Vec<u8>>>,
-    /// What counts towards the limit, when it comes into the cache: bytes of
-    /// JSON text that the document stands for.
+pub struct Entry<K, S, V> {
+    /// What finds the entry.
+    pub key: K,
+    /// What the value was made from.
+    pub stamp: S,
+    /// The value.
+    pub value: V,
+    /// What counts towards the limit when the entry comes into the cache: bytes of JSON
+    /// text.
     pub size: u64,
-    /// When the file was read.
-    pub read_at: Instant,
 }
 
-/// Entries that left the cache. To be dropped where it is safe to run what
-/// their documents run when they die: not under the cache's lock.
-pub type Evicted<T> = Vec<Arc<Entry<T>>>;
+/// Entries that left the cache. The caller drops them where the code that runs when their
+/// values die may run: not under a lock around the cache.
+pub type Evicted<K, S, V> = Vec<Arc<Entry<K, S, V>>>;
 
 /// The cache.
 #[derive(Debug)]
-pub struct Cache<T> {
-    entries: LruCache<FileKey, Place<T>>,
-    /// The file that each path led to when it was last loaded: finds the entry
-    /// of a file that has since been replaced or removed.
-    paths: HashMap<PathBuf, FileKey>,
+pub struct Cache<K: Copy + Eq + Hash, S, V> {
+    entries: LruCache<K, Place<K, S, V>>,
+    /// The key that each path led to when it was last loaded: finds the entry of a file
+    /// that has since been replaced or removed.
+    paths: HashMap<PathBuf, K>,
     bytes: u64,
-    /// Files that turned out to be no documents when they were read last.
-    corrupt: LruCache<FileKey, ()>,
+    /// Keys whose content was no document when it was last read.
+    corrupt: LruCache<K, ()>,
 }
 
-/// How many corrupt files are remembered.
+/// How many keys of corrupt content are remembered.
 const MOST_CORRUPT: NonZeroUsize = NonZeroUsize::MIN.saturating_add(255);
 
-/// An entry in the cache, with the path it was last loaded through, and its size
-/// by now.
-type Place<T> = (Arc<Entry<T>>, PathBuf, u64);
+/// An entry in the cache, the path that it was last loaded through, and its size by now.
+#[derive(Debug)]
+struct Place<K, S, V> {
+    entry: Arc<Entry<K, S, V>>,
+    path: PathBuf,
+    size: u64,
+}
 
-impl<T> Default for Cache<T> {
+impl<K: Copy + Eq + Hash, S, V> Default for Cache<K, S, V> {
     fn default() -> Self {
         Self {
             entries: LruCache::unbounded(),
@@ -67,52 +68,50 @@ impl<T> Default for Cache<T> {
     }
 }
 
-impl<T> Cache<T> {
-    /// The entry of a file, which becomes the most recently used.
-    pub fn get(&mut self, key: FileKey) -> Option<Arc<Entry<T>>> {
-        self.entries.get(&key).map(|(entry, ..)| Arc::clone(entry))
+impl<K: Copy + Eq + Hash, S, V> Cache<K, S, V> {
+    /// The entry of a key, which becomes the most recently used.
+    pub fn get(&mut self, key: K) -> Option<Arc<Entry<K, S, V>>> {
+        self.entries.get(&key).map(|place| Arc::clone(&place.entry))
     }
 
-    /// Adds an entry, loaded through `path`, and keeps within the limits. What
-    /// `path` led to before is let go.
+    /// Adds an entry, loaded through `path`, and keeps within the limits. The entry that
+    /// `path` led to before leaves.
     pub fn insert(
         &mut self,
         path: &Path,
-        entry: Arc<Entry<T>>,
+        entry: Arc<Entry<K, S, V>>,
         max_entries: usize,
         max_bytes: u64,
-    ) -> Evicted<T> {
-        let key = entry.identity.key();
+    ) -> Evicted<K, S, V> {
         let mut evicted = self.remove_path(path);
-        evicted.extend(self.remove(key));
+        evicted.extend(self.remove(entry.key));
         if entry.size > max_bytes {
             return evicted;
         }
-        self.bytes += entry.size;
-        self.paths.insert(path.to_path_buf(), key);
         let size = entry.size;
-        self.entries.put(key, (entry, path.to_path_buf(), size));
+        self.bytes += size;
+        self.paths.insert(path.to_path_buf(), entry.key);
+        self.entries.put(entry.key, Place { entry, path: path.to_path_buf(), size });
         evicted.extend(self.shrink(max_entries, max_bytes));
         evicted
     }
 
-    /// Counts what an entry has grown by, and keeps within the limits. One that
-    /// is too large by itself goes alone.
+    /// Counts what an entry has grown by, and keeps within the limits. An entry that is
+    /// larger than the limit leaves alone.
     pub fn grow(
         &mut self,
-        entry: &Arc<Entry<T>>,
+        entry: &Arc<Entry<K, S, V>>,
         more: u64,
         max_entries: usize,
         max_bytes: u64,
-    ) -> Evicted<T> {
-        let key = entry.identity.key();
-        match self.entries.peek_mut(&key) {
-            Some((kept, _, size)) if Arc::ptr_eq(kept, entry) => {
-                *size += more;
+    ) -> Evicted<K, S, V> {
+        match self.entries.peek_mut(&entry.key) {
+            Some(place) if Arc::ptr_eq(&place.entry, entry) => {
+                place.size += more;
                 self.bytes += more;
-                if *size > max_bytes {
+                if place.size > max_bytes {
                     COUNTERS.evictions.count();
-                    return self.remove(key).into_iter().collect();
+                    return self.remove(entry.key).into_iter().collect();
                 }
                 self.shrink(max_entries, max_bytes)
             }
@@ -120,34 +119,34 @@ impl<T> Cache<T> {
         }
     }
 
-    /// Lets least recently used entries go until the limits hold.
-    pub fn shrink(&mut self, max_entries: usize, max_bytes: u64) -> Evicted<T> {
+    /// Removes the least recently used entries until the limits hold.
+    pub fn shrink(&mut self, max_entries: usize, max_bytes: u64) -> Evicted<K, S, V> {
         let mut evicted = Vec::new();
         while self.entries.len() > max_entries || self.bytes > max_bytes {
             let Some((_, place)) = self.entries.pop_lru() else { break };
             COUNTERS.evictions.count();
-            evicted.push(self.forget(place));
+            evicted.push(self.leave(place));
         }
         evicted
     }
 
-    /// Lets a file's entry go.
-    pub fn remove(&mut self, key: FileKey) -> Option<Arc<Entry<T>>> {
+    /// Removes the entry of a key.
+    pub fn remove(&mut self, key: K) -> Option<Arc<Entry<K, S, V>>> {
         let place = self.entries.pop(&key)?;
-        Some(self.forget(place))
+        Some(self.leave(place))
     }
 
-    /// Lets the entry go that was last loaded through `path`.
-    pub fn remove_path(&mut self, path: &Path) -> Evicted<T> {
+    /// Removes the entry that was last loaded through `path`.
+    pub fn remove_path(&mut self, path: &Path) -> Evicted<K, S, V> {
         let key = self.paths.get(path).copied();
         key.and_then(|key| self.remove(key)).into_iter().collect()
     }
 
-    /// Lets every document go. Which files were corrupt stays known.
-    pub fn clear(&mut self) -> Evicted<T> {
+    /// Removes every entry. Which content was corrupt stays known.
+    pub fn clear(&mut self) -> Evicted<K, S, V> {
         let mut evicted = Vec::with_capacity(self.entries.len());
-        while let Some((_, (entry, ..))) = self.entries.pop_lru() {
-            evicted.push(entry);
+        while let Some((_, place)) = self.entries.pop_lru() {
+            evicted.push(place.entry);
         }
         self.entries = LruCache::unbounded();
         self.paths = HashMap::new();
@@ -155,44 +154,45 @@ impl<T> Cache<T> {
         evicted
     }
 
-    /// Remembers whether a file is no document.
-    pub fn note(&mut self, file: FileKey, corrupt: bool) {
+    /// Remembers whether the content of a key is corrupt: no document.
+    pub fn remember_corrupt(&mut self, key: K, corrupt: bool) {
         if corrupt {
-            self.corrupt.put(file, ());
+            self.corrupt.put(key, ());
         } else {
-            self.corrupt.pop(&file);
+            self.corrupt.pop(&key);
         }
     }
 
-    /// Whether the last read of a file found no document. It may be another by now.
+    /// Whether the last read of a key found no document. The content may have changed
+    /// since.
     #[must_use]
-    pub fn was_corrupt(&self, file: FileKey) -> bool {
-        self.corrupt.contains(&file)
+    pub fn was_corrupt(&self, key: K) -> bool {
+        self.corrupt.contains(&key)
     }
 
-    /// How many documents it holds.
+    /// How many entries there are.
     #[must_use]
     pub fn len(&self) -> usize {
         self.entries.len()
     }
 
-    /// Whether it holds none.
+    /// Whether there is no entry.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
 
-    /// Bytes of JSON text of the documents it holds, and what they have grown by.
+    /// Bytes of JSON text behind the entries, and what the entries have grown by.
     #[must_use]
     pub fn bytes(&self) -> u64 {
         self.bytes
     }
 
-    fn forget(&mut self, (entry, path, size): Place<T>) -> Arc<Entry<T>> {
-        self.bytes -= size;
-        if self.paths.get(&path) == Some(&entry.identity.key()) {
-            self.paths.remove(&path);
+    fn leave(&mut self, place: Place<K, S, V>) -> Arc<Entry<K, S, V>> {
+        self.bytes -= place.size;
+        if self.paths.get(&place.path) == Some(&place.entry.key) {
+            self.paths.remove(&place.path);
         }
-        entry
+        place.entry
     }
 }

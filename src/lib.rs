@@ -1,18 +1,19 @@
-//! Keeps JSON data files safe.
+//! Keeps JSON data safe.
 //!
-//! Three layers, and data flows through them one way:
+//! Four floors; each knows only the floors below it:
 //!
-//! * [`files`] knows bytes, paths and errors: locks, temporary files, syncs,
-//!   renames, backups. No Python.
-//! * `codec` knows Python objects and JSON text. No files.
-//! * `python` joins the two: convert, release the interpreter, call, convert
-//!   back.
-//!
-//! [`cache`] holds what a load decoded, for as long as [`files::identity`]
-//! says that the file is still the one that was read.
+//! * `python`: the face. Arguments in, results and exceptions out, and the interpreter's
+//!   lock. No decision about documents.
+//! * [`documents`]: what is true of a document wherever it lies.
+//! * [`engine`], the one door to [`files`]: bytes, paths and errors; locks, temporary files,
+//!   syncs, renames, backups. No Python.
+//! * The ground: `codec` (Python objects and JSON text, no files), [`cache`], [`error`],
+//!   [`settings`], [`statistics`].
 
 pub mod cache;
 pub mod codec;
+pub mod documents;
+pub mod engine;
 pub mod error;
 pub mod files;
 pub mod settings;

@@ -3,9 +3,9 @@
 use pyo3::prelude::*;
 
 use super::arguments::FilePath;
-use super::exceptions::Operation;
-use super::saving::waiting;
-use crate::files::lock::file;
+use super::interpreter::Interpreter;
+use crate::engine::Engine;
+use crate::statistics::Operation;
 
 /// Removes the lock files in `folder` of documents that are gone, unless somebody holds
 /// them. Returns how many, and what went wrong with others.
@@ -13,7 +13,8 @@ use crate::files::lock::file;
 #[pyo3(signature = (folder, /))]
 pub(super) fn collect_locks(py: Python<'_>, folder: FilePath) -> PyResult<(usize, Vec<String>)> {
     let FilePath(folder) = folder;
-    let collected =
-        waiting(py, &folder, Operation::Delete, |signals| file::collect(&folder, signals))?;
+    let collected = Interpreter(py).wait(Operation::Delete, &folder, |signals| {
+        Engine::of(&folder).collect_locks(&folder, signals)
+    })?;
     Ok((collected.removed, collected.failures.iter().map(ToString::to_string).collect()))
 }

@@ -7,18 +7,17 @@ use std::time::Instant;
 use pyo3::prelude::*;
 
 use super::arguments::FilePath;
-use super::exceptions::{Operation, storage_error};
+use super::exceptions::engine_error;
 use super::gil::without_gil;
-use super::loading::document_in;
+use super::interpreter::Interpreter;
 use super::owner::Block;
-use super::saving::{Outcome, closed, encoded, options, saved, waiting};
+use super::saving::{Outcome, closed, encoded, options, saved};
 use crate::codec::EncodeOptions;
+use crate::documents::load::document_in;
+use crate::engine::{Engine, MISSING, Owner, Session, Snapshot, WriteOptions, version_of};
 use crate::error::{Error, Result};
-use crate::files::lock::Owner;
-use crate::files::read::{MISSING, Snapshot, version_of};
-use crate::files::session::{Session, WriteOptions};
 use crate::settings;
-use crate::statistics::LATENCIES;
+use crate::statistics::{LATENCIES, Operation};
 
 /// A file that is being edited; holds its lock until it is closed.
 #[pyclass(frozen, module = "oasis_data._native")]
@@ -49,8 +48,8 @@ impl Edit {
             ..options(&settings::current(), backup, timeout)?
         };
         let owner = Arc::new(Block::entered(py));
-        let locked = waiting(py, &path, Operation::Write, |signals| {
-            let locked = Session::open(&path, &options, signals)?;
+        let locked = Interpreter(py).wait(Operation::Write, &path, |signals| {
+            let locked = Engine::of(&path).open(&path, &options, signals)?;
             locked.hand_over(Arc::clone(&owner) as Arc<dyn Owner>).map(|()| locked)
         })?;
         Ok(Self { path, options, locked: Mutex::new(Some(locked)) })
@@ -58,13 +57,16 @@ impl Edit {
 
     /// Whether there is a document, and the document as it is now.
     fn load<'py>(&self, py: Python<'py>) -> PyResult<(bool, Option<Bound<'py, PyAny>>)> {
-        let found = waiting(py, &self.path, Operation::Read, |_| self.with(Session::read))?;
+        let found =
+            Interpreter(py).wait(Operation::Read, &self.path, |_| self.with(Session::read))?;
         // Before the block, which would otherwise do its work for nothing.
         if let Some(conflict) = without_gil(py, || self.conflict(found.as_ref())) {
-            return Err(storage_error(py, Operation::Write, &conflict));
+            return Err(engine_error(py, Operation::Write, &conflict));
         }
         let Some(snapshot) = found else { return Ok((false, None)) };
-        Ok((true, Some(document_in(py, &self.path, &snapshot)?)))
+        let document = document_in(Interpreter(py), &self.path, &snapshot)
+            .map_err(|failure| Interpreter(py).exception(Operation::Read, failure))?;
+        Ok((true, Some(document)))
     }
 
     /// Saves the edited document and lets the lock go.
@@ -88,7 +90,7 @@ impl Edit {
         let started = Instant::now();
         let format = EncodeOptions { indent, ensure_ascii, sort_keys, allow_nan, default };
         let text = encoded(&self.path, data, &format)?;
-        let written = waiting(py, &self.path, Operation::Write, |_| {
+        let written = Interpreter(py).wait(Operation::Write, &self.path, |_| {
             self.with(|locked| {
                 locked.require_current()?;
                 locked.save(&text, &self.options)
@@ -141,8 +143,8 @@ impl Drop for Edit {
         if locked.is_none() {
             return;
         }
-        // It is held already. An interpreter that is shutting down cannot be with_gil
-        // to, nor forked.
+        // It is held already. An interpreter that is shutting down cannot be
+        // attached to, nor forked.
         let _ = Python::try_attach(|py| {
             let locked = locked.take();
             without_gil(py, || drop(locked));

@@ -9,17 +9,16 @@ use rustix::io::Errno;
 
 use super::gil::run_python;
 use crate::codec::{DecodeError, EncodeError};
+use crate::engine::MISSING;
 use crate::error::{Error, name};
-use crate::files::read::MISSING;
 use crate::stack;
-pub(super) use crate::statistics::Operation;
-use crate::statistics::{COUNTERS, FAILURES};
+use crate::statistics::{COUNTERS, FAILURES, Operation};
 
 /// Bytes of stack that a load or a save takes at most.
 const STACK: usize = if cfg!(debug_assertions) { 96 << 10 } else { 32 << 10 };
 
-/// The exception for a failure of the storage core.
-pub(super) fn storage_error(py: Python<'_>, operation: Operation, error: &Error) -> PyErr {
+/// The exception for a failure of storage.
+pub(super) fn engine_error(py: Python<'_>, operation: Operation, error: &Error) -> PyErr {
     let extra = PyDict::new(py);
     let reads = operation == Operation::Read;
     let denied = matches!(

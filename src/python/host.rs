@@ -7,12 +7,11 @@ use nix::libc;
 use pyo3::exceptions::{PyMemoryError, PyOSError, PyRecursionError};
 use pyo3::prelude::*;
 
-use super::documents::with_cache;
 use super::gil::{run_python, with_gil, without_gil};
+use super::interpreter::Interpreter;
 use crate::codec::{self, DecodeError};
-use crate::files::batch::notice::{self, Notice};
-use crate::files::host::Host;
-use crate::files::identity::FileKey;
+use crate::documents::Runtime;
+use crate::engine::{self, Host, Key, Notice};
 use crate::imported::Imported;
 
 /// Which signal tells of somebody who waits for a lease (`fcntl(2)`).
@@ -30,8 +29,8 @@ thread_local! {
 pub(super) struct PythonHost;
 
 impl Host for PythonHost {
-    fn found_corrupt(&self, file: FileKey) -> bool {
-        with_cache(|cache| cache.was_corrupt(file))
+    fn found_corrupt(&self, file: Key) -> bool {
+        Interpreter::documents().with(|cache| cache.was_corrupt(file))
     }
 
     fn lease(&self, descriptor: RawFd) -> bool {
@@ -117,7 +116,7 @@ pub(super) fn run_core<T: Send>(py: Python<'_>, act: impl FnOnce() -> T + Send) 
 
 /// Logs what recoveries in this thread had to say, in whatever call met them.
 pub(super) fn tell(py: Python<'_>) {
-    for Notice { path, text } in notice::take() {
+    for Notice { path, text } in engine::take_notices() {
         let told = run_python(py, || {
             let log = py.import("oasis_data._logging")?.getattr("log_recovery")?;
             log.call1((path.as_os_str(), text))

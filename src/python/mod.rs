@@ -6,11 +6,12 @@ mod arguments;
 mod batching;
 mod coding;
 mod collecting;
-mod documents;
+mod content;
 mod editing;
 mod exceptions;
 mod gil;
 mod host;
+mod interpreter;
 mod loading;
 mod owner;
 mod process;
@@ -27,7 +28,7 @@ mod _native {
     use pyo3::prelude::*;
 
     #[pymodule_export]
-    use super::batching::{give_up, load_many, save_many};
+    use super::batching::{give_up, save_many};
     #[pymodule_export]
     use super::coding::{Text, decode, encode, place_of_no_json};
     #[pymodule_export]
@@ -35,7 +36,9 @@ mod _native {
     #[pymodule_export]
     use super::editing::Edit;
     #[pymodule_export]
-    use super::loading::{clear, invalidate, is_cached, load, load_measured, load_with_version};
+    use super::loading::{
+        clear, invalidate, is_cached, load, load_many, load_measured, load_with_version,
+    };
     #[pymodule_export]
     use super::process::{configure, stats};
     #[pymodule_export]
@@ -47,7 +50,7 @@ mod _native {
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
         super::process::require_first_interpreter(module.py())?;
         module.add("__version__", env!("CARGO_PKG_VERSION"))?;
-        module.add("MISSING", crate::files::read::MISSING)?;
+        module.add("MISSING", crate::engine::MISSING)?;
         super::host::prepare(module.py())?;
         super::owner::prepare(module.py())?;
         super::gil::register(module.py())?;

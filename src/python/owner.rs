@@ -16,8 +16,8 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 
 use super::gil::with_gil;
+use crate::engine::Owner;
 use crate::error::Standstill;
-use crate::files::lock::Owner;
 use crate::imported::Imported;
 
 /// Flags of code objects (`inspect`).

@@ -8,9 +8,10 @@ use pyo3::types::{IntoPyDict, PyDict};
 use pythonize::{depythonize, pythonize};
 
 use super::arguments::{age, size, timeout};
-use super::documents::{self, with_cache};
 use super::gil;
-use crate::files::{fork, lock};
+use super::interpreter::Interpreter;
+use crate::documents::Runtime;
+use crate::engine;
 use crate::settings;
 use crate::statistics::{self, COUNTERS};
 
@@ -38,7 +39,8 @@ pub(super) fn configure<'py>(
     timeout("lock_timeout", settings.lock_timeout)?;
     age("backups_max_age", settings.backups_max_age)?;
     size("backups_compressed_above", settings.backups_compressed_above)?;
-    let evicted = with_cache(|cache| cache.shrink(settings.cache_entries, settings.cache_bytes));
+    let evicted = Interpreter::documents()
+        .with(|cache| cache.shrink(settings.cache_entries, settings.cache_bytes));
     settings::replace(settings);
     drop(evicted);
     Ok(pythonize(py, &*settings::current())?)
@@ -47,24 +49,24 @@ pub(super) fn configure<'py>(
 /// The counters of this process.
 #[pyfunction]
 pub(super) fn stats(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
-    let (entries, bytes) = with_cache(|cache| (cache.len(), cache.bytes()));
+    let (entries, bytes) = Interpreter::documents().with(|cache| (cache.len(), cache.bytes()));
     Ok(pythonize(py, &COUNTERS.snapshot(entries, bytes))?)
 }
 
 #[pyfunction]
 fn before_fork(py: Python<'_>) {
-    gil::returning_after(py, fork::before);
+    gil::returning_after(py, engine::before_fork);
 }
 
 #[pyfunction]
 fn after_fork_in_parent() {
-    fork::after_in_parent();
+    engine::after_fork_in_parent();
 }
 
 #[pyfunction]
 fn after_fork_in_child() {
-    fork::after_in_child(lock::after_fork_in_child);
-    documents::after_fork_in_child();
+    engine::after_fork_in_child();
+    Interpreter::documents().after_fork_in_child();
     statistics::after_fork_in_child();
     gil::after_fork_in_child();
 }
@@ -83,7 +85,7 @@ pub(super) fn require_first_interpreter(py: Python<'_>) -> PyResult<()> {
 
 /// Has Python call the handlers around `os.fork`.
 pub(super) fn register_fork_handlers(py: Python<'_>) -> PyResult<()> {
-    documents::prepare();
+    Interpreter::documents().prepare();
     let handlers = [
         ("before", wrap_pyfunction!(before_fork, py)?),
         ("after_in_parent", wrap_pyfunction!(after_fork_in_parent, py)?),

@@ -2,7 +2,6 @@
 
 use std::ffi::OsString;
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use chrono::Local;
@@ -10,18 +9,15 @@ use pyo3::exceptions::PyException;
 use pyo3::prelude::*;
 
 use super::arguments::{FilePath, age, size, timeout};
-use super::documents::forget;
-use super::exceptions::{Operation, encode_error, require_stack, storage_error};
-use super::gil::{run_python, with_gil, without_gil};
-use super::host::{self, PythonHost};
+use super::exceptions::encode_error;
+use super::gil::{run_python, without_gil};
+use super::host::PythonHost;
+use super::interpreter::Interpreter;
 use crate::codec::{self, DecodeError, EncodeError, EncodeOptions};
-use crate::error::Result;
-use crate::files::batch::recovery;
-use crate::files::lock::Signals;
-use crate::files::read::version_of;
-use crate::files::session::{self, Session, WriteOptions, Written};
+use crate::documents::{Runtime, in_place};
+use crate::engine::{Engine, Session, WriteOptions, Written, version_of};
 use crate::settings::{self, Settings};
-use crate::statistics::{COUNTERS, LATENCIES};
+use crate::statistics::{COUNTERS, LATENCIES, Operation};
 
 /// What became of a write: warnings for the log, the bytes saved, the name of the
 /// backup, and the version, which takes time to make, if it was asked for.
@@ -62,11 +58,11 @@ pub(super) fn save<'py>(
     };
     let encode_options = EncodeOptions { indent, ensure_ascii, sort_keys, allow_nan, default };
     let mut text = encoded(&path, data, &encode_options)?;
-    if keep_layout && let Some(same) = same_in_its_layout(py, &path, &text, &encode_options)? {
+    if keep_layout && let Some(same) = text_in_place(py, &path, &text, &encode_options)? {
         text = same;
     }
-    let written = waiting(py, &path, Operation::Write, |signals| {
-        session::save(&path, &text, &write_options, signals)
+    let written = Interpreter(py).wait(Operation::Write, &path, |signals| {
+        Engine::of(&path).save(&path, &text, &write_options, signals)
     })?;
     LATENCIES.write.observe(started);
     Ok(saved(py, &path, &text, written, versioned))
@@ -85,11 +81,12 @@ pub(super) fn delete(
     let FilePath(path) = path;
     let started = Instant::now();
     let options = WriteOptions { if_version, ..options(&settings::current(), backup, timeout)? };
-    let written =
-        waiting(py, &path, Operation::Delete, |signals| session::delete(&path, &options, signals))?;
+    let written = Interpreter(py).wait(Operation::Delete, &path, |signals| {
+        Engine::of(&path).delete(&path, &options, signals)
+    })?;
     LATENCIES.delete.observe(started);
     COUNTERS.deletes.count();
-    forget(&path, written.replaced);
+    Interpreter::documents().forget(&path, written.replaced);
     Ok((warnings(&written), 0, written.backup, None))
 }
 
@@ -103,34 +100,29 @@ pub(super) fn encoded<'py>(
         .map_err(|error| encode_error(data.py(), path, error, options.default.is_some()))
 }
 
-/// The text of the file itself, where it is the document of `text` in another layout.
-/// Whatever another writer does meanwhile, saving it saves the same document.
-fn same_in_its_layout<'py>(
+/// The text at `path`, where it is the document of `text` in another layout.
+fn text_in_place<'py>(
     py: Python<'py>,
     path: &Path,
     text: &[u8],
     options: &EncodeOptions<'py>,
 ) -> PyResult<Option<Vec<u8>>> {
-    // What cannot be read, or is no document, is not the same: the save has its own
-    // word on that. What a signal handler raises is not about the document.
+    // What a signal handler raises is not about the document.
     let relevant = |raised: PyErr| {
         if raised.is_instance_of::<PyException>(py) { Ok(None) } else { Err(raised) }
     };
-    require_stack(py, Operation::Write, path)?;
-    let Ok(snapshot) = host::run_core(py, || recovery::read(path)) else { return Ok(None) };
-    if snapshot.bytes == text {
-        return Ok(None);
-    }
-    let document = match run_python(py, || codec::decode(py, &snapshot.bytes)) {
-        Ok(document) => document,
-        Err(DecodeError::Corrupt { .. }) => return Ok(None),
-        Err(DecodeError::Other(raised)) => return relevant(raised),
-    };
-    match run_python(py, || codec::encode(&document, options)) {
-        Ok(own) => Ok((own == text).then_some(snapshot.bytes)),
-        Err(EncodeError::Unserializable { .. }) => Ok(None),
-        Err(EncodeError::Other(raised)) => relevant(raised),
-    }
+    in_place::text_in_place(Interpreter(py), path, text, |found| {
+        let document = match run_python(py, || codec::decode(py, found)) {
+            Ok(document) => document,
+            Err(DecodeError::Corrupt { .. }) => return Ok(None),
+            Err(DecodeError::Other(raised)) => return relevant(raised),
+        };
+        match run_python(py, || codec::encode(&document, options)) {
+            Ok(own) => Ok(Some(own)),
+            Err(EncodeError::Unserializable { .. }) => Ok(None),
+            Err(EncodeError::Other(raised)) => relevant(raised),
+        }
+    })
 }
 
 /// Counts a save, lets the cached document go, and tells what became of it.
@@ -143,7 +135,7 @@ pub(super) fn saved(
 ) -> Outcome {
     COUNTERS.saves.count();
     COUNTERS.bytes_written.add(text.len() as u64);
-    forget(path, written.replaced);
+    Interpreter::documents().forget(path, written.replaced);
     let version = versioned.then(|| without_gil(py, || version_of(text)));
     (warnings(&written), text.len(), written.backup, version)
 }
@@ -178,50 +170,4 @@ pub(super) fn options(
         zone: *Local::now().offset(),
         host: &PythonHost,
     })
-}
-
-/// Acts without the interpreter's lock, and makes an exception of an error.
-pub(super) fn waiting<T: Send>(
-    py: Python<'_>,
-    path: &Path,
-    operation: Operation,
-    act: impl Fn(&dyn Signals) -> Result<T> + Sync,
-) -> PyResult<T> {
-    require_stack(py, operation, path)?;
-    let interpreter = Interpreter::default();
-    let outcome = host::run_core(py, || act(&interpreter));
-    if let Some(raised) = interpreter.raised().or_else(host::raised) {
-        forget(path, None);
-        return Err(raised);
-    }
-    outcome.map_err(|error| {
-        forget(path, None);
-        storage_error(py, operation, &error)
-    })
-}
-
-/// Runs Python's signal handlers during a wait, and keeps what they raise.
-#[derive(Default)]
-struct Interpreter {
-    raised: Mutex<Option<PyErr>>,
-}
-
-impl Interpreter {
-    fn raised(&self) -> Option<PyErr> {
-        self.raised.lock().unwrap_or_else(PoisonError::into_inner).take()
-    }
-}
-
-impl Signals for Interpreter {
-    fn pending(&self) -> bool {
-        let interrupted = with_gil(|py| match py.check_signals() {
-            Ok(()) => false,
-            Err(raised) => {
-                *self.raised.lock().unwrap_or_else(PoisonError::into_inner) = Some(raised);
-                true
-            }
-        });
-        // Where there is no interpreter any more, nobody waits for this.
-        interrupted.unwrap_or(true)
-    }
 }

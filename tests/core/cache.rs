@@ -2,9 +2,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use oasis_data::cache::{Cache, Entry};
-use oasis_data::files::identity::Identity;
-use oasis_data::files::read;
-use oasis_data::files::session::{self, WriteOptions};
+use oasis_data::engine::{Engine, Key, Stamp, WriteOptions};
 
 use crate::{Quiet, options};
 
@@ -21,19 +19,17 @@ impl Files {
         self.folder.path().join(name)
     }
 
-    fn entry(&self, name: &str, size: u64) -> Arc<Entry<String>> {
+    fn entry(&self, name: &str, size: u64) -> Arc<Entry<Key, Stamp, String>> {
         let path = self.path(name);
         let anew = WriteOptions { skip_unchanged: false, ..options() };
-        session::save(&path, b"1", &anew, &Quiet).unwrap();
+        Engine::Files.save(&path, b"1", &anew, &Quiet).unwrap();
         entry_of(&path, size)
     }
 }
 
-fn entry_of(path: &Path, size: u64) -> Arc<Entry<String>> {
-    let snapshot = read::read(path).unwrap();
-    let document = path.display().to_string();
-    let (identity, read_at) = (snapshot.identity, snapshot.read_at);
-    Arc::new(Entry { identity, document, racy_text: None, size, read_at })
+fn entry_of(path: &Path, size: u64) -> Arc<Entry<Key, Stamp, String>> {
+    let stamp = Engine::Files.probe(path).unwrap();
+    Arc::new(Entry { key: stamp.key(), stamp, value: path.display().to_string(), size })
 }
 
 #[test]
@@ -45,11 +41,11 @@ fn the_least_recently_used_goes_first() {
     for (path, entry) in &entries[..2] {
         assert!(cache.insert(path, Arc::clone(entry), 2, 100).is_empty());
     }
-    assert!(cache.get(entries[0].1.identity.key()).is_some());
+    assert!(cache.get(entries[0].1.key).is_some());
     let evicted = cache.insert(&entries[2].0, Arc::clone(&entries[2].1), 2, 100);
     assert_eq!(evicted.len(), 1);
-    assert_eq!(evicted[0].document, entries[1].1.document);
-    assert!(cache.get(entries[1].1.identity.key()).is_none());
+    assert_eq!(evicted[0].value, entries[1].1.value);
+    assert!(cache.get(entries[1].1.key).is_none());
     assert_eq!((cache.len(), cache.bytes()), (2, 2));
 }
 
@@ -77,10 +73,10 @@ fn a_replaced_files_entry_leaves_when_its_path_is_loaded_again() {
     let old = files.entry("a", 1);
     let _ = cache.insert(&path, Arc::clone(&old), 10, 100);
     let new = files.entry("a", 1);
-    assert_ne!(old.identity.key(), new.identity.key());
+    assert_ne!(old.key, new.key);
     let evicted = cache.insert(&path, new, 10, 100);
     assert_eq!(evicted.len(), 1);
-    assert!(cache.get(old.identity.key()).is_none());
+    assert!(cache.get(old.key).is_none());
     assert_eq!(cache.remove_path(&path).len(), 1);
     assert!(cache.is_empty());
 }
@@ -106,14 +102,13 @@ fn an_entry_under_a_key_used_again_takes_the_place_of_the_one_before() {
 #[test]
 fn a_corrupt_file_is_known_until_it_is_read_as_a_document() {
     let files = Files::new();
-    let mut cache = Cache::<String>::default();
-    let path = files.path("a");
-    let identity = files.entry("a", 1).identity;
-    cache.note(identity.key(), true);
-    let stat = rustix::fs::stat(&path).unwrap();
-    assert!(cache.was_corrupt(Identity::of(&stat).key()));
-    cache.note(identity.key(), false);
-    assert!(!cache.was_corrupt(Identity::of(&stat).key()));
+    let mut cache = Cache::<Key, Stamp, String>::default();
+    let key = files.entry("a", 1).key;
+    let now = Engine::Files.probe(&files.path("a")).unwrap().key();
+    cache.remember_corrupt(key, true);
+    assert!(cache.was_corrupt(now));
+    cache.remember_corrupt(key, false);
+    assert!(!cache.was_corrupt(now));
 }
 
 #[test]
@@ -129,7 +124,7 @@ fn what_an_entry_has_grown_by_counts_until_it_goes() {
     // Over the limit together: the other one goes.
     let evicted = cache.grow(&b, 10, 100, 100);
     assert_eq!((evicted.len(), cache.bytes()), (1, 70));
-    assert_eq!(evicted[0].document, a.document);
+    assert_eq!(evicted[0].value, a.value);
     // One that is not there any more, or another one in its place.
     assert!(cache.grow(&a, 1_000, 100, 100).is_empty());
     assert!(cache.grow(&entry_of(&files.path("b"), 40), 1_000, 100, 100).is_empty());
@@ -139,6 +134,6 @@ fn what_an_entry_has_grown_by_counts_until_it_goes() {
     let _ = cache.insert(&files.path("a"), Arc::clone(&a), 100, 200);
     assert_eq!(cache.grow(&b, 50, 100, 110).len(), 1);
     assert_eq!((cache.len(), cache.bytes()), (1, 40));
-    assert!(cache.remove(a.identity.key()).is_some());
+    assert!(cache.remove(a.key).is_some());
     assert_eq!(cache.bytes(), 0);
 }

@@ -12,6 +12,7 @@ mod backups;
 mod batches;
 mod cache;
 mod compression;
+mod documents;
 mod identity;
 mod index;
 mod locks;

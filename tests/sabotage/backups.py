@@ -117,9 +117,9 @@ SABOTAGES = [
     ),
     Sabotage(
         "a backup that cannot be read is not passed over",
-        "src/python/restoring.rs",
-        "Err(error) if !error.is_of_content() => {",
-        "Err(error) if false => {",
+        "src/documents/backups.rs",
+        "Err(error) if !error.is_of_content() =>",
+        "Err(error) if false =>",
         "pytest tests/torture/test_faults.py -k restore",
     ),
     Sabotage(

@@ -277,14 +277,14 @@ SABOTAGES = [
     ),
     Sabotage(
         "a snapshot waits for the batch at work",
-        "src/python/batching.rs",
+        "src/documents/load_many.rs",
         "            Pending::Live => false,",
         "            Pending::Live => true,",
         "pytest tests/test_batch.py -k waits_for_a_batch",
     ),
     Sabotage(
         "a snapshot looks at all files again",
-        "src/python/batching.rs",
+        "src/documents/load_many.rs",
         "if consistent && pinned.is_some() && before == after {",
         "if consistent && pinned.is_some() {",
         "pytest tests/test_batch.py -k ends_meanwhile",

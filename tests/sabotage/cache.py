@@ -5,7 +5,7 @@ from __future__ import annotations
 from tests.sabotage.safeguard import Sabotage
 
 IDENTITY = "src/files/identity.rs"
-LOADING = "src/python/loading.rs"
+LOAD = "src/documents/load.rs"
 FORK = "src/files/fork.rs"
 
 SABOTAGES = [
@@ -25,9 +25,9 @@ SABOTAGES = [
     ),
     Sabotage(
         "a hit compares the identity",
-        LOADING,
-        "find(identity.key()).filter(|entry| entry.identity == identity)",
-        "find(identity.key())",
+        LOAD,
+        "kept.filter(|entry| entry.stamp.stamp == stamp)",
+        "kept",
         "pytest tests/cache/test_freshness.py",
     ),
     Sabotage(
@@ -46,9 +46,9 @@ SABOTAGES = [
     ),
     Sabotage(
         "nothing from before the clock was set back is trusted",
-        LOADING,
-        "let stamps_hold = !entry.read_at.is_ahead_of_the_clock();",
-        "let stamps_hold = !entry.read_at.is_ahead_of(&entry.read_at);",
+        LOAD,
+        "let stamps_hold = !entry.stamp.read_at.is_ahead_of_the_clock();",
+        "let stamps_hold = !entry.stamp.read_at.is_ahead_of(&entry.stamp.read_at);",
         "pytest tests/cache/test_freshness.py -k clock_was_set_back",
     ),
     Sabotage(
@@ -102,14 +102,14 @@ SABOTAGES = [
     ),
     Sabotage(
         "the private copy",
-        LOADING,
-        "if own { copied(py, &entry) } else { entry.document.lend(py) }",
-        "{ let _ = (own, copied); entry.document.lend(py) }",
+        LOAD,
+        "if own { copy(runtime, &entry) } else { runtime.borrow_shared(&entry.value) }",
+        "{ let _ = (own, copy::<R>); runtime.borrow_shared(&entry.value) }",
         "pytest tests/cache/test_ownership.py",
     ),
     Sabotage(
         "a document's plan is set in one go",
-        "src/python/documents.rs",
+        "src/python/content.rs",
         "self.plan.get_or_init(|| plan)",
         """self.plan.get_or_init(|| {
             py.detach(|| ());
@@ -119,16 +119,16 @@ SABOTAGES = [
     ),
     Sabotage(
         "what copies take counts towards the limit",
-        LOADING,
+        LOAD,
         "if grown > 0 {",
         "if grown > usize::MAX - 1 {",
         "pytest tests/test_codec.py -k counts_towards",
     ),
     Sabotage(
         "files changed just now are held while several are loaded",
-        "src/python/batching.rs",
-        "let fresh = |found: &Identity| !found.is_past_racy_window(now);",
-        "let fresh = |found: &Identity| !found.is_past_racy_window(now) && false;",
+        "src/documents/load_many.rs",
+        "let racy = |found: &Stamp| !found.is_past_racy_window(now);",
+        "let racy = |found: &Stamp| !found.is_past_racy_window(now) && false;",
         "pytest tests/test_syscalls.py -k while_several",
     ),
     Sabotage(

@@ -72,16 +72,16 @@ SABOTAGES = [
     ),
     Sabotage(
         "a document that is put back as it was shown keeps the layout of its file",
-        "src/python/saving.rs",
-        "(own == text).then_some(snapshot.bytes)",
-        "(own == text).then_some(own)",
+        "src/documents/in_place.rs",
+        ".then_some(found.bytes)",
+        ".then_some(found.bytes).and(same)",
         "pytest tests/flask_extension/test_versions.py -k who_puts_back",
     ),
     Sabotage(
         "what is only equal to the document in the file is saved",
-        "src/python/saving.rs",
-        "(own == text).then_some(snapshot.bytes)",
-        "Some(snapshot.bytes)",
+        "src/documents/in_place.rs",
+        "(same.as_deref() == Some(text)).then_some(found.bytes)",
+        "same.map(|_| found.bytes)",
         "pytest tests/flask_extension/test_versions.py -k only_equal",
     ),
     Sabotage(

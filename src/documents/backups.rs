@@ -1,0 +1,101 @@
+//! Which backup is whole: one that is a document.
+
+use std::path::Path;
+
+use super::{DecodeError, Failure, Runtime};
+use crate::engine::{Backup, Engine, Session};
+use crate::error::Error;
+use crate::statistics::Operation;
+
+/// A backup, and whether it is a document.
+#[derive(Debug)]
+pub struct Examined {
+    /// The backup.
+    pub backup: Backup,
+    /// Bytes that it takes up.
+    pub size: u64,
+    /// Why it is no document; nothing if it is a document.
+    pub fault: Option<String>,
+}
+
+/// The backups of the document at `path`, newest first, each examined.
+///
+/// # Errors
+///
+/// When they cannot be listed; what a signal handler raised.
+pub fn examine<R: Runtime>(runtime: R, path: &Path) -> Result<Vec<Examined>, Failure<R>> {
+    let engine = Engine::of(path);
+    let listed = runtime.run(Operation::Read, path, |_| engine.backups(path));
+    let backups = listed.map_err(Failure::Raised)??;
+    let mut examined = Vec::with_capacity(backups.all.len());
+    // Each after the other, so that only one content at a time is in memory.
+    for backup in &backups.all {
+        let opened = runtime.without_lock(|| {
+            backups.open(backup).map(|opened| opened.map(|opened| (opened.size, opened.read())))
+        });
+        let (size, content) = match opened {
+            Ok(Some(read)) => read,
+            // Pruned meanwhile.
+            Ok(None) => continue,
+            Err(error) => (0, Err(error)),
+        };
+        let fault = match content {
+            Ok(bytes) => fault(runtime, path, &bytes)?,
+            Err(error) => Some(error.to_string()),
+        };
+        examined.push(Examined { backup: backup.clone(), size, fault });
+    }
+    Ok(examined)
+}
+
+/// The backup called `name`, or the newest that is a document, with its content.
+///
+/// # Errors
+///
+/// [`Error::NoBackup`] with what was tried; an error of a backup that may be whole but
+/// cannot be read just now: an older backup in its place would quietly lose what it holds.
+pub fn choose<R: Runtime>(
+    runtime: R,
+    path: &Path,
+    session: &Session,
+    name: Option<&Path>,
+) -> Result<(Backup, Vec<u8>), Failure<R>> {
+    let listed = runtime.run(Operation::Write, path, |_| session.backups());
+    let backups = listed.map_err(Failure::Raised)??;
+    let mut faults = Vec::new();
+    for backup in backups {
+        if name.is_some_and(|name| !backup.is_called(name)) {
+            continue;
+        }
+        let read = runtime.without_lock(|| {
+            session
+                .open_backup(&backup)
+                .and_then(|opened| opened.map(|opened| opened.read()).transpose())
+        });
+        let fault = match read {
+            Ok(Some(bytes)) => match fault(runtime, path, &bytes)? {
+                None => return Ok((backup, bytes)),
+                Some(fault) => fault,
+            },
+            // Pruned meanwhile.
+            Ok(None) => continue,
+            Err(error) if !error.is_of_content() => return Err(error.into()),
+            // No whole gzip file.
+            Err(error) => error.to_string(),
+        };
+        faults.push(format!("{}: {fault}", backup.name.display()));
+    }
+    if let (Some(name), true) = (name, faults.is_empty()) {
+        faults.push(format!("{}: there is no such backup (see list_backups)", name.display()));
+    }
+    Err(Error::NoBackup { path: path.to_path_buf(), tried: faults }.into())
+}
+
+/// Why a backup's content is no document; nothing if it is a document.
+fn fault<R: Runtime>(runtime: R, path: &Path, bytes: &[u8]) -> Result<Option<String>, Failure<R>> {
+    let Err(error) = runtime.decode(bytes) else { return Ok(None) };
+    match error.corruption() {
+        Some(corruption) => Ok(Some(corruption)),
+        None => Err(Failure::Decode { path: path.into(), error, empty: bytes.is_empty() }),
+    }
+}

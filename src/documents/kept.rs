@@ -1,0 +1,113 @@
+//! The documents that a process keeps, with what shows whether they are fresh.
+
+use std::mem;
+use std::path::Path;
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+
+use arc_swap::ArcSwap;
+
+use crate::cache::{Cache, Entry, Evicted};
+use crate::engine::{Instant, Key, Stamp};
+use crate::settings;
+
+/// What a kept document was made from.
+#[derive(Debug)]
+pub struct Origin {
+    /// Which content it was.
+    pub stamp: Stamp,
+    /// The text, while the stamp is in its racy window or can never be trusted alone: a hit
+    /// then compares this text with the content.
+    pub racy_text: Option<Arc<Vec<u8>>>,
+    /// When the content was read.
+    pub read_at: Instant,
+}
+
+/// A document in the cache.
+pub type Document<V> = Entry<Key, Origin, Arc<V>>;
+
+type Contents<V> = Cache<Key, Origin, Arc<V>>;
+
+/// The cache of a process. No lock is held where a document can die: what a document runs
+/// when it dies may come back here.
+// Swappable, so that a forked child can turn away from a cache that some other thread of its
+// parent was changing at that moment.
+pub struct Documents<V>(LazyLock<ArcSwap<Mutex<Contents<V>>>>);
+
+impl<V> Default for Documents<V> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<V> Documents<V> {
+    /// An empty cache.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self(LazyLock::new(ArcSwap::default))
+    }
+
+    /// Uses the cache. What leaves it is returned by `act`, to be dropped without its lock.
+    pub fn with<R>(&self, act: impl FnOnce(&mut Contents<V>) -> R) -> R {
+        let contents = self.0.load();
+        // Short, and never while waiting for the program's lock: safe to take with that
+        // lock held.
+        let mut contents = contents.lock().unwrap_or_else(PoisonError::into_inner);
+        act(&mut contents)
+    }
+
+    /// The document of a key.
+    #[must_use]
+    pub fn find(&self, key: Key) -> Option<Arc<Document<V>>> {
+        self.with(|cache| cache.get(key))
+    }
+
+    /// Keeps a document.
+    pub fn keep(&self, path: &Path, entry: &Arc<Document<V>>) {
+        let settings = settings::current();
+        let evicted: Evicted<_, _, _> = self.with(|cache| {
+            cache.insert(path, Arc::clone(entry), settings.cache_entries, settings.cache_bytes)
+        });
+        drop(evicted);
+    }
+
+    /// Counts what a kept document has grown by.
+    pub fn grow(&self, entry: &Arc<Document<V>>, more: usize) {
+        let settings = settings::current();
+        let evicted: Evicted<_, _, _> = self.with(|cache| {
+            cache.grow(entry, more as u64, settings.cache_entries, settings.cache_bytes)
+        });
+        drop(evicted);
+    }
+
+    /// Drops the document that `path` led to, and the document of `key`.
+    pub fn forget(&self, path: &Path, key: Option<Key>) {
+        let evicted: Evicted<_, _, _> = self.with(|cache| {
+            let mut evicted = cache.remove_path(path);
+            evicted.extend(key.and_then(|key| cache.remove(key)));
+            evicted
+        });
+        drop(evicted);
+    }
+
+    /// Drops every document.
+    pub fn clear(&self) {
+        let evicted = self.with(Cache::clear);
+        drop(evicted);
+    }
+
+    /// Makes the cache before there can be a second thread or process.
+    pub fn prepare(&self) {
+        LazyLock::force(&self.0);
+    }
+
+    /// Called in a forked child.
+    pub fn after_fork_in_child(&self) {
+        let inherited = self.0.load_full();
+        if inherited.try_lock().is_err() {
+            // Held by a thread that this process does not have, perhaps half changed: never
+            // to be touched or freed again.
+            mem::forget(inherited);
+            self.0.store(Arc::default());
+        }
+    }
+}
