@@ -74,7 +74,7 @@ bench-quick: build
 
 # The documentation, into site/. `make test` builds it too, and looks at what it built.
 docs: build
-	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 	@echo "open site/index.html"
 
 # Looks for texts that the parser reads in another way than serde_json does, for so many seconds each.

@@ -22,22 +22,38 @@ ROOT = Path(__file__).resolve().parents[1]
 MODULES = ["file_operations", "error_handling", "flask", "monitoring"]
 
 
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The site, built as `make docs` builds it."""
+def build(into: Path, *options: object) -> subprocess.CompletedProcess[str]:
     require((ROOT / "mkdocs.yml").exists(), "needs the whole project beside the tests")
     require(find_spec("mkdocs"), "needs mkdocs, and so Python 3.11.5")
-    folder = tmp_path_factory.mktemp("site")
-    built = subprocess.run(
-        [sys.executable, "-m", "mkdocs", "build", "--quiet", "--strict", "--site-dir", folder],
+    # Not quietly: then no warning would count.
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", into, *options]
+    return subprocess.run(
+        [*map(str, command)],
         cwd=ROOT,
         env=os.environ | {"NO_MKDOCS_2_WARNING": "1"},
         capture_output=True,
         text=True,
         check=False,
     )
-    assert (built.returncode, built.stdout, built.stderr) == (0, "", "")
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The site, built as `make docs` builds it."""
+    folder = tmp_path_factory.mktemp("site")
+    built = build(folder)
+    assert built.returncode == 0, built.stderr
     return folder
+
+
+def test_a_broken_link_fails_the_build(tmp_path: Path) -> None:
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "index.md").write_text("[nothing](nothing.md)")
+    settings = tmp_path / "mkdocs.yml"
+    settings.write_text("site_name: a site\n")
+    built = build(tmp_path / "site", "--config-file", settings)
+    assert built.returncode == 1
+    assert "nothing.md" in built.stderr
 
 
 class Links(HTMLParser):
