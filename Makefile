@@ -12,7 +12,7 @@ PYTHONS ?= $(shell tests/find_pythons.sh)
 VERSION := $(shell $(PYTHON) -c 'import platform; print(platform.python_version())' 2>/dev/null)
 INSTALLED := .venv/installed-$(VERSION)
 
-.PHONY: run test lint test-rust test-python test-pythons smoke-pythons wheels torture promises sabotage bench bench-quick fuzz sanitize check build clean
+.PHONY: run test lint test-rust test-python test-pythons smoke-pythons wheels torture promises sabotage bench bench-quick docs fuzz sanitize check build clean
 
 run: build
 	@$(BIN)/python examples/backend/run.py
@@ -54,7 +54,7 @@ wheels: build
 torture: build
 	OASIS_TORTURE=1 $(BIN)/python -m pytest tests/torture tests/test_fork.py -s
 
-# The README's table of promises, kept or broken, for the package and its peers.
+# The table of promises, kept or broken, for the package and its peers.
 promises: build
 	$(BIN)/python -m tests.torture.promises
 
@@ -62,7 +62,7 @@ promises: build
 sabotage: build
 	$(BIN)/python -m tests.sabotage
 
-# Against peers, into the README and docs; `bench-quick` takes a minute or two, leaves out the
+# Against peers, into docs/benchmarks.md; `bench-quick` takes a minute or two, leaves out the
 # large documents, and only prints.
 bench: build
 	$(BIN)/python -m pip install --quiet --group bench
@@ -71,6 +71,11 @@ bench: build
 bench-quick: build
 	$(BIN)/python -m pip install --quiet --group bench
 	$(BIN)/python benches/compare.py quick
+
+# The documentation, into site/. `make test` builds it too, and looks at what it built.
+docs: build
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+	@echo "open site/index.html"
 
 # Looks for texts that the parser reads in another way than serde_json does, for so many seconds each.
 SECONDS ?= 120
@@ -102,4 +107,4 @@ check:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { echo "oasis_data needs Python 3.10 or later: $(PYTHON) is older" >&2; exit 1; }
 
 clean:
-	rm -rf .venv target dist
+	rm -rf .venv target dist site

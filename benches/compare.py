@@ -3,8 +3,7 @@
     python benches/compare.py [quick | write]
 
 The contenders of a row take turns in one run; a row gives medians in microseconds.
-`quick` leaves large documents out; `write` puts tables and plots into the README and
-docs.
+`quick` leaves large documents out; `write` puts tables and plots into docs/benchmarks.md.
 """
 
 from __future__ import annotations

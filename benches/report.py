@@ -1,4 +1,4 @@
-"""The README's tables and plots of what was measured."""
+"""The tables and plots of what was measured, for the page of benchmarks."""
 
 from __future__ import annotations
 
@@ -125,13 +125,13 @@ def plots(panels: dict[str, list[Row]], folder: Path) -> None:
 
 
 def write(tables: list[str], drawn: dict[str, list[Row]]) -> None:
-    """Puts what was measured into the README, and draws it."""
+    """Puts what was measured into the page of benchmarks, and draws it."""
     curves = {
         title: [row for row in rows if row.document == "schedule"] for title, rows in drawn.items()
     }
     plots(curves, ROOT / "docs")
-    readme = ROOT / "README.md"
+    page = ROOT / "docs" / "benchmarks.md"
     text = "\n".join(tables)
-    before, rest = readme.read_text().split(BEGIN)
+    before, rest = page.read_text().split(BEGIN)
     _, after = rest.split(END, 1)
-    readme.write_text(f"{before}{BEGIN}{text}{END}{after}")
+    page.write_text(f"{before}{BEGIN}{text}{END}{after}")

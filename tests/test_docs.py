@@ -1,14 +1,19 @@
-"""Every code block of the pages in docs, run as it stands, in order, in one folder."""
+"""Each code block of the pages is run as it stands, in order, in one folder, or is text."""
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
+
+import pytest
 
 from oasis_data import configure, save_json_atomic
 from tests.audit.test_migration import LEGACY
@@ -16,47 +21,126 @@ from tests.backend.conftest import BACKEND
 from tests.conftest import require
 from tests.test_batch import DECIDED, contents, interrupt, three_files
 
-DOCS = Path(__file__).parents[1] / "docs"
-
-
-def blocks_of(page: str) -> list[tuple[str, str]]:
-    """Each block, and the language that it is said to be in."""
-    return blocks_in((DOCS / page).read_text())
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = {
+    str(path.relative_to(ROOT)): path.read_text()
+    for path in [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
+}
+MIGRATION = "docs/how-to/migration.md"
+ON_DISK = "docs/reference/on-disk.md"
+NEEDED = {"docs/how-to/django.md": "django", "docs/how-to/fastapi.md": "fastapi"}
 
 
 def blocks_in(text: str) -> list[tuple[str, str]]:
+    """Each block, and the language that it is said to be in."""
     return re.findall(r"^```(\w*)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
 
 
 def run(blocks: list[tuple[str, str]], folder: Path) -> None:
     """Runs blocks of Python and of the shell; questions are answered with yes."""
+    for language, code in blocks:
+        if language == "python":
+            execute([sys.executable, "-W", "error", "-c", code], folder, ends_with=0)
+        elif language == "sh":
+            # Each line is a command, and says how it ends.
+            for line in code.splitlines():
+                told = re.search(r"# exits with (\d+)", line)
+                run_line(line, folder, ends_with=int(told[1]) if told else 0)
+        else:
+            READERS[language](code)
+
+
+def run_line(line: str, folder: Path, *, ends_with: int) -> None:
+    if not line.startswith("make "):
+        execute(["bash", "-c", line], folder, ends_with=ends_with)
+    elif (ROOT / "Makefile").exists():  # not in the copy that `make test-pythons` tests
+        # Named and planned, and not run: this test is itself a part of `make test`.
+        execute(["bash", "-c", f"make -n {line[5:]}"], ROOT, ends_with=ends_with)
+
+
+def execute(command: list[str], folder: Path, *, ends_with: int) -> None:
     scripts = Path(sys.executable).parent
     require((scripts / "oasis-data").exists(), "needs the console script oasis-data")
     path = os.pathsep.join([str(folder / "bin"), str(scripts), os.environ["PATH"]])
-    for language, code in blocks:
-        # Each line of a shell block is a command, and says how it ends.
-        for part in [code] if language == "python" else code.splitlines():
-            shell = ["bash", "-c", part]
-            command = shell if language == "sh" else [sys.executable, "-W", "error", "-c", part]
-            done = subprocess.run(
-                command,
-                cwd=folder,
-                env=os.environ | {"PATH": path},
-                input="y\n",
-                capture_output=True,
-                text=True,
-                check=False,
-            )
-            told = re.search(r"# exits with (\d+)", part) if language == "sh" else None
-            assert done.returncode == (int(told[1]) if told else 0), (part, done)
+    done = subprocess.run(
+        command,
+        cwd=folder,
+        env=os.environ | {"PATH": path},
+        input="y\n",
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == ends_with, (command[-1], done)
 
 
-def test_the_migration_guide(tmp_path: Path) -> None:
-    shutil.copytree(LEGACY, tmp_path / "backend", ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copytree(BACKEND / "sample_data", tmp_path / "data")
-    blocks = blocks_of("migration.md")
-    assert {language for language, _ in blocks} == {"python", "sh"}
+def read_yaml(code: str) -> object:
+    require(find_spec("yaml"), "needs PyYAML")
+    return importlib.import_module("yaml").safe_load(code)
+
+
+# What a block in another language than Python and the shell has to pass.
+READERS: dict[str, Callable[[str], object]] = {"json": json.loads, "text": str, "yaml": read_yaml}
+
+
+def lay_out_a_backend(folder: Path) -> None:
+    shutil.copytree(LEGACY, folder / "backend", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(BACKEND / "sample_data", folder / "data")
+
+
+def lay_out_an_incident(folder: Path) -> None:
+    shutil.copytree(BACKEND / "sample_data", folder / "data")
+    for number in range(3):
+        save_json_atomic(folder / "tanks.json", {"Tank1": number})
+    (folder / "tanks.json").write_text('{"Tank1": 2')
+
+
+def lay_out_an_editor(folder: Path) -> None:
+    """A program that writes in place, and a document that was saved."""
+    save_json_atomic(folder / "data" / "tanks.json", {}, make_parents=True)
+    (folder / "bin").mkdir()
+    editor = folder / "bin" / "edit-tanks"
+    editor.write_text('#!/bin/sh\necho edited > "$1"\n')
+    editor.chmod(0o755)
+
+
+# What lies in the folder before the first block; nothing, for the other pages.
+LAID_OUT = {
+    MIGRATION: lay_out_a_backend,
+    "docs/operations/incidents.md": lay_out_an_incident,
+    ON_DISK: lay_out_an_editor,
+}
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_each_block_runs_or_is_text(page: str, tmp_path: Path) -> None:
+    blocks = blocks_in(PAGES[page])
+    # No block hides in a list, a quotation or another kind of fence.
+    fences = re.findall(r"^[\s>]*(?:```|~~~)", PAGES[page], re.MULTILINE)
+    assert len(fences) == 2 * len(blocks)
+    assert {language for language, _ in blocks} <= {"python", "sh", *READERS}
+    if page in NEEDED:
+        require(find_spec(NEEDED[page]), f"needs {NEEDED[page]}")
+    if page in LAID_OUT:
+        LAID_OUT[page](tmp_path)
     run(blocks, tmp_path)
+    if page == ON_DISK:
+        assert (tmp_path / "data" / "tanks.json").read_text() == "edited\n"
+
+
+def test_what_is_laid_out_is_for_pages_that_there_are() -> None:
+    assert LAID_OUT.keys() | NEEDED.keys() <= PAGES.keys()
+
+
+def test_the_readme_is_short() -> None:
+    assert PAGES["README.md"].count("\n") <= 160
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if "/" not in page])
+def test_links_lead_somewhere(page: str) -> None:
+    require((ROOT / "Makefile").exists(), "needs the whole project beside the tests")
+    for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", PAGES[page]):
+        assert (ROOT / link).exists(), link
 
 
 def test_a_rollback_loses_nothing_where_the_data_lies_inside_the_backend(tmp_path: Path) -> None:
@@ -64,9 +148,8 @@ def test_a_rollback_loses_nothing_where_the_data_lies_inside_the_backend(tmp_pat
     shutil.copytree(LEGACY, backend, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copytree(BACKEND / "sample_data", data)
     old = (backend / "api.py").read_bytes()
-    page = (DOCS / "migration.md").read_text()
     # The folder of the documents, and neither its copy nor a module of that name.
-    page, named = re.subn(r"(?<![\w./-])data(?=[/\s])", "backend/data", page)
+    page, named = re.subn(r"(?<![\w./-])data(?=[/\s])", "backend/data", PAGES[MIGRATION])
     assert named > 10
     moved, rollback = page.split("\n## Rollback\n")
     run(blocks_in(moved), tmp_path)
@@ -94,7 +177,7 @@ def test_a_rollback_finishes_an_interrupted_batch_before_old_code_starts(
         (tmp_path / name / "api.py").touch()
     paths = three_files(tmp_path / "data")
     interrupt(strace, paths, DECIDED)
-    _, rollback = (DOCS / "migration.md").read_text().split("\n## Rollback\n")
+    _, rollback = PAGES[MIGRATION].split("\n## Rollback\n")
     code, _ = rollback.split("\nStart the server.")
     run(blocks_in(code), tmp_path)
     assert contents(paths) == ["new"] * 3
@@ -109,18 +192,10 @@ def documents_in(folder: Path) -> dict[Path, bytes]:
     }
 
 
-def test_the_operators_page(tmp_path: Path) -> None:
-    shutil.copytree(BACKEND / "sample_data", tmp_path / "data")
-    for number in range(3):
-        save_json_atomic(tmp_path / "tanks.json", {"Tank1": number})
-    (tmp_path / "tanks.json").write_text('{"Tank1": 2')
-    blocks = blocks_of("operations.md")
-    assert {language for language, _ in blocks} == {"python", "sh"}
-    run(blocks, tmp_path)
-
-
-def test_the_page_of_what_lies_on_disk(strace: str, tmp_path: Path) -> None:
-    tree, command, journal = (code for _, code in blocks_of("on-disk.md"))
+def test_the_page_of_what_lies_on_disk_shows_what_lies_there(strace: str, tmp_path: Path) -> None:
+    blocks = blocks_in(PAGES[ON_DISK])
+    _, tree = blocks[0]
+    (journal,) = (code for language, code in blocks if language == "json")
     data = tmp_path / "data"
     data.mkdir()
     configure(backups_compressed_above=0)
@@ -139,10 +214,3 @@ def test_the_page_of_what_lies_on_disk(strace: str, tmp_path: Path) -> None:
     assert real.keys() == shown.keys()
     assert real["places"][0].keys() == shown["places"][0].keys()
     assert shown["changes"][0].keys() <= real["changes"][0].keys()
-
-    (tmp_path / "bin").mkdir()
-    editor = tmp_path / "bin" / "edit-tanks"
-    editor.write_text('#!/bin/sh\necho edited > "$1"\n')
-    editor.chmod(0o755)
-    run([("sh", command)], tmp_path)
-    assert (data / "tanks.json").read_text() == "edited\n"

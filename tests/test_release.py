@@ -31,3 +31,14 @@ def test_the_versions_of_python_are_the_same_everywhere() -> None:
     stated = re.findall(r"Python :: (3\.\d+)", (ROOT / "pyproject.toml").read_text())
     proved = re.findall(r'"(3\.\d+)"', workflow().partition("\n  prove:")[2])
     assert built == stated == proved
+
+
+def test_nothing_is_published_before_the_dependencies_are_checked() -> None:
+    check = workflow().partition("\n  dependencies:")[2].partition("\n\n")[0]
+    assert re.search(r"cargo install --locked cargo-deny@\d+\.\d+\.\d+\n", check)
+    assert "cargo deny check advisories bans licenses sources\n" in f"{check}\n"
+    publish = workflow().partition("\n  publish:")[2]
+    needed = re.search(r"needs: \[(.*)\]", publish)
+    assert needed
+    assert "dependencies" in needed[1].split(", ")
+    assert (ROOT / "deny.toml").exists()

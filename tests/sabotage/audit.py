@@ -65,7 +65,7 @@ SABOTAGES = [
     ),
     Sabotage(
         "a rollback of the code leaves the documents",
-        "docs/migration.md",
+        "docs/how-to/migration.md",
         "(cd backend.before && find . -name '*.py' -print0 | tar -cf - --null -T -) |",
         "rm -r backend && cp -a backend.before backend  #",
         "pytest tests/test_docs.py -k rollback",

@@ -1,8 +1,8 @@
-"""The promises of the README, measured for oasis_data and its peers.
+"""The promises of the documentation, measured for oasis_data and its peers.
 
     python -m tests.torture.promises [--write]
 
-Prints a table; `--write` puts it into the README.
+Prints a table; `--write` puts it into docs/explanation/promises.md.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def document(tanks: int, level: int) -> dict[str, Any]:
 
 # Each shorter than the one before: what is written over it in place leaves a tail.
 OLD, NEW, NEXT = document(1500, 1), document(1000, 2), document(500, 3)
-README = Path(__file__).resolve().parent.parent.parent / "README.md"
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "explanation" / "promises.md"
 BEGIN, END = "<!-- measured promises -->\n", "<!-- end -->\n"
 
 
@@ -377,9 +377,9 @@ def main() -> None:
                 print(f"{name}: {verdict.promise}: {verdict}: {verdict.how}", file=sys.stderr)
     print(table(columns))
     if "--write" in sys.argv:
-        before, rest = README.read_text().split(BEGIN)
+        before, rest = PAGE.read_text().split(BEGIN)
         _, after = rest.split(END, 1)
-        README.write_text(f"{before}{BEGIN}{table(columns)}{END}{after}")
+        PAGE.write_text(f"{before}{BEGIN}{table(columns)}{END}{after}")
 
 
 if __name__ == "__main__":
