@@ -64,7 +64,7 @@ SABOTAGES = [
     Sabotage(
         "a batch asks beforehand whether its files can be replaced",
         "src/files/batch/commit.rs",
-        "changed.iter().try_for_each(|change| preconditions::require_replaceable(change.target()))?;",
+        "changed.iter().try_for_each(|change| require_replaceable(change.target()))?;",
         "",
         "pytest tests/errors/test_causes.py -k mounted",
     ),

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.backend.servers import wait_for
 from tests.conftest import mounted, require, require_programs
 
 
@@ -56,6 +57,15 @@ class Image:
     def unmount(self) -> None:
         run("umount", self.folder)
         self._is_mounted = False
+        # A mount namespace of another program may still hold a copy of the mount. A mount
+        # made meanwhile would be of the file system as it is there: cut off, say.
+        wait_for(self._is_let_go, f"{self._path} to be let go by the kernel")
+
+    def _is_let_go(self) -> bool:
+        found = subprocess.run(
+            ["losetup", "--associated", self._path], capture_output=True, text=True, check=True
+        )
+        return not found.stdout
 
     def cut_power(self, *, flush: bool) -> None:
         """Stops the file system dead: nothing more reaches the disk.
@@ -91,7 +101,7 @@ def run(*command: object) -> None:
 
 def require_power_cuts(name: str) -> None:
     """Skips the test where the power of a kind cannot be cut, or what is left not mended."""
-    require_programs("xfs_io", *KINDS[name].check[:1])
+    require_programs("xfs_io", "losetup", *KINDS[name].check[:1])
 
 
 @contextmanager
@@ -99,7 +109,7 @@ def image(parent: Path, name: str) -> Iterator[Image]:
     """A new file system of a kind, mounted below `parent` until the block ends."""
     kind = KINDS[name]
     require(os.geteuid() == 0, "needs root, to mount")
-    require_programs(f"mkfs.{kind.type}", "mount", "umount")
+    require_programs(f"mkfs.{kind.type}", "mount", "umount", "losetup")
     require(kind.type in Path("/proc/filesystems").read_text().split(), f"needs {kind.type}")
     require(Path("/dev/loop-control").exists(), "needs loop devices")
     made = Image(parent / f"{name}.image", kind)

@@ -18,7 +18,7 @@ use crate::error::{Error, RENAME, Result};
 use crate::files::backup::index::{self, BackupQuery};
 use crate::files::backup::source::BackedUp;
 use crate::files::batch::decision::{Changed, Folders};
-use crate::files::batch::preconditions;
+use crate::files::batch::preconditions::require_replaceable;
 use crate::files::batch::roll_forward;
 use crate::files::fork;
 use crate::files::identity::{FileKey, Identity};
@@ -139,7 +139,7 @@ fn publish(
         return Ok(Vec::new());
     }
     // Once decided, it could neither be completed nor taken back.
-    changed.iter().try_for_each(|change| preconditions::require_replaceable(change.target()))?;
+    changed.iter().try_for_each(|change| require_replaceable(change.target()))?;
     let folders = Folders::of(&changed)?;
     let (locks, slots) = folders.lock(deadline, signals)?;
     let backed_up = back_up(&changed, options)?;
