@@ -1,20 +1,11 @@
 //! `.oasis_data/`: the hidden folder beside the data files.
-//!
-//! ```text
-//! .oasis_data/
-//!     .gitignore          `*`: the folder ignores itself
-//!     locks/<name>.lock   one per data file; never truncated, replaced only under its lock
-//!     temp/<name>.<random>   content on its route; held locked by its writer
-//!     journal             what a batch of saves is about to rename
-//!     journal.lock        held by that batch, and by whoever recovers it
-//! ```
 
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::Write;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rustix::fs::{self, Access, AtFlags, Dir, FileType, Mode, OFlags, RawDir, Stat};
 use rustix::io::{self, Errno};
@@ -22,51 +13,14 @@ use rustix::path::Arg;
 use rustix::process::geteuid;
 
 use crate::error::{Error, Result};
+use crate::files::layout;
 use crate::files::sys::access_list::{self, AccessList};
 use crate::files::target::{Target, open_to_read};
-
-/// The folder, seen from the data file's.
-pub const FOLDER: &str = ".oasis_data";
-/// Where locks live, seen from the data file's folder.
-pub const LOCKS: &str = ".oasis_data/locks";
-/// What a lock file's name ends with.
-pub const LOCK_SUFFIX: &str = ".lock";
-/// Where temporary files live, seen from the data file's folder. A folder of
-/// their own, so that finding the leftovers does not mean reading every lock's
-/// name.
-pub const TEMP: &str = ".oasis_data/temp";
-
-/// Letters that make a temporary file's name unique.
-pub const RANDOM_LETTERS: usize = 12;
-/// Where in a lock file the index of backups begins: behind the line that says what was
-/// synced.
-pub const INDEX_PLACE: usize = 256;
 
 /// How many names of a folder are looked at to tell whether it is part of a sidecar.
 const MOST_NAMES: usize = 1000;
 /// Bytes for names that it is asked for in one call.
 const LISTED_AT_ONCE: usize = 4096;
-
-/// The longest name that still leaves room for a suffix within `NAME_MAX`.
-const LONGEST_STEM: usize = 200;
-
-/// What the sidecar calls a data file: its name, or a digest of a long one.
-#[must_use]
-pub fn stem(name: &OsStr) -> PathBuf {
-    if name.len() <= LONGEST_STEM {
-        PathBuf::from(name)
-    } else {
-        PathBuf::from(blake3::hash(name.as_bytes()).to_hex().as_str())
-    }
-}
-
-/// The lock of a data file, seen from its folder.
-#[must_use]
-pub fn lock_of(target: &Target) -> PathBuf {
-    let mut name = stem(&target.name).into_os_string();
-    name.push(LOCK_SUFFIX);
-    Path::new(LOCKS).join(name)
-}
 
 /// Creates the sidecar of the target's folder, or what is missing of it.
 ///
@@ -77,19 +31,20 @@ pub fn create(target: &Target) -> Result<()> {
     // Not beside a device: /dev needs no company.
     target.stat()?;
     require_no_symlink(target)?;
-    create_folder(target, FOLDER)?;
+    create_folder(target, layout::FOLDER)?;
     // Before the folders by whose absence an unfinished sidecar is known: a
     // writer killed in here leaves the work to the next.
     ignore_in_git(target);
-    create_folder(target, LOCKS)?;
-    create_folder(target, TEMP)
+    create_folder(target, layout::LOCKS)?;
+    create_folder(target, layout::TEMP)
 }
 
 /// A courtesy: no save fails for want of it.
 fn ignore_in_git(target: &Target) {
-    let path = Path::new(FOLDER).join(".gitignore");
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    if let Ok(file) = fs::openat(&target.folder, &path, flags, Mode::from_raw_mode(0o666)) {
+    if let Ok(file) =
+        fs::openat(&target.folder, layout::GITIGNORE, flags, Mode::from_raw_mode(0o666))
+    {
         let _ = File::from(file).write_all(b"*\n");
     }
 }
@@ -138,11 +93,13 @@ pub fn share(target: &Target, made: impl AsFd) -> Result<()> {
 ///
 /// `ELOOP`.
 pub fn require_no_symlink(target: &Target) -> Result<()> {
-    [FOLDER, LOCKS, TEMP].into_iter().try_for_each(|part| {
-        match fs::statat(&target.folder, part, AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(stat) if is_symlink(&stat) => Err(a_symlink(target, part)),
-            _ => Ok(()),
-        }
+    [layout::FOLDER, layout::LOCKS, layout::TEMP].into_iter().try_for_each(|part| match fs::statat(
+        &target.folder,
+        part,
+        AtFlags::SYMLINK_NOFOLLOW,
+    ) {
+        Ok(stat) if is_symlink(&stat) => Err(a_symlink(target, part)),
+        _ => Ok(()),
     })
 }
 
@@ -166,11 +123,11 @@ fn is_symlink(stat: &Stat) -> bool {
 pub fn follow(target: &Target) -> Result<()> {
     let Ok(stat) = fs::fstat(&target.folder) else { return Ok(()) };
     let stat_of = |name: &Path| fs::statat(&target.folder, name, AtFlags::SYMLINK_NOFOLLOW);
-    let Ok(sidecar) = stat_of(Path::new(FOLDER)) else { return Ok(()) };
+    let Ok(sidecar) = stat_of(Path::new(layout::FOLDER)) else { return Ok(()) };
     if is_symlink(&sidecar) {
-        return Err(a_symlink(target, FOLDER));
+        return Err(a_symlink(target, layout::FOLDER));
     }
-    let lock = lock_of(target);
+    let lock = layout::lock(&target.name);
     let own = is_own(&sidecar);
     let in_line = is_alike(&stat, &sidecar)
         && (own || stat_of(&lock).is_ok_and(|lock| !is_own(&lock) || is_alike(&stat, &lock)));
@@ -190,7 +147,7 @@ pub fn follow(target: &Target) -> Result<()> {
 /// the folder of temporary files in line first, where it is this user's.
 #[must_use]
 pub fn makes_files_of_its_folder(target: &Target) -> bool {
-    let temp = match open_folder(&target.folder, TEMP) {
+    let temp = match open_folder(&target.folder, layout::TEMP) {
         Ok(temp) => temp,
         // Whoever makes it has it in line.
         Err(Errno::NOENT) => return true,
@@ -219,8 +176,11 @@ pub fn unnamed_file_of_folder(target: &Target) -> io::Result<File> {
 /// The error of a `call` in the sidecar. Where this user is kept out by a part of it
 /// that is another's, it names that part, and what to do.
 pub fn failed(target: &Target, call: &'static str, errno: Errno) -> Error {
-    let lock = lock_of(target);
-    let parts = [FOLDER, LOCKS, TEMP].map(Path::new).into_iter().chain([lock.as_path()]);
+    let lock = layout::lock(&target.name);
+    let parts = [layout::FOLDER, layout::LOCKS, layout::TEMP]
+        .map(Path::new)
+        .into_iter()
+        .chain([lock.as_path()]);
     let closed = |part: &Path| {
         let stat = fs::statat(&target.folder, part, AtFlags::SYMLINK_NOFOLLOW).ok()?;
         let is_folder = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
@@ -339,7 +299,7 @@ impl<'a> DataFolder<'a> {
         for _ in 0..MOST_NAMES {
             let Some(entry) = entries.next() else { break };
             let entry = entry?;
-            if !is_name_of_sidecar(entry.file_name().to_bytes()) {
+            if !layout::is_name_of_sidecar(entry.file_name().to_bytes()) {
                 return Ok(false);
             }
         }
@@ -351,26 +311,26 @@ impl<'a> DataFolder<'a> {
     fn share_sidecar(&self) -> io::Result<()> {
         // Each from the one above it, and through no symlink, lest root be led
         // elsewhere.
-        let sidecar = open_folder(self.folder, FOLDER)?;
+        let sidecar = open_folder(self.folder, layout::FOLDER)?;
         if !is_own(&fs::fstat(&sidecar)?) {
             return Ok(());
         }
-        let locks = open_folder(&sidecar, "locks")?;
+        let locks = open_folder(&sidecar, layout::within_sidecar(layout::LOCKS))?;
         let changed = self.share(&locks)?;
         // As far as the kernel lets them both are alike, and it costs no more.
         if !changed && is_alike(&fs::fstat(&locks)?, &fs::fstat(&sidecar)?) {
             return Ok(());
         }
-        if let Ok(temp) = open_folder(&sidecar, "temp") {
+        if let Ok(temp) = open_folder(&sidecar, layout::within_sidecar(layout::TEMP)) {
             self.share(&temp)?;
             self.passes_on_to(&temp)?;
         }
-        for name in [c"journal.lock", c"journal"] {
-            self.share_file(&sidecar, name)?;
+        for path in [layout::JOURNAL_LOCK, layout::JOURNAL] {
+            self.share_file(&sidecar, layout::within_sidecar(path))?;
         }
         for entry in Dir::read_from(&locks)? {
             let entry = entry?;
-            if entry.file_name().to_bytes().ends_with(b".lock") {
+            if layout::stem_of_lock(OsStr::from_bytes(entry.file_name().to_bytes())).is_some() {
                 self.share_file(&locks, entry.file_name())?;
             }
         }
@@ -414,38 +374,21 @@ impl<'a> DataFolder<'a> {
     }
 }
 
-fn is_name_of_sidecar(name: &[u8]) -> bool {
-    let temporary = || {
-        let dot = name.iter().rposition(|&byte| byte == b'.');
-        dot.is_some_and(|dot| is_drawn(&name[dot + 1..]))
-    };
-    [&b"."[..], b"..", b".gitignore", b"locks", b"temp"].contains(&name)
-        || name.starts_with(b"journal")
-        || name.ends_with(LOCK_SUFFIX.as_bytes())
-        || name.ends_with(b".lock.new")
-        || temporary()
-}
-
 /// Whether a file has the text of a lock or a journal: a private file of this user's, to
 /// which somebody else has given the name of such, is not to be shared.
 fn is_text_of_sidecar(file: &File) -> io::Result<bool> {
-    let mut start = [0; INDEX_PLACE + 8];
-    let length = io::pread(file, &mut start[..], 0)?;
-    let (start, index) = start[..length].split_at(length.min(INDEX_PLACE));
+    let mut start = [0; layout::INDEX_PLACE + 8];
+    let length = io::pread(file, &mut start[..], layout::SYNC_STAMP_PLACE)?;
+    let (start, index) = start[..length].split_at(length.min(layout::INDEX_PLACE));
     let end = start.iter().position(|&byte| byte == b'\n').map_or(0, |end| end + 1);
     let (note, rest) = start.split_at(end);
     let is_note = note.is_empty()
         || note.starts_with(b"synced ")
-        || note.strip_suffix(b"\n").is_some_and(is_drawn);
+        || note.strip_suffix(b"\n").is_some_and(layout::is_random);
     let is_index = index.is_empty() || index[0] == b'-' || index.starts_with(b"backups ");
     // What a save has written over a private file leaves the rest of it.
     let is_lock = is_note && is_index && rest.iter().all(|&byte| byte == 0);
     Ok(is_lock || start.starts_with(b"{\n  \"format\": "))
-}
-
-/// Whether these are the letters that were drawn for a temporary file.
-fn is_drawn(letters: &[u8]) -> bool {
-    letters.len() == RANDOM_LETTERS && letters.iter().all(u8::is_ascii_alphanumeric)
 }
 
 fn is_own(made: &Stat) -> bool {

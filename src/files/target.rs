@@ -18,7 +18,7 @@ use rustix::process::geteuid;
 use crate::error::{self, A_DIRECTORY, Error, FOLLOW_LINK, OPEN_FOLDER, Result, is_without_sync};
 use crate::files::fork::Descriptor;
 use crate::files::identity::{FileKey, Identity};
-use crate::files::sidecar;
+use crate::files::layout;
 use crate::files::sys::sync;
 
 /// The `kind` of a path that leads into the sidecar.
@@ -82,7 +82,7 @@ impl Target {
         for _ in 0..=MAX_SYMLINKS {
             let (parent, name) = split(path, &current)?;
             // A save onto a lock would replace it under its holder.
-            if parent.components().any(|part| part.as_os_str() == sidecar::FOLDER) {
+            if parent.components().any(|part| part.as_os_str() == layout::FOLDER) {
                 return Err(Error::NotAFile { path: path.to_path_buf(), kind: IN_SIDECAR });
             }
             let folder = match open_folder(parent) {

@@ -1,11 +1,10 @@
 //! Content on its route: written under a name of its own, published by a rename.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Write};
 use std::num::NonZeroU64;
 use std::os::fd::AsRawFd;
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{self, Access, Advice, AtFlags, CWD, Mode, OFlags, Stat};
@@ -15,7 +14,8 @@ use tempfile::Builder;
 use crate::error::{Error, OPEN_REPLACED, RENAME, Result};
 use crate::files::attributes::{self, Adopted};
 use crate::files::identity::Identity;
-use crate::files::sidecar::{self, RANDOM_LETTERS};
+use crate::files::layout;
+use crate::files::sidecar;
 use crate::files::target::Target;
 use crate::files::warning::Warning;
 use crate::settings::Durability;
@@ -252,7 +252,7 @@ fn publish_copy(target: &Target, temporary: &Path, name: &OsStr, call: &'static 
         .open_to_read(temporary)
         .map_err(|errno| failed("open of a temporary file", errno))?;
     let stat = fs::fstat(&content).map_err(|errno| failed("fstat", errno))?;
-    let beside = beside(temporary);
+    let beside = layout::copy_beside_data(temporary);
     let open = || fs::openat(folder, &beside, NEW_FILE, Mode::from_raw_mode(0o600));
     let file = match open() {
         // Of whoever was killed in here, and had the same `temporary`.
@@ -273,29 +273,19 @@ fn publish_copy(target: &Target, temporary: &Path, name: &OsStr, call: &'static 
     Ok(())
 }
 
-/// The name of the copy of `temporary` in the data folder: hidden, and found by the
-/// sweep, which finds `temporary`.
-fn beside(temporary: &Path) -> PathBuf {
-    let mut name = OsString::from(".");
-    name.push(temporary.file_name().unwrap_or_default());
-    name.into()
-}
-
 /// Opens a file under a name that there is none of yet.
 fn open_anew(
     target: &Target,
     mut open: impl FnMut(&Path) -> io::Result<File>,
 ) -> Result<(File, PathBuf)> {
-    let mut prefix = sidecar::stem(&target.name).into_os_string();
-    prefix.push(".");
     let (file, path) = Builder::new()
-        .prefix(&prefix)
-        .rand_bytes(RANDOM_LETTERS)
+        .prefix(&layout::temporary_prefix(&target.name))
+        .rand_bytes(layout::RANDOM_LETTERS)
         // Removed by its own Drop, from the open folder: the folder's path may
         // lead elsewhere by then, or nowhere.
         .disable_cleanup(true)
         // Only the name counts: it is opened in the open folder.
-        .make_in("/", |path| open(&name_in_temp(path)))
+        .make_in("/", |path| open(&layout::in_temp(path)))
         .map_err(|error| {
             // make_in adds a path to its errors and wraps them.
             let errno = Errno::from_io_error(&error).or_else(|| {
@@ -309,7 +299,7 @@ fn open_anew(
             }
         })?
         .into_parts();
-    Ok((file, name_in_temp(&path)))
+    Ok((file, layout::in_temp(&path)))
 }
 
 /// A temporary file of a dead writer. Held locked while this is, so that nobody
@@ -336,7 +326,7 @@ impl Leftover {
             Err(errno) => Err(target.failed("unlink of a leftover", errno)),
         };
         // In this order: the copy is found by nothing else.
-        unlink(&beside(&self.name))?;
+        unlink(&layout::copy_beside_data(&self.name))?;
         if unlink(&self.name)? {
             COUNTERS.leftovers_swept.count();
         }
@@ -348,10 +338,10 @@ impl Leftover {
 /// the log, since it does not stop a save. Called under the target's lock.
 #[must_use]
 pub fn leftovers(target: &Target) -> (Vec<Leftover>, Vec<Error>) {
-    let stem = sidecar::stem(&target.name);
+    let stem = layout::stem(&target.name);
     let (mut found, mut failures) = (Vec::new(), Vec::new());
-    let listed = target.list(sidecar::TEMP, |name, _| {
-        is_temporary_of(name, stem.as_os_str()).then(|| Path::new(sidecar::TEMP).join(name))
+    let listed = target.list(layout::TEMP, |name, _| {
+        layout::is_temporary_of(name, stem.as_os_str()).then(|| layout::in_temp(Path::new(name)))
     });
     let names = match listed {
         Ok(names) => names,
@@ -370,13 +360,6 @@ pub fn leftovers(target: &Target) -> (Vec<Leftover>, Vec<Error>) {
     (found, failures)
 }
 
-fn is_temporary_of(name: &OsStr, stem: &OsStr) -> bool {
-    let Some(suffix) = name.as_bytes().strip_prefix(stem.as_bytes()) else { return false };
-    suffix.len() == RANDOM_LETTERS + 1
-        && suffix[0] == b'.'
-        && suffix[1..].iter().all(u8::is_ascii_alphanumeric)
-}
-
 fn if_dead(target: &Target, name: PathBuf) -> Result<Option<Leftover>> {
     let file = match target.open_to_read(&name) {
         Ok(file) => file,
@@ -389,8 +372,4 @@ fn if_dead(target: &Target, name: PathBuf) -> Result<Option<Leftover>> {
         return Ok(None);
     }
     Ok(Some(Leftover { name, _lock: Some(file) }))
-}
-
-fn name_in_temp(path: &Path) -> PathBuf {
-    Path::new(sidecar::TEMP).join(path.file_name().unwrap_or_default())
 }

@@ -5,6 +5,7 @@ use std::io;
 use std::path::PathBuf;
 
 use crate::error::Error;
+use crate::files::layout::TEMP;
 
 /// One warning.
 #[derive(Debug, thiserror::Error)]
@@ -40,7 +41,7 @@ pub enum Warning {
     },
     /// A new file is open to fewer than a new file in its folder.
     #[error(
-        "a new file in this folder could not be made like others there, since .oasis_data/temp is \
+        "a new file in this folder could not be made like others there, since {TEMP} is \
          another user's and not in line with the folder ({cause}): its mode is 0600; a new \
          document saved by that user or by root puts that folder in line"
     )]

@@ -14,6 +14,7 @@ mod cache;
 mod compression;
 mod identity;
 mod index;
+mod layout;
 mod locks;
 mod parse;
 mod recoveries;

@@ -57,7 +57,7 @@ SABOTAGES = [
     Sabotage(
         "the sweep of a copy beside the data",
         TEMPORARY,
-        "unlink(&beside(&self.name))?;",
+        "unlink(&layout::copy_beside_data(&self.name))?;",
         "",
         "pytest tests/test_policies.py -k killed_writer",
     ),
@@ -344,7 +344,7 @@ SABOTAGES = [
     Sabotage(
         "a private folder is no part of a sidecar",
         SIDECAR,
-        "            if !is_name_of_sidecar(entry.file_name().to_bytes()) {",
+        "            if !layout::is_name_of_sidecar(entry.file_name().to_bytes()) {",
         "            if entry.file_name().to_bytes().is_empty() {",
         "pytest tests/test_sharing.py -k private_folder_that_was_renamed",
     ),

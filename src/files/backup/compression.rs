@@ -17,6 +17,7 @@ use rustix::io::Errno;
 use crate::error::{Error, Result};
 use crate::files::backup::{self, Backup};
 use crate::files::identity::Identity;
+use crate::files::layout;
 use crate::files::target::Target;
 use crate::files::temporary::Temporary;
 use crate::stack;
@@ -49,7 +50,7 @@ pub fn begin<'a>(
 impl<'a> Begun<'a> {
     fn begin(target: &'a Target, backup: &'a Backup, above: u64) -> Result<Option<Self>> {
         let Some(plain) = Plain::take(target, backup)? else { return Ok(None) };
-        if backup.compressed_name().len() > backup::LONGEST_NAME {
+        if backup.compressed_name().len() > layout::LONGEST_NAME {
             return Ok(None);
         }
         let small = u64::try_from(plain.stat.st_size).is_ok_and(|size| size <= above);

@@ -23,14 +23,14 @@ use rustix::fs;
 use crate::error::Result;
 use crate::files::backup::{self, Backup};
 use crate::files::identity::Identity;
+use crate::files::layout;
 use crate::files::session::Session;
-use crate::files::sidecar;
 
 /// Bytes that a folder may take (`stat`) to be listed for each save: some hundred names.
 const SMALL_FOLDER: i64 = 16 * 1024;
 
 /// Where the index begins in the lock file.
-const PLACE: u64 = sidecar::INDEX_PLACE as u64;
+const PLACE: u64 = layout::INDEX_PLACE as u64;
 
 /// More backups than that are listed: to look for each would take as long.
 const MOST: usize = 100;

@@ -13,12 +13,10 @@ use std::collections::{BTreeMap, HashMap};
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io;
-use std::ops::Range;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 use std::time::Duration;
 
-use chrono::{DateTime, Datelike, FixedOffset, NaiveDate, NaiveDateTime, TimeDelta, Timelike, Utc};
+use chrono::{DateTime, FixedOffset, NaiveDateTime, TimeDelta, Utc};
 use rustix::buffer::spare_capacity;
 use rustix::fs::{self, AtFlags, FileType, Stat};
 use rustix::io::{Errno, retry_on_intr};
@@ -26,18 +24,11 @@ use rustix::io::{Errno, retry_on_intr};
 use crate::error::{Error, Result};
 use crate::files::backup::compression::gunzip;
 use crate::files::identity::{FileKey, Identity};
+use crate::files::layout;
 use crate::files::lease::Lease;
 use crate::files::target::Target;
 use crate::files::temporary::{self, Temporary};
 
-const MARK: &[u8] = b".backup.";
-const COMPRESSED: &[u8] = b".gz";
-/// Those that a stamp may have: Python's `datetime` has no earlier one, and after the last
-/// of four digits there would be no later name.
-const YEARS: Range<i32> = 1..9999;
-/// `NAME_MAX` of every Linux file system with hard links.
-pub const LONGEST_NAME: usize = 255;
-const STAMP_LENGTH: usize = "YYYYmmdd_HHMMSS_ffffff".len();
 /// What the kernel says where it makes no link and may still make a file: no links on
 /// this file system or no more of them, a policy (`EACCES`), a project quota or a file
 /// that is mounted by itself (`EXDEV`).
@@ -61,35 +52,33 @@ pub struct Backup {
 
 impl Backup {
     fn plain(target: &Target, stamp: NaiveDateTime) -> Self {
-        let name = name_for(&target.name, stamp);
+        let name = layout::backup(&target.name, stamp);
         Self { stamp, name, compressed: false, doubled: false }
     }
 
     /// Its stamp as it is in its name.
     #[must_use]
     pub fn stamp_text(&self) -> String {
-        let name = self.plain_name().as_bytes();
-        let stamp = &name[name.len().saturating_sub(STAMP_LENGTH)..];
-        String::from_utf8_lossy(stamp).into_owned()
+        layout::stamp_text(self.plain_name())
     }
 
     /// Its name while it is not compressed.
     #[must_use]
     pub fn plain_name(&self) -> &OsStr {
-        plain_name(&self.name)
+        layout::plain_backup(&self.name)
     }
 
     /// Its name once it is compressed.
     #[must_use]
     pub fn compressed_name(&self) -> OsString {
-        compressed_name(self.plain_name())
+        layout::compressed_backup(self.plain_name())
     }
 
     /// Whether `name` is its name, in either form: it may have been compressed
     /// since somebody was told of it.
     #[must_use]
     pub fn is_called(&self, name: &Path) -> bool {
-        plain_name(name.as_os_str()) == self.plain_name()
+        layout::plain_backup(name.as_os_str()) == self.plain_name()
     }
 }
 
@@ -136,10 +125,10 @@ fn list_in_folder<'a>(
     let mut found: HashMap<&OsStr, Vec<Backup>> =
         files.iter().map(|file| (&*file.name, Vec::new())).collect();
     let pick = |name: &OsStr, kind| {
-        let plain = plain_name(name);
-        let (of, stamp) = split(plain)?;
+        let plain = layout::plain_backup(name);
+        let (of, stamp) = layout::split_backup(plain)?;
         let (of, _) = found.get_key_value(of)?;
-        let stamp = stamp_of(stamp)?;
+        let stamp = layout::parse_stamp(stamp)?;
         let kind = match kind {
             FileType::Unknown => fs::statat(&folder.folder, name, AtFlags::SYMLINK_NOFOLLOW)
                 .map_or(FileType::Unknown, |stat| FileType::from_raw_mode(stat.st_mode)),
@@ -171,7 +160,7 @@ fn list_in_folder<'a>(
 ///
 /// When it cannot be looked at.
 pub fn find(target: &Target, stamp: &str) -> Result<Option<Backup>> {
-    let Some(stamp) = stamp.as_bytes().try_into().ok().and_then(stamp_of) else {
+    let Some(stamp) = layout::parse_stamp(stamp.as_bytes()) else {
         return Ok(None);
     };
     let plain = Backup::plain(target, stamp);
@@ -190,7 +179,7 @@ pub fn find(target: &Target, stamp: &str) -> Result<Option<Backup>> {
 ///
 /// `ENAMETOOLONG`.
 pub fn require_room(target: &Target) -> Result<()> {
-    if target.name.len() + MARK.len() + STAMP_LENGTH > LONGEST_NAME {
+    if !layout::has_room_for_backup(&target.name) {
         return Err(target.failed("link of a backup", Errno::NAMETOOLONG));
     }
     Ok(())
@@ -286,7 +275,7 @@ fn written_at(target: &Target, name: &Path, zone: FixedOffset) -> Result<NaiveDa
     let nanoseconds = u32::try_from(stat.st_mtime_nsec).unwrap_or_default();
     let written = DateTime::from_timestamp(stat.st_mtime, nanoseconds)
         .map(|written| written.with_timezone(&zone).naive_local())
-        .filter(|written| YEARS.contains(&written.year()));
+        .filter(layout::is_stamp);
     Ok(written.unwrap_or_else(|| now(zone)))
 }
 
@@ -456,8 +445,7 @@ fn next_stamp(existing: &[Backup], zone: FixedOffset) -> NaiveDateTime {
 
 /// The next stamp after that of a backup, if it is one that a name can have.
 fn following(backup: Option<&Backup>) -> Option<NaiveDateTime> {
-    let next = backup?.stamp + TimeDelta::microseconds(1);
-    YEARS.contains(&next.year()).then_some(next)
+    backup.and_then(|backup| layout::next_stamp(backup.stamp))
 }
 
 /// The local time, by an offset found beforehand: to find it the C library
@@ -494,53 +482,4 @@ fn kind_of(target: &Target, name: &OsStr) -> Result<Option<FileType>> {
         Err(Errno::NOENT | Errno::NAMETOOLONG) => Ok(None),
         Err(errno) => Err(target.failed("fstatat of a backup", errno)),
     }
-}
-
-fn plain_name(name: &OsStr) -> &OsStr {
-    let name = name.as_bytes();
-    OsStr::from_bytes(name.strip_suffix(COMPRESSED).unwrap_or(name))
-}
-
-fn compressed_name(plain: &OsStr) -> OsString {
-    let mut name = plain.to_os_string();
-    name.push(OsStr::from_bytes(COMPRESSED));
-    name
-}
-
-fn name_for(name: &OsStr, stamp: NaiveDateTime) -> OsString {
-    let mut bytes = name.as_bytes().to_vec();
-    bytes.extend_from_slice(MARK);
-    let (date, time) = (stamp.date(), stamp.time());
-    let [year, month, day] = [date.year().unsigned_abs(), date.month(), date.day()];
-    let [hour, minute, second] = [time.hour(), time.minute(), time.second()];
-    let micros = time.nanosecond() / 1000;
-    let digits = format!("{year:04}{month:02}{day:02}_{hour:02}{minute:02}{second:02}_{micros:06}");
-    bytes.extend_from_slice(digits.as_bytes());
-    OsString::from_vec(bytes)
-}
-
-/// The name of the file that a backup of this name would be of, and its stamp.
-fn split(plain: &OsStr) -> Option<(&OsStr, &[u8; STAMP_LENGTH])> {
-    let (start, stamp) = plain.as_bytes().split_last_chunk::<STAMP_LENGTH>()?;
-    Some((OsStr::from_bytes(start.strip_suffix(MARK)?), stamp))
-}
-
-/// Digit by digit: chrono's parser takes signs and spaces too, and reads its format
-/// anew for each of all the names.
-fn stamp_of(stamp: &[u8; STAMP_LENGTH]) -> Option<NaiveDateTime> {
-    let number = |digits: Range<usize>| {
-        stamp[digits].iter().try_fold(0, |number, byte| {
-            byte.is_ascii_digit().then(|| 10 * number + u32::from(byte - b'0'))
-        })
-    };
-    let year = i32::try_from(number(0..4)?).ok()?;
-    if !YEARS.contains(&year) || stamp[8] != b'_' || stamp[15] != b'_' {
-        return None;
-    }
-    NaiveDate::from_ymd_opt(year, number(4..6)?, number(6..8)?)?.and_hms_micro_opt(
-        number(9..11)?,
-        number(11..13)?,
-        number(13..15)?,
-        number(16..22)?,
-    )
 }

@@ -22,10 +22,10 @@ use crate::files::batch::preconditions;
 use crate::files::batch::roll_forward;
 use crate::files::fork;
 use crate::files::identity::{FileKey, Identity};
+use crate::files::layout;
 use crate::files::lock::{Deadline, Signals};
 use crate::files::read::Same;
 use crate::files::session::{Preparation, Session, WriteOptions, Written};
-use crate::files::sidecar;
 use crate::files::sys::sync;
 use crate::files::target::Target;
 use crate::files::temporary;
@@ -297,7 +297,7 @@ type Sync<'a> = Box<dyn Fn() -> Result<()> + std::marker::Sync + 'a>;
 
 fn sync_temporary_folder(target: &Target) -> Result<()> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    fs::openat(&target.folder, sidecar::TEMP, flags, Mode::empty())
+    fs::openat(&target.folder, layout::TEMP, flags, Mode::empty())
         .and_then(sync::sync_folder)
         .map_err(|errno| target.failed("fsync of .oasis_data/temp", errno))
 }

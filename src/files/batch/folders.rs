@@ -14,7 +14,7 @@ use rustix::io::Errno;
 
 use crate::error::{Error, Result};
 use crate::files::batch::journal::Name;
-use crate::files::lock;
+use crate::files::layout;
 use crate::files::target::Target;
 
 /// The route from one folder to another: relative where that leads there, so that
@@ -82,7 +82,7 @@ pub(crate) fn folder_id(target: &Target, new: &str, sync: bool) -> Result<String
     }
     let failed = |call, errno: Errno| target.failed(call, errno);
     let flags = OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let file = fs::openat(&target.folder, lock::JOURNAL, flags, Mode::empty())
+    let file = fs::openat(&target.folder, layout::JOURNAL_LOCK, flags, Mode::empty())
         .map(File::from)
         .map_err(|errno| failed("open of .oasis_data/journal.lock", errno))?;
     file.write_all_at(format!("{new}\n").as_bytes(), 0)
@@ -95,7 +95,7 @@ pub(crate) fn folder_id(target: &Target, new: &str, sync: bool) -> Result<String
 
 /// The mark of a folder; nothing where none was written, or not to its end.
 pub(crate) fn folder_id_of(target: &Target) -> Result<Option<String>> {
-    let file = match target.open_to_read(lock::JOURNAL) {
+    let file = match target.open_to_read(layout::JOURNAL_LOCK) {
         Ok(file) => file,
         Err(Errno::NOENT) => return Ok(None),
         Err(errno) => return Err(target.failed("open of .oasis_data/journal.lock", errno)),

@@ -25,11 +25,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::files::batch::folders;
+use crate::files::layout;
 use crate::files::sidecar;
 use crate::files::sys::sync;
 use crate::files::target::Target;
 
-const JOURNAL: &str = ".oasis_data/journal";
 const FORMAT: u32 = 1;
 /// More journals than that are no accident.
 const MOST_SLOTS: u32 = 100;
@@ -42,7 +42,7 @@ pub struct Slot(u32);
 
 impl Slot {
     fn path(self) -> String {
-        if self.0 == 0 { JOURNAL.to_owned() } else { format!("{JOURNAL}.{}", self.0) }
+        layout::journal(self.0)
     }
 }
 
@@ -128,7 +128,7 @@ impl Change {
     /// The new content, seen from the file's folder.
     #[must_use]
     pub fn temporary(&self) -> PathBuf {
-        Path::new(sidecar::TEMP).join(self.temporary.to_path())
+        layout::in_temp(&self.temporary.to_path())
     }
 }
 
@@ -194,13 +194,13 @@ pub enum Found {
 /// Whether there is a journal in `parent`: one lookup, which loads can afford.
 #[must_use]
 pub fn exists(folder: impl AsFd) -> bool {
-    fs::accessat(folder, JOURNAL, Access::EXISTS, AtFlags::empty()).is_ok()
+    fs::accessat(folder, layout::JOURNAL, Access::EXISTS, AtFlags::empty()).is_ok()
 }
 
 /// Whether there is a journal in the folder of `path`, by that path alone.
 #[must_use]
 pub fn exists_beside(path: &Path) -> bool {
-    let journal = path.parent().unwrap_or_else(|| Path::new("")).join(JOURNAL);
+    let journal = path.parent().unwrap_or_else(|| Path::new("")).join(layout::JOURNAL);
     fs::accessat(CWD, journal, Access::EXISTS, AtFlags::empty()).is_ok()
 }
 
@@ -352,7 +352,7 @@ pub fn retire(target: &Target, slot: Slot) -> Result<()> {
 /// When they may not be.
 pub fn sync_sidecar(target: &Target) -> Result<()> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    fs::openat(&target.folder, sidecar::FOLDER, flags, Mode::empty())
+    fs::openat(&target.folder, layout::FOLDER, flags, Mode::empty())
         .and_then(sync::sync_folder)
         .map_err(|errno| target.failed("fsync of .oasis_data", errno))
 }

@@ -5,9 +5,8 @@
 //! So nobody who was about to lock the old file goes on with it.
 
 use std::collections::HashSet;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::fs::File;
-use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
@@ -17,6 +16,7 @@ use rustix::io::Errno;
 use crate::error::{Error, OPEN_LOCK, Result};
 use crate::files::fork::CloseOnFork;
 use crate::files::identity::{FileKey, Identity};
+use crate::files::layout;
 use crate::files::lock::{Signals, contended};
 use crate::files::sidecar;
 use crate::files::target::Target;
@@ -30,9 +30,6 @@ const LONGEST_NOTE: usize = 4096;
 
 /// How many lock files a collection looks at before it asks for signals.
 const COLLECTED_AT_ONCE: usize = 256;
-
-/// What is added to the name of a lock file that is being made anew.
-const NEW: &str = ".new";
 
 /// Opens a lock file, and makes it where there is none.
 ///
@@ -91,12 +88,12 @@ pub fn is_current(target: &Target, path: &Path, held: FileKey) -> Result<bool> {
 /// When a syscall fails; the file at the path is then as it was.
 pub fn renew(target: &Target, path: &Path, shared: &File) -> Result<()> {
     let failed = |errno: Errno| target.failed("making its lock anew", errno);
-    let mut new = path.as_os_str().to_owned();
-    new.push(NEW);
-    let made = match create(target, Path::new(&new)) {
+    let new = layout::new_lock(path);
+    let made = match create(target, &new) {
         // Only who holds the lock makes this, so its maker is dead.
-        Err(Errno::EXIST) => fs::unlinkat(&target.folder, &new, AtFlags::empty())
-            .and_then(|()| create(target, Path::new(&new))),
+        Err(Errno::EXIST) => {
+            fs::unlinkat(&target.folder, &new, AtFlags::empty()).and_then(|()| create(target, &new))
+        }
         made => made,
     }
     .map_err(failed)?;
@@ -140,37 +137,33 @@ pub fn collect(folder: &Path, signals: &dyn Signals) -> Result<Collected> {
         .map_err(|errno| Error::syscall(folder, "open", errno))?;
     let target = Target {
         folder: File::from(opened).into(),
-        name: sidecar::FOLDER.into(),
+        name: layout::FOLDER.into(),
         given_path: folder.into(),
     };
     let listed = |errno| target.failed("listing it", errno);
-    let locks = match target.list(sidecar::LOCKS, |name, _| lock_name(name)) {
+    let locks = match target
+        .list(layout::LOCKS, |name, _| layout::stem_of_lock(name).map(|_| name.to_owned()))
+    {
         Err(Errno::NOENT) => return Ok(Collected::default()),
         locks => locks.map_err(listed)?,
     };
-    let there = target.list(".", |name, _| Some(sidecar::stem(name))).map_err(listed)?;
+    let there = target.list(".", |name, _| Some(layout::stem(name))).map_err(listed)?;
     let there: HashSet<PathBuf> = there.into_iter().collect();
     let mut collected = Collected::default();
     for (index, lock) in locks.into_iter().enumerate() {
         if index % COLLECTED_AT_ONCE == 0 && signals.pending() {
             return Err(Error::Interrupted { path: folder.into() });
         }
-        let stem =
-            lock.as_bytes().strip_suffix(sidecar::LOCK_SUFFIX.as_bytes()).unwrap_or_default();
-        if there.contains(Path::new(OsStr::from_bytes(stem))) {
+        let Some(stem) = layout::stem_of_lock(&lock) else { continue };
+        if there.contains(Path::new(stem)) {
             continue;
         }
-        match collect_one(&target, &Path::new(sidecar::LOCKS).join(&lock), OsStr::from_bytes(stem))
-        {
+        match collect_one(&target, &layout::in_locks(&lock), stem) {
             Ok(removed) => collected.removed += usize::from(removed),
             Err(error) => collected.failures.push(error),
         }
     }
     Ok(collected)
-}
-
-fn lock_name(name: &OsStr) -> Option<OsString> {
-    name.as_bytes().ends_with(sidecar::LOCK_SUFFIX.as_bytes()).then(|| name.to_owned())
 }
 
 /// Removes a lock file if nobody holds it, and if its document is still not there.
@@ -219,8 +212,7 @@ fn remove_if_unneeded(
         return Ok(false);
     }
     // What a writer left that was killed while it made the lock anew.
-    let mut new = path.as_os_str().to_owned();
-    new.push(NEW);
+    let new = layout::new_lock(path);
     match fs::unlinkat(&target.folder, new, AtFlags::empty()) {
         Ok(()) | Err(Errno::NOENT) => {}
         Err(errno) => return Err(failed("unlink of a lock")(errno)),

@@ -34,7 +34,7 @@ use self::holder::holder;
 use crate::error::{Error, LOCK_CALL, QUEUE_CALL, Result, Standstill};
 use crate::files::fork::CloseOnFork;
 use crate::files::identity::{FileKey, Identity};
-use crate::files::sidecar;
+use crate::files::layout;
 use crate::files::target::Target;
 use crate::statistics::{COUNTERS, LATENCIES};
 
@@ -54,10 +54,6 @@ const FIRST_PAUSE: Duration = Duration::from_micros(50);
 const LONGEST_PAUSE: Duration = Duration::from_millis(2);
 /// How often a wait asks for signals that went to another thread.
 const SIGNAL_INTERVAL: Duration = Duration::from_millis(50);
-
-/// The lock of a folder's journal, seen from that folder. Not among the locks
-/// of data files, one of which may be called `journal`.
-pub const JOURNAL: &str = ".oasis_data/journal.lock";
 
 /// The right to write one data file, until dropped.
 #[derive(Debug)]
@@ -108,7 +104,7 @@ impl Lock {
     /// signal, [`Error::AlreadyLocked`] where this thread would wait for
     /// itself; a failing syscall is an error, never taken for contention.
     pub fn of_file(target: &Target, deadline: &Deadline, signals: &dyn Signals) -> Result<Self> {
-        Self::acquire(target, &sidecar::lock_of(target), deadline, signals)
+        Self::acquire(target, &layout::lock(&target.name), deadline, signals)
     }
 
     /// Takes the lock of the journal in the target's folder.
@@ -117,7 +113,7 @@ impl Lock {
     ///
     /// As for [`Lock::of_file`].
     pub fn of_journal(target: &Target, deadline: &Deadline, signals: &dyn Signals) -> Result<Self> {
-        Self::acquire(target, Path::new(JOURNAL), deadline, signals)
+        Self::acquire(target, Path::new(layout::JOURNAL_LOCK), deadline, signals)
     }
 
     fn acquire(
@@ -195,7 +191,7 @@ impl Lock {
     ///
     /// When its `fstatat` fails.
     pub fn is_current(&self, target: &Target) -> Result<bool> {
-        file::is_current(target, &sidecar::lock_of(target), self.key)
+        file::is_current(target, &layout::lock(&target.name), self.key)
     }
 
     /// Writes into the lock file, for whoever holds the lock next. What cannot be written
@@ -215,14 +211,14 @@ impl Lock {
 
     /// Leaves a note in the lock file.
     pub fn leave_sync_stamp(&self, note: &str) {
-        self.write_at(note.as_bytes(), 0);
+        self.write_at(note.as_bytes(), layout::SYNC_STAMP_PLACE);
     }
 
     /// Whether this is the note that was left last.
     #[must_use]
     pub fn has_sync_stamp(&self, note: &str) -> bool {
         let mut found = vec![0; note.len()];
-        let read = self.file.with(|file| file.read_exact_at(&mut found, 0));
+        let read = self.file.with(|file| file.read_exact_at(&mut found, layout::SYNC_STAMP_PLACE));
         matches!(read, Some(Ok(()))) && found == note.as_bytes()
     }
 
@@ -354,10 +350,10 @@ impl Wait<'_> {
 /// one who may only read.
 #[must_use]
 pub fn journal_is_held(target: &Target) -> bool {
-    match is_held(target, Path::new(JOURNAL)) {
+    match is_held(target, Path::new(layout::JOURNAL_LOCK)) {
         Ok(held) => held,
         // Not even that: the kernel's list of locks tells it by the inode.
-        Err(Errno::ACCESS) => is_listed(target, JOURNAL),
+        Err(Errno::ACCESS) => is_listed(target, layout::JOURNAL_LOCK),
         Err(_) => false,
     }
 }
