@@ -7,21 +7,19 @@
 //! lease is let go.
 
 use std::fs::File;
-use std::os::fd::{AsRawFd, RawFd};
 
 use rustix::fs::{self, Stat};
 
 use crate::error::{Error, Result};
 use crate::files::fork::CloseOnFork;
-use crate::files::host::Host;
 use crate::files::identity::Identity;
+use crate::files::sys::lease;
 use crate::files::target::Target;
 
 /// A read lease, until dropped.
 #[derive(Debug)]
 pub struct Lease {
     file: CloseOnFork,
-    host: &'static dyn Host,
     held: bool,
 }
 
@@ -29,13 +27,13 @@ impl Lease {
     /// A lease on the file that `live` describes; nothing where it is refused,
     /// whatever the reason: the file is then to be copied.
     #[must_use]
-    pub fn take(target: &Target, live: &Stat, host: &'static dyn Host) -> Option<Self> {
+    pub fn take(target: &Target, live: &Stat) -> Option<Self> {
         // A child that kept the descriptor would keep others waiting.
         let file = CloseOnFork::open(|| target.open_to_read(target.name.as_os_str()));
-        let mut lease = Self { file: file.ok()?, host, held: false };
+        let mut lease = Self { file: file.ok()?, held: false };
         let stat = lease.file.with(|file| fs::fstat(file))?.ok()?;
         let same = Identity::of(&stat).key() == Identity::of(live).key();
-        lease.held = same && host.lease(lease.descriptor()?);
+        lease.held = same && lease.file.with(lease::take)?.is_ok();
         lease.held.then_some(lease)
     }
 
@@ -59,17 +57,10 @@ impl Lease {
     /// Lets go. Where somebody is waiting to write into the file, `first` comes
     /// before that.
     pub fn end(mut self, first: impl FnOnce()) {
-        let awaited = |descriptor| !self.host.release_unless_awaited(descriptor);
-        self.held = self.descriptor().is_none_or(awaited);
+        self.held = !self.file.with(lease::release_unless_awaited).unwrap_or(false);
         if self.held {
             first();
         }
-    }
-
-    /// By its number: what Python runs while the host is asked may take up the
-    /// gate of forks, which `with` would hold.
-    fn descriptor(&self) -> Option<RawFd> {
-        self.file.with(AsRawFd::as_raw_fd)
     }
 }
 
@@ -77,10 +68,8 @@ impl Drop for Lease {
     fn drop(&mut self) {
         // Closing would not be enough: a child forked past the handlers still
         // shares the description, and would keep the lease.
-        if self.held
-            && let Some(descriptor) = self.descriptor()
-        {
-            self.host.release(descriptor);
+        if self.held {
+            self.file.with(lease::release);
         }
     }
 }

@@ -9,7 +9,7 @@ mod hint;
 pub mod host;
 pub mod identity;
 pub mod layout;
-mod lease;
+pub mod lease;
 pub mod lock;
 pub mod read;
 pub mod session;

@@ -5,14 +5,15 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
 use rustix::buffer::spare_capacity;
-use rustix::fs::{self, CWD, FileType, Mode, OFlags};
+use rustix::fs::{self, CWD, FileType, OFlags};
 use rustix::io::{Errno, retry_on_intr};
 
 use crate::error::{Error, Result};
 use crate::files::backup::read_whole;
 use crate::files::identity::{Identity, Instant};
 use crate::files::lock::Signals;
-use crate::files::target::{Target, open_to_read, require_regular};
+use crate::files::sys::open;
+use crate::files::target::{Target, require_regular};
 
 /// The version that stands for "there is no file".
 pub const MISSING: &str = "missing";
@@ -58,7 +59,7 @@ pub fn read_at(folder: impl AsFd, name: &Path, path: &Path) -> Result<Snapshot> 
 
 fn read_opened(folder: impl AsFd, name: &Path, path: &Path, follow: OFlags) -> Result<Snapshot> {
     let failed = |call, errno: Errno| Error::syscall(path, call, errno);
-    let descriptor = match open_to_read(folder, name, follow) {
+    let descriptor = match open::to_read(folder, name, follow) {
         Ok(descriptor) => descriptor,
         Err(Errno::NOENT) => return Err(Error::NotFound { path: path.to_path_buf() }),
         Err(errno) => return Err(failed("open", errno)),
@@ -100,7 +101,7 @@ pub fn read_pipe(path: &Path, signals: &dyn Signals) -> Result<Snapshot> {
     let failed = |call, errno: Errno| Error::syscall(path, call, errno);
     // Without waiting for a writer where all have closed a named one.
     let descriptor =
-        open_to_read(CWD, path, OFlags::empty()).map_err(|errno| failed("open", errno))?;
+        open::to_read(CWD, path, OFlags::empty()).map_err(|errno| failed("open", errno))?;
     let read_at = Instant::now();
     let (identity, mode) =
         Identity::of_open(&descriptor).map_err(|errno| failed("fstat", errno))?;
@@ -185,7 +186,7 @@ pub fn identify(path: &Path) -> Result<Identity> {
 ///
 /// When it cannot be opened.
 pub fn pin(path: &Path) -> rustix::io::Result<(OwnedFd, Identity)> {
-    let file = fs::openat(CWD, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
+    let file = open::to_look_at(CWD, path, OFlags::empty())?;
     let (identity, _) = Identity::of_open(&file)?;
     Ok((file, identity))
 }

@@ -4,10 +4,9 @@ use std::ffi::OsStr;
 use std::fs::File;
 use std::io::Write;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use rustix::fs::{self, Access, AtFlags, Dir, FileType, Mode, OFlags, RawDir, Stat};
+use rustix::fs::{self, Access, AtFlags, FileType, Mode, OFlags, Stat};
 use rustix::io::{self, Errno};
 use rustix::path::Arg;
 use rustix::process::geteuid;
@@ -15,13 +14,11 @@ use rustix::process::geteuid;
 use crate::error::{Error, Result};
 use crate::files::layout;
 use crate::files::sys::access_list::{self, AccessList};
-use crate::files::target::{Target, open_to_read};
+use crate::files::sys::{listing, open};
+use crate::files::target::Target;
 
 /// How many names of a folder are looked at to tell whether it is part of a sidecar.
 const MOST_NAMES: usize = 1000;
-/// Bytes for names that it is asked for in one call.
-const LISTED_AT_ONCE: usize = 4096;
-
 /// Creates the sidecar of the target's folder, or what is missing of it.
 ///
 /// # Errors
@@ -65,8 +62,7 @@ fn create_folder(target: &Target, path: &str) -> Result<()> {
 }
 
 fn open_folder(folder: impl AsFd, path: &str) -> io::Result<OwnedFd> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    fs::openat(folder, path, flags, Mode::empty())
+    open::folder(folder, path, OFlags::NOFOLLOW)
 }
 
 /// Lets everyone who may write in the data folder use `made`, a file or folder
@@ -161,16 +157,6 @@ pub fn makes_files_of_its_folder(target: &Target) -> bool {
         folder.passes_on_to(&temp)
     });
     passes_on.unwrap_or(false)
-}
-
-/// A new file in the data folder that has no name yet.
-///
-/// # Errors
-///
-/// When the file system has none without a name.
-pub fn unnamed_file_of_folder(target: &Target) -> io::Result<File> {
-    let flags = OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC;
-    fs::openat(&target.folder, ".", flags, Mode::from_raw_mode(0o666)).map(File::from)
 }
 
 /// The error of a `call` in the sidecar. Where this user is kept out by a part of it
@@ -293,17 +279,7 @@ impl<'a> DataFolder<'a> {
         if fs::fchmod(&made, Mode::from_raw_mode(stat.st_mode & 0o7777)).is_err() {
             return Ok(false);
         }
-        // By its descriptor: a folder without the right to search it can be read.
-        let mut buffer = Vec::with_capacity(LISTED_AT_ONCE);
-        let mut entries = RawDir::new(&made, buffer.spare_capacity_mut());
-        for _ in 0..MOST_NAMES {
-            let Some(entry) = entries.next() else { break };
-            let entry = entry?;
-            if !layout::is_name_of_sidecar(entry.file_name().to_bytes()) {
-                return Ok(false);
-            }
-        }
-        Ok(true)
+        listing::all_first(&made, MOST_NAMES, layout::is_name_of_sidecar)
     }
 
     /// Shares all of the sidecar, its lock files last but for the sidecar itself:
@@ -328,17 +304,15 @@ impl<'a> DataFolder<'a> {
         for path in [layout::JOURNAL_LOCK, layout::JOURNAL] {
             self.share_file(&sidecar, layout::within_sidecar(path))?;
         }
-        for entry in Dir::read_from(&locks)? {
-            let entry = entry?;
-            if layout::stem_of_lock(OsStr::from_bytes(entry.file_name().to_bytes())).is_some() {
-                self.share_file(&locks, entry.file_name())?;
-            }
+        let is_lock = |name: &OsStr, _| layout::stem_of_lock(name).map(|_| name.to_owned());
+        for lock in listing::list(&locks, ".", is_lock)? {
+            self.share_file(&locks, lock.as_os_str())?;
         }
         self.share(&sidecar).map(drop)
     }
 
     fn share_file(&self, folder: impl AsFd, name: impl Arg + Copy) -> io::Result<()> {
-        let file = match open_to_read(folder, name, OFlags::NOFOLLOW) {
+        let file = match open::to_read(folder, name, OFlags::NOFOLLOW) {
             Ok(file) => file,
             // Gone, another user's, or nothing of this package.
             Err(Errno::NOENT | Errno::ACCESS | Errno::LOOP) => return Ok(()),

@@ -4,7 +4,6 @@ use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Write};
 use std::num::NonZeroU64;
-use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{self, Access, Advice, AtFlags, CWD, Mode, OFlags, Stat};
@@ -16,6 +15,7 @@ use crate::files::attributes::{self, Adopted};
 use crate::files::identity::Identity;
 use crate::files::layout;
 use crate::files::sidecar;
+use crate::files::sys::{lock, open};
 use crate::files::target::Target;
 use crate::files::warning::Warning;
 use crate::settings::Durability;
@@ -75,7 +75,7 @@ impl<'a> Temporary<'a> {
         if sidecar::makes_files_of_its_folder(target) {
             return Self::with_mode(target, 0o666);
         }
-        match sidecar::unnamed_file_of_folder(target) {
+        match open::unnamed(&target.folder) {
             Ok(unnamed) => Self::named(target, &unnamed),
             Err(errno) => {
                 let mut temporary = Self::with_mode(target, 0o600)?;
@@ -88,7 +88,7 @@ impl<'a> Temporary<'a> {
 
     /// Gives a file that has no name yet one among the temporary files.
     fn named(target: &'a Target, unnamed: &File) -> Result<Self> {
-        let descriptor = format!("/proc/self/fd/{}", unnamed.as_raw_fd());
+        let descriptor = open::proc_link(unnamed);
         let linked = open_anew(target, |name| {
             fs::linkat(CWD, &descriptor, &target.folder, name, AtFlags::SYMLINK_FOLLOW)?;
             unnamed.try_clone()
@@ -137,7 +137,7 @@ impl<'a> Temporary<'a> {
         let adopted = Adopted::default();
         let temporary = Self { target, name, file, adopted, published: false };
         // While this is held, the file is a live writer's and not swept.
-        fs2::FileExt::try_lock_exclusive(&temporary.file)
+        lock::try_exclusive(&temporary.file)
             .map_err(|error| target.failed("flock of a temporary file", error))?;
         Ok(temporary)
     }
@@ -368,7 +368,7 @@ fn if_dead(target: &Target, name: PathBuf) -> Result<Option<Leftover>> {
         Err(Errno::ACCESS) => return Ok(Some(Leftover { name, _lock: None })),
         Err(errno) => return Err(target.failed("open of a leftover", errno)),
     };
-    if fs2::FileExt::try_lock_exclusive(&file).is_err() {
+    if lock::try_exclusive(&file).is_err() {
         return Ok(None);
     }
     Ok(Some(Leftover { name, _lock: Some(file) }))

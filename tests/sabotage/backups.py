@@ -33,22 +33,21 @@ SABOTAGES = [
     Sabotage(
         "no link to what others may write into",
         "src/files/lease.rs",
-        "lease.held = same && host.lease(lease.descriptor()?);",
-        "lease.held = same && (host.lease(lease.descriptor()?) || true);",
+        "lease.held = same && lease.file.with(lease::take)?.is_ok();",
+        "lease.held = same && lease.file.with(lease::take).is_some();",
         "cargo backups::what_others",
     ),
     Sabotage(
         "an answer from the kernel's lease",
-        "src/python/host.rs",
-        "fn release_unless_awaited(&self, descriptor: RawFd) -> bool {",
-        "fn release_unless_awaited(&self, descriptor: RawFd) -> bool {\n"
-        "        if descriptor > 0 {\n            return true;\n        }",
-        "pytest tests/test_backups.py -k opens_it_meanwhile",
+        "src/files/sys/lease.rs",
+        "fcntl(file, libc::F_GETLEASE, 0).is_ok_and(|kind| kind == libc::F_RDLCK)\n        && fcntl",
+        "fcntl(file, libc::F_GETLEASE, 0).is_ok()\n        && fcntl",
+        "cargo leases::who_waits",
     ),
     Sabotage(
         "the lease's signal ends no process",
-        "src/python/host.rs",
-        "fcntl(py, descriptor, F_SETSIG, libc::SIGURG)?;",
+        "src/files/sys/lease.rs",
+        "fcntl(file, F_SETSIG, libc::SIGURG)?;",
         "",
         "pytest tests/test_backups.py -k opens_it_meanwhile",
     ),
@@ -62,9 +61,9 @@ SABOTAGES = [
     Sabotage(
         "a lease is let go before its descriptor",
         "src/files/lease.rs",
-        "self.host.release(descriptor);",
+        "self.file.with(lease::release);",
         "",
-        "cargo backups::what_others",
+        "cargo leases::a_shared",
     ),
     Sabotage(
         "the live file is not compressed",
@@ -76,7 +75,7 @@ SABOTAGES = [
     Sabotage(
         "the lock of a compressor",
         "src/files/backup/compression.rs",
-        "match fs2::FileExt::try_lock_exclusive(&file) {",
+        "match lock::try_exclusive(&file) {",
         "match Ok::<(), io::Error>(()) {",
         "cargo compression::a_second",
     ),

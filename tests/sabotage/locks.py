@@ -26,14 +26,14 @@ SABOTAGES = [
     Sabotage(
         "the lock itself",
         LOCK,
-        "self.take(file, LOCK_CALL, fs2::FileExt::try_lock_exclusive)?",
+        "self.take(file, LOCK_CALL, lock::try_exclusive)?",
         "self.take(file, LOCK_CALL, |_| Ok(()))?",
         "cargo locks::excludes",
     ),
     Sabotage(
         "the queue",
         LOCK,
-        "self.take(file, QUEUE_CALL, enter_queue)?",
+        "self.take(file, QUEUE_CALL, lock::enter_queue)?",
         "self.take(file, QUEUE_CALL, |_| Ok(()))?",
         "cargo locks::nobody_starves",
     ),
@@ -61,13 +61,13 @@ SABOTAGES = [
     Sabotage(
         "out of the queue before a signal handler",
         LOCK,
-        "let _ = self.used(file.with(leave_queue))?;\n                holds_queue = false;",
+        "let _ = self.used(file.with(lock::leave_queue))?;\n                holds_queue = false;",
         "",
         "pytest tests/test_locks.py -k own_thread_in_the_queue",
     ),
     Sabotage(
         "only would-block is contention",
-        LOCK,
+        "src/files/sys/lock.rs",
         "error.raw_os_error() == fs2::lock_contended_error().raw_os_error()",
         "error.raw_os_error().is_some()",
         "pytest tests/test_syscalls.py -k no_contention",
@@ -160,8 +160,8 @@ SABOTAGES = [
     Sabotage(
         "no lock is collected that somebody holds",
         FILE,
-        "Err(error) if contended(&error) => return Ok(false),",
-        "Err(error) if contended(&error) => {}",
+        "Err(error) if lock::is_contended(&error) => return Ok(false),",
+        "Err(error) if lock::is_contended(&error) => {}",
         "cargo locks::collects",
     ),
     Sabotage(

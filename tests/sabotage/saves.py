@@ -113,8 +113,8 @@ SABOTAGES = [
     Sabotage(
         "the sweep's lock test",
         TEMPORARY,
-        "if fs2::FileExt::try_lock_exclusive(&file).is_err() {",
-        "if fs2::FileExt::try_lock_exclusive(&file).is_err() && false {",
+        "if lock::try_exclusive(&file).is_err() {",
+        "if lock::try_exclusive(&file).is_err() && false {",
         "cargo sweep::a_live",
     ),
     Sabotage(
@@ -197,8 +197,8 @@ SABOTAGES = [
     Sabotage(
         "an attribute that may not be set refuses no save",
         ADOPTION,
-        "Err(error) if Errno::from_io_error(&error).is_some_and(is_refusal) => {",
-        "Err(error) if false && Errno::from_io_error(&error).is_some_and(is_refusal) => {",
+        'Err(errno) if is_refusal(errno) => {\n                let what = format!("its attribute',
+        'Err(errno) if false && is_refusal(errno) => {\n                let what = format!("its attribute',
         "pytest tests/test_sharing.py -k attribute",
     ),
     Sabotage(
@@ -294,35 +294,35 @@ SABOTAGES = [
     ),
     Sabotage(
         "another user's folder is listed, if not unseen",
-        TARGET,
+        "src/files/sys/listing.rs",
         "Err(Errno::PERM) => open(OFlags::empty()),",
         "",
         "pytest tests/test_save.py -k everyone",
     ),
     Sabotage(
         "a listing that is interrupted goes on",
-        TARGET,
+        "src/files/sys/listing.rs",
         "Some(Err(Errno::INTR)) => calls -= 1,",
         "Some(Err(Errno::INTR)) => return Err(Errno::INTR),",
         "pytest tests/test_syscalls.py -k listed",
     ),
     Sabotage(
         "a long listing is of one moment",
-        TARGET,
+        "src/files/sys/listing.rs",
         "|| listings == MOST_LISTINGS",
         "|| true",
         "cargo backups::a_listing_misses",
     ),
     Sabotage(
         "a folder that cannot be listed is told",
-        TARGET,
+        "src/files/sys/listing.rs",
         "Some(Err(errno)) => return Err(errno),",
         "Some(Err(_)) => return Ok(picked),",
         "pytest tests/test_syscalls.py -k listed",
     ),
     Sabotage(
         "an open waits for another program's lease",
-        TARGET,
+        "src/files/sys/open.rs",
         "Err(Errno::AGAIN) if is_regular",
         "Err(Errno::AGAIN) if false && is_regular",
         "pytest tests/test_hostile.py -k lease",
@@ -344,8 +344,8 @@ SABOTAGES = [
     Sabotage(
         "a private folder is no part of a sidecar",
         SIDECAR,
-        "            if !layout::is_name_of_sidecar(entry.file_name().to_bytes()) {",
-        "            if entry.file_name().to_bytes().is_empty() {",
+        "listing::all_first(&made, MOST_NAMES, layout::is_name_of_sidecar)",
+        "listing::all_first(&made, MOST_NAMES, |_| true)",
         "pytest tests/test_sharing.py -k private_folder_that_was_renamed",
     ),
     Sabotage(

@@ -18,6 +18,7 @@ use crate::error::{Error, Result};
 use crate::files::backup::{self, Backup};
 use crate::files::identity::Identity;
 use crate::files::layout;
+use crate::files::sys::lock;
 use crate::files::target::Target;
 use crate::files::temporary::Temporary;
 use crate::stack;
@@ -143,9 +144,9 @@ impl<'a> Plain<'a> {
             Err(Errno::NOENT) => return Ok(None),
             Err(errno) => return Err(target.failed("open of a backup", errno)),
         };
-        match fs2::FileExt::try_lock_exclusive(&file) {
+        match lock::try_exclusive(&file) {
             Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
+            Err(error) if lock::is_contended(&error) => return Ok(None),
             Err(error) => return Err(target.failed("flock of a backup", error)),
         }
         let stat = fs::fstat(&file).map_err(|errno| target.failed("fstat of a backup", errno))?;

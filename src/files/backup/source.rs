@@ -99,7 +99,7 @@ impl Session {
         };
         // Under another name the old content would stay open to changes.
         let lone = live.st_nlink == if left { 2 } else { 1 };
-        let lease = if lone { Lease::take(target, live, options.host) } else { None };
+        let lease = if lone { Lease::take(target, live) } else { None };
         // What another program wrote may not be on the disk, and would not be in
         // the backup after a power cut.
         if let Some(lease) = &lease

@@ -11,7 +11,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use rustix::fs::{self, Mode, OFlags};
+use rustix::fs;
 use rustix::io::Errno;
 
 use crate::error::{Error, RENAME, Result};
@@ -296,9 +296,7 @@ fn sync_replaced(target: &Target) -> Result<()> {
 type Sync<'a> = Box<dyn Fn() -> Result<()> + std::marker::Sync + 'a>;
 
 fn sync_temporary_folder(target: &Target) -> Result<()> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    fs::openat(&target.folder, layout::TEMP, flags, Mode::empty())
-        .and_then(sync::sync_folder)
+    sync::sync_folder_at(&target.folder, layout::TEMP)
         .map_err(|errno| target.failed("fsync of .oasis_data/temp", errno))
 }
 

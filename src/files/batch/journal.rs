@@ -351,8 +351,6 @@ pub fn retire(target: &Target, slot: Slot) -> Result<()> {
 ///
 /// When they may not be.
 pub fn sync_sidecar(target: &Target) -> Result<()> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    fs::openat(&target.folder, layout::FOLDER, flags, Mode::empty())
-        .and_then(sync::sync_folder)
+    sync::sync_folder_at(&target.folder, layout::FOLDER)
         .map_err(|errno| target.failed("fsync of .oasis_data", errno))
 }

@@ -17,8 +17,9 @@ use crate::error::{Error, OPEN_LOCK, Result};
 use crate::files::fork::CloseOnFork;
 use crate::files::identity::{FileKey, Identity};
 use crate::files::layout;
-use crate::files::lock::{Signals, contended};
+use crate::files::lock::Signals;
 use crate::files::sidecar;
+use crate::files::sys::{lock, open};
 use crate::files::target::Target;
 
 /// How often the opening of a lock file starts over: another writer may make
@@ -132,8 +133,7 @@ pub struct Collected {
 ///
 /// When the folder cannot be read, and for a signal.
 pub fn collect(folder: &Path, signals: &dyn Signals) -> Result<Collected> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let opened = fs::openat(CWD, folder, flags, Mode::empty())
+    let opened = open::folder(CWD, folder, OFlags::empty())
         .map_err(|errno| Error::syscall(folder, "open", errno))?;
     let target = Target {
         folder: File::from(opened).into(),
@@ -182,13 +182,13 @@ fn collect_one(target: &Target, path: &Path, document: &OsStr) -> Result<bool> {
         if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
             return Ok(false);
         }
-        match fs2::FileExt::try_lock_exclusive(file) {
-            Err(error) if contended(&error) => return Ok(false),
+        match lock::try_exclusive(file) {
+            Err(error) if lock::is_contended(&error) => return Ok(false),
             tried => tried.map_err(|error| target.failed("flock of a lock", error))?,
         }
         let removed = remove_if_unneeded(target, path, document, Identity::of(&stat).key());
         // Not by the close alone: a child forked past the handlers would keep it.
-        let _ = fs2::FileExt::unlock(file);
+        let _ = lock::unlock(file);
         removed
     });
     // Nothing in a forked child, which leaves it to its parent.

@@ -14,7 +14,6 @@
 
 pub mod file;
 mod held;
-mod holder;
 
 use std::fs::File;
 use std::io;
@@ -23,18 +22,16 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use nix::fcntl::{FcntlArg, fcntl};
-use nix::libc;
 use rustix::fs::{self, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::thread::{NanosleepRelativeResult, Timespec, nanosleep};
 
 use self::held::Own;
-use self::holder::holder;
 use crate::error::{Error, LOCK_CALL, QUEUE_CALL, Result, Standstill};
 use crate::files::fork::CloseOnFork;
 use crate::files::identity::{FileKey, Identity};
 use crate::files::layout;
+use crate::files::sys::{lock, open};
 use crate::files::target::Target;
 use crate::statistics::{COUNTERS, LATENCIES};
 
@@ -145,7 +142,8 @@ impl Lock {
             }
             let waited = wait.for_turn_and_lock(&file);
             // On every route out: a child forked past the handlers would keep it.
-            wait.used(file.with(leave_queue))?.map_err(|error| target.failed(QUEUE_CALL, error))?;
+            wait.used(file.with(lock::leave_queue))?
+                .map_err(|error| target.failed(QUEUE_CALL, error))?;
             waited?;
             // From here on let go on every route out.
             let lock = Self { file, key };
@@ -246,7 +244,7 @@ impl Drop for Lock {
         // leave the lock behind either, since the close follows.
         self.file.with_or_without(|file| {
             held::remove(self.file.id());
-            file.map(fs2::FileExt::unlock)
+            file.map(lock::unlock)
         });
     }
 }
@@ -262,11 +260,11 @@ impl Wait<'_> {
         let mut holds_queue = false;
         loop {
             let left = self.deadline.left();
-            holds_queue = holds_queue || self.take(file, QUEUE_CALL, enter_queue)?;
+            holds_queue = holds_queue || self.take(file, QUEUE_CALL, lock::enter_queue)?;
             // Whoever is in it may be stopped. The last look is always at the lock: what
             // nobody holds is had, and whoever holds it can be named.
             let may_lock = holds_queue || left.is_zero() || begun.elapsed() >= QUEUE_PATIENCE;
-            if may_lock && self.take(file, LOCK_CALL, fs2::FileExt::try_lock_exclusive)? {
+            if may_lock && self.take(file, LOCK_CALL, lock::try_exclusive)? {
                 return Ok(());
             }
             if left.is_zero() {
@@ -280,7 +278,7 @@ impl Wait<'_> {
             if interrupted || asked.elapsed() >= SIGNAL_INTERVAL {
                 // Out of the queue: a signal handler may want to save this
                 // very file.
-                let _ = self.used(file.with(leave_queue))?;
+                let _ = self.used(file.with(lock::leave_queue))?;
                 holds_queue = false;
                 if self.signals.pending() {
                     return Err(Error::Interrupted { path: self.target.given_path.clone() });
@@ -300,7 +298,7 @@ impl Wait<'_> {
     ) -> Result<bool> {
         match self.used(file.with(take))? {
             Ok(()) => Ok(true),
-            Err(error) if contended(&error) => Ok(false),
+            Err(error) if lock::is_contended(&error) => Ok(false),
             Err(error) => Err(self.target.failed(call, error)),
         }
     }
@@ -315,7 +313,7 @@ impl Wait<'_> {
         let told = file.with(|file| {
             let key = fs::fstat(file).map(|stat| Identity::of(&stat).key());
             let own = key.is_ok_and(|key| !matches!(held::by_this_thread(key), Own::No));
-            (holder(file), own)
+            (lock::holder(file), own)
         });
         let (holder, by_this_thread) = told.unwrap_or_default();
         Error::LockTimeout {
@@ -371,40 +369,17 @@ pub fn is_held(target: &Target, name: &Path) -> rustix::io::Result<bool> {
         opened.map(File::from)
     });
     let tried = opened?.with(|file| {
-        let tried = fs2::FileExt::try_lock_shared(file);
+        let tried = lock::try_shared(file);
         // Not by the close alone, as everywhere.
-        let _ = fs2::FileExt::unlock(file);
+        let _ = lock::unlock(file);
         tried
     });
-    Ok(matches!(tried, Some(Err(error)) if contended(&error)))
+    Ok(matches!(tried, Some(Err(error)) if lock::is_contended(&error)))
 }
 
 fn is_listed(target: &Target, name: &str) -> bool {
-    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let opened = fs::openat(&target.folder, name, flags, Mode::empty());
-    opened.is_ok_and(|file| holder(file).is_some())
-}
-
-/// The queue is a lock of another kind on the same file: the two kinds do
-/// not see each other, and one descriptor serves for both.
-fn enter_queue(file: &File) -> io::Result<()> {
-    set_queue_lock(file, libc::F_WRLCK)
-}
-
-fn leave_queue(file: &File) -> io::Result<()> {
-    set_queue_lock(file, libc::F_UNLCK)
-}
-
-#[allow(clippy::cast_possible_truncation, reason = "these constants are single digits")]
-fn set_queue_lock(file: &File, kind: i32) -> io::Result<()> {
-    let (l_type, l_whence) = (kind as i16, libc::SEEK_SET as i16);
-    let byte = libc::flock { l_type, l_whence, l_start: 0, l_len: 1, l_pid: 0 };
-    fcntl(file, FcntlArg::F_OFD_SETLK(&byte)).map(drop).map_err(io::Error::from)
-}
-
-/// Only "would block" is contention.
-pub(crate) fn contended(error: &io::Error) -> bool {
-    error.raw_os_error() == fs2::lock_contended_error().raw_os_error()
+    let opened = open::to_look_at(&target.folder, name, OFlags::NOFOLLOW);
+    opened.is_ok_and(|file| lock::holder(file).is_some())
 }
 
 /// Sleeps; true when a signal cut it short.
