@@ -1,6 +1,7 @@
 //! Reads of whole files: without a lock, and without a need to write anything.
 
 use std::fs::File;
+use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
@@ -9,9 +10,8 @@ use rustix::fs::{self, CWD, FileType, OFlags};
 use rustix::io::{Errno, retry_on_intr};
 
 use crate::error::{Error, Result};
-use crate::files::backup::read_whole;
 use crate::files::identity::{Identity, Instant};
-use crate::files::lock::Signals;
+use crate::files::signals::Signals;
 use crate::files::sys::open;
 use crate::files::target::{Target, require_regular};
 
@@ -86,6 +86,28 @@ fn read_opened(folder: impl AsFd, name: &Path, path: &Path, follow: OFlags) -> R
         }
         attempt += 1;
         fs::seek(&descriptor, fs::SeekFrom::Start(0)).map_err(|errno| failed("lseek", errno))?;
+    }
+}
+
+/// Reads a file to its end, which is probably at `size`, or fails with an error
+/// where memory runs out.
+///
+/// # Errors
+///
+/// When a read fails, or there is no memory for the content.
+pub fn read_whole(file: &File, size: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let size = usize::try_from(size).map_err(|_| io::ErrorKind::OutOfMemory)?;
+    // One more than the size: a read that leaves this one free has met the end,
+    // and no other is needed to find it.
+    let room = size.checked_add(1).ok_or(io::ErrorKind::OutOfMemory)?;
+    bytes.try_reserve_exact(room).map_err(|_| io::ErrorKind::OutOfMemory)?;
+    loop {
+        let count = retry_on_intr(|| rustix::io::read(file, spare_capacity(&mut bytes)))?;
+        if count == 0 || bytes.len() == size {
+            return Ok(bytes);
+        }
+        bytes.try_reserve(1).map_err(|_| io::ErrorKind::OutOfMemory)?;
     }
 }
 

@@ -87,7 +87,7 @@ pub(super) fn give_up(
     let FilePath(path) = path;
     let options = options(&settings::current(), None, timeout)?;
     waiting(py, &path, Operation::Write, |signals| {
-        recovery::give_up(&path, &Deadline::after(options.timeout), signals)
+        crate::files::batch::give_up::give_up(&path, &Deadline::after(options.timeout), signals)
     })
 }
 

@@ -18,7 +18,7 @@ SABOTAGES = [
     ),
     Sabotage(
         "a refused link becomes a copy",
-        BACKUP,
+        "src/files/backup/links.rs",
         "Errno::NOSYS, Errno::ACCESS, Errno::XDEV]",
         "Errno::NOSYS, Errno::NOSYS, Errno::NOSYS]",
         "pytest tests/test_policies.py -k links",
@@ -40,7 +40,8 @@ SABOTAGES = [
     Sabotage(
         "an answer from the kernel's lease",
         "src/files/sys/lease.rs",
-        "fcntl(file, libc::F_GETLEASE, 0).is_ok_and(|kind| kind == libc::F_RDLCK)\n        && fcntl",
+        "fcntl(file, libc::F_GETLEASE, 0).is_ok_and(|kind| kind == libc::F_RDLCK)\n"
+        "        && fcntl",
         "fcntl(file, libc::F_GETLEASE, 0).is_ok()\n        && fcntl",
         "cargo leases::who_waits",
     ),
@@ -95,7 +96,7 @@ SABOTAGES = [
     ),
     Sabotage(
         "compressed names are taken names",
-        BACKUP,
+        "src/files/backup/links.rs",
         "let linked = if is_taken(target, &backup.compressed_name())? {",
         "let linked = if false {",
         "cargo compression::names_grow",
@@ -138,13 +139,13 @@ SABOTAGES = [
     Sabotage(
         "the backup of a failed save is taken back",
         SESSION,
-        "return Err(self.take_back(error, &backed_up));",
+        "return Err(self.locked.take_back(error, &backed_up));",
         "return Err(error);",
         "pytest tests/test_syscalls.py -k takes_its_backup",
     ),
     Sabotage(
         "backup names only grow",
-        BACKUP,
+        "src/files/backup/links.rs",
         "following(existing.last()).map_or(now, |next| now.max(next))",
         "following(existing.last()).map_or(now, |_| now)",
         "cargo backups::names_keep",

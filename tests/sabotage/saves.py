@@ -22,15 +22,21 @@ SABOTAGES = [
     Sabotage(
         "directory sync after the rename",
         SESSION,
-        "            self.target.sync_folder()?;\n        }\n        self.prune_after",
-        "        }\n        self.prune_after",
+        "            self.locked.target.sync_folder()?;\n"
+        "        }\n"
+        "        self.locked.prune_after",
+        "        }\n        self.locked.prune_after",
         "pytest tests/test_syscalls.py -k data_before",
     ),
     Sabotage(
         "a failed directory sync is told",
         SESSION,
-        "            self.target.sync_folder()?;\n        }\n        self.prune_after",
-        "            let _ = self.target.sync_folder();\n        }\n        self.prune_after",
+        "            self.locked.target.sync_folder()?;\n"
+        "        }\n"
+        "        self.locked.prune_after",
+        "            let _ = self.locked.target.sync_folder();\n"
+        "        }\n"
+        "        self.locked.prune_after",
         "pytest tests/test_syscalls.py -k failed_sync",
     ),
     Sabotage(
@@ -64,7 +70,8 @@ SABOTAGES = [
     Sabotage(
         "a batch asks beforehand whether its files can be replaced",
         "src/files/batch/commit.rs",
-        "changed.iter().try_for_each(|change| preconditions::require_replaceable(change.target()))?;",
+        "changed.iter().try_for_each("
+        "|change| preconditions::require_replaceable(change.target()))?;",
         "",
         "pytest tests/errors/test_causes.py -k mounted",
     ),
@@ -91,7 +98,7 @@ SABOTAGES = [
     ),
     Sabotage(
         "the sync of unchanged content",
-        SESSION,
+        "src/files/locked.rs",
         'fs::fsync(&same.descriptor).map_err(|errno| self.target.failed("fsync", errno))?;',
         "",
         "pytest tests/test_syscalls.py -k same_content",
@@ -120,13 +127,13 @@ SABOTAGES = [
     Sabotage(
         "the sweep",
         SESSION,
-        "let mut warnings = self.sweep(options);\n        let mut temporary",
+        "let mut warnings = sweep::sweep(&self.locked, options);\n        let mut temporary",
         "let mut warnings = Vec::new();\n        let mut temporary",
         "cargo sweep::a_save",
     ),
     Sabotage(
         "no sweep while the file does not parse",
-        SESSION,
+        "src/files/sweep.rs",
         "Ok(found) => found.is_none_or(|found| options.host.parses(&found.bytes)),",
         "Ok(_) => true,",
         "cargo sweep::nothing",
@@ -198,7 +205,8 @@ SABOTAGES = [
         "an attribute that may not be set refuses no save",
         ADOPTION,
         'Err(errno) if is_refusal(errno) => {\n                let what = format!("its attribute',
-        'Err(errno) if false && is_refusal(errno) => {\n                let what = format!("its attribute',
+        "Err(errno) if false && is_refusal(errno) => {\n"
+        '                let what = format!("its attribute',
         "pytest tests/test_sharing.py -k attribute",
     ),
     Sabotage(
@@ -217,36 +225,36 @@ SABOTAGES = [
     ),
     Sabotage(
         "a list alone is followed too",
-        SIDECAR,
+        "src/files/sidecar/mod.rs",
         "if in_line && matches!",
         "if in_line || matches!",
         "pytest tests/test_sharing.py -k follows_an_access_list",
     ),
     Sabotage(
         "locks that cannot be shared are not listed by each save",
-        SIDECAR,
+        "src/files/sidecar/sharing.rs",
         "if !changed && is_alike(",
         "if false && is_alike(",
         "pytest tests/test_sharing.py -k three_calls",
     ),
     Sabotage(
         "root gives away no file with a second name",
-        SIDECAR,
+        "src/files/sidecar/sharing.rs",
         "if expected && regular && stat.st_nlink == 1 && is_text_of_sidecar(&file)? {",
         "if expected && regular {",
         "pytest tests/test_sharing.py -k put_among",
     ),
     Sabotage(
         "root gives away no third user's file",
-        SIDECAR,
+        "src/files/sidecar/sharing.rs",
         "if expected && regular && stat.st_nlink == 1 && is_text_of_sidecar(&file)? {",
         "if regular && stat.st_nlink == 1 && is_text_of_sidecar(&file)? {",
         "pytest tests/test_sharing.py -k put_among",
     ),
     Sabotage(
         "the version is compared under the lock",
-        SESSION,
-        "if found == *expected {",
+        "src/files/locked.rs",
+        "if found == expected {",
         "if true {",
         "cargo saves::compares_versions",
     ),
@@ -260,13 +268,15 @@ SABOTAGES = [
     Sabotage(
         "directory sync, by a power cut",
         SESSION,
-        "            self.target.sync_folder()?;\n        }\n        self.prune_after",
-        "        }\n        self.prune_after",
+        "            self.locked.target.sync_folder()?;\n"
+        "        }\n"
+        "        self.locked.prune_after",
+        "        }\n        self.locked.prune_after",
         "pytest tests/torture/test_power_cuts.py -k after_each",
     ),
     Sabotage(
         "sync of what is unchanged, by a power cut",
-        SESSION,
+        "src/files/locked.rs",
         'fs::fsync(&same.descriptor).map_err(|errno| self.target.failed("fsync", errno))?;',
         "",
         "pytest tests/torture/test_power_cuts.py -k after_each",
@@ -336,14 +346,14 @@ SABOTAGES = [
     ),
     Sabotage(
         "a private file among the locks is not shared",
-        SIDECAR,
+        "src/files/sidecar/sharing.rs",
         "stat.st_nlink == 1 && is_text_of_sidecar(&file)? {",
         "stat.st_nlink == 1 || is_text_of_sidecar(&file)? {",
         "pytest tests/test_sharing.py -k private_file_that_was_renamed",
     ),
     Sabotage(
         "a private folder is no part of a sidecar",
-        SIDECAR,
+        "src/files/sidecar/sharing.rs",
         "listing::all_first(&made, MOST_NAMES, layout::is_name_of_sidecar)",
         "listing::all_first(&made, MOST_NAMES, |_| true)",
         "pytest tests/test_sharing.py -k private_folder_that_was_renamed",
@@ -357,7 +367,7 @@ SABOTAGES = [
     ),
     Sabotage(
         "nothing is shared through a symlinked sidecar",
-        SIDECAR,
+        "src/files/sidecar/mod.rs",
         "    if is_symlink(&sidecar) {",
         "    if false && is_symlink(&sidecar) {",
         "pytest tests/test_sharing.py -k symlinked_sidecar",

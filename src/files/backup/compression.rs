@@ -6,7 +6,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader};
 
 use flate2::Compression;
 use flate2::bufread::MultiGzDecoder;
@@ -111,19 +111,6 @@ pub fn remove_superseded(target: &Target, backup: &Backup) -> Result<()> {
         // The plain one is what counts then.
         Ok(false) | Err(_) => Ok(()),
     }
-}
-
-/// The content of a gzip file, or an error where memory runs out.
-///
-/// # Errors
-///
-/// When a read fails, the file is no whole gzip file, or there is no memory for
-/// its content.
-pub fn gunzip(file: &File) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    // Grows by `try_reserve`, whatever the file says of its size.
-    MultiGzDecoder::new(BufReader::new(file)).read_to_end(&mut bytes)?;
-    Ok(bytes)
 }
 
 /// A plain backup that nobody else is compressing.

@@ -24,7 +24,7 @@ use crate::error::Result;
 use crate::files::backup::{self, Backup};
 use crate::files::identity::Identity;
 use crate::files::layout;
-use crate::files::session::Session;
+use crate::files::locked::LockedFile;
 
 /// Bytes that a folder may take (`stat`) to be listed for each save: some hundred names.
 const SMALL_FOLDER: i64 = 16 * 1024;
@@ -40,7 +40,7 @@ const LONGEST: usize = 4096;
 
 /// A file of which the backups are asked for.
 pub(crate) struct BackupQuery<'a> {
-    pub(crate) locked: &'a Session,
+    pub(crate) locked: &'a LockedFile,
     /// What the file is now.
     pub(crate) live: Option<Identity>,
     /// Whether the folder is listed where nothing else tells.
@@ -78,7 +78,7 @@ pub(crate) fn known_each(asked: &[BackupQuery<'_>]) -> Vec<Result<KnownBackups>>
     known.into_iter().flatten().collect()
 }
 
-impl Session {
+impl LockedFile {
     /// The file's backups, whatever an index says.
     ///
     /// # Errors

@@ -1,39 +1,29 @@
 //! Backups: `<name>.backup.<YYYYmmdd_HHMMSS>_<microseconds>` beside the file,
 //! and `.gz` behind that once compressed.
-//!
-//! A backup is a hard link to the inode that a save is about to replace: no
-//! copy, and no second sync. Where somebody may still write into that inode, it
-//! is a synced copy.
 
+pub(crate) mod closing;
 pub mod compression;
+mod gzip;
 pub(crate) mod index;
+pub mod links;
+pub mod retention;
 pub(crate) mod source;
 
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
-use std::io;
 use std::path::Path;
-use std::time::Duration;
 
-use chrono::{DateTime, FixedOffset, NaiveDateTime, TimeDelta, Utc};
-use rustix::buffer::spare_capacity;
+use chrono::{FixedOffset, NaiveDateTime, Utc};
 use rustix::fs::{self, AtFlags, FileType, Stat};
-use rustix::io::{Errno, retry_on_intr};
+use rustix::io::Errno;
 
 use crate::error::{Error, Result};
-use crate::files::backup::compression::gunzip;
+use crate::files::backup::gzip::gunzip;
 use crate::files::identity::{FileKey, Identity};
 use crate::files::layout;
-use crate::files::lease::Lease;
+use crate::files::read::read_whole;
 use crate::files::target::Target;
-use crate::files::temporary::{self, Temporary};
-
-/// What the kernel says where it makes no link and may still make a file: no links on
-/// this file system or no more of them, a policy (`EACCES`), a project quota or a file
-/// that is mounted by itself (`EXDEV`).
-const LINKS_REFUSED: [Errno; 6] =
-    [Errno::PERM, Errno::OPNOTSUPP, Errno::MLINK, Errno::NOSYS, Errno::ACCESS, Errno::XDEV];
 
 /// One backup of a file.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -200,109 +190,6 @@ pub fn is_live(target: &Target, backup: &Backup, live: &Stat) -> Result<bool> {
     }
 }
 
-/// Backs up the live file under a new name, later than every name in
-/// `existing`. With a `lease`, by a hard link; without one, or where the file
-/// system or its policy refuses links, by a synced copy.
-///
-/// # Errors
-///
-/// When neither can be made.
-pub fn take(
-    target: &Target,
-    lease: Option<&Lease>,
-    existing: &[Backup],
-    zone: FixedOffset,
-) -> Result<Backup> {
-    let mut stamp = next_stamp(existing, zone);
-    loop {
-        let backup = Backup::plain(target, stamp);
-        let name = &backup.name;
-        let linked = if is_taken(target, &backup.compressed_name())? {
-            Err(Errno::EXIST)
-        } else if lease.is_some() {
-            fs::linkat(&target.folder, &target.name, &target.folder, name, AtFlags::empty())
-        } else {
-            // Whoever can still write into the old content would write into
-            // the backup.
-            Err(Errno::MLINK)
-        };
-        match linked {
-            Ok(()) => return Ok(backup),
-            Err(Errno::EXIST) => stamp += TimeDelta::microseconds(1),
-            Err(errno) if LINKS_REFUSED.contains(&errno) => {
-                // A rename, unlike a link, would replace what is there.
-                if is_taken(target, name)? {
-                    stamp += TimeDelta::microseconds(1);
-                    continue;
-                }
-                copy(target, &target.name, name)?;
-                return Ok(backup);
-            }
-            Err(errno) => return Err(target.failed("link of a backup", errno)),
-        }
-    }
-}
-
-/// Makes `from`, a file of the sidecar, a backup of `target`: as old as its content, but
-/// `after` another, where there is one. Returns its name.
-///
-/// # Errors
-///
-/// `ENAMETOOLONG` for a name that leaves no room, or a failing syscall.
-pub fn adopt(
-    target: &Target,
-    from: &Path,
-    after: Option<&Backup>,
-    zone: FixedOffset,
-) -> Result<OsString> {
-    require_room(target)?;
-    let written = written_at(target, from, zone)?;
-    let mut stamp = following(after).map_or(written, |next| written.max(next));
-    loop {
-        let backup = Backup::plain(target, stamp);
-        if is_taken(target, &backup.name)? || is_taken(target, &backup.compressed_name())? {
-            stamp += TimeDelta::microseconds(1);
-            continue;
-        }
-        return temporary::publish(target, from, &backup.name, "rename of a backup")
-            .map(|()| backup.name);
-    }
-}
-
-fn written_at(target: &Target, name: &Path, zone: FixedOffset) -> Result<NaiveDateTime> {
-    let stat = fs::statat(&target.folder, name, AtFlags::SYMLINK_NOFOLLOW)
-        .map_err(|errno| target.failed("fstatat of what is to be a backup", errno))?;
-    let nanoseconds = u32::try_from(stat.st_mtime_nsec).unwrap_or_default();
-    let written = DateTime::from_timestamp(stat.st_mtime, nanoseconds)
-        .map(|written| written.with_timezone(&zone).naive_local())
-        .filter(layout::is_stamp);
-    Ok(written.unwrap_or_else(|| now(zone)))
-}
-
-/// Gives a backup that is a link an inode of its own.
-///
-/// # Errors
-///
-/// When the copy cannot be made; the backup is then as it was.
-pub fn part(target: &Target, backup: &Backup) -> Result<()> {
-    copy(target, &backup.name, &backup.name)
-}
-
-/// Removes a backup, in both forms. One that is gone already is no error.
-///
-/// # Errors
-///
-/// When an unlink fails.
-pub fn discard(target: &Target, backup: &Backup) -> Result<()> {
-    // In this order: whoever is compressing it finds the plain one gone, and
-    // removes what was made of it.
-    let plain = unlink(target, backup.plain_name())?;
-    if backup.doubled || !plain {
-        unlink(target, &backup.compressed_name())?;
-    }
-    Ok(())
-}
-
 /// The backups of `target` that an operator may count on, newest first: not
 /// what a writer left that was killed between its link and its rename, which
 /// is the live file under a second name.
@@ -383,74 +270,9 @@ impl<'a> Opened<'a> {
     }
 }
 
-/// Those of `backups` (oldest first) that are to go: more than `kept`, or older
-/// than `max_age`; never the newest for its age.
-#[must_use]
-pub fn to_prune(
-    backups: Vec<Backup>,
-    kept: usize,
-    max_age: Option<Duration>,
-    zone: FixedOffset,
-) -> Vec<Backup> {
-    let count = backups.len();
-    let oldest = max_age
-        .and_then(|age| TimeDelta::from_std(age).ok())
-        .and_then(|age| now(zone).checked_sub_signed(age));
-    let goes = |(index, backup): &(usize, Backup)| {
-        let too_many = index + kept < count;
-        let too_old = oldest.is_some_and(|oldest| backup.stamp < oldest) && index + 1 < count;
-        too_many || too_old
-    };
-    backups.into_iter().enumerate().filter(goes).map(|(_, backup)| backup).collect()
-}
-
-/// Copies a file in the target's folder to the name `to`, synced, with its
-/// owner, mode and extended attributes.
-fn copy(target: &Target, from: &OsStr, to: &OsStr) -> Result<()> {
-    let file = target.open_to_read(from).map_err(|errno| target.failed("open", errno))?;
-    let stat = fs::fstat(&file).map_err(|errno| target.failed("fstat", errno))?;
-    let mut temporary = Temporary::resembling(target, &stat, &file)?;
-    temporary.fill_with(|mut copy| io::copy(&mut &file, &mut copy).map(drop))?;
-    temporary.sync()?;
-    temporary.rename(to)
-}
-
-/// Reads a file to its end, which is probably at `size`, or fails with an error
-/// where memory runs out.
-///
-/// # Errors
-///
-/// When a read fails, or there is no memory for the content.
-pub fn read_whole(file: &File, size: u64) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    let size = usize::try_from(size).map_err(|_| io::ErrorKind::OutOfMemory)?;
-    // One more than the size: a read that leaves this one free has met the end,
-    // and no other is needed to find it.
-    let room = size.checked_add(1).ok_or(io::ErrorKind::OutOfMemory)?;
-    bytes.try_reserve_exact(room).map_err(|_| io::ErrorKind::OutOfMemory)?;
-    loop {
-        let count = retry_on_intr(|| rustix::io::read(file, spare_capacity(&mut bytes)))?;
-        if count == 0 || bytes.len() == size {
-            return Ok(bytes);
-        }
-        bytes.try_reserve(1).map_err(|_| io::ErrorKind::OutOfMemory)?;
-    }
-}
-
-fn next_stamp(existing: &[Backup], zone: FixedOffset) -> NaiveDateTime {
-    let now = now(zone);
-    // Two saves in one microsecond, a clock set back, the end of summer time.
-    following(existing.last()).map_or(now, |next| now.max(next))
-}
-
-/// The next stamp after that of a backup, if it is one that a name can have.
-fn following(backup: Option<&Backup>) -> Option<NaiveDateTime> {
-    backup.and_then(|backup| layout::next_stamp(backup.stamp))
-}
-
 /// The local time, by an offset found beforehand: to find it the C library
 /// reads the environment, which another thread may be changing.
-fn now(zone: FixedOffset) -> NaiveDateTime {
+pub(crate) fn now(zone: FixedOffset) -> NaiveDateTime {
     Utc::now().with_timezone(&zone).naive_local()
 }
 
@@ -467,16 +289,11 @@ pub fn unlink(target: &Target, name: &OsStr) -> Result<bool> {
     }
 }
 
-/// Whether there is something of this name: a file, or anything else.
-fn is_taken(target: &Target, name: &OsStr) -> Result<bool> {
-    Ok(kind_of(target, name)?.is_some())
-}
-
 fn is_file(target: &Target, name: &OsStr) -> Result<bool> {
     Ok(kind_of(target, name)? == Some(FileType::RegularFile))
 }
 
-fn kind_of(target: &Target, name: &OsStr) -> Result<Option<FileType>> {
+pub(crate) fn kind_of(target: &Target, name: &OsStr) -> Result<Option<FileType>> {
     match fs::statat(&target.folder, name, AtFlags::SYMLINK_NOFOLLOW) {
         Ok(stat) => Ok(Some(FileType::from_raw_mode(stat.st_mode))),
         Err(Errno::NOENT | Errno::NAMETOOLONG) => Ok(None),

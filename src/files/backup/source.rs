@@ -6,11 +6,14 @@ use rustix::fs::Stat;
 use crate::error::{Error, Result};
 use crate::files::backup::compression;
 use crate::files::backup::index::KnownBackups;
+use crate::files::backup::links;
+use crate::files::backup::retention;
 use crate::files::backup::{self, Backup};
 use crate::files::identity::{Identity, Instant};
 use crate::files::lease::Lease;
-use crate::files::session::{Session, WriteOptions, Written};
+use crate::files::locked::LockedFile;
 use crate::files::warning::Warning;
+use crate::files::write::{WriteOptions, Written};
 use crate::settings::Durability;
 
 /// Content that a backup is to keep.
@@ -59,7 +62,7 @@ pub(crate) struct Retention {
     indexed: bool,
 }
 
-impl Session {
+impl LockedFile {
     /// What there is to keep. Asked before the new content's sync, which leaves
     /// a note of its own.
     pub(crate) fn backup_source(&self, stat: Stat, corrupt: bool) -> BackupSource {
@@ -112,10 +115,10 @@ impl Session {
             && lease.is_none()
             && let Some(unsafe_link) = all.pop()
         {
-            backup::discard(target, &unsafe_link)?;
+            links::discard(target, &unsafe_link)?;
         }
         if !left || lease.is_none() {
-            all.push(backup::take(target, lease.as_ref(), &all, options.zone)?);
+            all.push(links::take(target, lease.as_ref(), &all, options.zone)?);
         }
         Ok(BackedUp { all, taken: true, indexed, lease, corrupt: *corrupt })
     }
@@ -124,7 +127,7 @@ impl Session {
     /// happening; `error` then says if that failed too.
     pub(crate) fn take_back(&self, error: Error, backed_up: &BackedUp) -> Error {
         let Some(taken) = backed_up.all.last().filter(|_| backed_up.taken) else { return error };
-        match backup::discard(&self.target, taken) {
+        match links::discard(&self.target, taken) {
             Ok(()) => error,
             Err(also) => {
                 error.followed_by(&also, &format!("remove {} by hand", taken.name.display()))
@@ -139,7 +142,7 @@ impl Session {
         if let (Some(lease), Some(taken)) = (lease, all.last()) {
             // Whoever waits has the old inode, which is the backup's.
             lease.end(|| {
-                let parted = backup::part(&self.target, taken);
+                let parted = links::part(&self.target, taken);
                 written.warnings.extend(parted.err().map(Warning::from));
             });
         }
@@ -168,8 +171,8 @@ impl Session {
             let removed =
                 doubled.map(|backup| compression::remove_superseded(&self.target, backup));
             warnings.extend(removed.filter_map(Result::err).map(Warning::from));
-            for outdated in backup::to_prune(all.clone(), kept, max_age, zone) {
-                match backup::discard(&self.target, &outdated) {
+            for outdated in retention::to_prune(all.clone(), kept, max_age, zone) {
+                match links::discard(&self.target, &outdated) {
                     Ok(()) => all.retain(|backup| *backup != outdated),
                     Err(error) => warnings.push(Warning::from(error)),
                 }

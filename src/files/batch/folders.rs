@@ -12,7 +12,7 @@ use rustix::fs::{self, Access, Mode, OFlags};
 use rustix::io::Errno;
 
 use crate::error::{Error, Result};
-use crate::files::batch::journal::Name;
+use crate::files::batch::name::Name;
 use crate::files::layout;
 use crate::files::sys::open;
 use crate::files::target::Target;

@@ -12,11 +12,10 @@
 //! A batch that cannot be recovered (it is another user's, say) keeps its journal.
 //! The next batch in that folder then takes the next [`Slot`].
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::AsFd;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{self, Access, AtFlags, CWD, Mode, OFlags};
@@ -25,6 +24,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::files::batch::folders;
+use crate::files::batch::name::Name;
 use crate::files::layout;
 use crate::files::sidecar;
 use crate::files::sys::sync;
@@ -92,36 +92,6 @@ pub struct Change {
     /// The backup that the batch has made of that content.
     #[serde(default)]
     pub backup: Option<Name>,
-}
-
-/// A name or path: text where it is text, so that a person can read it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(untagged)]
-pub enum Name {
-    /// UTF-8.
-    Text(String),
-    /// Anything else.
-    Bytes(Vec<u8>),
-}
-
-impl From<&OsStr> for Name {
-    fn from(name: &OsStr) -> Self {
-        match name.to_str() {
-            Some(text) => Self::Text(text.to_owned()),
-            None => Self::Bytes(name.as_bytes().to_vec()),
-        }
-    }
-}
-
-impl Name {
-    /// As the system calls want it.
-    #[must_use]
-    pub fn to_path(&self) -> PathBuf {
-        match self {
-            Self::Text(text) => PathBuf::from(text),
-            Self::Bytes(bytes) => PathBuf::from(OsString::from_vec(bytes.clone())),
-        }
-    }
 }
 
 impl Change {

@@ -17,8 +17,8 @@ use crate::error::{Error, OPEN_LOCK, Result};
 use crate::files::fork::CloseOnFork;
 use crate::files::identity::{FileKey, Identity};
 use crate::files::layout;
-use crate::files::lock::Signals;
 use crate::files::sidecar;
+use crate::files::signals::Signals;
 use crate::files::sys::{lock, open};
 use crate::files::target::Target;
 

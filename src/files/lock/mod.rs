@@ -4,92 +4,37 @@
 //! excludes the threads of one process too (each opens the file anew), and,
 //! being beside the data file and not on it, it is not moved away by the
 //! rename that publishes new content.
-//!
-//! Nobody starves. A writer that lets go and asks again at once would always be
-//! faster than one that looks every millisecond. So the lock is behind a
-//! queue, a lock of its own on a byte of the same file: whoever is in the
-//! queue gets the lock next, and while the lock is held all others have the
-//! same chance to be the next in it. Only a process that has stopped in the queue
-//! is passed.
 
 pub mod file;
 mod held;
+mod queue;
 
 use std::fs::File;
-use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use rustix::fs::{self, Mode, OFlags};
 use rustix::io::Errno;
-use rustix::thread::{NanosleepRelativeResult, Timespec, nanosleep};
 
 use self::held::Own;
-use crate::error::{Error, LOCK_CALL, QUEUE_CALL, Result, Standstill};
+use self::queue::Wait;
+use crate::error::{Error, QUEUE_CALL, Result, Standstill};
 use crate::files::fork::CloseOnFork;
 use crate::files::identity::{FileKey, Identity};
 use crate::files::layout;
 use crate::files::sys::{lock, open};
 use crate::files::target::Target;
-use crate::statistics::{COUNTERS, LATENCIES};
 
 pub use self::held::{Owner, after_fork_in_child};
-
-/// Told while a wait goes on: whether a signal handler wants the wait to end.
-pub trait Signals {
-    /// True ends the wait with [`Error::Interrupted`].
-    fn pending(&self) -> bool;
-}
-
-/// How long a wait keeps to the queue. Whoever is in it takes a free lock within
-/// the longest pause, unless that process is stopped. Longer than that, and shorter than
-/// a person notices: who lets go and asks again at once does not come past those who wait.
-const QUEUE_PATIENCE: Duration = Duration::from_millis(20);
-const FIRST_PAUSE: Duration = Duration::from_micros(50);
-const LONGEST_PAUSE: Duration = Duration::from_millis(2);
-/// How often a wait asks for signals that went to another thread.
-const SIGNAL_INTERVAL: Duration = Duration::from_millis(50);
+pub use self::queue::Deadline;
+pub use crate::files::signals::Signals;
 
 /// The right to write one data file, until dropped.
 #[derive(Debug)]
 pub struct Lock {
     file: CloseOnFork,
     key: FileKey,
-}
-
-/// When waiting ends. One for all the locks that a call needs.
-#[derive(Debug)]
-pub struct Deadline {
-    timeout: Duration,
-    /// None is further away than the clock reaches.
-    end: Option<Instant>,
-}
-
-impl Deadline {
-    /// In so long.
-    #[must_use]
-    pub fn after(timeout: Duration) -> Self {
-        Self { timeout, end: Instant::now().checked_add(timeout) }
-    }
-
-    /// At once: a lock is taken if it is free.
-    #[must_use]
-    pub fn now() -> Self {
-        Self::after(Duration::ZERO)
-    }
-
-    fn left(&self) -> Duration {
-        self.end.map_or(Duration::MAX, |end| end.saturating_duration_since(Instant::now()))
-    }
-}
-
-/// A wait for a lock: until when, and for whom.
-struct Wait<'a> {
-    target: &'a Target,
-    deadline: &'a Deadline,
-    signals: &'a dyn Signals,
 }
 
 impl Lock {
@@ -249,101 +194,6 @@ impl Drop for Lock {
     }
 }
 
-impl Wait<'_> {
-    /// Goes through the queue to the lock, and stays in both; or past a queue
-    /// in which nobody moves.
-    fn for_turn_and_lock(&self, file: &CloseOnFork) -> Result<()> {
-        let mut pause = FIRST_PAUSE;
-        let begun = Instant::now();
-        let mut asked = begun;
-        let mut waiting = None;
-        let mut holds_queue = false;
-        loop {
-            let left = self.deadline.left();
-            holds_queue = holds_queue || self.take(file, QUEUE_CALL, lock::enter_queue)?;
-            // Whoever is in it may be stopped. The last look is always at the lock: what
-            // nobody holds is had, and whoever holds it can be named.
-            let may_lock = holds_queue || left.is_zero() || begun.elapsed() >= QUEUE_PATIENCE;
-            if may_lock && self.take(file, LOCK_CALL, lock::try_exclusive)? {
-                return Ok(());
-            }
-            if left.is_zero() {
-                return Err(self.timed_out(file));
-            }
-            waiting.get_or_insert_with(|| {
-                COUNTERS.lock_waits.count();
-                LATENCIES.lock_wait.time()
-            });
-            let interrupted = sleep(pause.min(left));
-            if interrupted || asked.elapsed() >= SIGNAL_INTERVAL {
-                // Out of the queue: a signal handler may want to save this
-                // very file.
-                let _ = self.used(file.with(lock::leave_queue))?;
-                holds_queue = false;
-                if self.signals.pending() {
-                    return Err(Error::Interrupted { path: self.target.given_path.clone() });
-                }
-                asked = Instant::now();
-            }
-            pause = (pause * 2).min(LONGEST_PAUSE);
-        }
-    }
-
-    /// Whether `take` succeeds; contention is no error.
-    fn take(
-        &self,
-        file: &CloseOnFork,
-        call: &'static str,
-        take: fn(&File) -> io::Result<()>,
-    ) -> Result<bool> {
-        match self.used(file.with(take))? {
-            Ok(()) => Ok(true),
-            Err(error) if lock::is_contended(&error) => Ok(false),
-            Err(error) => Err(self.target.failed(call, error)),
-        }
-    }
-
-    /// What using the lock's file gave; in a child that a signal handler forked
-    /// meanwhile it is not ours any more.
-    fn used<T>(&self, result: Option<T>) -> Result<T> {
-        result.ok_or_else(|| Error::Interrupted { path: self.target.given_path.clone() })
-    }
-
-    fn timed_out(&self, file: &CloseOnFork) -> Error {
-        let told = file.with(|file| {
-            let key = fs::fstat(file).map(|stat| Identity::of(&stat).key());
-            let own = key.is_ok_and(|key| !matches!(held::by_this_thread(key), Own::No));
-            (lock::holder(file), own)
-        });
-        let (holder, by_this_thread) = told.unwrap_or_default();
-        Error::LockTimeout {
-            path: self.target.given_path.clone(),
-            waited: self.deadline.timeout,
-            holder,
-            by_this_thread,
-        }
-    }
-
-    /// Makes the lock file anew at once where this process holds its lock for a file in
-    /// another folder, so that nobody holds it for this file: waiting for it may be
-    /// waiting for oneself. Whether that was done.
-    fn leave_to_another_folder(
-        &self,
-        path: &Path,
-        file: &CloseOnFork,
-        key: FileKey,
-    ) -> Result<bool> {
-        let folder = self.target.folder_key()?;
-        let renew = |file: &File| {
-            // Where it fails, the folders go on sharing it.
-            file::is_current(self.target, path, key).unwrap_or(false)
-                && file::renew(self.target, path, file).is_ok()
-        };
-        let renewed = file.with(|file| held::if_held_elsewhere(key, folder, || renew(file)));
-        Ok(self.used(renewed)?.unwrap_or(false))
-    }
-}
-
 /// Whether somebody holds the lock of the journal in the target's folder, for
 /// one who may only read.
 #[must_use]
@@ -380,10 +230,4 @@ pub fn is_held(target: &Target, name: &Path) -> rustix::io::Result<bool> {
 fn is_listed(target: &Target, name: &str) -> bool {
     let opened = open::to_look_at(&target.folder, name, OFlags::NOFOLLOW);
     opened.is_ok_and(|file| lock::holder(file).is_some())
-}
-
-/// Sleeps; true when a signal cut it short.
-fn sleep(pause: Duration) -> bool {
-    let request = Timespec { tv_sec: 0, tv_nsec: pause.subsec_nanos().into() };
-    matches!(nanosleep(&request), NanosleepRelativeResult::Interrupted(_))
 }

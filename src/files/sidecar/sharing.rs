@@ -1,17 +1,14 @@
-//! `.oasis_data/`: the hidden folder beside the data files.
+//! Who may use a sidecar: everyone who may write in the data folder.
 
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io::Write;
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::Path;
 
-use rustix::fs::{self, Access, AtFlags, FileType, Mode, OFlags, Stat};
+use rustix::fs::{self, FileType, Mode, OFlags, Stat};
 use rustix::io::{self, Errno};
 use rustix::path::Arg;
 use rustix::process::geteuid;
 
-use crate::error::{Error, Result};
 use crate::files::layout;
 use crate::files::sys::access_list::{self, AccessList};
 use crate::files::sys::{listing, open};
@@ -19,179 +16,9 @@ use crate::files::target::Target;
 
 /// How many names of a folder are looked at to tell whether it is part of a sidecar.
 const MOST_NAMES: usize = 1000;
-/// Creates the sidecar of the target's folder, or what is missing of it.
-///
-/// # Errors
-///
-/// When a folder cannot be made or opened.
-pub fn create(target: &Target) -> Result<()> {
-    // Not beside a device: /dev needs no company.
-    target.stat()?;
-    require_no_symlink(target)?;
-    create_folder(target, layout::FOLDER)?;
-    // Before the folders by whose absence an unfinished sidecar is known: a
-    // writer killed in here leaves the work to the next.
-    ignore_in_git(target);
-    create_folder(target, layout::LOCKS)?;
-    create_folder(target, layout::TEMP)
-}
-
-/// A courtesy: no save fails for want of it.
-fn ignore_in_git(target: &Target) {
-    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    if let Ok(file) =
-        fs::openat(&target.folder, layout::GITIGNORE, flags, Mode::from_raw_mode(0o666))
-    {
-        let _ = File::from(file).write_all(b"*\n");
-    }
-}
-
-fn create_folder(target: &Target, path: &str) -> Result<()> {
-    match fs::mkdirat(&target.folder, path, Mode::from_raw_mode(0o777)) {
-        // Shared in either case: its maker may have been killed before that.
-        Ok(()) | Err(Errno::EXIST) => {}
-        Err(errno) => return Err(failed(target, "mkdir of .oasis_data", errno)),
-    }
-    match open_folder(&target.folder, path) {
-        Ok(folder) => share(target, &folder),
-        // Gone again: whoever needs it makes it. Another user's: what is done in it
-        // tells whether it may be used.
-        Err(Errno::NOENT | Errno::ACCESS) => Ok(()),
-        Err(errno) => Err(target.failed("open of .oasis_data", errno)),
-    }
-}
-
-fn open_folder(folder: impl AsFd, path: &str) -> io::Result<OwnedFd> {
-    open::folder(folder, path, OFlags::NOFOLLOW)
-}
-
-/// Lets everyone who may write in the data folder use `made`, a file or folder
-/// of its sidecar. Without it the first writer's umask would lock the others
-/// out. By its descriptor: by its path, another user of the folder could have
-/// root change a file of their choice. What belongs to another is left to them,
-/// and what the kernel refuses is left as it is: to share is a courtesy.
-///
-/// # Errors
-///
-/// When it cannot be looked at.
-pub fn share(target: &Target, made: impl AsFd) -> Result<()> {
-    DataFolder::of(target)
-        .and_then(|folder| folder.share(made))
-        .map(drop)
-        .map_err(|errno| target.failed("fstat in .oasis_data", errno))
-}
-
-/// Refuses a sidecar of which a folder is a symlink: whoever may write in the data folder
-/// could have locks made, temporary files renamed and the content of a batch removed
-/// wherever this user may.
-///
-/// # Errors
-///
-/// `ELOOP`.
-pub fn require_no_symlink(target: &Target) -> Result<()> {
-    [layout::FOLDER, layout::LOCKS, layout::TEMP].into_iter().try_for_each(|part| match fs::statat(
-        &target.folder,
-        part,
-        AtFlags::SYMLINK_NOFOLLOW,
-    ) {
-        Ok(stat) if is_symlink(&stat) => Err(a_symlink(target, part)),
-        _ => Ok(()),
-    })
-}
-
-fn a_symlink(target: &Target, part: &str) -> Error {
-    let hint = format!("; {part} is a symlink: remove it, the next save makes a folder");
-    let source = Errno::LOOP.into();
-    Error::Syscall { path: target.given_path.clone(), call: "open of .oasis_data", source, hint }
-}
-
-fn is_symlink(stat: &Stat) -> bool {
-    FileType::from_raw_mode(stat.st_mode) == FileType::Symlink
-}
-
-/// Brings the sidecar in line with its folder, if whoever may use the folder has
-/// changed since it was made: all of it where it is this user's, else the lock of
-/// this file. A courtesy, too.
-///
-/// # Errors
-///
-/// When the sidecar is a symlink.
-pub fn follow(target: &Target) -> Result<()> {
-    let Ok(stat) = fs::fstat(&target.folder) else { return Ok(()) };
-    let stat_of = |name: &Path| fs::statat(&target.folder, name, AtFlags::SYMLINK_NOFOLLOW);
-    let Ok(sidecar) = stat_of(Path::new(layout::FOLDER)) else { return Ok(()) };
-    if is_symlink(&sidecar) {
-        return Err(a_symlink(target, layout::FOLDER));
-    }
-    let lock = layout::lock(&target.name);
-    let own = is_own(&sidecar);
-    let in_line = is_alike(&stat, &sidecar)
-        && (own || stat_of(&lock).is_ok_and(|lock| !is_own(&lock) || is_alike(&stat, &lock)));
-    // A change of the list alone may leave the mode as it is. A list that is gone
-    // from a folder of the same mode is found out by the next new document.
-    if in_line && matches!(access_list::read(&target.folder, access_list::ACCESS), Ok(None)) {
-        return Ok(());
-    }
-    let _ = DataFolder::of(target).and_then(|folder| {
-        if own { folder.share_sidecar() } else { folder.share_file(&target.folder, &lock) }
-    });
-    Ok(())
-}
-
-/// Whether a new file among the temporary ones is made as a new file in the data
-/// folder would be: of the same group, with the same mode and access list. Brings
-/// the folder of temporary files in line first, where it is this user's.
-#[must_use]
-pub fn makes_files_of_its_folder(target: &Target) -> bool {
-    let temp = match open_folder(&target.folder, layout::TEMP) {
-        Ok(temp) => temp,
-        // Whoever makes it has it in line.
-        Err(Errno::NOENT) => return true,
-        Err(_) => return false,
-    };
-    let passes_on = DataFolder::of(target).and_then(|folder| {
-        // What it had to be told, the rest has not been told either.
-        if folder.share(&temp)? {
-            let _ = folder.share_sidecar();
-        }
-        folder.passes_on_to(&temp)
-    });
-    passes_on.unwrap_or(false)
-}
-
-/// The error of a `call` in the sidecar. Where this user is kept out by a part of it
-/// that is another's, it names that part, and what to do.
-pub fn failed(target: &Target, call: &'static str, errno: Errno) -> Error {
-    let lock = layout::lock(&target.name);
-    let parts = [layout::FOLDER, layout::LOCKS, layout::TEMP]
-        .map(Path::new)
-        .into_iter()
-        .chain([lock.as_path()]);
-    let closed = |part: &Path| {
-        let stat = fs::statat(&target.folder, part, AtFlags::SYMLINK_NOFOLLOW).ok()?;
-        let is_folder = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
-        let use_it = if is_folder { Access::WRITE_OK | Access::EXEC_OK } else { Access::WRITE_OK };
-        let may = fs::accessat(&target.folder, part, use_it, AtFlags::EACCESS);
-        (may == Err(Errno::ACCESS) && !is_own(&stat)).then_some((part.display().to_string(), stat))
-    };
-    let found =
-        [Errno::ACCESS, Errno::PERM].contains(&errno).then(|| parts.into_iter().find_map(closed));
-    let Some((part, stat)) = found.flatten() else { return target.failed(call, errno) };
-    let hint = format!(
-        "; {part} beside it belongs to uid {} and gid {} and has mode {:04o}, which keeps this user \
-         out: a save in this folder by that user or by root shares it with all who may write in \
-         the folder; where neither saves there, chown -R --reference=. .oasis_data gives it to the \
-         folder's owner",
-        stat.st_uid,
-        stat.st_gid,
-        stat.st_mode & 0o7777
-    );
-    Error::Syscall { path: target.given_path.clone(), call, source: errno.into(), hint }
-}
-
 /// Whether what was made for a folder has its group, mode and, as far as that can be
 /// changed, owner.
-fn is_alike(folder: &Stat, made: &Stat) -> bool {
+pub(super) fn is_alike(folder: &Stat, made: &Stat) -> bool {
     let is_folder = FileType::from_raw_mode(made.st_mode) == FileType::Directory;
     let shared = folder.st_mode & if is_folder { 0o7777 } else { 0o666 };
     (folder.st_gid, shared) == (made.st_gid, made.st_mode & 0o7777)
@@ -199,14 +26,14 @@ fn is_alike(folder: &Stat, made: &Stat) -> bool {
 }
 
 /// The folder of a data file, and who may use it.
-struct DataFolder<'a> {
+pub(super) struct DataFolder<'a> {
     folder: &'a File,
     stat: Stat,
     list: AccessList,
 }
 
 impl<'a> DataFolder<'a> {
-    fn of(target: &'a Target) -> io::Result<Self> {
+    pub(super) fn of(target: &'a Target) -> io::Result<Self> {
         let folder = &target.folder;
         let stat = fs::fstat(folder)?;
         // A list that cannot be read lets in its owner and all others: the group's
@@ -217,7 +44,7 @@ impl<'a> DataFolder<'a> {
     }
 
     /// Whether anything had to be changed, and could be.
-    fn share(&self, made: impl AsFd) -> io::Result<bool> {
+    pub(super) fn share(&self, made: impl AsFd) -> io::Result<bool> {
         let stat = fs::fstat(&made)?;
         if !is_own(&stat) || !self.is_of_sidecar(&made, &stat).unwrap_or(false) {
             return Ok(false);
@@ -284,7 +111,7 @@ impl<'a> DataFolder<'a> {
 
     /// Shares all of the sidecar, its lock files last but for the sidecar itself:
     /// by that it is known whether a writer was killed in here.
-    fn share_sidecar(&self) -> io::Result<()> {
+    pub(super) fn share_sidecar(&self) -> io::Result<()> {
         // Each from the one above it, and through no symlink, lest root be led
         // elsewhere.
         let sidecar = open_folder(self.folder, layout::FOLDER)?;
@@ -311,7 +138,7 @@ impl<'a> DataFolder<'a> {
         self.share(&sidecar).map(drop)
     }
 
-    fn share_file(&self, folder: impl AsFd, name: impl Arg + Copy) -> io::Result<()> {
+    pub(super) fn share_file(&self, folder: impl AsFd, name: impl Arg + Copy) -> io::Result<()> {
         let file = match open::to_read(folder, name, OFlags::NOFOLLOW) {
             Ok(file) => file,
             // Gone, another user's, or nothing of this package.
@@ -331,7 +158,7 @@ impl<'a> DataFolder<'a> {
 
     /// Has new files in the folder of temporary files made as in this one. Whether
     /// they are.
-    fn passes_on_to(&self, temp: impl AsFd) -> io::Result<bool> {
+    pub(super) fn passes_on_to(&self, temp: impl AsFd) -> io::Result<bool> {
         let wanted = access_list::read(self.folder, access_list::DEFAULT)?;
         let stat = fs::fstat(&temp)?;
         let mut there = access_list::read(&temp, access_list::DEFAULT)?;
@@ -365,6 +192,14 @@ fn is_text_of_sidecar(file: &File) -> io::Result<bool> {
     Ok(is_lock || start.starts_with(b"{\n  \"format\": "))
 }
 
-fn is_own(made: &Stat) -> bool {
+pub(super) fn is_own(made: &Stat) -> bool {
     geteuid().is_root() || made.st_uid == geteuid().as_raw()
+}
+
+pub(super) fn open_folder(folder: impl AsFd, path: &str) -> io::Result<OwnedFd> {
+    open::folder(folder, path, OFlags::NOFOLLOW)
+}
+
+pub(super) fn is_symlink(stat: &Stat) -> bool {
+    FileType::from_raw_mode(stat.st_mode) == FileType::Symlink
 }
