@@ -1,10 +1,9 @@
-//! Whether anybody could still write into a file that is about to be a backup.
+//! Whether anybody could still write into a file that is about to become a backup.
 //!
-//! A backup is a hard link to the replaced inode. A program that has that inode
-//! open for writing would change the backup with it. A read lease
-//! (`fcntl(2)`, `F_SETLEASE`) tells: the kernel refuses it where somebody has
-//! the file open for writing, and lets whoever opens it so later wait until the
-//! lease is let go.
+//! A backup is a hard link to the replaced inode. A program that has the inode open for
+//! writing would write into the backup. A read lease tells: the kernel refuses the lease
+//! where somebody has the file open for writing, and whoever opens the file for writing
+//! later waits until the lease is released.
 
 use std::fs::File;
 
@@ -24,11 +23,11 @@ pub struct Lease {
 }
 
 impl Lease {
-    /// A lease on the file that `live` describes; nothing where it is refused,
-    /// whatever the reason: the file is then to be copied.
+    /// A lease on the file that `live` describes; nothing where the lease is refused, for
+    /// whatever reason: the backup is then a copy.
     #[must_use]
     pub fn take(target: &Target, live: &Stat) -> Option<Self> {
-        // A child that kept the descriptor would keep others waiting.
+        // A forked child with this descriptor would keep others waiting.
         let file = CloseOnFork::open(|| target.open_to_read(target.name.as_os_str()));
         let mut lease = Self { file: file.ok()?, held: false };
         let stat = lease.file.with(|file| fs::fstat(file))?.ok()?;
@@ -37,14 +36,13 @@ impl Lease {
         lease.held.then_some(lease)
     }
 
-    /// Waits until the file is on the disk: a program that wrote it in place may
-    /// not have waited for that.
+    /// Syncs the file: a program that wrote it in place may not have synced it.
     ///
     /// # Errors
     ///
     /// When the sync fails.
     pub fn sync(&self, target: &Target) -> Result<()> {
-        // Its own descriptor: to sync through `with` would hold up forks.
+        // By a second descriptor: a sync inside `with` would hold up forks.
         let synced =
             self.file.with(File::try_clone).map(|file| file.and_then(|file| file.sync_all()));
         match synced {
@@ -54,8 +52,8 @@ impl Lease {
         }
     }
 
-    /// Lets go. Where somebody is waiting to write into the file, `first` comes
-    /// before that.
+    /// Releases the lease. Where somebody waits to write into the file, `first` runs before
+    /// that.
     pub fn end(mut self, first: impl FnOnce()) {
         self.held = !self.file.with(lease::release_unless_awaited).unwrap_or(false);
         if self.held {
@@ -66,8 +64,8 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        // Closing would not be enough: a child forked past the handlers still
-        // shares the description, and would keep the lease.
+        // Closing alone would not release the lease: a child forked past the handlers still
+        // shares the open file description.
         if self.held {
             self.file.with(lease::release);
         }

@@ -19,8 +19,8 @@ pub(crate) struct LockedFile {
 }
 
 impl LockedFile {
-    /// Leaves the lock to its `owner`, before the call that took it returns: see
-    /// [`crate::files::fork::Descriptor`] too.
+    /// Leaves the lock to its `owner`. To be called before the call that took the lock
+    /// returns: see [`crate::files::fork::Descriptor`].
     ///
     /// # Errors
     ///
@@ -45,8 +45,8 @@ impl LockedFile {
         }
     }
 
-    /// In a child forked since, the lock is still the parent's; and what the application
-    /// has closed locks nothing.
+    /// Refuses where this process holds the lock no more: in a child forked since, which
+    /// leaves it to its parent, and where the application has closed the descriptor.
     pub(crate) fn require_own(&self) -> Result<()> {
         if self.lock.is_own() && self.target.folder.own().is_some() {
             return Ok(());
@@ -54,8 +54,9 @@ impl LockedFile {
         Err(Error::LockGone { path: self.target.given_path.clone() })
     }
 
-    /// Refuses where the lock's file is gone, with all of `.oasis_data` perhaps (`git clean
-    /// -x`): others then lock a new one. For a change that may be long after its beginning.
+    /// Refuses where the lock file is not at its path any more, because somebody has removed
+    /// `.oasis_data` (`git clean -x`): others then lock a new file. For a change that was
+    /// begun long ago.
     ///
     /// # Errors
     ///
@@ -83,8 +84,8 @@ impl LockedFile {
         })
     }
 
-    /// Notes that what was synced is now the file's content, if nobody has
-    /// changed that since: the rename alone has given it another ctime.
+    /// Leaves the sync stamp of content that was synced and then renamed to the file, if
+    /// nobody has changed the file since: the rename alone has given it another ctime.
     pub(crate) fn stamp_as_synced(&self, synced: Option<&Identity>) {
         if let (Some(synced), Ok(Some(stat))) = (synced, self.target.stat()) {
             let now = Identity::of(&stat);
@@ -94,8 +95,8 @@ impl LockedFile {
         }
     }
 
-    /// Makes a file durable that has the right content already: whoever wrote
-    /// it may not have synced it.
+    /// Makes a file durable that has the right content already: the program that wrote it
+    /// may not have synced it.
     pub(crate) fn ensure_durable(&self, same: &Same) -> Result<()> {
         fs::fsync(&same.descriptor).map_err(|errno| self.target.failed("fsync", errno))?;
         self.lock.leave_sync_stamp(&same.identity.sync_stamp());

@@ -1,4 +1,4 @@
-//! Saves and deletions of whole files, composed of the other rooms.
+//! Saves and deletions of whole files: lock, prepare, back up, publish.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -46,8 +46,8 @@ impl Session {
         Self::acquire(target, &Deadline::after(options.timeout), signals)
     }
 
-    /// Takes the lock of `target`, and puts it in order if a batch that
-    /// changes it was interrupted.
+    /// Takes the lock of `target`, and recovers a batch that changes the file and was
+    /// interrupted.
     ///
     /// # Errors
     ///
@@ -77,8 +77,8 @@ impl Session {
         &self.locked.target
     }
 
-    /// Leaves the lock to its `owner`, before the call that took it returns: see
-    /// [`crate::files::fork::Descriptor`] too.
+    /// Leaves the lock to its `owner`. To be called before the call that took the lock
+    /// returns: see [`crate::files::fork::Descriptor`].
     ///
     /// # Errors
     ///
@@ -96,8 +96,9 @@ impl Session {
         self.locked.read()
     }
 
-    /// Refuses where the lock's file is gone, with all of `.oasis_data` perhaps (`git clean
-    /// -x`): others then lock a new one. For a change that may be long after its beginning.
+    /// Refuses where the lock file is not at its path any more, because somebody has removed
+    /// `.oasis_data` (`git clean -x`): others then lock a new file. For a change that was
+    /// begun long ago.
     ///
     /// # Errors
     ///
@@ -115,8 +116,8 @@ impl Session {
         self.publish(self.prepare(bytes, None, options)?, options)
     }
 
-    /// Makes the `bytes` of a backup the file's content. A file that is gone gets
-    /// the backup's owner, mode and extended attributes: they were its own.
+    /// Makes the `bytes` of a backup the file's content. A file that is gone gets the owner,
+    /// the mode and the extended attributes of the backup, which had been the file's own.
     ///
     /// # Errors
     ///
@@ -154,8 +155,8 @@ impl Session {
         Ok(written)
     }
 
-    /// Writes `bytes` beside the file, but not to the disk, if there is
-    /// anything to change. Where there is no file, it resembles the `model`.
+    /// Writes `bytes` into a temporary file, without a sync, unless the file has this content
+    /// already. Where there is no file, the new file resembles the `model`.
     ///
     /// # Errors
     ///
@@ -169,7 +170,7 @@ impl Session {
         self.locked.require_own()?;
         let target = &self.locked.target;
         let live = target.stat()?;
-        // What nobody could read may be all there is: no setting lets it go.
+        // A corrupt file may be the only copy: it is backed up whatever the settings.
         let corrupt = live.is_some_and(|live| self.is_corrupt(&live, options));
         let keep = options.backups_kept > 0 || corrupt;
         if keep {
@@ -247,7 +248,7 @@ impl Session {
         Opened::open(&self.locked.target, backup)
     }
 
-    /// Lets the lock go after a write, and only then compresses backups: nobody
+    /// Releases the lock after a write, and only then compresses backups, so that nobody
     /// waits for that.
     #[must_use]
     pub fn close(self, options: &WriteOptions) -> Vec<Warning> {
@@ -267,34 +268,34 @@ impl Session {
         for doubled in backups.iter().filter(|backup| backup.doubled) {
             compression::remove_superseded(&self.locked.target, doubled)?;
         }
-        let surplus = retention::to_prune(backups, kept, max_age, zone);
-        for backup in &surplus {
-            // An index of them finds that they are gone.
+        let outdated = retention::to_prune(backups, kept, max_age, zone);
+        for backup in &outdated {
+            // The index may go on naming it: each backup in an index is looked for.
             links::discard(&self.locked.target, backup)?;
         }
-        Ok(surplus.into_iter().map(|backup| backup.name).collect())
+        Ok(outdated.into_iter().map(|backup| backup.name).collect())
     }
 
-    /// Whether a reader was told that the file is no document, and it still is none: a
-    /// change of its mode, its times or its rest has made it no better.
+    /// Whether a reader was told that the file is no document, and the file still is none,
+    /// whatever has been changed of it since.
     fn is_corrupt(&self, live: &Stat, options: &WriteOptions) -> bool {
         let parses = |found: &Snapshot| options.host.parses(&found.bytes);
         options.host.found_corrupt(Identity::of(live).key())
-            // What cannot be read may be precious.
+            // A file that cannot be read now counts as corrupt: it may be precious.
             && !self.read().is_ok_and(|found| found.as_ref().is_none_or(parses))
     }
 
-    /// The backups that there are: as far as that is known, if no other is to be made.
-    /// Before the content's sync: that leaves the processor's caches cold for all that
-    /// comes after it.
+    /// The backups that there are. Where no new backup is `needed`, only those that the index
+    /// names. To be called before the sync of the content, which leaves the processor's
+    /// caches cold for everything after it.
     fn earlier(&self, live: Option<Identity>, needed: bool) -> Result<KnownBackups> {
         index::known_each(&[BackupQuery { locked: &self.locked, live, needed }])
             .pop()
             .unwrap_or_else(|| Ok(KnownBackups::default()))
     }
 
-    /// Makes a change that takes the file's content away, durable when this
-    /// returns, with a backup of what is to be `kept`.
+    /// Makes a change that takes the file's content away, with a backup of the `source`. The
+    /// change is durable when this returns.
     fn change(
         &self,
         source: Option<&BackupSource>,
@@ -318,21 +319,21 @@ impl Session {
 
 /// What is to be done for a save.
 pub(crate) enum Preparation<'a> {
-    /// Nothing but to make it durable: the file has the content.
+    /// The file has the content already, and only has to be made durable.
     InPlace(Same),
     /// The file is to be replaced.
     Change(Box<Prepared<'a>>),
 }
 
-/// A save whose content stands ready beside the file.
+/// A save whose content is in a temporary file.
 pub(crate) struct Prepared<'a> {
     /// The new content.
     pub(crate) temporary: Temporary<'a>,
-    /// Which content was there before.
+    /// The identity of the content that was there before.
     pub(crate) before: Option<Identity>,
     /// The content to be backed up.
     pub(crate) source: Option<BackupSource>,
-    /// What can be told of the write so far.
+    /// What the write has to tell so far.
     pub(crate) written: Written,
 }
 
@@ -359,8 +360,7 @@ pub fn save(
 ///
 /// As for [`Session::open`] and [`Session::delete`].
 pub fn delete(path: &Path, options: &WriteOptions, signals: &dyn Signals) -> Result<Written> {
-    // Looked at first without the lock: asking for a missing file's deletion
-    // leaves no sidecar behind.
+    // A first look without the lock: the deletion of a missing file makes no sidecar.
     let target = Target::resolve(path, false)?;
     let deadline = Deadline::after(options.timeout);
     recovery::recover(&target, &deadline, signals)?;
@@ -371,14 +371,15 @@ pub fn delete(path: &Path, options: &WriteOptions, signals: &dyn Signals) -> Res
     Ok(written)
 }
 
-/// The backups of the file that `path` leads to, newest first, and where they
-/// are. Needs no lock: the content of a backup never changes once it is there.
+/// The backups of the file that `path` leads to, newest first, and their folder. Needs no
+/// lock: the content of a backup never changes.
 ///
 /// # Errors
 ///
 /// When the folder cannot be read.
 pub fn backups(path: &Path) -> Result<(Target, Vec<Backup>)> {
-    // A use of the file like any other; but to list needs no right to write.
+    // As every use of a file, this recovers an interrupted batch. A listing needs no right
+    // to write, so a failure of the recovery is no failure of the listing.
     let _ = recovery::pending(path);
     let target = Target::resolve(path, false)?;
     let backups = backup::newest_first(&target)?;

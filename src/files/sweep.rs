@@ -5,8 +5,8 @@ use crate::files::temporary::{self, Leftover};
 use crate::files::warning::Warning;
 use crate::files::write::WriteOptions;
 
-/// Removes what dead writers left; but where the file is no document, one of
-/// their temporary files may be the only good copy.
+/// Removes the temporary files that dead writers left. Where the file is no document they
+/// stay: one of them may be the only good copy.
 pub(crate) fn sweep(locked: &LockedFile, options: &WriteOptions) -> Vec<Warning> {
     let (leftovers, failures) = temporary::leftovers(&locked.target);
     let mut warnings: Vec<Warning> = failures.into_iter().map(Warning::from).collect();

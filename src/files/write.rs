@@ -23,13 +23,13 @@ pub struct WriteOptions {
     pub compressed_above: Option<u64>,
     /// What the file's version must be, if that matters.
     pub if_version: Option<String>,
-    /// Whether missing folders on the way are made.
+    /// Whether the missing folders of the path are made.
     pub make_parents: bool,
-    /// Whether content that is in place already is only made durable, with no
-    /// new inode and no backup: an editor that saves everything twice would
-    /// otherwise push the last good version out of the backups.
+    /// Whether a save of the content that the file has already only makes it durable, with no
+    /// new inode and no backup. An editor that saves everything twice would otherwise push
+    /// the last good version out of the backups.
     pub skip_unchanged: bool,
-    /// What happens before the write returns.
+    /// Whether the write waits for the disk before it returns.
     pub durability: Durability,
     /// The local time zone, for the names of backups.
     pub zone: FixedOffset,
@@ -44,7 +44,7 @@ pub struct Written {
     pub replaced: Option<FileKey>,
     /// The name of the backup that has what was there, not compressed yet.
     pub backup: Option<OsString>,
-    /// What went wrong beside it (a backup that could not be pruned): for the
+    /// What went wrong beside the write, such as a backup that could not be pruned: for the
     /// log, since the write itself stands.
     pub warnings: Vec<Warning>,
 }

@@ -9,7 +9,7 @@ use crate::files::warning::Warning;
 use crate::files::write::WriteOptions;
 use crate::settings::Durability;
 
-/// Lets all locks go, and only then compresses the backups of each file.
+/// Releases all locks, and only then compresses the backups of each file.
 #[must_use]
 pub(crate) fn close_all(files: Vec<LockedFile>, options: &WriteOptions) -> Vec<Vec<Warning>> {
     let mut warnings: Vec<Vec<Warning>> = files.iter().map(|_| Vec::new()).collect();

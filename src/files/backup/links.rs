@@ -17,15 +17,15 @@ use crate::files::lease::Lease;
 use crate::files::target::Target;
 use crate::files::temporary::{self, Temporary};
 
-/// What the kernel says where it makes no link and may still make a file: no links on
-/// this file system or no more of them, a policy (`EACCES`), a project quota or a file
-/// that is mounted by itself (`EXDEV`).
+/// The errors of a refused link after which a copy may still succeed: a file system without
+/// links, too many links, a policy (`EACCES`), a project quota or a file that is mounted by
+/// itself (`EXDEV`).
 const LINKS_REFUSED: [Errno; 6] =
     [Errno::PERM, Errno::OPNOTSUPP, Errno::MLINK, Errno::NOSYS, Errno::ACCESS, Errno::XDEV];
 
-/// Backs up the live file under a new name, later than every name in
-/// `existing`. With a `lease`, by a hard link; without one, or where the file
-/// system or its policy refuses links, by a synced copy.
+/// Backs up the live file under a new name, later than every name in `existing`: by a hard
+/// link where there is a `lease`, else by a synced copy. The copy is also made where links
+/// are refused.
 ///
 /// # Errors
 ///
@@ -45,15 +45,14 @@ pub fn take(
         } else if lease.is_some() {
             fs::linkat(&target.folder, &target.name, &target.folder, name, AtFlags::empty())
         } else {
-            // Whoever can still write into the old content would write into
-            // the backup.
+            // Somebody may still write into the old content, and would write into a link.
             Err(Errno::MLINK)
         };
         match linked {
             Ok(()) => return Ok(backup),
             Err(Errno::EXIST) => stamp += TimeDelta::microseconds(1),
             Err(errno) if LINKS_REFUSED.contains(&errno) => {
-                // A rename, unlike a link, would replace what is there.
+                // The rename of the copy, unlike a link, would replace a file of that name.
                 if is_taken(target, name)? {
                     stamp += TimeDelta::microseconds(1);
                     continue;
@@ -66,8 +65,8 @@ pub fn take(
     }
 }
 
-/// Makes `from`, a file of the sidecar, a backup of `target`: as old as its content, but
-/// `after` another, where there is one. Returns its name.
+/// Makes `from`, a file of the sidecar, a backup of `target`. Its stamp is the time of its
+/// content, but comes after the stamp of the backup `after`. Returns the backup's name.
 ///
 /// # Errors
 ///
@@ -111,14 +110,14 @@ pub fn part(target: &Target, backup: &Backup) -> Result<()> {
     copy(target, &backup.name, &backup.name)
 }
 
-/// Removes a backup, in both forms. One that is gone already is no error.
+/// Removes a backup, plain and compressed. A backup that is gone already is no error.
 ///
 /// # Errors
 ///
 /// When an unlink fails.
 pub fn discard(target: &Target, backup: &Backup) -> Result<()> {
-    // In this order: whoever is compressing it finds the plain one gone, and
-    // removes what was made of it.
+    // In this order: a process that is compressing the backup finds the plain form gone, and
+    // removes the compressed form.
     let plain = unlink(target, backup.plain_name())?;
     if backup.doubled || !plain {
         unlink(target, &backup.compressed_name())?;

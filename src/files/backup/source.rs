@@ -1,5 +1,5 @@
-//! What a write keeps of the content that it takes away: the backup before the
-//! change, and which backups go after it.
+//! The backup that a write makes of the content it takes away: taken before the change, and
+//! followed by the pruning of old backups after it.
 
 use rustix::fs::Stat;
 
@@ -16,7 +16,7 @@ use crate::files::warning::Warning;
 use crate::files::write::{WriteOptions, Written};
 use crate::settings::Durability;
 
-/// Content that a backup is to keep.
+/// The content that is to be backed up.
 pub(crate) struct BackupSource {
     stat: Stat,
     /// Whether a save has synced it.
@@ -29,12 +29,12 @@ pub(crate) struct BackupSource {
 #[derive(Debug, Default)]
 pub(crate) struct BackedUp {
     all: Vec<Backup>,
-    /// Whether the last of them is of what this write takes away.
+    /// Whether the last backup is of the content that this write takes away.
     taken: bool,
     /// Whether the next writer is to find them in the index.
     indexed: bool,
-    /// Makes the last of them safe, if it is a link, until the live file is
-    /// another.
+    /// The lease on the live file, where the last backup is a link to it: until the live file
+    /// is replaced, nobody may write into that inode.
     lease: Option<Lease>,
     corrupt: bool,
 }
@@ -53,21 +53,21 @@ impl BackedUp {
     }
 }
 
-/// What is left of them to do once the change is durable.
+/// The pruning that is left to do once the change is durable.
 #[derive(Debug)]
 pub(crate) struct Retention {
     all: Vec<Backup>,
-    /// Whether some may go.
+    /// Whether backups may be removed.
     prune: bool,
     indexed: bool,
 }
 
 impl LockedFile {
-    /// What there is to keep. Asked before the new content's sync, which leaves
-    /// a note of its own.
+    /// What is to be backed up. To be called before the new content is synced, which replaces
+    /// the sync stamp.
     pub(crate) fn backup_source(&self, stat: Stat, corrupt: bool) -> BackupSource {
         let identity = Identity::of(&stat);
-        // Coarse stamps may hide a change made since the note.
+        // Coarse stamps may hide a change that came after the sync stamp.
         let sure = !identity.is_coarse() || identity.is_past_racy_window(Instant::now());
         BackupSource {
             stat,
@@ -76,9 +76,8 @@ impl LockedFile {
         }
     }
 
-    /// Backs up what is to be kept, beside the backups that there are by now: by
-    /// a link or a copy made now, unless a writer that was killed has left just
-    /// that.
+    /// Backs up the `source`, by a link or a copy, unless a writer that was killed has left
+    /// this very backup.
     ///
     /// # Errors
     ///
@@ -100,11 +99,11 @@ impl LockedFile {
             Some(newest) if live.st_nlink > 1 => backup::is_live(target, newest, live)?,
             _ => false,
         };
-        // Under another name the old content would stay open to changes.
+        // Through another name the old content could still be changed.
         let lone = live.st_nlink == if left { 2 } else { 1 };
         let lease = if lone { Lease::take(target, live) } else { None };
-        // What another program wrote may not be on the disk, and would not be in
-        // the backup after a power cut.
+        // Another program may have written the content without a sync: after a power cut the
+        // backup would not have it.
         if let Some(lease) = &lease
             && options.durability == Durability::Full
             && !synced
@@ -123,8 +122,8 @@ impl LockedFile {
         Ok(BackedUp { all, taken: true, indexed, lease, corrupt: *corrupt })
     }
 
-    /// Takes the newest backup back after `error` kept its change from
-    /// happening; `error` then says if that failed too.
+    /// Removes the backup that was made for a change that failed with `error`. Where the
+    /// removal fails too, the error says so.
     pub(crate) fn take_back(&self, error: Error, backed_up: &BackedUp) -> Error {
         let Some(taken) = backed_up.all.last().filter(|_| backed_up.taken) else { return error };
         match links::discard(&self.target, taken) {
@@ -135,12 +134,12 @@ impl LockedFile {
         }
     }
 
-    /// Lets whoever waited open the replaced content, once it is the backup's
-    /// alone no more. Notes the newest backup.
+    /// Releases the lease on the replaced content, and tells in `written` which backup has
+    /// it. Where somebody waits to write into that content, the backup first becomes a copy.
     pub(crate) fn release_source(&self, backed_up: BackedUp, written: &mut Written) -> Retention {
         let BackedUp { all, taken, indexed, lease, corrupt } = backed_up;
         if let (Some(lease), Some(taken)) = (lease, all.last()) {
-            // Whoever waits has the old inode, which is the backup's.
+            // The process that waits has opened the old inode, which is the backup's.
             lease.end(|| {
                 let parted = links::part(&self.target, taken);
                 written.warnings.extend(parted.err().map(Warning::from));
@@ -152,13 +151,13 @@ impl LockedFile {
                 written.warnings.push(Warning::CorruptReplaced { kept: newest.name.clone() });
             }
         }
-        // A file that is torn again and again must not push its whole backups
-        // out: such a save lets none go.
+        // The backups of a file that is torn again and again must not push out the whole
+        // backups: a save over a corrupt file prunes nothing.
         Retention { all, prune: taken && !corrupt, indexed }
     }
 
-    /// Lets old backups go; not before the new content is safe. What cannot be
-    /// removed does not undo a save.
+    /// Removes old backups, once the new content is durable. A backup that cannot be removed
+    /// does not undo the save.
     pub(crate) fn prune_after(
         &self,
         Retention { mut all, prune, indexed }: Retention,

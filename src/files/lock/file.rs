@@ -1,8 +1,8 @@
-//! The files that are locked: opened, made anew, removed.
+//! Lock files: opening, replacing and removing them.
 //!
-//! A lock file is replaced or removed only by who holds its lock, and whoever gets
-//! the lock looks again whether the file is still the one that others would lock.
-//! So nobody who was about to lock the old file goes on with it.
+//! Only the holder of its lock replaces or removes a lock file. Whoever gets a lock then
+//! looks whether its file is still the file at the path. So a process that waited for the
+//! old file does not go on with it.
 
 use std::collections::HashSet;
 use std::ffi::OsStr;
@@ -22,12 +22,12 @@ use crate::files::signals::Signals;
 use crate::files::sys::{lock, open};
 use crate::files::target::Target;
 
-/// How often the opening of a lock file starts over: another writer may make
-/// it, or an operator remove it, at the same moment.
+/// How often the opening of a lock file starts over: at the same moment another writer may
+/// make the file, or an operator remove it.
 pub const OPEN_ATTEMPTS: usize = 100;
 
-/// As many bytes as may stand in a lock file: a line or two.
-const LONGEST_NOTE: usize = 4096;
+/// Bytes that may stand in a lock file: the sync stamp and the index of backups.
+const MOST_BYTES: usize = 4096;
 
 /// How many lock files a collection looks at before it asks for signals.
 const COLLECTED_AT_ONCE: usize = 256;
@@ -67,8 +67,8 @@ fn create(target: &Target, path: &Path) -> rustix::io::Result<File> {
     fs::openat(&target.folder, path, flags, Mode::from_raw_mode(0o666)).map(File::from)
 }
 
-/// Whether the locked file is still the one that others would lock: an operator
-/// may have removed `.oasis_data` since it was opened, a collection the file.
+/// Whether the locked file is still the file at its path, which others would lock. Since it
+/// was opened, an operator may have removed `.oasis_data`, or a collection the file.
 ///
 /// # Errors
 ///
@@ -81,8 +81,9 @@ pub fn is_current(target: &Target, path: &Path, held: FileKey) -> Result<bool> {
     }
 }
 
-/// Puts a lock file of the folder's own in the place of one that is a link to another
-/// folder's, which keeps its lock: `cp -al` makes such. Called with that lock held.
+/// Replaces a lock file that is a hard link to another folder's lock file, as `cp -al` makes
+/// them, by a file of this folder's own. Called with the shared lock held, which stays with
+/// the other folder.
 ///
 /// # Errors
 ///
@@ -91,7 +92,7 @@ pub fn renew(target: &Target, path: &Path, shared: &File) -> Result<()> {
     let failed = |errno: Errno| target.failed("making its lock anew", errno);
     let new = layout::new_lock(path);
     let made = match create(target, &new) {
-        // Only who holds the lock makes this, so its maker is dead.
+        // Only the holder of the lock makes this file, so whoever made it is dead.
         Err(Errno::EXIST) => {
             fs::unlinkat(&target.folder, &new, AtFlags::empty()).and_then(|()| create(target, &new))
         }
@@ -100,8 +101,8 @@ pub fn renew(target: &Target, path: &Path, shared: &File) -> Result<()> {
     .map_err(failed)?;
     let renewed = (|| {
         sidecar::share(target, &made)?;
-        // What it holds goes along: the lock of a journal tells which folder it is in.
-        let mut content = [0; LONGEST_NOTE];
+        // With its content: the lock file of a journal has the folder_id.
+        let mut content = [0; MOST_BYTES];
         let io = |error| target.failed("making its lock anew", error);
         let length = shared.read_at(&mut content, 0).map_err(io)?;
         made.write_all_at(&content[..length], 0).map_err(io)?;
@@ -111,13 +112,13 @@ pub fn renew(target: &Target, path: &Path, shared: &File) -> Result<()> {
         fs::renameat(&target.folder, &new, &target.folder, path).map_err(failed)
     })();
     if renewed.is_err() {
-        // The next who tries removes it otherwise.
+        // Where this fails, the next writer that replaces the lock file removes it.
         let _ = fs::unlinkat(&target.folder, &new, AtFlags::empty());
     }
     renewed
 }
 
-/// What a collection of lock files came to.
+/// The result of a collection of lock files.
 #[derive(Debug, Default)]
 pub struct Collected {
     /// How many were removed.
@@ -126,8 +127,8 @@ pub struct Collected {
     pub failures: Vec<Error>,
 }
 
-/// Removes the lock files of documents that are not in the folder, but for those that
-/// somebody holds. Safe beside writers: see the top of this file.
+/// Removes the lock files of documents that are not in the folder any more, except lock
+/// files that somebody holds. Safe beside writers: see the top of this file.
 ///
 /// # Errors
 ///
@@ -166,14 +167,14 @@ pub fn collect(folder: &Path, signals: &dyn Signals) -> Result<Collected> {
     Ok(collected)
 }
 
-/// Removes a lock file if nobody holds it, and if its document is still not there.
+/// Removes a lock file if nobody holds its lock and its document is still missing.
 fn collect_one(target: &Target, path: &Path, document: &OsStr) -> Result<bool> {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let opened = CloseOnFork::open(|| {
         fs::openat(&target.folder, path, flags, Mode::empty()).map(File::from)
     });
     let file = match opened {
-        // Another collection was faster, or it is no lock file but a symlink.
+        // Another collection has removed it, or it is a symlink.
         Err(Errno::NOENT | Errno::LOOP) => return Ok(false),
         opened => opened.map_err(|errno| target.failed("open of a lock", errno))?,
     };
@@ -187,11 +188,11 @@ fn collect_one(target: &Target, path: &Path, document: &OsStr) -> Result<bool> {
             tried => tried.map_err(|error| target.failed("flock of a lock", error))?,
         }
         let removed = remove_if_unneeded(target, path, document, Identity::of(&stat).key());
-        // Not by the close alone: a child forked past the handlers would keep it.
+        // Closing alone would not release it: a child forked past the handlers may share it.
         let _ = lock::unlock(file);
         removed
     });
-    // Nothing in a forked child, which leaves it to its parent.
+    // In a forked child there is no file: the parent removes the lock.
     collected.unwrap_or(Ok(false))
 }
 
@@ -211,7 +212,7 @@ fn remove_if_unneeded(
     if !is_current(target, path, held)? {
         return Ok(false);
     }
-    // What a writer left that was killed while it made the lock anew.
+    // A writer that was killed while it replaced the lock file has left this.
     let new = layout::new_lock(path);
     match fs::unlinkat(&target.folder, new, AtFlags::empty()) {
         Ok(()) | Err(Errno::NOENT) => {}

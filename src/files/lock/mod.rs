@@ -76,7 +76,7 @@ impl Lock {
             if stat.st_nlink > 1 && wait.leave_to_another_folder(path, &file, key)? {
                 continue;
             }
-            // Asked without a hold on forks: it may need the interpreter.
+            // Outside `with`, which holds up forks: the owner may need the interpreter.
             let why = match wait.used(file.with(|_| held::by_this_thread(key)))? {
                 Own::No => None,
                 Own::InCall => Some(Standstill::Nested),
@@ -86,16 +86,16 @@ impl Lock {
                 return Err(Error::AlreadyLocked { path: target.given_path.clone(), why });
             }
             let waited = wait.for_turn_and_lock(&file);
-            // On every route out: a child forked past the handlers would keep it.
+            // Whatever happened: a child forked past the handlers would stay in the queue.
             wait.used(file.with(lock::leave_queue))?
                 .map_err(|error| target.failed(QUEUE_CALL, error))?;
             waited?;
-            // From here on let go on every route out.
+            // From here on every return releases the lock.
             let lock = Self { file, key };
             if file::is_current(target, path, key)? {
                 if stat.st_nlink > 1 && !renewed {
                     renewed = true;
-                    // Where that fails, the folders go on sharing it.
+                    // Where that fails, the folders go on sharing the lock file.
                     let made = lock.file.with(|file| file::renew(target, path, file));
                     if wait.used(made)?.is_ok() {
                         continue;
@@ -104,7 +104,8 @@ impl Lock {
                 wait.used(lock.file.with(|_| held::add(lock.file.id(), key)))?;
                 return Ok(lock);
             }
-            // Whoever made it anew does not use up the time of who does not wait.
+            // A caller that does not wait still gets all attempts: another process may be
+            // replacing the lock file at this moment.
             if attempts >= file::OPEN_ATTEMPTS && deadline.left().is_zero() {
                 return Err(wait.timed_out(&lock.file));
             }
@@ -137,13 +138,13 @@ impl Lock {
         file::is_current(target, &layout::lock(&target.name), self.key)
     }
 
-    /// Writes into the lock file, for whoever holds the lock next. What cannot be written
-    /// is missed by nobody: it only saves work.
+    /// Writes into the lock file, for the next holder of the lock. A failed write does no
+    /// harm: what stands there only saves work.
     pub fn write_at(&self, bytes: &[u8], offset: u64) {
         let _ = self.file.with(|file| file.write_all_at(bytes, offset));
     }
 
-    /// What is in the lock file from `offset` on, but no more than `most` bytes.
+    /// Up to `most` bytes of the lock file, from `offset` on.
     #[must_use]
     pub fn read_at(&self, most: usize, offset: u64) -> Option<Vec<u8>> {
         let mut found = vec![0; most];
@@ -152,20 +153,21 @@ impl Lock {
         Some(found)
     }
 
-    /// Leaves a note in the lock file.
-    pub fn leave_sync_stamp(&self, note: &str) {
-        self.write_at(note.as_bytes(), layout::SYNC_STAMP_PLACE);
+    /// Writes the sync stamp: the file's content that this stamp tells is on the disk.
+    pub fn leave_sync_stamp(&self, stamp: &str) {
+        self.write_at(stamp.as_bytes(), layout::SYNC_STAMP_PLACE);
     }
 
-    /// Whether this is the note that was left last.
+    /// Whether this is the sync stamp in the lock file.
     #[must_use]
-    pub fn has_sync_stamp(&self, note: &str) -> bool {
-        let mut found = vec![0; note.len()];
+    pub fn has_sync_stamp(&self, stamp: &str) -> bool {
+        let mut found = vec![0; stamp.len()];
         let read = self.file.with(|file| file.read_exact_at(&mut found, layout::SYNC_STAMP_PLACE));
-        matches!(read, Some(Ok(()))) && found == note.as_bytes()
+        matches!(read, Some(Ok(()))) && found == stamp.as_bytes()
     }
 
-    /// To be called before the call that took it returns: see [`crate::files::fork::Descriptor`].
+    /// Remembers which file the descriptor is of. To be called before the call that took
+    /// the lock returns: see [`crate::files::fork::Descriptor`].
     ///
     /// # Errors
     ///
@@ -174,8 +176,8 @@ impl Lock {
         self.file.keep()
     }
 
-    /// Whether it is still this process's: not in a child forked since, nor where the
-    /// application has closed its descriptor.
+    /// Whether this process still holds the lock: a child forked since does not, nor a
+    /// process whose application has closed the descriptor.
     #[must_use]
     pub fn is_own(&self) -> bool {
         self.file.with(|_| ()).is_some()
@@ -184,9 +186,8 @@ impl Lock {
 
 impl Drop for Lock {
     fn drop(&mut self) {
-        // Closing would not be enough: a child forked past the handlers still
-        // shares the description, and would keep the lock. An error cannot
-        // leave the lock behind either, since the close follows.
+        // Closing alone would not release the lock: a child forked past the handlers still
+        // shares the open file description. Where the unlock fails, the close follows.
         self.file.with_or_without(|file| {
             held::remove(self.file.id());
             file.map(lock::unlock)
@@ -194,13 +195,13 @@ impl Drop for Lock {
     }
 }
 
-/// Whether somebody holds the lock of the journal in the target's folder, for
-/// one who may only read.
+/// Whether somebody holds the lock of the journals in the target's folder. A right to read
+/// is enough, and even that may be missing.
 #[must_use]
 pub fn journal_is_held(target: &Target) -> bool {
     match is_held(target, Path::new(layout::JOURNAL_LOCK)) {
         Ok(held) => held,
-        // Not even that: the kernel's list of locks tells it by the inode.
+        // No right to read the lock file: the kernel's list of locks has its inode.
         Err(Errno::ACCESS) => is_listed(target, layout::JOURNAL_LOCK),
         Err(_) => false,
     }
@@ -220,7 +221,7 @@ pub fn is_held(target: &Target, name: &Path) -> rustix::io::Result<bool> {
     });
     let tried = opened?.with(|file| {
         let tried = lock::try_shared(file);
-        // Not by the close alone, as everywhere.
+        // Closing alone would not release it: see `Drop` of `Lock`.
         let _ = lock::unlock(file);
         tried
     });

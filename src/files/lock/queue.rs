@@ -24,31 +24,32 @@ use crate::files::sys::lock;
 use crate::files::target::Target;
 use crate::statistics::{COUNTERS, LATENCIES};
 
-/// How long a wait keeps to the queue. Whoever is in it takes a free lock within
-/// the longest pause, unless that process is stopped. Longer than that, and shorter than
-/// a person notices: who lets go and asks again at once does not come past those who wait.
+/// How long a wait keeps to the queue. The process in the queue takes a free lock within
+/// [`LONGEST_PAUSE`], unless it is stopped. Longer than that pause, so that a writer that
+/// releases the lock and asks again at once does not pass those who wait; shorter than a
+/// person notices.
 const QUEUE_PATIENCE: Duration = Duration::from_millis(20);
 const FIRST_PAUSE: Duration = Duration::from_micros(50);
 const LONGEST_PAUSE: Duration = Duration::from_millis(2);
 /// How often a wait asks for signals that went to another thread.
 const SIGNAL_INTERVAL: Duration = Duration::from_millis(50);
 
-/// When waiting ends. One for all the locks that a call needs.
+/// When waiting ends: one deadline for all the locks that a call needs.
 #[derive(Debug)]
 pub struct Deadline {
     timeout: Duration,
-    /// None is further away than the clock reaches.
+    /// `None` is a time later than the clock can show.
     end: Option<Instant>,
 }
 
 impl Deadline {
-    /// In so long.
+    /// The deadline that far from now.
     #[must_use]
     pub fn after(timeout: Duration) -> Self {
         Self { timeout, end: Instant::now().checked_add(timeout) }
     }
 
-    /// At once: a lock is taken if it is free.
+    /// A deadline that is reached already: a lock is taken only if it is free.
     #[must_use]
     pub fn now() -> Self {
         Self::after(Duration::ZERO)
@@ -67,7 +68,7 @@ pub(super) struct Wait<'a> {
 }
 
 impl Wait<'_> {
-    /// Goes through the queue to the lock, and stays in both; or past a queue
+    /// Waits in the queue and then for the lock, and ends with both taken. Passes a queue
     /// in which nobody moves.
     pub(super) fn for_turn_and_lock(&self, file: &CloseOnFork) -> Result<()> {
         let mut pause = FIRST_PAUSE;
@@ -78,8 +79,8 @@ impl Wait<'_> {
         loop {
             let left = self.deadline.left();
             holds_queue = holds_queue || self.take(file, QUEUE_CALL, lock::enter_queue)?;
-            // Whoever is in it may be stopped. The last look is always at the lock: what
-            // nobody holds is had, and whoever holds it can be named.
+            // The process in the queue may be stopped. At the deadline the wait tries the
+            // lock itself: it takes a free lock, and can name the holder of another.
             let may_lock = holds_queue || left.is_zero() || begun.elapsed() >= QUEUE_PATIENCE;
             if may_lock && self.take(file, LOCK_CALL, lock::try_exclusive)? {
                 return Ok(());
@@ -93,8 +94,7 @@ impl Wait<'_> {
             });
             let interrupted = sleep(pause.min(left));
             if interrupted || asked.elapsed() >= SIGNAL_INTERVAL {
-                // Out of the queue: a signal handler may want to save this
-                // very file.
+                // Leaves the queue first: the signal handler may save this very file.
                 let _ = self.used(file.with(lock::leave_queue))?;
                 holds_queue = false;
                 if self.signals.pending() {
@@ -120,8 +120,8 @@ impl Wait<'_> {
         }
     }
 
-    /// What using the lock's file gave; in a child that a signal handler forked
-    /// meanwhile it is not ours any more.
+    /// What using the lock file gave. In a child that a signal handler forked during the
+    /// wait the file is the parent's.
     pub(super) fn used<T>(&self, result: Option<T>) -> Result<T> {
         result.ok_or_else(|| Error::Interrupted { path: self.target.given_path.clone() })
     }
@@ -141,9 +141,9 @@ impl Wait<'_> {
         }
     }
 
-    /// Makes the lock file anew at once where this process holds its lock for a file in
-    /// another folder, so that nobody holds it for this file: waiting for it may be
-    /// waiting for oneself. Whether that was done.
+    /// Replaces a lock file that this folder shares with another folder, if this process
+    /// holds its lock for a file in that other folder: nobody holds the lock for this file,
+    /// and to wait could be to wait for oneself. Whether the lock file was replaced.
     pub(super) fn leave_to_another_folder(
         &self,
         path: &Path,
@@ -152,7 +152,7 @@ impl Wait<'_> {
     ) -> Result<bool> {
         let folder = self.target.folder_key()?;
         let renew = |file: &File| {
-            // Where it fails, the folders go on sharing it.
+            // Where this fails, the folders go on sharing the lock file.
             file::is_current(self.target, path, key).unwrap_or(false)
                 && file::renew(self.target, path, file).is_ok()
         };
