@@ -5,7 +5,7 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use crate::error::{Error, Result};
-use crate::files::batch::{commit, recovery};
+use crate::files::batch::{commit, give_up, recovery};
 use crate::files::lock::file;
 use crate::files::target::Target;
 use crate::files::{fork, lock, read, session};
@@ -194,7 +194,7 @@ impl Engine {
     ///
     /// # Errors
     ///
-    /// As for [`recovery::give_up`].
+    /// As for [`give_up::give_up`].
     pub fn give_up(
         self,
         path: &Path,
@@ -202,7 +202,7 @@ impl Engine {
         signals: &dyn Signals,
     ) -> Result<Option<String>> {
         match self {
-            Self::Files => recovery::give_up(path, deadline, signals),
+            Self::Files => give_up::give_up(path, deadline, signals),
         }
     }
 

@@ -7,7 +7,6 @@ use std::io;
 use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
-use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags, statx};
 use rustix::io::Errno;
 
 /// What a storage operation returns.
@@ -149,13 +148,6 @@ pub enum Error {
 }
 
 impl Error {
-    /// A failed syscall on `path`, with a hint where the errno has one.
-    pub fn syscall(path: &Path, call: &'static str, source: impl Into<io::Error>) -> Self {
-        let source = source.into();
-        let hint = hint(path, call, &source);
-        Self::Syscall { path: path.to_path_buf(), call, source, hint }
-    }
-
     /// The file, as the caller gave it.
     #[must_use]
     pub fn path(&self) -> &Path {
@@ -251,9 +243,6 @@ pub const KEEP_OWNER: &str = "fchown (to keep the file's owner)";
 /// The `call` of opening the file that a save replaces, which has to read it.
 pub const OPEN_REPLACED: &str = "open (to keep the file's attributes)";
 
-/// The calls that read a file.
-const READING: [&str; 4] = ["stat", "open", "read", OPEN_REPLACED];
-
 /// The `kind` of [`Error::NotAFile`] that has an errno of its own.
 pub const A_DIRECTORY: &str = "a directory";
 
@@ -326,58 +315,6 @@ fn shown(version: &str) -> String {
     if version.chars().nth(LENGTH).is_some() { format!("{start}…") } else { start }
 }
 
-fn hint(path: &Path, call: &str, source: &io::Error) -> String {
-    let advice = match source.raw_os_error().map(Errno::from_raw_os_error) {
-        Some(Errno::NOSPC) => return no_space(path, call),
-        Some(Errno::DQUOT) => {
-            "; the quota of its user, group or project on its file system is used up: remove files there or have it raised (see quota -s), then save again"
-        }
-        Some(Errno::BUSY) if [RENAME, RENAME_OF_BATCH, UNLINK].contains(&call) => {
-            "; it is mounted by itself (into a container, say), so that it can neither be replaced nor removed: mount its folder instead"
-        }
-        Some(errno) if call.starts_with("fsync") && is_without_sync(errno) => {
-            "; its file system has no such sync (some network and shared ones have none): configure(durability=\"process\") saves without it, and a power cut may then undo the last saves"
-        }
-        Some(Errno::ACCESS | Errno::PERM) if READING.contains(&call) => {
-            "; check the owner and the mode of the file and of the folders above it"
-        }
-        Some(Errno::PERM) => return marked(path),
-        Some(Errno::ACCESS) => {
-            "; check the owner and the mode of its folder and of the .oasis_data in it"
-        }
-        Some(Errno::ROFS) => {
-            "; its file system is mounted read-only: remount it, or save elsewhere"
-        }
-        Some(Errno::FBIG) => "; it is larger than a file may be there (see ulimit -f)",
-        Some(Errno::LOOP) => "; its symlinks lead in a circle: look at them with ls -l",
-        Some(Errno::NOENT) if call == OPEN_FOLDER => {
-            "; check the path, or create the folder first (save_json_atomic does with make_parents=True)"
-        }
-        Some(Errno::NOENT) if path.as_os_str().is_empty() => "; the path is empty",
-        Some(Errno::NOTDIR) if call == OPEN_LOCK => {
-            "; something that is no folder has the name .oasis_data: move it away"
-        }
-        Some(Errno::NOTDIR) => "; a part of the path is a file, not a folder",
-        Some(Errno::MFILE | Errno::NFILE) => {
-            "; too many files are open: raise the limit (ulimit -n), or look for what leaves them open (ls -l /proc/PID/fd)"
-        }
-        Some(Errno::NAMETOOLONG) => {
-            "; shorten it: a backup's name is 30 bytes longer (or pass backup=False)"
-        }
-        Some(Errno::NOLCK | Errno::NOSYS | Errno::OPNOTSUPP | Errno::INVAL)
-            if [LOCK_CALL, QUEUE_CALL].contains(&call) =>
-        {
-            "; its file system or kernel has no such locks: keep the file on a local disk"
-        }
-        Some(Errno::IO) => "; the disk reported an error: look at the kernel's log",
-        Some(Errno::INVAL) if path.as_os_str().as_encoded_bytes().contains(&0) => {
-            "; the path contains a null byte"
-        }
-        _ => "",
-    };
-    advice.to_owned()
-}
-
 /// Whether a sync that failed with `errno` will never be done there.
 #[must_use]
 pub fn is_without_sync(errno: Errno) -> bool {
@@ -392,52 +329,4 @@ fn sync_advice(source: &io::Error) -> &'static str {
         }
         _ => ", so check the disk and save again",
     }
-}
-
-/// What lacks where the disk is full: bytes, or an inode for a new file.
-fn no_space(path: &Path, call: &str) -> String {
-    let Ok(system) = rustix::fs::statvfs(folder_of(path)) else {
-        return "; free some space on its file system, then save again".to_owned();
-    };
-    let bytes = system.f_bavail.saturating_mul(system.f_frsize);
-    let makes_a_file =
-        ["open", "mkdir", "link", "rename"].iter().any(|made| call.starts_with(made));
-    // A file system without a table of inodes counts none at all.
-    if makes_a_file && bytes > 0 && system.f_files > 0 && system.f_favail == 0 {
-        return "; its file system has no inode left for a new file (see df -i): remove files there, then save again".to_owned();
-    }
-    format!("; {bytes} bytes are free on its file system: free some, then save again")
-}
-
-/// Why not even the owner, or root, may do it: by `EPERM` the kernel says that of a
-/// mark on the file or on a folder.
-fn marked(path: &Path) -> String {
-    let path = path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
-    let folder = folder_of(&path);
-    let sidecar = folder.join(".oasis_data");
-    let places = [
-        (path.as_path(), "it"),
-        (folder, "its folder"),
-        (&sidecar, "the .oasis_data in its folder"),
-        (&sidecar.join("temp"), "the .oasis_data/temp in its folder"),
-        (&sidecar.join("locks"), "the .oasis_data/locks in its folder"),
-    ];
-    let marks = [
-        (StatxAttributes::IMMUTABLE, "immutable", 'i'),
-        (StatxAttributes::APPEND, "append-only", 'a'),
-    ];
-    for (place, what) in places {
-        let Ok(told) = statx(CWD, place, AtFlags::empty(), StatxFlags::TYPE) else { continue };
-        let set = |(mark, ..): &&(StatxAttributes, _, _)| told.stx_attributes.contains(*mark);
-        if let Some((_, called, letter)) = marks.iter().find(set) {
-            return format!(
-                "; {what} is {called}, for root too (see lsattr): take that off with chattr -{letter}"
-            );
-        }
-    }
-    "; check the owner and the mode of its folder and of the .oasis_data in it, and with lsattr whether anything there is immutable or append-only".to_owned()
-}
-
-fn folder_of(path: &Path) -> &Path {
-    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."))
 }

@@ -6,8 +6,6 @@ use std::mem::MaybeUninit;
 use std::ops::Range;
 use std::{io, thread};
 
-use nix::libc;
-
 /// What is kept for whatever is called at the innermost level, and for the guard
 /// pages that some C libraries count as stack.
 const RESERVE: usize = if cfg!(debug_assertions) { 48 << 10 } else { 20 << 10 };

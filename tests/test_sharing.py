@@ -170,7 +170,7 @@ def test_an_inherited_list_is_gone_before_the_mode_lets_anyone_in(
     save_json_atomic(path.with_name("new.json"), 1)
     log = tmp_path / "log"
     save_with(strace, path, 2, log=log)
-    calls = r"\d+ (openat|fremovexattr|fchmod)\("
+    calls = r"\d+ +(openat|fremovexattr|fchmod)\("
     lines = [line for line in log.read_text().splitlines() if re.match(calls, line)]
     temporary = [line for line in lines if "temp/secret.json" in line]
     assert re.search(r"O_CREAT.*, 0600\)", temporary[0])
@@ -602,7 +602,7 @@ def test_a_sidecar_in_line_costs_a_save_three_calls(strace: str, shared: Path) -
     asked = [
         re.search(r"\w+\(", call)
         for call in ordinary
-        if re.search(r'^\d+ (f?chown|f?chmod|f?\w+xattr)\w*\(|"\.oasis_data",', call)
+        if re.search(r'^\d+ +(f?chown|f?chmod|f?\w+xattr)\w*\(|"\.oasis_data",', call)
     ]
     # The mode of the sidecar and the list of its folder; then what the old file has,
     # and the new one has not yet.

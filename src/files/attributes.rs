@@ -9,10 +9,10 @@ use std::io;
 
 use rustix::fs::{self, Mode, Stat};
 use rustix::io::Errno;
-use xattr::FileExt;
 
 use crate::error::{Error, KEEP_OWNER, Result};
 use crate::files::sys::access_list::{self, AccessList, Given};
+use crate::files::sys::xattr;
 use crate::files::target::Target;
 use crate::files::warning::Warning;
 
@@ -187,11 +187,9 @@ fn adopt_xattrs(
     old: &File,
     adopted: &mut Adopted,
 ) -> Result<Option<Vec<u8>>> {
-    let names = match old.list_xattr() {
-        Err(error) if error.raw_os_error() == Some(Errno::OPNOTSUPP.raw_os_error()) => {
-            return Ok(None);
-        }
-        listed => listed.map_err(|error| target.failed("flistxattr", error))?,
+    let names = match xattr::names(old) {
+        Err(Errno::OPNOTSUPP) => return Ok(None),
+        names => names.map_err(|errno| target.failed("flistxattr", errno))?,
     };
     let mut list = None;
     for name in names {
@@ -199,24 +197,24 @@ fn adopt_xattrs(
             continue;
         }
         if name == access_list::ACCESS {
-            list = old.get_xattr(&name).map_err(|error| target.failed("fgetxattr", error))?;
+            list = xattr::read(old, &name).map_err(|errno| target.failed("fgetxattr", errno))?;
             continue;
         }
-        let copied = old.get_xattr(&name).and_then(|value| match value {
-            Some(value) if new.get_xattr(&name)?.as_ref() != Some(&value) => {
-                new.set_xattr(&name, &value)
+        let copied = xattr::read(old, &name).and_then(|value| match value {
+            Some(value) if xattr::read(new, &name)?.as_ref() != Some(&value) => {
+                xattr::write(new, &name, Some(&value))
             }
             _ => Ok(()),
         });
         match copied {
             Ok(()) => {}
-            Err(error) if Errno::from_io_error(&error).is_some_and(is_refusal) => {
+            Err(errno) if is_refusal(errno) => {
                 let what = format!("its attribute {}", name.display());
-                adopted.note(what, error, "it has none of that name now".to_owned());
+                adopted.note(what, errno, "it has none of that name now".to_owned());
             }
-            Err(error) => {
+            Err(errno) => {
                 let call = "setxattr (to keep the file's attributes)";
-                return Err(target.failed(call, error));
+                return Err(target.failed(call, errno));
             }
         }
     }

@@ -25,6 +25,7 @@ use arc_swap::ArcSwapOption;
 use rustix::fs;
 
 use crate::files::identity::{FileKey, Identity};
+use crate::files::sys::open;
 
 type Slot = Arc<Mutex<Option<Descriptor>>>;
 
@@ -143,7 +144,7 @@ impl Drop for Descriptor {
 }
 
 fn path_of(file: &File) -> Option<CString> {
-    fs::readlink(format!("/proc/self/fd/{}", file.as_raw_fd()), Vec::new()).ok()
+    open::path_of(file).ok()
 }
 
 fn owner(number: RawFd) -> Option<u64> {

@@ -1,7 +1,6 @@
 //! What the storage core asks of the program around it.
 
 use std::fmt::Debug;
-use std::os::fd::RawFd;
 
 use crate::files::identity::FileKey;
 
@@ -13,19 +12,4 @@ pub trait Host: Debug + Sync {
     /// Whether a reader was told that this file is no document, and may have gone on with
     /// something else in its place. Of a file that has been changed since, too.
     fn found_corrupt(&self, file: FileKey) -> bool;
-
-    /// Takes a read lease on an open file, if nobody has it open for writing.
-    /// A host that cannot tell has every backup copied, which is safe.
-    fn lease(&self, _descriptor: RawFd) -> bool {
-        false
-    }
-
-    /// Lets a lease go, unless somebody is waiting for that to write into the
-    /// file. Whether it has gone.
-    fn release_unless_awaited(&self, _descriptor: RawFd) -> bool {
-        false
-    }
-
-    /// Lets a lease go.
-    fn release(&self, _descriptor: RawFd) {}
 }

@@ -1,52 +1,48 @@
-//! Whether anybody could still write into a file that is about to be a backup.
+//! Whether anybody could still write into a file that is about to become a backup.
 //!
-//! A backup is a hard link to the replaced inode. A program that has that inode
-//! open for writing would change the backup with it. A read lease
-//! (`fcntl(2)`, `F_SETLEASE`) tells: the kernel refuses it where somebody has
-//! the file open for writing, and lets whoever opens it so later wait until the
-//! lease is let go.
+//! A backup is a hard link to the replaced inode. A program that has the inode open for
+//! writing would write into the backup. A read lease tells: the kernel refuses the lease
+//! where somebody has the file open for writing, and whoever opens the file for writing
+//! later waits until the lease is released.
 
 use std::fs::File;
-use std::os::fd::{AsRawFd, RawFd};
 
 use rustix::fs::{self, Stat};
 
 use crate::error::{Error, Result};
 use crate::files::fork::CloseOnFork;
-use crate::files::host::Host;
 use crate::files::identity::Identity;
+use crate::files::sys::lease;
 use crate::files::target::Target;
 
 /// A read lease, until dropped.
 #[derive(Debug)]
 pub struct Lease {
     file: CloseOnFork,
-    host: &'static dyn Host,
     held: bool,
 }
 
 impl Lease {
-    /// A lease on the file that `live` describes; nothing where it is refused,
-    /// whatever the reason: the file is then to be copied.
+    /// A lease on the file that `live` describes; nothing where the lease is refused, for
+    /// whatever reason: the backup is then a copy.
     #[must_use]
-    pub fn take(target: &Target, live: &Stat, host: &'static dyn Host) -> Option<Self> {
-        // A child that kept the descriptor would keep others waiting.
+    pub fn take(target: &Target, live: &Stat) -> Option<Self> {
+        // A forked child with this descriptor would keep others waiting.
         let file = CloseOnFork::open(|| target.open_to_read(target.name.as_os_str()));
-        let mut lease = Self { file: file.ok()?, host, held: false };
+        let mut lease = Self { file: file.ok()?, held: false };
         let stat = lease.file.with(|file| fs::fstat(file))?.ok()?;
         let same = Identity::of(&stat).key() == Identity::of(live).key();
-        lease.held = same && host.lease(lease.descriptor()?);
+        lease.held = same && lease.file.with(lease::take)?.is_ok();
         lease.held.then_some(lease)
     }
 
-    /// Waits until the file is on the disk: a program that wrote it in place may
-    /// not have waited for that.
+    /// Syncs the file: a program that wrote it in place may not have synced it.
     ///
     /// # Errors
     ///
     /// When the sync fails.
     pub fn sync(&self, target: &Target) -> Result<()> {
-        // Its own descriptor: to sync through `with` would hold up forks.
+        // By a second descriptor: a sync inside `with` would hold up forks.
         let synced =
             self.file.with(File::try_clone).map(|file| file.and_then(|file| file.sync_all()));
         match synced {
@@ -56,31 +52,22 @@ impl Lease {
         }
     }
 
-    /// Lets go. Where somebody is waiting to write into the file, `first` comes
-    /// before that.
+    /// Releases the lease. Where somebody waits to write into the file, `first` runs before
+    /// that.
     pub fn end(mut self, first: impl FnOnce()) {
-        let awaited = |descriptor| !self.host.release_unless_awaited(descriptor);
-        self.held = self.descriptor().is_none_or(awaited);
+        self.held = !self.file.with(lease::release_unless_awaited).unwrap_or(false);
         if self.held {
             first();
         }
-    }
-
-    /// By its number: what Python runs while the host is asked may take up the
-    /// gate of forks, which `with` would hold.
-    fn descriptor(&self) -> Option<RawFd> {
-        self.file.with(AsRawFd::as_raw_fd)
     }
 }
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        // Closing would not be enough: a child forked past the handlers still
-        // shares the description, and would keep the lease.
-        if self.held
-            && let Some(descriptor) = self.descriptor()
-        {
-            self.host.release(descriptor);
+        // Closing alone would not release the lease: a child forked past the handlers still
+        // shares the open file description.
+        if self.held {
+            self.file.with(lease::release);
         }
     }
 }

@@ -1,18 +1,19 @@
 //! Reads of whole files: without a lock, and without a need to write anything.
 
 use std::fs::File;
+use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
 use rustix::buffer::spare_capacity;
-use rustix::fs::{self, CWD, FileType, Mode, OFlags};
+use rustix::fs::{self, CWD, FileType, OFlags};
 use rustix::io::{Errno, retry_on_intr};
 
 use crate::error::{Error, Result};
-use crate::files::backup::read_whole;
 use crate::files::identity::{Identity, Instant};
-use crate::files::lock::Signals;
-use crate::files::target::{Target, open_to_read, require_regular};
+use crate::files::signals::Signals;
+use crate::files::sys::open;
+use crate::files::target::{Target, require_regular};
 
 /// The version that stands for "there is no file".
 pub const MISSING: &str = "missing";
@@ -58,7 +59,7 @@ pub fn read_at(folder: impl AsFd, name: &Path, path: &Path) -> Result<Snapshot> 
 
 fn read_opened(folder: impl AsFd, name: &Path, path: &Path, follow: OFlags) -> Result<Snapshot> {
     let failed = |call, errno: Errno| Error::syscall(path, call, errno);
-    let descriptor = match open_to_read(folder, name, follow) {
+    let descriptor = match open::to_read(folder, name, follow) {
         Ok(descriptor) => descriptor,
         Err(Errno::NOENT) => return Err(Error::NotFound { path: path.to_path_buf() }),
         Err(errno) => return Err(failed("open", errno)),
@@ -88,6 +89,28 @@ fn read_opened(folder: impl AsFd, name: &Path, path: &Path, follow: OFlags) -> R
     }
 }
 
+/// Reads a file to its end, which is probably at `size`, or fails with an error
+/// where memory runs out.
+///
+/// # Errors
+///
+/// When a read fails, or there is no memory for the content.
+pub fn read_whole(file: &File, size: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let size = usize::try_from(size).map_err(|_| io::ErrorKind::OutOfMemory)?;
+    // One more than the size: a read that leaves this one free has met the end,
+    // and no other is needed to find it.
+    let room = size.checked_add(1).ok_or(io::ErrorKind::OutOfMemory)?;
+    bytes.try_reserve_exact(room).map_err(|_| io::ErrorKind::OutOfMemory)?;
+    loop {
+        let count = retry_on_intr(|| rustix::io::read(file, spare_capacity(&mut bytes)))?;
+        if count == 0 || bytes.len() == size {
+            return Ok(bytes);
+        }
+        bytes.try_reserve(1).map_err(|_| io::ErrorKind::OutOfMemory)?;
+    }
+}
+
 /// Reads the pipe that `path`, an open descriptor of this process, leads to, until nobody
 /// can write into it any more. What is read is gone, and never to be kept.
 ///
@@ -100,7 +123,7 @@ pub fn read_pipe(path: &Path, signals: &dyn Signals) -> Result<Snapshot> {
     let failed = |call, errno: Errno| Error::syscall(path, call, errno);
     // Without waiting for a writer where all have closed a named one.
     let descriptor =
-        open_to_read(CWD, path, OFlags::empty()).map_err(|errno| failed("open", errno))?;
+        open::to_read(CWD, path, OFlags::empty()).map_err(|errno| failed("open", errno))?;
     let read_at = Instant::now();
     let (identity, mode) =
         Identity::of_open(&descriptor).map_err(|errno| failed("fstat", errno))?;
@@ -185,7 +208,7 @@ pub fn identify(path: &Path) -> Result<Identity> {
 ///
 /// When it cannot be opened.
 pub fn pin(path: &Path) -> rustix::io::Result<(OwnedFd, Identity)> {
-    let file = fs::openat(CWD, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
+    let file = open::to_look_at(CWD, path, OFlags::empty())?;
     let (identity, _) = Identity::of_open(&file)?;
     Ok((file, identity))
 }

@@ -6,20 +6,20 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{self, AtFlags, CWD, FileType, Mode, OFlags, RawDir, RawMode, SeekFrom, Stat};
-use rustix::io::{Errno, retry_on_intr};
+use rustix::fs::{self, AtFlags, CWD, FileType, Mode, OFlags, RawMode, Stat};
+use rustix::io::Errno;
 use rustix::path::Arg;
 use rustix::process::geteuid;
 
 use crate::error::{self, A_DIRECTORY, Error, FOLLOW_LINK, OPEN_FOLDER, Result, is_without_sync};
 use crate::files::fork::Descriptor;
 use crate::files::identity::{FileKey, Identity};
-use crate::files::sidecar;
-use crate::files::sys::sync;
+use crate::files::layout;
+use crate::files::sys::{listing, open, sync};
 
 /// The `kind` of a path that leads into the sidecar.
 const IN_SIDECAR: &str = "in the folder of locks and temporary files";
@@ -32,12 +32,6 @@ const PROTECTED_SYMLINKS: &str = "/proc/sys/fs/protected_symlinks";
 
 /// As many symlinks as the kernel follows (`path_resolution(7)`).
 const MAX_SYMLINKS: usize = 40;
-
-/// Bytes for names that a folder is asked for in one call.
-const LISTED_AT_ONCE: usize = 60_000;
-
-/// How often a folder is listed in which what is picked comes and goes all the time.
-const MOST_LISTINGS: usize = 100;
 
 /// A data file, by an open folder and a name.
 #[derive(Debug)]
@@ -82,7 +76,7 @@ impl Target {
         for _ in 0..=MAX_SYMLINKS {
             let (parent, name) = split(path, &current)?;
             // A save onto a lock would replace it under its holder.
-            if parent.components().any(|part| part.as_os_str() == sidecar::FOLDER) {
+            if parent.components().any(|part| part.as_os_str() == layout::FOLDER) {
                 return Err(Error::NotAFile { path: path.to_path_buf(), kind: IN_SIDECAR });
             }
             let folder = match open_folder(parent) {
@@ -147,9 +141,9 @@ impl Target {
     ///
     /// # Errors
     ///
-    /// As for [`open_to_read`].
+    /// When the open fails.
     pub fn open_to_read(&self, name: impl Arg + Copy) -> rustix::io::Result<File> {
-        open_to_read(&self.folder, name, OFlags::NOFOLLOW)
+        open::to_read(&self.folder, name, OFlags::NOFOLLOW)
     }
 
     /// What `pick` makes of the names in the folder called `name`, seen from the file's
@@ -163,47 +157,7 @@ impl Target {
         name: impl Arg + Copy,
         pick: impl Fn(&OsStr, FileType) -> Option<T>,
     ) -> rustix::io::Result<Vec<T>> {
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let open = |more| fs::openat(&self.folder, name, flags | more, Mode::empty());
-        // A new access time would be one more thing for the save's syncs to write,
-        // a tenth of its time on ext4. Only the folder's owner may forbid it.
-        let folder = match open(OFlags::NOATIME) {
-            Err(Errno::PERM) => open(OFlags::empty()),
-            opened => opened,
-        }?;
-        // Most folders fit into that, and are seen as they are at one moment. Of another,
-        // the next call may miss both names of what is renamed before it: it is listed
-        // until two listings agree.
-        let mut buffer = Vec::new();
-        buffer.try_reserve_exact(LISTED_AT_ONCE).map_err(|_| Errno::NOMEM)?;
-        let (mut listings, mut earlier) = (0, None);
-        loop {
-            let mut entries = RawDir::new(&folder, buffer.spare_capacity_mut());
-            let mut picked = Vec::new();
-            let mut calls = 0;
-            loop {
-                calls += usize::from(entries.is_buffer_empty());
-                match entries.next() {
-                    Some(Ok(entry)) => {
-                        let name = OsStr::from_bytes(entry.file_name().to_bytes());
-                        picked.extend(pick(name, entry.file_type()));
-                    }
-                    Some(Err(Errno::INTR)) => calls -= 1,
-                    // `getdents(2)` says of a folder that has been removed that it is not
-                    // there.
-                    None | Some(Err(Errno::NOENT)) => break,
-                    Some(Err(errno)) => return Err(errno),
-                }
-            }
-            listings += 1;
-            // The last call finds nothing more.
-            let at_once = calls <= 2;
-            if at_once || listings == MOST_LISTINGS || earlier.as_ref() == Some(&picked) {
-                return Ok(picked);
-            }
-            earlier = Some(picked);
-            fs::seek(&folder, SeekFrom::Start(0))?;
-        }
+        listing::list(&self.folder, name, pick)
     }
 
     /// Syncs the folder, so that a rename or unlink in it survives power loss.
@@ -228,33 +182,6 @@ impl Target {
     pub fn failed(&self, call: &'static str, source: impl Into<std::io::Error>) -> Error {
         Error::syscall(&self.given_path, call, source)
     }
-}
-
-/// Opens what is called `name` in an open folder, without waiting for what is no
-/// regular file.
-///
-/// # Errors
-///
-/// When the open fails.
-pub fn open_to_read(
-    folder: impl AsFd,
-    name: impl Arg + Copy,
-    follow: OFlags,
-) -> rustix::io::Result<File> {
-    let flags = follow | OFlags::RDONLY | OFlags::NOCTTY | OFlags::CLOEXEC;
-    let open = |more| fs::openat(&folder, name, flags | more, Mode::empty()).map(File::from);
-    // Opening a pipe without a writer would wait for ever.
-    match open(OFlags::NONBLOCK) {
-        // Another program has a write lease on it (`fcntl(2)`; a file server does
-        // for its clients), and has just been told to let go: the kernel sees to it.
-        Err(Errno::AGAIN) if is_regular(&folder, name) => retry_on_intr(|| open(OFlags::empty())),
-        opened => opened,
-    }
-}
-
-fn is_regular(folder: impl AsFd, name: impl Arg) -> bool {
-    let stat = fs::statat(folder, name, AtFlags::empty());
-    stat.is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile)
 }
 
 /// Refuses everything but a regular file.
@@ -291,7 +218,7 @@ fn split<'a>(given_path: &Path, path: &'a Path) -> Result<(&'a Path, &'a OsStr)>
 }
 
 fn open_folder(path: &Path) -> rustix::io::Result<OwnedFd> {
-    open_folder_with(path, OFlags::RDONLY)
+    open_folder_with(path, OFlags::empty())
 }
 
 fn open_folder_to_search(path: &Path) -> rustix::io::Result<OwnedFd> {
@@ -299,8 +226,7 @@ fn open_folder_to_search(path: &Path) -> rustix::io::Result<OwnedFd> {
 }
 
 fn open_folder_with(path: &Path, how: OFlags) -> rustix::io::Result<OwnedFd> {
-    let flags = how | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let open = |path: &Path| fs::openat(CWD, path, flags, Mode::empty());
+    let open = |path: &Path| open::folder(CWD, path, how);
     match open(path) {
         // Perhaps a protected symlink: the kernel follows it to a file in the folder, but
         // not to the folder itself.
@@ -319,8 +245,7 @@ fn read_link(given: &Path, folder: &OwnedFd, name: &OsStr) -> Result<Option<OsSt
         return Err(Error::NotAFile { path: given.to_path_buf(), kind: A_DESCRIPTOR });
     }
     // By a descriptor, so that nobody swaps the link between the look at it and the read.
-    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let link = match fs::openat(folder, name, flags, Mode::empty()) {
+    let link = match open::to_look_at(folder, name, OFlags::NOFOLLOW) {
         Ok(link) => link,
         Err(Errno::NOENT) => return Ok(None),
         Err(errno) => return Err(failed("open of its symlink", errno)),

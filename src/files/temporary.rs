@@ -1,11 +1,9 @@
 //! Content on its route: written under a name of its own, published by a rename.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Write};
 use std::num::NonZeroU64;
-use std::os::fd::AsRawFd;
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{self, Access, Advice, AtFlags, CWD, Mode, OFlags, Stat};
@@ -15,7 +13,9 @@ use tempfile::Builder;
 use crate::error::{Error, OPEN_REPLACED, RENAME, Result};
 use crate::files::attributes::{self, Adopted};
 use crate::files::identity::Identity;
-use crate::files::sidecar::{self, RANDOM_LETTERS};
+use crate::files::layout;
+use crate::files::sidecar;
+use crate::files::sys::{lock, open};
 use crate::files::target::Target;
 use crate::files::warning::Warning;
 use crate::settings::Durability;
@@ -75,7 +75,7 @@ impl<'a> Temporary<'a> {
         if sidecar::makes_files_of_its_folder(target) {
             return Self::with_mode(target, 0o666);
         }
-        match sidecar::unnamed_file_of_folder(target) {
+        match open::unnamed(&target.folder) {
             Ok(unnamed) => Self::named(target, &unnamed),
             Err(errno) => {
                 let mut temporary = Self::with_mode(target, 0o600)?;
@@ -88,7 +88,7 @@ impl<'a> Temporary<'a> {
 
     /// Gives a file that has no name yet one among the temporary files.
     fn named(target: &'a Target, unnamed: &File) -> Result<Self> {
-        let descriptor = format!("/proc/self/fd/{}", unnamed.as_raw_fd());
+        let descriptor = open::proc_link(unnamed);
         let linked = open_anew(target, |name| {
             fs::linkat(CWD, &descriptor, &target.folder, name, AtFlags::SYMLINK_FOLLOW)?;
             unnamed.try_clone()
@@ -137,7 +137,7 @@ impl<'a> Temporary<'a> {
         let adopted = Adopted::default();
         let temporary = Self { target, name, file, adopted, published: false };
         // While this is held, the file is a live writer's and not swept.
-        fs2::FileExt::try_lock_exclusive(&temporary.file)
+        lock::try_exclusive(&temporary.file)
             .map_err(|error| target.failed("flock of a temporary file", error))?;
         Ok(temporary)
     }
@@ -252,7 +252,7 @@ fn publish_copy(target: &Target, temporary: &Path, name: &OsStr, call: &'static 
         .open_to_read(temporary)
         .map_err(|errno| failed("open of a temporary file", errno))?;
     let stat = fs::fstat(&content).map_err(|errno| failed("fstat", errno))?;
-    let beside = beside(temporary);
+    let beside = layout::copy_beside_data(temporary);
     let open = || fs::openat(folder, &beside, NEW_FILE, Mode::from_raw_mode(0o600));
     let file = match open() {
         // Of whoever was killed in here, and had the same `temporary`.
@@ -273,29 +273,19 @@ fn publish_copy(target: &Target, temporary: &Path, name: &OsStr, call: &'static 
     Ok(())
 }
 
-/// The name of the copy of `temporary` in the data folder: hidden, and found by the
-/// sweep, which finds `temporary`.
-fn beside(temporary: &Path) -> PathBuf {
-    let mut name = OsString::from(".");
-    name.push(temporary.file_name().unwrap_or_default());
-    name.into()
-}
-
 /// Opens a file under a name that there is none of yet.
 fn open_anew(
     target: &Target,
     mut open: impl FnMut(&Path) -> io::Result<File>,
 ) -> Result<(File, PathBuf)> {
-    let mut prefix = sidecar::stem(&target.name).into_os_string();
-    prefix.push(".");
     let (file, path) = Builder::new()
-        .prefix(&prefix)
-        .rand_bytes(RANDOM_LETTERS)
+        .prefix(&layout::temporary_prefix(&target.name))
+        .rand_bytes(layout::RANDOM_LETTERS)
         // Removed by its own Drop, from the open folder: the folder's path may
         // lead elsewhere by then, or nowhere.
         .disable_cleanup(true)
         // Only the name counts: it is opened in the open folder.
-        .make_in("/", |path| open(&name_in_temp(path)))
+        .make_in("/", |path| open(&layout::in_temp(path)))
         .map_err(|error| {
             // make_in adds a path to its errors and wraps them.
             let errno = Errno::from_io_error(&error).or_else(|| {
@@ -309,7 +299,7 @@ fn open_anew(
             }
         })?
         .into_parts();
-    Ok((file, name_in_temp(&path)))
+    Ok((file, layout::in_temp(&path)))
 }
 
 /// A temporary file of a dead writer. Held locked while this is, so that nobody
@@ -336,7 +326,7 @@ impl Leftover {
             Err(errno) => Err(target.failed("unlink of a leftover", errno)),
         };
         // In this order: the copy is found by nothing else.
-        unlink(&beside(&self.name))?;
+        unlink(&layout::copy_beside_data(&self.name))?;
         if unlink(&self.name)? {
             COUNTERS.leftovers_swept.count();
         }
@@ -348,10 +338,10 @@ impl Leftover {
 /// the log, since it does not stop a save. Called under the target's lock.
 #[must_use]
 pub fn leftovers(target: &Target) -> (Vec<Leftover>, Vec<Error>) {
-    let stem = sidecar::stem(&target.name);
+    let stem = layout::stem(&target.name);
     let (mut found, mut failures) = (Vec::new(), Vec::new());
-    let listed = target.list(sidecar::TEMP, |name, _| {
-        is_temporary_of(name, stem.as_os_str()).then(|| Path::new(sidecar::TEMP).join(name))
+    let listed = target.list(layout::TEMP, |name, _| {
+        layout::is_temporary_of(name, stem.as_os_str()).then(|| layout::in_temp(Path::new(name)))
     });
     let names = match listed {
         Ok(names) => names,
@@ -370,13 +360,6 @@ pub fn leftovers(target: &Target) -> (Vec<Leftover>, Vec<Error>) {
     (found, failures)
 }
 
-fn is_temporary_of(name: &OsStr, stem: &OsStr) -> bool {
-    let Some(suffix) = name.as_bytes().strip_prefix(stem.as_bytes()) else { return false };
-    suffix.len() == RANDOM_LETTERS + 1
-        && suffix[0] == b'.'
-        && suffix[1..].iter().all(u8::is_ascii_alphanumeric)
-}
-
 fn if_dead(target: &Target, name: PathBuf) -> Result<Option<Leftover>> {
     let file = match target.open_to_read(&name) {
         Ok(file) => file,
@@ -385,12 +368,8 @@ fn if_dead(target: &Target, name: PathBuf) -> Result<Option<Leftover>> {
         Err(Errno::ACCESS) => return Ok(Some(Leftover { name, _lock: None })),
         Err(errno) => return Err(target.failed("open of a leftover", errno)),
     };
-    if fs2::FileExt::try_lock_exclusive(&file).is_err() {
+    if lock::try_exclusive(&file).is_err() {
         return Ok(None);
     }
     Ok(Some(Leftover { name, _lock: Some(file) }))
-}
-
-fn name_in_temp(path: &Path) -> PathBuf {
-    Path::new(sidecar::TEMP).join(path.file_name().unwrap_or_default())
 }

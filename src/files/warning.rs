@@ -1,18 +1,19 @@
-//! What a write that happened has to say: for the log.
+//! What a write tells beside its success, for the log.
 
 use std::ffi::OsString;
 use std::io;
 use std::path::PathBuf;
 
 use crate::error::Error;
+use crate::files::layout::TEMP;
 
-/// One warning.
+/// What went wrong, or was done in another way, although the write happened.
 #[derive(Debug, thiserror::Error)]
 pub enum Warning {
-    /// Something beside the write failed: a backup that could not be pruned.
+    /// A step beside the write failed: a backup could not be pruned, say.
     #[error(transparent)]
     Failed(#[from] Error),
-    /// A file was replaced that a reader had found to be no document.
+    /// The write replaced a file that a reader had found to be no document.
     #[error("what it replaced did not parse when it was loaded; it is kept as {}", kept.display())]
     CorruptReplaced {
         /// The name of the backup, beside the file.
@@ -28,24 +29,24 @@ pub enum Warning {
         /// The temporary files, seen from the file's folder.
         names: Vec<PathBuf>,
     },
-    /// What the replaced file had and the kernel did not let the new one have.
+    /// The replaced file had something that the kernel did not let the new file have.
     #[error("{what} could not be kept ({cause}): {instead}")]
     NotKept {
         /// The owner, group, mode or attribute, with its value or name.
         what: String,
         /// The errno.
         cause: io::Error,
-        /// What there is now.
+        /// What the file has instead.
         instead: String,
     },
-    /// A new file is open to fewer than a new file in its folder.
+    /// A new file is open to fewer people than other new files in its folder.
     #[error(
-        "a new file in this folder could not be made like others there, since .oasis_data/temp is \
+        "a new file in this folder could not be made like others there, since {TEMP} is \
          another user's and not in line with the folder ({cause}): its mode is 0600; a new \
          document saved by that user or by root puts that folder in line"
     )]
     NotOfItsFolder {
-        /// Why it was not found out what others are like.
+        /// Why the file could not be made like others.
         cause: Box<Error>,
     },
 }

@@ -1,4 +1,4 @@
-//! A document as the cache keeps it.
+//! Documents as the cache keeps them.
 
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
@@ -6,6 +6,10 @@ use pyo3::prelude::*;
 
 use super::gil::run_python;
 use crate::codec::{self, DecodeError, Plan};
+use crate::documents::kept::Documents;
+
+/// The documents that this process keeps.
+pub(super) static DOCUMENTS: Documents<Content> = Documents::new();
 
 /// A document as the cache keeps it.
 pub(super) struct Content {

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use pyo3::prelude::*;
 
-use super::content::Content;
+use super::content::{Content, DOCUMENTS};
 use super::exceptions::{decode_error, engine_error, require_stack};
 use super::gil::{run_python, with_gil, without_gil};
 use super::host;
@@ -15,8 +15,6 @@ use crate::documents::{self, Failure, Runtime};
 use crate::engine::Signals;
 use crate::error::{Error, Result};
 use crate::statistics::Operation;
-
-static DOCUMENTS: Documents<Content> = Documents::new();
 
 /// The interpreter, with its lock held.
 #[derive(Clone, Copy)]

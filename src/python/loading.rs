@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use pyo3::prelude::*;
 
 use super::arguments::{self, FilePath};
+use super::content::DOCUMENTS;
 use super::interpreter::Interpreter;
-use crate::documents::{Runtime, load as coherent, load_many as consistent};
+use crate::documents::{load as coherent, load_many as consistent};
 use crate::settings;
 use crate::statistics::Operation;
 
@@ -82,5 +83,5 @@ pub(super) fn invalidate(py: Python<'_>, path: FilePath) {
 /// Drops every cached document.
 #[pyfunction]
 pub(super) fn clear() {
-    Interpreter::documents().clear();
+    DOCUMENTS.clear();
 }

@@ -8,9 +8,8 @@ use pyo3::types::{IntoPyDict, PyDict};
 use pythonize::{depythonize, pythonize};
 
 use super::arguments::{age, size, timeout};
+use super::content::DOCUMENTS;
 use super::gil;
-use super::interpreter::Interpreter;
-use crate::documents::Runtime;
 use crate::engine;
 use crate::settings;
 use crate::statistics::{self, COUNTERS};
@@ -39,8 +38,8 @@ pub(super) fn configure<'py>(
     timeout("lock_timeout", settings.lock_timeout)?;
     age("backups_max_age", settings.backups_max_age)?;
     size("backups_compressed_above", settings.backups_compressed_above)?;
-    let evicted = Interpreter::documents()
-        .with(|cache| cache.shrink(settings.cache_entries, settings.cache_bytes));
+    let evicted =
+        DOCUMENTS.with(|cache| cache.shrink(settings.cache_entries, settings.cache_bytes));
     settings::replace(settings);
     drop(evicted);
     Ok(pythonize(py, &*settings::current())?)
@@ -49,7 +48,7 @@ pub(super) fn configure<'py>(
 /// The counters of this process.
 #[pyfunction]
 pub(super) fn stats(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
-    let (entries, bytes) = Interpreter::documents().with(|cache| (cache.len(), cache.bytes()));
+    let (entries, bytes) = DOCUMENTS.with(|cache| (cache.len(), cache.bytes()));
     Ok(pythonize(py, &COUNTERS.snapshot(entries, bytes))?)
 }
 
@@ -66,7 +65,7 @@ fn after_fork_in_parent() {
 #[pyfunction]
 fn after_fork_in_child() {
     engine::after_fork_in_child();
-    Interpreter::documents().after_fork_in_child();
+    DOCUMENTS.after_fork_in_child();
     statistics::after_fork_in_child();
     gil::after_fork_in_child();
 }
@@ -85,7 +84,7 @@ pub(super) fn require_first_interpreter(py: Python<'_>) -> PyResult<()> {
 
 /// Has Python call the handlers around `os.fork`.
 pub(super) fn register_fork_handlers(py: Python<'_>) -> PyResult<()> {
-    Interpreter::documents().prepare();
+    DOCUMENTS.prepare();
     let handlers = [
         ("before", wrap_pyfunction!(before_fork, py)?),
         ("after_in_parent", wrap_pyfunction!(after_fork_in_parent, py)?),

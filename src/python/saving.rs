@@ -9,12 +9,13 @@ use pyo3::exceptions::PyException;
 use pyo3::prelude::*;
 
 use super::arguments::{FilePath, age, size, timeout};
+use super::content::DOCUMENTS;
 use super::exceptions::encode_error;
 use super::gil::{run_python, without_gil};
 use super::host::PythonHost;
 use super::interpreter::Interpreter;
 use crate::codec::{self, DecodeError, EncodeError, EncodeOptions};
-use crate::documents::{Runtime, in_place};
+use crate::documents::in_place;
 use crate::engine::{Engine, Session, WriteOptions, Written, version_of};
 use crate::settings::{self, Settings};
 use crate::statistics::{COUNTERS, LATENCIES, Operation};
@@ -86,7 +87,7 @@ pub(super) fn delete(
     })?;
     LATENCIES.delete.observe(started);
     COUNTERS.deletes.count();
-    Interpreter::documents().forget(&path, written.replaced);
+    DOCUMENTS.forget(&path, written.replaced);
     Ok((warnings(&written), 0, written.backup, None))
 }
 
@@ -135,7 +136,7 @@ pub(super) fn saved(
 ) -> Outcome {
     COUNTERS.saves.count();
     COUNTERS.bytes_written.add(text.len() as u64);
-    Interpreter::documents().forget(path, written.replaced);
+    DOCUMENTS.forget(path, written.replaced);
     let version = versioned.then(|| without_gil(py, || version_of(text)));
     (warnings(&written), text.len(), written.backup, version)
 }

@@ -1,16 +1,13 @@
-use std::io::{Seek, Write};
-use std::os::fd::RawFd;
+use std::io::Write;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Barrier, Mutex};
+use std::sync::Barrier;
 
 use oasis_data::files::backup::{list, newest_first};
-use oasis_data::files::host::Host;
-use oasis_data::files::identity::FileKey;
 use oasis_data::files::session::{self, Session, WriteOptions};
 use oasis_data::files::target::Target;
 
-use crate::{Quiet, content, names, options, save};
+use crate::{Quiet, attribute, content, names, open_at_once, options, save, set_attribute};
 
 fn backups(path: &Path) -> Vec<String> {
     let target = Target::resolve(path, false).unwrap();
@@ -160,53 +157,6 @@ fn a_file_with_a_second_name_is_copied_for_its_backup() {
     }
 }
 
-/// Answers as it is told, and remembers what it was asked.
-#[derive(Debug)]
-struct Told {
-    leases: bool,
-    awaited: bool,
-    asked: Mutex<Vec<&'static str>>,
-}
-
-impl Told {
-    fn new(leases: bool, awaited: bool) -> &'static Self {
-        Box::leak(Box::new(Self { leases, awaited, asked: Mutex::default() }))
-    }
-
-    fn asked(&self) -> Vec<&'static str> {
-        std::mem::take(&mut self.asked.lock().unwrap())
-    }
-
-    fn is_asked(&self, what: &'static str, descriptor: RawFd) {
-        assert!(Path::new(&format!("/proc/self/fd/{descriptor}")).exists());
-        self.asked.lock().unwrap().push(what);
-    }
-}
-
-impl Host for Told {
-    fn parses(&self, _: &[u8]) -> bool {
-        true
-    }
-
-    fn found_corrupt(&self, _: FileKey) -> bool {
-        false
-    }
-
-    fn lease(&self, descriptor: RawFd) -> bool {
-        self.is_asked("lease", descriptor);
-        self.leases
-    }
-
-    fn release_unless_awaited(&self, descriptor: RawFd) -> bool {
-        self.is_asked("release unless awaited", descriptor);
-        !self.awaited
-    }
-
-    fn release(&self, descriptor: RawFd) {
-        self.is_asked("release", descriptor);
-    }
-}
-
 type Act = fn(&Path, &WriteOptions);
 
 const REPLACE: Act = |path, options| {
@@ -220,51 +170,43 @@ const DELETE: Act = |path, options| {
     assert!(!path.exists());
 };
 
-/// Where the lease is refused, and where somebody waits for it, who will write
-/// into the old inode.
+/// The kernel refuses the lease.
 #[test]
 fn what_others_may_write_into_is_copied_for_its_backup() {
     for act in [REPLACE, DELETE] {
-        for (host, asked) in [
-            (Told::new(false, false), vec!["lease"]),
-            (Told::new(true, true), vec!["lease", "release unless awaited", "release"]),
-        ] {
-            let folder = tempfile::tempdir().unwrap();
-            let path = folder.path().join("tanks.json");
-            save(&path, "old").unwrap();
-            xattr::set(&path, "user.origin", b"refinery").unwrap();
-            let mut other = std::fs::OpenOptions::new().write(true).open(&path).unwrap();
-            act(&path, &WriteOptions { host, ..options() });
-            assert_eq!(host.asked(), asked);
-            other.rewind().unwrap();
-            other.write_all(b"XXX").unwrap();
-            let backup = folder.path().join(&backups(&path)[0]);
-            assert_eq!(content(&backup), "old");
-            assert_eq!(xattr::get(&backup, "user.origin").unwrap().unwrap(), b"refinery");
-            assert_eq!(other.metadata().unwrap().nlink(), 0);
-        }
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("tanks.json");
+        save(&path, "old").unwrap();
+        set_attribute(&path, "user.origin", b"refinery");
+        let mut other = std::fs::OpenOptions::new().write(true).open(&path).unwrap();
+        act(&path, &options());
+        other.write_all(b"XXX").unwrap();
+        let backup = folder.path().join(&backups(&path)[0]);
+        assert_eq!(content(&backup), "old");
+        assert_eq!(attribute(&backup, "user.origin").unwrap(), b"refinery");
+        assert_eq!(other.metadata().unwrap().nlink(), 0);
     }
 }
 
 #[test]
-fn with_a_lease_a_backup_is_a_link_and_the_lease_is_let_go() {
+fn with_a_lease_a_backup_is_a_link_and_the_lease_is_released() {
     for act in [REPLACE, DELETE] {
-        let host = Told::new(true, false);
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("tanks.json");
         save(&path, "old").unwrap();
         let inode = path.metadata().unwrap().ino();
-        act(&path, &WriteOptions { host, ..options() });
-        assert_eq!(host.asked(), ["lease", "release unless awaited"]);
-        let backup = folder.path().join(&backups(&path)[0]).metadata().unwrap();
-        assert_eq!((backup.ino(), backup.nlink()), (inode, 1));
+        act(&path, &options());
+        let backup = folder.path().join(&backups(&path)[0]);
+        let stat = backup.metadata().unwrap();
+        assert_eq!((stat.ino(), stat.nlink()), (inode, 1));
+        assert!(open_at_once(&backup).is_ok());
     }
 }
 
 /// What a writer leaves that is killed between its link and its rename.
 #[test]
 fn a_second_name_of_the_live_file_is_no_backup_until_the_next_save() {
-    for (leases, act) in [(true, REPLACE), (true, DELETE), (false, REPLACE), (false, DELETE)] {
+    for (lone, act) in [(true, REPLACE), (true, DELETE), (false, REPLACE), (false, DELETE)] {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("tanks.json");
         save(&path, "1").unwrap();
@@ -282,15 +224,16 @@ fn a_second_name_of_the_live_file_is_no_backup_until_the_next_save() {
         let pruned = Session::open(&path, &one, &Quiet).unwrap().prune(&one).unwrap();
         assert!(pruned.is_empty());
 
-        let mut other = std::fs::OpenOptions::new().write(true).open(&path).unwrap();
-        act(&path, &WriteOptions { host: Told::new(leases, false), ..options() });
+        let other = std::fs::OpenOptions::new().write(true).open(&path).unwrap();
+        let other = (!lone).then_some(other);
+        act(&path, &options());
         let told = newest_first(&target).unwrap();
         assert_eq!(told.len(), 2);
         let newest = folder.path().join(&told[0].name);
         assert_eq!(content(&newest), "old");
         assert_eq!(newest.metadata().unwrap().nlink(), 1);
-        assert_eq!(newest.metadata().unwrap().ino() == inode, leases);
-        if !leases {
+        assert_eq!(newest.metadata().unwrap().ino() == inode, lone);
+        if let Some(mut other) = other {
             other.write_all(b"XXX").unwrap();
             assert_eq!(content(&newest), "old");
         }

@@ -10,7 +10,7 @@ use oasis_data::files::session::{self, Session, WriteOptions};
 use oasis_data::files::target::Target;
 use oasis_data::files::warning::Warning;
 
-use crate::{Quiet, content, names, options, save, temporaries};
+use crate::{Quiet, attribute, content, names, options, save, set_attribute, temporaries};
 
 fn compressing() -> WriteOptions {
     WriteOptions { compressed_above: Some(100), ..options() }
@@ -97,12 +97,12 @@ fn mode_and_attributes_are_kept() {
     let folder = tempfile::tempdir().unwrap();
     let (path, plain) = with_backup(folder.path(), 5000);
     std::fs::set_permissions(&plain, Permissions::from_mode(0o640)).unwrap();
-    xattr::set(&plain, "user.origin", b"refinery").unwrap();
-    xattr::set(&path, "user.origin", b"elsewhere").unwrap();
+    set_attribute(&plain, "user.origin", b"refinery");
+    set_attribute(&path, "user.origin", b"elsewhere");
     assert!(compress(&path).is_empty());
     let after = compressed(&plain);
     assert_eq!(after.metadata().unwrap().mode() & 0o7777, 0o640);
-    assert_eq!(xattr::get(&after, "user.origin").unwrap().unwrap(), b"refinery");
+    assert_eq!(attribute(&after, "user.origin").unwrap(), b"refinery");
     assert!(!plain.exists());
 }
 

@@ -15,13 +15,15 @@ mod compression;
 mod documents;
 mod identity;
 mod index;
+mod layout;
+mod leases;
 mod locks;
 mod parse;
 mod recoveries;
 mod saves;
 mod sweep;
 
-use std::os::fd::RawFd;
+use std::fs::File;
 use std::path::Path;
 use std::time::Duration;
 
@@ -31,6 +33,7 @@ use oasis_data::files::identity::FileKey;
 use oasis_data::files::lock::Signals;
 use oasis_data::files::session::{self, WriteOptions, Written};
 use oasis_data::settings::Durability;
+use rustix::fs::{self, Mode, OFlags, XattrFlags};
 
 /// Nobody presses Ctrl-C in here.
 struct Quiet;
@@ -41,8 +44,7 @@ impl Signals for Quiet {
     }
 }
 
-/// Takes everything for a document that does not begin with "torn", and knows
-/// of nobody who could write into a file.
+/// Takes everything for a document that does not begin with "torn".
 #[derive(Debug)]
 struct Plain;
 
@@ -53,14 +55,6 @@ impl Host for Plain {
 
     fn found_corrupt(&self, _: FileKey) -> bool {
         false
-    }
-
-    fn lease(&self, _: RawFd) -> bool {
-        true
-    }
-
-    fn release_unless_awaited(&self, _: RawFd) -> bool {
-        true
     }
 }
 
@@ -101,4 +95,22 @@ fn names(folder: &Path) -> Vec<String> {
 /// The names of the temporary files beside the data files in `folder`.
 fn temporaries(folder: &Path) -> Vec<String> {
     names(&folder.join(".oasis_data/temp"))
+}
+
+/// Opens a file for writing, or fails where somebody has a lease on it.
+fn open_at_once(path: &Path) -> rustix::io::Result<File> {
+    let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    fs::open(path, flags, Mode::empty()).map(File::from)
+}
+
+/// An extended attribute of a file.
+fn attribute(path: &Path, name: &str) -> Option<Vec<u8>> {
+    let mut value = vec![0; 4096];
+    let size = fs::getxattr(path, name, &mut value[..]).ok()?;
+    value.truncate(size);
+    Some(value)
+}
+
+fn set_attribute(path: &Path, name: &str, value: &[u8]) {
+    fs::setxattr(path, name, value, XattrFlags::empty()).unwrap();
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use oasis_data::error::Error;
 use oasis_data::files::backup::Opened;
 use oasis_data::files::batch::notice;
-use oasis_data::files::batch::recovery;
+use oasis_data::files::batch::{give_up, recovery};
 use oasis_data::files::identity::Identity;
 use oasis_data::files::lock::{Deadline, Lock};
 use oasis_data::files::session;
@@ -206,7 +206,7 @@ fn a_file_can_be_given_up() {
             fs::create_dir(&b).unwrap();
             assert_eq!(recovery::read(&a).unwrap().bytes, b"new");
         }
-        let kept = recovery::give_up(&b, &Deadline::now(), &Quiet).unwrap().unwrap();
+        let kept = give_up::give_up(&b, &Deadline::now(), &Quiet).unwrap().unwrap();
         let (target, backups) = match session::backups(&b) {
             Err(Error::NotAFile { .. }) => {
                 fs::remove_dir(&b).unwrap();
@@ -218,7 +218,7 @@ fn a_file_can_be_given_up() {
         let newest = Opened::open(&target, &backups[0]).unwrap().unwrap();
         assert_eq!(newest.read().unwrap(), b"new");
         assert_eq!([content(&a), content(&c)], ["new", "new"]);
-        assert_eq!(recovery::give_up(&b, &Deadline::now(), &Quiet).unwrap(), None);
+        assert_eq!(give_up::give_up(&b, &Deadline::now(), &Quiet).unwrap(), None);
         assert_eq!(b.exists(), !renamed);
         save(&b, "next").unwrap();
         scene.require_tidy();

@@ -4,7 +4,7 @@ use oasis_data::error::Error;
 use oasis_data::files::read::{MISSING, version_of};
 use oasis_data::files::session;
 
-use crate::{Quiet, content, names, options, save, temporaries};
+use crate::{Quiet, attribute, content, names, options, save, set_attribute, temporaries};
 
 #[test]
 fn creates_replaces_and_leaves_nothing_else() {
@@ -32,13 +32,13 @@ fn keeps_mode_and_attributes_of_the_replaced_file() {
     let path = folder.path().join("tanks.json");
     save(&path, "1").unwrap();
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).unwrap();
-    xattr::set(&path, "user.origin", b"refinery").unwrap();
+    set_attribute(&path, "user.origin", b"refinery");
     let before = std::fs::metadata(&path).unwrap();
     save(&path, "2").unwrap();
     let after = std::fs::metadata(&path).unwrap();
     assert_ne!(before.ino(), after.ino());
     assert_eq!(after.mode() & 0o7777, 0o640);
-    assert_eq!(xattr::get(&path, "user.origin").unwrap().unwrap(), b"refinery");
+    assert_eq!(attribute(&path, "user.origin").unwrap(), b"refinery");
 }
 
 #[test]
@@ -203,11 +203,11 @@ fn a_new_file_follows_what_the_folder_became() {
     let list = [2, 0, 0, 0, 1, 0, 6, 0, 255, 255, 255, 255, 2, 0, 6, 0, 210, 4, 0, 0, 4, 0, 4, 0];
     let list =
         [&list[..], &[255; 4], &[16, 0, 6, 0], &[255; 4], &[32, 0, 4, 0], &[255; 4]].concat();
-    xattr::set(folder.path(), "system.posix_acl_default", &list).unwrap();
+    set_attribute(folder.path(), "system.posix_acl_default", &list);
     let (path, plain) = (folder.path().join("new.json"), folder.path().join("plain"));
     save(&path, "1").unwrap();
     std::fs::write(&plain, "").unwrap();
-    let listed = |path| xattr::get(path, "system.posix_acl_access").unwrap();
+    let listed = |path| attribute(path, "system.posix_acl_access");
     assert_eq!(listed(&path), listed(&plain));
     assert!(listed(&path).is_some());
     let mode = |path: &std::path::Path| std::fs::metadata(path).unwrap().mode();

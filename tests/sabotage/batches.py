@@ -170,21 +170,23 @@ SABOTAGES = [
     Sabotage(
         "a link to a file that was changed becomes a backup of its own",
         ROLL_FORWARD,
-        "        match backup::part(file, last) {",
+        "        match links::part(file, last) {",
         "        match Ok::<(), Error>(()) {",
         "cargo recoveries::the_link_that",
     ),
     Sabotage(
         "no link gets an inode before the batch's content is kept",
         ROLL_FORWARD,
-        "    let kept = match backup::adopt(",
-        "    if let Some(last) = backups.last() {\n        backup::part(file, last)?;\n    }\n"
-        "    let kept = match backup::adopt(",
+        "    let kept = match links::adopt(",
+        "    if let Some(last) = backups.last() {\n"
+        "        links::part(file, last)?;\n"
+        "    }\n"
+        "    let kept = match links::adopt(",
         "pytest tests/test_batch_recovery.py -k in_place_is_kept",
     ),
     Sabotage(
         "a batch's content becomes a backup by a copy where no rename is let through",
-        "src/files/backup/mod.rs",
+        "src/files/backup/links.rs",
         'temporary::publish(target, from, &backup.name, "rename of a backup")',
         "fs::renameat(&target.folder, from, &target.folder, &backup.name)\n"
         '            .map_err(|errno| target.failed("rename of a backup", errno))',

@@ -88,14 +88,14 @@ SABOTAGES = [
     ),
     Sabotage(
         "an edit remembers which files its descriptors are",
-        "src/files/session.rs",
+        "src/files/locked.rs",
         "let kept = self.lock.keep().and_then(|()| self.target.folder.keep());",
         "let kept = Ok::<(), rustix::io::Errno>(());",
         "pytest tests/test_descriptors.py -k edit",
     ),
     Sabotage(
         "whose folder it is, before it is used",
-        "src/files/session.rs",
+        "src/files/locked.rs",
         "self.lock.is_own() && self.target.folder.own().is_some()",
         "self.lock.is_own()",
         "pytest tests/test_descriptors.py -k only_one",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.sabotage.safeguard import SESSION, Sabotage
+from tests.sabotage.safeguard import Sabotage
 
 FORK = "src/files/fork.rs"
 EXIT = "src/python/gil.rs"
@@ -24,7 +24,7 @@ SABOTAGES = [
     ),
     Sabotage(
         "an edit is left to the parent of a fork",
-        SESSION,
+        "src/files/locked.rs",
         "if self.lock.is_own() && self",
         "if true || self.lock.is_own() && self",
         "pytest tests/test_edit.py -k forked_inside",

@@ -22,15 +22,21 @@ SABOTAGES = [
     Sabotage(
         "directory sync after the rename",
         SESSION,
-        "            self.target.sync_folder()?;\n        }\n        self.prune_after",
-        "        }\n        self.prune_after",
+        "            self.locked.target.sync_folder()?;\n"
+        "        }\n"
+        "        self.locked.prune_after",
+        "        }\n        self.locked.prune_after",
         "pytest tests/test_syscalls.py -k data_before",
     ),
     Sabotage(
         "a failed directory sync is told",
         SESSION,
-        "            self.target.sync_folder()?;\n        }\n        self.prune_after",
-        "            let _ = self.target.sync_folder();\n        }\n        self.prune_after",
+        "            self.locked.target.sync_folder()?;\n"
+        "        }\n"
+        "        self.locked.prune_after",
+        "            let _ = self.locked.target.sync_folder();\n"
+        "        }\n"
+        "        self.locked.prune_after",
         "pytest tests/test_syscalls.py -k failed_sync",
     ),
     Sabotage(
@@ -57,7 +63,7 @@ SABOTAGES = [
     Sabotage(
         "the sweep of a copy beside the data",
         TEMPORARY,
-        "unlink(&beside(&self.name))?;",
+        "unlink(&layout::copy_beside_data(&self.name))?;",
         "",
         "pytest tests/test_policies.py -k killed_writer",
     ),
@@ -91,7 +97,7 @@ SABOTAGES = [
     ),
     Sabotage(
         "the sync of unchanged content",
-        SESSION,
+        "src/files/locked.rs",
         'fs::fsync(&same.descriptor).map_err(|errno| self.target.failed("fsync", errno))?;',
         "",
         "pytest tests/test_syscalls.py -k same_content",
@@ -113,20 +119,20 @@ SABOTAGES = [
     Sabotage(
         "the sweep's lock test",
         TEMPORARY,
-        "if fs2::FileExt::try_lock_exclusive(&file).is_err() {",
-        "if fs2::FileExt::try_lock_exclusive(&file).is_err() && false {",
+        "if lock::try_exclusive(&file).is_err() {",
+        "if lock::try_exclusive(&file).is_err() && false {",
         "cargo sweep::a_live",
     ),
     Sabotage(
         "the sweep",
         SESSION,
-        "let mut warnings = self.sweep(options);\n        let mut temporary",
+        "let mut warnings = sweep::sweep(&self.locked, options);\n        let mut temporary",
         "let mut warnings = Vec::new();\n        let mut temporary",
         "cargo sweep::a_save",
     ),
     Sabotage(
         "no sweep while the file does not parse",
-        SESSION,
+        "src/files/sweep.rs",
         "Ok(found) => found.is_none_or(|found| options.host.parses(&found.bytes)),",
         "Ok(_) => true,",
         "cargo sweep::nothing",
@@ -197,8 +203,9 @@ SABOTAGES = [
     Sabotage(
         "an attribute that may not be set refuses no save",
         ADOPTION,
-        "Err(error) if Errno::from_io_error(&error).is_some_and(is_refusal) => {",
-        "Err(error) if false && Errno::from_io_error(&error).is_some_and(is_refusal) => {",
+        'Err(errno) if is_refusal(errno) => {\n                let what = format!("its attribute',
+        "Err(errno) if false && is_refusal(errno) => {\n"
+        '                let what = format!("its attribute',
         "pytest tests/test_sharing.py -k attribute",
     ),
     Sabotage(
@@ -217,36 +224,36 @@ SABOTAGES = [
     ),
     Sabotage(
         "a list alone is followed too",
-        SIDECAR,
+        "src/files/sidecar/mod.rs",
         "if in_line && matches!",
         "if in_line || matches!",
         "pytest tests/test_sharing.py -k follows_an_access_list",
     ),
     Sabotage(
         "locks that cannot be shared are not listed by each save",
-        SIDECAR,
+        "src/files/sidecar/sharing.rs",
         "if !changed && is_alike(",
         "if false && is_alike(",
         "pytest tests/test_sharing.py -k three_calls",
     ),
     Sabotage(
         "root gives away no file with a second name",
-        SIDECAR,
+        "src/files/sidecar/sharing.rs",
         "if expected && regular && stat.st_nlink == 1 && is_text_of_sidecar(&file)? {",
         "if expected && regular {",
         "pytest tests/test_sharing.py -k put_among",
     ),
     Sabotage(
         "root gives away no third user's file",
-        SIDECAR,
+        "src/files/sidecar/sharing.rs",
         "if expected && regular && stat.st_nlink == 1 && is_text_of_sidecar(&file)? {",
         "if regular && stat.st_nlink == 1 && is_text_of_sidecar(&file)? {",
         "pytest tests/test_sharing.py -k put_among",
     ),
     Sabotage(
         "the version is compared under the lock",
-        SESSION,
-        "if found == *expected {",
+        "src/files/locked.rs",
+        "if found == expected {",
         "if true {",
         "cargo saves::compares_versions",
     ),
@@ -260,13 +267,15 @@ SABOTAGES = [
     Sabotage(
         "directory sync, by a power cut",
         SESSION,
-        "            self.target.sync_folder()?;\n        }\n        self.prune_after",
-        "        }\n        self.prune_after",
+        "            self.locked.target.sync_folder()?;\n"
+        "        }\n"
+        "        self.locked.prune_after",
+        "        }\n        self.locked.prune_after",
         "pytest tests/torture/test_power_cuts.py -k after_each",
     ),
     Sabotage(
         "sync of what is unchanged, by a power cut",
-        SESSION,
+        "src/files/locked.rs",
         'fs::fsync(&same.descriptor).map_err(|errno| self.target.failed("fsync", errno))?;',
         "",
         "pytest tests/torture/test_power_cuts.py -k after_each",
@@ -294,35 +303,35 @@ SABOTAGES = [
     ),
     Sabotage(
         "another user's folder is listed, if not unseen",
-        TARGET,
+        "src/files/sys/listing.rs",
         "Err(Errno::PERM) => open(OFlags::empty()),",
         "",
         "pytest tests/test_save.py -k everyone",
     ),
     Sabotage(
         "a listing that is interrupted goes on",
-        TARGET,
+        "src/files/sys/listing.rs",
         "Some(Err(Errno::INTR)) => calls -= 1,",
         "Some(Err(Errno::INTR)) => return Err(Errno::INTR),",
         "pytest tests/test_syscalls.py -k listed",
     ),
     Sabotage(
         "a long listing is of one moment",
-        TARGET,
+        "src/files/sys/listing.rs",
         "|| listings == MOST_LISTINGS",
         "|| true",
         "cargo backups::a_listing_misses",
     ),
     Sabotage(
         "a folder that cannot be listed is told",
-        TARGET,
+        "src/files/sys/listing.rs",
         "Some(Err(errno)) => return Err(errno),",
         "Some(Err(_)) => return Ok(picked),",
         "pytest tests/test_syscalls.py -k listed",
     ),
     Sabotage(
         "an open waits for another program's lease",
-        TARGET,
+        "src/files/sys/open.rs",
         "Err(Errno::AGAIN) if is_regular",
         "Err(Errno::AGAIN) if false && is_regular",
         "pytest tests/test_hostile.py -k lease",
@@ -336,16 +345,16 @@ SABOTAGES = [
     ),
     Sabotage(
         "a private file among the locks is not shared",
-        SIDECAR,
+        "src/files/sidecar/sharing.rs",
         "stat.st_nlink == 1 && is_text_of_sidecar(&file)? {",
         "stat.st_nlink == 1 || is_text_of_sidecar(&file)? {",
         "pytest tests/test_sharing.py -k private_file_that_was_renamed",
     ),
     Sabotage(
         "a private folder is no part of a sidecar",
-        SIDECAR,
-        "            if !is_name_of_sidecar(entry.file_name().to_bytes()) {",
-        "            if entry.file_name().to_bytes().is_empty() {",
+        "src/files/sidecar/sharing.rs",
+        "listing::all_first(&made, MOST_NAMES, layout::is_name_of_sidecar)",
+        "listing::all_first(&made, MOST_NAMES, |_| true)",
         "pytest tests/test_sharing.py -k private_folder_that_was_renamed",
     ),
     Sabotage(
@@ -357,7 +366,7 @@ SABOTAGES = [
     ),
     Sabotage(
         "nothing is shared through a symlinked sidecar",
-        SIDECAR,
+        "src/files/sidecar/mod.rs",
         "    if is_symlink(&sidecar) {",
         "    if false && is_symlink(&sidecar) {",
         "pytest tests/test_sharing.py -k symlinked_sidecar",

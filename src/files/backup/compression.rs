@@ -1,12 +1,12 @@
-//! Compressed backups: gzip, begun at the end of a save, made without its lock.
+//! Compressing backups with gzip: begun at the end of a save, done without its lock.
 //!
-//! Whoever compresses a backup holds a lock on the plain one's inode: two do
-//! not do the same work, and a plain one that is gone before its compressor has
-//! removed it was pruned.
+//! The process that compresses a backup holds a lock on the inode of the plain backup, so
+//! that no other process does the same work. A plain backup that is gone before its
+//! compressor has removed it was pruned.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader};
 
 use flate2::Compression;
 use flate2::bufread::MultiGzDecoder;
@@ -17,6 +17,8 @@ use rustix::io::Errno;
 use crate::error::{Error, Result};
 use crate::files::backup::{self, Backup};
 use crate::files::identity::Identity;
+use crate::files::layout;
+use crate::files::sys::lock;
 use crate::files::target::Target;
 use crate::files::temporary::Temporary;
 use crate::stack;
@@ -27,9 +29,9 @@ pub struct Begun<'a> {
     temporary: Temporary<'a>,
 }
 
-/// Begins to compress those plain ones of `backups` that are larger than
-/// `above`. Called under the target's lock: a temporary file that is not locked
-/// yet would be taken for a dead writer's. What fails is for the log.
+/// Begins to compress the plain backups that are larger than `above`. To be called under
+/// the target's lock: another writer would take a temporary file that is not locked yet for
+/// a dead writer's. The errors are for the log.
 #[must_use]
 pub fn begin<'a>(
     target: &'a Target,
@@ -39,7 +41,7 @@ pub fn begin<'a>(
     let (mut begun, mut failures) = (Vec::new(), Vec::new());
     for backup in backups.iter().filter(|backup| !backup.compressed) {
         match Begun::begin(target, backup, above) {
-            Ok(one) => begun.extend(one),
+            Ok(compression) => begun.extend(compression),
             Err(error) => failures.push(error),
         }
     }
@@ -49,11 +51,11 @@ pub fn begin<'a>(
 impl<'a> Begun<'a> {
     fn begin(target: &'a Target, backup: &'a Backup, above: u64) -> Result<Option<Self>> {
         let Some(plain) = Plain::take(target, backup)? else { return Ok(None) };
-        if backup.compressed_name().len() > backup::LONGEST_NAME {
+        if backup.compressed_name().len() > layout::LONGEST_NAME {
             return Ok(None);
         }
         let small = u64::try_from(plain.stat.st_size).is_ok_and(|size| size <= above);
-        // With a second name it may be the live file, or change with the other.
+        // A backup with a second name may be the live file, or change through that name.
         if plain.stat.st_nlink != 1 || small {
             return Ok(None);
         }
@@ -65,11 +67,11 @@ impl<'a> Begun<'a> {
     ///
     /// # Errors
     ///
-    /// When a syscall fails; the backup is then there in one form or in both.
+    /// When a syscall fails; the backup is then there, plain or compressed or both.
     pub fn finish(self, sync: bool) -> Result<()> {
         let Self { plain, mut temporary } = self;
         let encode = |file: &File| {
-            // The encoder alone is made of 50 KiB on the stack.
+            // The encoder alone takes 50 KiB of the stack.
             stack::with_room(|| {
                 let mut encoder = GzEncoder::new(file, Compression::default());
                 io::copy(&mut &plain.file, &mut encoder)?;
@@ -88,12 +90,12 @@ impl<'a> Begun<'a> {
     }
 }
 
-/// Removes the plain form of a backup that is there in both, once the
-/// compressed one is known to be complete.
+/// Removes the plain form of a backup that is there in both forms, if the compressed form is
+/// complete.
 ///
 /// # Errors
 ///
-/// When a syscall fails on the plain one.
+/// When a syscall fails on the plain form.
 pub fn remove_superseded(target: &Target, backup: &Backup) -> Result<()> {
     let Some(plain) = Plain::take(target, backup)? else { return Ok(()) };
     let compressed_name = backup.compressed_name();
@@ -106,22 +108,9 @@ pub fn remove_superseded(target: &Target, backup: &Backup) -> Result<()> {
         });
     match complete {
         Ok(true) => plain.give_way(),
-        // The plain one is what counts then.
+        // The compressed form is not whole: the plain form stays.
         Ok(false) | Err(_) => Ok(()),
     }
-}
-
-/// The content of a gzip file, or an error where memory runs out.
-///
-/// # Errors
-///
-/// When a read fails, the file is no whole gzip file, or there is no memory for
-/// its content.
-pub fn gunzip(file: &File) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    // Grows by `try_reserve`, whatever the file says of its size.
-    MultiGzDecoder::new(BufReader::new(file)).read_to_end(&mut bytes)?;
-    Ok(bytes)
 }
 
 /// A plain backup that nobody else is compressing.
@@ -134,7 +123,8 @@ struct Plain<'a> {
 }
 
 impl<'a> Plain<'a> {
-    /// Opens and locks it; nothing where it is gone, or another's to compress.
+    /// Opens and locks the plain backup; nothing where it is gone, or where another process
+    /// compresses it.
     fn take(target: &'a Target, backup: &'a Backup) -> Result<Option<Self>> {
         let name = backup.plain_name();
         let file = match target.open_to_read(name) {
@@ -142,9 +132,9 @@ impl<'a> Plain<'a> {
             Err(Errno::NOENT) => return Ok(None),
             Err(errno) => return Err(target.failed("open of a backup", errno)),
         };
-        match fs2::FileExt::try_lock_exclusive(&file) {
+        match lock::try_exclusive(&file) {
             Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
+            Err(error) if lock::is_contended(&error) => return Ok(None),
             Err(error) => return Err(target.failed("flock of a backup", error)),
         }
         let stat = fs::fstat(&file).map_err(|errno| target.failed("fstat of a backup", errno))?;
@@ -153,7 +143,7 @@ impl<'a> Plain<'a> {
         Ok(plain.is_there()?.then_some(plain))
     }
 
-    /// Whether it still has its name.
+    /// Whether the plain backup still has its name.
     fn is_there(&self) -> Result<bool> {
         match fs::statat(&self.target.folder, self.name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(stat) => Ok(Identity::of(&stat).key() == Identity::of(&self.stat).key()),
@@ -162,8 +152,8 @@ impl<'a> Plain<'a> {
         }
     }
 
-    /// Removes it in favour of its compressed form. If it was pruned meanwhile,
-    /// that one goes instead.
+    /// Removes the plain backup, which the compressed backup replaces. If the plain backup was
+    /// pruned during the compression, removes the compressed backup.
     fn give_way(&self) -> Result<()> {
         if !(self.is_there()? && backup::unlink(self.target, self.name)?) {
             backup::unlink(self.target, &self.compressed_name)?;

@@ -1,19 +1,20 @@
-//! What a writer knows of its file's backups before it makes the next: by a listing of
-//! the folder while that is small, and by an index in the lock file where it is not, so
-//! that a save costs the same beside a hundred thousand files.
+//! Which backups a file has, before a writer makes the next. In a small folder the writer
+//! lists the folder. In a large folder it reads an index in the lock file, so that a save
+//! costs the same beside a hundred thousand files.
 //!
-//! The index names the backups that the last writer left. It is believed only where
-//! nothing can have happened unseen since:
+//! The index names the backups that the last writer left. A writer trusts the index only
+//! where nothing can have happened unseen since:
 //!
-//! - whoever changes the file or its backups holds the lock, and takes the index away
-//!   until it is done, so that none is left by a writer that was killed;
-//! - a writer that knows nothing of it (an earlier version, a batch that somebody else
-//!   completed, a program without the lock) leaves another file, which is not the one
-//!   that the index was made for;
-//! - it is never synced, so it holds for one run of the kernel only;
-//! - each backup that it names is looked for.
+//! - Whoever changes the file or its backups holds the lock, and takes the index away until
+//!   the change is done. A writer that is killed leaves no index.
+//! - A writer that does not know the index (an earlier release, a batch that somebody else
+//!   completed, a program without the lock) leaves another file in place, and the index
+//!   names the file that it was made for.
+//! - The index is never synced, so it holds for one run of the kernel only.
+//! - Each backup in the index is looked for.
 //!
-//! So it can lack only what was put beside the file by hand. The next listing finds that.
+//! So an index can lack only backups that somebody put beside the file by hand. The next
+//! listing finds them.
 
 use std::path::Path;
 use std::sync::OnceLock;
@@ -23,27 +24,28 @@ use rustix::fs;
 use crate::error::Result;
 use crate::files::backup::{self, Backup};
 use crate::files::identity::Identity;
-use crate::files::session::Session;
-use crate::files::sidecar;
+use crate::files::layout;
+use crate::files::locked::LockedFile;
 
-/// Bytes that a folder may take (`stat`) to be listed for each save: some hundred names.
+/// The size of a folder (`stat`), in bytes, up to which each save lists it: some hundred
+/// names.
 const SMALL_FOLDER: i64 = 16 * 1024;
 
 /// Where the index begins in the lock file.
-const PLACE: u64 = sidecar::INDEX_PLACE as u64;
+const PLACE: u64 = layout::INDEX_PLACE as u64;
 
-/// More backups than that are listed: to look for each would take as long.
+/// Backups that an index may name. With more, a listing is no slower than a look for each.
 const MOST: usize = 100;
 
-/// Room for as many, and for all that comes before them.
+/// Bytes of an index with so many backups.
 const LONGEST: usize = 4096;
 
 /// A file of which the backups are asked for.
 pub(crate) struct BackupQuery<'a> {
-    pub(crate) locked: &'a Session,
-    /// What the file is now.
+    pub(crate) locked: &'a LockedFile,
+    /// The identity of the file now.
     pub(crate) live: Option<Identity>,
-    /// Whether the folder is listed where nothing else tells.
+    /// Whether the folder is listed where there is no index.
     pub(crate) needed: bool,
 }
 
@@ -51,11 +53,11 @@ pub(crate) struct BackupQuery<'a> {
 #[derive(Debug, Default)]
 pub(crate) struct KnownBackups {
     pub(crate) all: Vec<Backup>,
-    /// Whether these are all, and the next writer is to find them in the index.
+    /// Whether these are all backups, so that the next writer may find them in an index.
     pub(crate) indexed: bool,
 }
 
-/// The backups of each of many files. A folder that has to be listed is so once.
+/// The backups of each of many files. Each folder is listed at most once.
 pub(crate) fn known_each(asked: &[BackupQuery<'_>]) -> Vec<Result<KnownBackups>> {
     let mut known: Vec<Option<Result<KnownBackups>>> = asked.iter().map(|_| None).collect();
     let (mut places, mut unknown) = (Vec::new(), Vec::new());
@@ -78,7 +80,7 @@ pub(crate) fn known_each(asked: &[BackupQuery<'_>]) -> Vec<Result<KnownBackups>>
     known.into_iter().flatten().collect()
 }
 
-impl Session {
+impl LockedFile {
     /// The file's backups, whatever an index says.
     ///
     /// # Errors
@@ -92,8 +94,8 @@ impl Session {
         Ok(all)
     }
 
-    /// Leaves an index for the next writer, or none where there are too many. One that
-    /// cannot be left is missed by nobody: it only saves work.
+    /// Writes an index for the next writer, or none where there are too many backups. A
+    /// failure does no harm: the index only saves work.
     pub(crate) fn leave_index(&self, backups: &[Backup]) {
         let stat = self.target.stat().ok().filter(|_| backups.len() <= MOST);
         let head = stat.and_then(|stat| self.head(stat.as_ref().map(Identity::of).as_ref()));
@@ -105,13 +107,13 @@ impl Session {
         self.lock.write_at(sealed(&text).as_bytes(), PLACE);
     }
 
-    /// Leaves no index: what it names is about to change.
+    /// Removes the index: what it names is about to change.
     pub(crate) fn take_index_away(&self) {
         self.lock.write_at(b"-", PLACE);
     }
 
-    /// The backups that the index names, as far as they are there; nothing where there is
-    /// no index of this file as it is now.
+    /// The backups that the index names and that are still there; nothing where there is no
+    /// index of this file as it is now.
     fn indexed(&self, live: Option<&Identity>) -> Option<Vec<Backup>> {
         let found = self.lock.read_at(LONGEST, PLACE)?;
         let text = found.split_inclusive(|&byte| byte == b'\n').next()?;
@@ -123,26 +125,25 @@ impl Session {
         Some(found.into_iter().flatten().collect())
     }
 
-    /// What tells this file, as it is, from every other and from any other time.
+    /// The beginning of an index of this file as it is now, in this run of the kernel.
     fn head(&self, live: Option<&Identity>) -> Option<String> {
         let content = live.map_or_else(|| "none".to_owned(), Identity::content);
         Some(format!("backups 1 {} {} {content}", run_of_the_kernel()?, self.lock.key()))
     }
 
     fn is_in_large_folder(&self) -> bool {
-        // What cannot be told is listed.
+        // A folder of unknown size is listed.
         fs::fstat(&self.target.folder).is_ok_and(|stat| stat.st_size > SMALL_FOLDER)
     }
 }
 
-/// A line that is seen to be whole.
+/// The line with its checksum, which tells whether the line is whole.
 fn sealed(text: &str) -> String {
     let checksum = blake3::hash(text.as_bytes()).to_hex();
     format!("{text} {}\n", &checksum[..16])
 }
 
-/// What tells this run of the kernel from every other: what is in memory only does not
-/// outlive it. Nothing where the kernel does not say.
+/// The name of this run of the kernel; nothing where the kernel does not tell it.
 fn run_of_the_kernel() -> Option<&'static str> {
     static BOOT: OnceLock<String> = OnceLock::new();
     if let Some(boot) = BOOT.get() {

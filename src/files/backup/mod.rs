@@ -1,48 +1,29 @@
 //! Backups: `<name>.backup.<YYYYmmdd_HHMMSS>_<microseconds>` beside the file,
 //! and `.gz` behind that once compressed.
-//!
-//! A backup is a hard link to the inode that a save is about to replace: no
-//! copy, and no second sync. Where somebody may still write into that inode, it
-//! is a synced copy.
 
+pub(crate) mod closing;
 pub mod compression;
+mod gzip;
 pub(crate) mod index;
+pub mod links;
+pub mod retention;
 pub(crate) mod source;
 
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
-use std::io;
-use std::ops::Range;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
-use std::time::Duration;
 
-use chrono::{DateTime, Datelike, FixedOffset, NaiveDate, NaiveDateTime, TimeDelta, Timelike, Utc};
-use rustix::buffer::spare_capacity;
+use chrono::{FixedOffset, NaiveDateTime, Utc};
 use rustix::fs::{self, AtFlags, FileType, Stat};
-use rustix::io::{Errno, retry_on_intr};
+use rustix::io::Errno;
 
 use crate::error::{Error, Result};
-use crate::files::backup::compression::gunzip;
+use crate::files::backup::gzip::gunzip;
 use crate::files::identity::{FileKey, Identity};
-use crate::files::lease::Lease;
+use crate::files::layout;
+use crate::files::read::read_whole;
 use crate::files::target::Target;
-use crate::files::temporary::{self, Temporary};
-
-const MARK: &[u8] = b".backup.";
-const COMPRESSED: &[u8] = b".gz";
-/// Those that a stamp may have: Python's `datetime` has no earlier one, and after the last
-/// of four digits there would be no later name.
-const YEARS: Range<i32> = 1..9999;
-/// `NAME_MAX` of every Linux file system with hard links.
-pub const LONGEST_NAME: usize = 255;
-const STAMP_LENGTH: usize = "YYYYmmdd_HHMMSS_ffffff".len();
-/// What the kernel says where it makes no link and may still make a file: no links on
-/// this file system or no more of them, a policy (`EACCES`), a project quota or a file
-/// that is mounted by itself (`EXDEV`).
-const LINKS_REFUSED: [Errno; 6] =
-    [Errno::PERM, Errno::OPNOTSUPP, Errno::MLINK, Errno::NOSYS, Errno::ACCESS, Errno::XDEV];
 
 /// One backup of a file.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -61,35 +42,33 @@ pub struct Backup {
 
 impl Backup {
     fn plain(target: &Target, stamp: NaiveDateTime) -> Self {
-        let name = name_for(&target.name, stamp);
+        let name = layout::backup(&target.name, stamp);
         Self { stamp, name, compressed: false, doubled: false }
     }
 
     /// Its stamp as it is in its name.
     #[must_use]
     pub fn stamp_text(&self) -> String {
-        let name = self.plain_name().as_bytes();
-        let stamp = &name[name.len().saturating_sub(STAMP_LENGTH)..];
-        String::from_utf8_lossy(stamp).into_owned()
+        layout::stamp_text(self.plain_name())
     }
 
     /// Its name while it is not compressed.
     #[must_use]
     pub fn plain_name(&self) -> &OsStr {
-        plain_name(&self.name)
+        layout::plain_backup(&self.name)
     }
 
     /// Its name once it is compressed.
     #[must_use]
     pub fn compressed_name(&self) -> OsString {
-        compressed_name(self.plain_name())
+        layout::compressed_backup(self.plain_name())
     }
 
     /// Whether `name` is its name, in either form: it may have been compressed
     /// since somebody was told of it.
     #[must_use]
     pub fn is_called(&self, name: &Path) -> bool {
-        plain_name(name.as_os_str()) == self.plain_name()
+        layout::plain_backup(name.as_os_str()) == self.plain_name()
     }
 }
 
@@ -136,10 +115,10 @@ fn list_in_folder<'a>(
     let mut found: HashMap<&OsStr, Vec<Backup>> =
         files.iter().map(|file| (&*file.name, Vec::new())).collect();
     let pick = |name: &OsStr, kind| {
-        let plain = plain_name(name);
-        let (of, stamp) = split(plain)?;
+        let plain = layout::plain_backup(name);
+        let (of, stamp) = layout::split_backup(plain)?;
         let (of, _) = found.get_key_value(of)?;
-        let stamp = stamp_of(stamp)?;
+        let stamp = layout::parse_stamp(stamp)?;
         let kind = match kind {
             FileType::Unknown => fs::statat(&folder.folder, name, AtFlags::SYMLINK_NOFOLLOW)
                 .map_or(FileType::Unknown, |stat| FileType::from_raw_mode(stat.st_mode)),
@@ -171,7 +150,7 @@ fn list_in_folder<'a>(
 ///
 /// When it cannot be looked at.
 pub fn find(target: &Target, stamp: &str) -> Result<Option<Backup>> {
-    let Some(stamp) = stamp.as_bytes().try_into().ok().and_then(stamp_of) else {
+    let Some(stamp) = layout::parse_stamp(stamp.as_bytes()) else {
         return Ok(None);
     };
     let plain = Backup::plain(target, stamp);
@@ -190,7 +169,7 @@ pub fn find(target: &Target, stamp: &str) -> Result<Option<Backup>> {
 ///
 /// `ENAMETOOLONG`.
 pub fn require_room(target: &Target) -> Result<()> {
-    if target.name.len() + MARK.len() + STAMP_LENGTH > LONGEST_NAME {
+    if !layout::has_room_for_backup(&target.name) {
         return Err(target.failed("link of a backup", Errno::NAMETOOLONG));
     }
     Ok(())
@@ -209,109 +188,6 @@ pub fn is_live(target: &Target, backup: &Backup, live: &Stat) -> Result<bool> {
         Err(Errno::NOENT) => Ok(false),
         Err(errno) => Err(target.failed("fstatat of a backup", errno)),
     }
-}
-
-/// Backs up the live file under a new name, later than every name in
-/// `existing`. With a `lease`, by a hard link; without one, or where the file
-/// system or its policy refuses links, by a synced copy.
-///
-/// # Errors
-///
-/// When neither can be made.
-pub fn take(
-    target: &Target,
-    lease: Option<&Lease>,
-    existing: &[Backup],
-    zone: FixedOffset,
-) -> Result<Backup> {
-    let mut stamp = next_stamp(existing, zone);
-    loop {
-        let backup = Backup::plain(target, stamp);
-        let name = &backup.name;
-        let linked = if is_taken(target, &backup.compressed_name())? {
-            Err(Errno::EXIST)
-        } else if lease.is_some() {
-            fs::linkat(&target.folder, &target.name, &target.folder, name, AtFlags::empty())
-        } else {
-            // Whoever can still write into the old content would write into
-            // the backup.
-            Err(Errno::MLINK)
-        };
-        match linked {
-            Ok(()) => return Ok(backup),
-            Err(Errno::EXIST) => stamp += TimeDelta::microseconds(1),
-            Err(errno) if LINKS_REFUSED.contains(&errno) => {
-                // A rename, unlike a link, would replace what is there.
-                if is_taken(target, name)? {
-                    stamp += TimeDelta::microseconds(1);
-                    continue;
-                }
-                copy(target, &target.name, name)?;
-                return Ok(backup);
-            }
-            Err(errno) => return Err(target.failed("link of a backup", errno)),
-        }
-    }
-}
-
-/// Makes `from`, a file of the sidecar, a backup of `target`: as old as its content, but
-/// `after` another, where there is one. Returns its name.
-///
-/// # Errors
-///
-/// `ENAMETOOLONG` for a name that leaves no room, or a failing syscall.
-pub fn adopt(
-    target: &Target,
-    from: &Path,
-    after: Option<&Backup>,
-    zone: FixedOffset,
-) -> Result<OsString> {
-    require_room(target)?;
-    let written = written_at(target, from, zone)?;
-    let mut stamp = following(after).map_or(written, |next| written.max(next));
-    loop {
-        let backup = Backup::plain(target, stamp);
-        if is_taken(target, &backup.name)? || is_taken(target, &backup.compressed_name())? {
-            stamp += TimeDelta::microseconds(1);
-            continue;
-        }
-        return temporary::publish(target, from, &backup.name, "rename of a backup")
-            .map(|()| backup.name);
-    }
-}
-
-fn written_at(target: &Target, name: &Path, zone: FixedOffset) -> Result<NaiveDateTime> {
-    let stat = fs::statat(&target.folder, name, AtFlags::SYMLINK_NOFOLLOW)
-        .map_err(|errno| target.failed("fstatat of what is to be a backup", errno))?;
-    let nanoseconds = u32::try_from(stat.st_mtime_nsec).unwrap_or_default();
-    let written = DateTime::from_timestamp(stat.st_mtime, nanoseconds)
-        .map(|written| written.with_timezone(&zone).naive_local())
-        .filter(|written| YEARS.contains(&written.year()));
-    Ok(written.unwrap_or_else(|| now(zone)))
-}
-
-/// Gives a backup that is a link an inode of its own.
-///
-/// # Errors
-///
-/// When the copy cannot be made; the backup is then as it was.
-pub fn part(target: &Target, backup: &Backup) -> Result<()> {
-    copy(target, &backup.name, &backup.name)
-}
-
-/// Removes a backup, in both forms. One that is gone already is no error.
-///
-/// # Errors
-///
-/// When an unlink fails.
-pub fn discard(target: &Target, backup: &Backup) -> Result<()> {
-    // In this order: whoever is compressing it finds the plain one gone, and
-    // removes what was made of it.
-    let plain = unlink(target, backup.plain_name())?;
-    if backup.doubled || !plain {
-        unlink(target, &backup.compressed_name())?;
-    }
-    Ok(())
 }
 
 /// The backups of `target` that an operator may count on, newest first: not
@@ -394,75 +270,9 @@ impl<'a> Opened<'a> {
     }
 }
 
-/// Those of `backups` (oldest first) that are to go: more than `kept`, or older
-/// than `max_age`; never the newest for its age.
-#[must_use]
-pub fn to_prune(
-    backups: Vec<Backup>,
-    kept: usize,
-    max_age: Option<Duration>,
-    zone: FixedOffset,
-) -> Vec<Backup> {
-    let count = backups.len();
-    let oldest = max_age
-        .and_then(|age| TimeDelta::from_std(age).ok())
-        .and_then(|age| now(zone).checked_sub_signed(age));
-    let goes = |(index, backup): &(usize, Backup)| {
-        let too_many = index + kept < count;
-        let too_old = oldest.is_some_and(|oldest| backup.stamp < oldest) && index + 1 < count;
-        too_many || too_old
-    };
-    backups.into_iter().enumerate().filter(goes).map(|(_, backup)| backup).collect()
-}
-
-/// Copies a file in the target's folder to the name `to`, synced, with its
-/// owner, mode and extended attributes.
-fn copy(target: &Target, from: &OsStr, to: &OsStr) -> Result<()> {
-    let file = target.open_to_read(from).map_err(|errno| target.failed("open", errno))?;
-    let stat = fs::fstat(&file).map_err(|errno| target.failed("fstat", errno))?;
-    let mut temporary = Temporary::resembling(target, &stat, &file)?;
-    temporary.fill_with(|mut copy| io::copy(&mut &file, &mut copy).map(drop))?;
-    temporary.sync()?;
-    temporary.rename(to)
-}
-
-/// Reads a file to its end, which is probably at `size`, or fails with an error
-/// where memory runs out.
-///
-/// # Errors
-///
-/// When a read fails, or there is no memory for the content.
-pub fn read_whole(file: &File, size: u64) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    let size = usize::try_from(size).map_err(|_| io::ErrorKind::OutOfMemory)?;
-    // One more than the size: a read that leaves this one free has met the end,
-    // and no other is needed to find it.
-    let room = size.checked_add(1).ok_or(io::ErrorKind::OutOfMemory)?;
-    bytes.try_reserve_exact(room).map_err(|_| io::ErrorKind::OutOfMemory)?;
-    loop {
-        let count = retry_on_intr(|| rustix::io::read(file, spare_capacity(&mut bytes)))?;
-        if count == 0 || bytes.len() == size {
-            return Ok(bytes);
-        }
-        bytes.try_reserve(1).map_err(|_| io::ErrorKind::OutOfMemory)?;
-    }
-}
-
-fn next_stamp(existing: &[Backup], zone: FixedOffset) -> NaiveDateTime {
-    let now = now(zone);
-    // Two saves in one microsecond, a clock set back, the end of summer time.
-    following(existing.last()).map_or(now, |next| now.max(next))
-}
-
-/// The next stamp after that of a backup, if it is one that a name can have.
-fn following(backup: Option<&Backup>) -> Option<NaiveDateTime> {
-    let next = backup?.stamp + TimeDelta::microseconds(1);
-    YEARS.contains(&next.year()).then_some(next)
-}
-
 /// The local time, by an offset found beforehand: to find it the C library
 /// reads the environment, which another thread may be changing.
-fn now(zone: FixedOffset) -> NaiveDateTime {
+pub(crate) fn now(zone: FixedOffset) -> NaiveDateTime {
     Utc::now().with_timezone(&zone).naive_local()
 }
 
@@ -479,68 +289,14 @@ pub fn unlink(target: &Target, name: &OsStr) -> Result<bool> {
     }
 }
 
-/// Whether there is something of this name: a file, or anything else.
-fn is_taken(target: &Target, name: &OsStr) -> Result<bool> {
-    Ok(kind_of(target, name)?.is_some())
-}
-
 fn is_file(target: &Target, name: &OsStr) -> Result<bool> {
     Ok(kind_of(target, name)? == Some(FileType::RegularFile))
 }
 
-fn kind_of(target: &Target, name: &OsStr) -> Result<Option<FileType>> {
+pub(crate) fn kind_of(target: &Target, name: &OsStr) -> Result<Option<FileType>> {
     match fs::statat(&target.folder, name, AtFlags::SYMLINK_NOFOLLOW) {
         Ok(stat) => Ok(Some(FileType::from_raw_mode(stat.st_mode))),
         Err(Errno::NOENT | Errno::NAMETOOLONG) => Ok(None),
         Err(errno) => Err(target.failed("fstatat of a backup", errno)),
     }
-}
-
-fn plain_name(name: &OsStr) -> &OsStr {
-    let name = name.as_bytes();
-    OsStr::from_bytes(name.strip_suffix(COMPRESSED).unwrap_or(name))
-}
-
-fn compressed_name(plain: &OsStr) -> OsString {
-    let mut name = plain.to_os_string();
-    name.push(OsStr::from_bytes(COMPRESSED));
-    name
-}
-
-fn name_for(name: &OsStr, stamp: NaiveDateTime) -> OsString {
-    let mut bytes = name.as_bytes().to_vec();
-    bytes.extend_from_slice(MARK);
-    let (date, time) = (stamp.date(), stamp.time());
-    let [year, month, day] = [date.year().unsigned_abs(), date.month(), date.day()];
-    let [hour, minute, second] = [time.hour(), time.minute(), time.second()];
-    let micros = time.nanosecond() / 1000;
-    let digits = format!("{year:04}{month:02}{day:02}_{hour:02}{minute:02}{second:02}_{micros:06}");
-    bytes.extend_from_slice(digits.as_bytes());
-    OsString::from_vec(bytes)
-}
-
-/// The name of the file that a backup of this name would be of, and its stamp.
-fn split(plain: &OsStr) -> Option<(&OsStr, &[u8; STAMP_LENGTH])> {
-    let (start, stamp) = plain.as_bytes().split_last_chunk::<STAMP_LENGTH>()?;
-    Some((OsStr::from_bytes(start.strip_suffix(MARK)?), stamp))
-}
-
-/// Digit by digit: chrono's parser takes signs and spaces too, and reads its format
-/// anew for each of all the names.
-fn stamp_of(stamp: &[u8; STAMP_LENGTH]) -> Option<NaiveDateTime> {
-    let number = |digits: Range<usize>| {
-        stamp[digits].iter().try_fold(0, |number, byte| {
-            byte.is_ascii_digit().then(|| 10 * number + u32::from(byte - b'0'))
-        })
-    };
-    let year = i32::try_from(number(0..4)?).ok()?;
-    if !YEARS.contains(&year) || stamp[8] != b'_' || stamp[15] != b'_' {
-        return None;
-    }
-    NaiveDate::from_ymd_opt(year, number(4..6)?, number(6..8)?)?.and_hms_micro_opt(
-        number(9..11)?,
-        number(11..13)?,
-        number(13..15)?,
-        number(16..22)?,
-    )
 }

@@ -1,19 +1,22 @@
-//! What a write keeps of the content that it takes away: the backup before the
-//! change, and which backups go after it.
+//! The backup that a write makes of the content it takes away: taken before the change, and
+//! followed by the pruning of old backups after it.
 
 use rustix::fs::Stat;
 
 use crate::error::{Error, Result};
 use crate::files::backup::compression;
 use crate::files::backup::index::KnownBackups;
+use crate::files::backup::links;
+use crate::files::backup::retention;
 use crate::files::backup::{self, Backup};
 use crate::files::identity::{Identity, Instant};
 use crate::files::lease::Lease;
-use crate::files::session::{Session, WriteOptions, Written};
+use crate::files::locked::LockedFile;
 use crate::files::warning::Warning;
+use crate::files::write::{WriteOptions, Written};
 use crate::settings::Durability;
 
-/// Content that a backup is to keep.
+/// The content that is to be backed up.
 pub(crate) struct BackupSource {
     stat: Stat,
     /// Whether a save has synced it.
@@ -26,12 +29,12 @@ pub(crate) struct BackupSource {
 #[derive(Debug, Default)]
 pub(crate) struct BackedUp {
     all: Vec<Backup>,
-    /// Whether the last of them is of what this write takes away.
+    /// Whether the last backup is of the content that this write takes away.
     taken: bool,
     /// Whether the next writer is to find them in the index.
     indexed: bool,
-    /// Makes the last of them safe, if it is a link, until the live file is
-    /// another.
+    /// The lease on the live file, where the last backup is a link to it: until the live file
+    /// is replaced, nobody may write into that inode.
     lease: Option<Lease>,
     corrupt: bool,
 }
@@ -50,21 +53,21 @@ impl BackedUp {
     }
 }
 
-/// What is left of them to do once the change is durable.
+/// The pruning that is left to do once the change is durable.
 #[derive(Debug)]
 pub(crate) struct Retention {
     all: Vec<Backup>,
-    /// Whether some may go.
+    /// Whether backups may be removed.
     prune: bool,
     indexed: bool,
 }
 
-impl Session {
-    /// What there is to keep. Asked before the new content's sync, which leaves
-    /// a note of its own.
+impl LockedFile {
+    /// What is to be backed up. To be called before the new content is synced, which replaces
+    /// the sync stamp.
     pub(crate) fn backup_source(&self, stat: Stat, corrupt: bool) -> BackupSource {
         let identity = Identity::of(&stat);
-        // Coarse stamps may hide a change made since the note.
+        // Coarse stamps may hide a change that came after the sync stamp.
         let sure = !identity.is_coarse() || identity.is_past_racy_window(Instant::now());
         BackupSource {
             stat,
@@ -73,9 +76,8 @@ impl Session {
         }
     }
 
-    /// Backs up what is to be kept, beside the backups that there are by now: by
-    /// a link or a copy made now, unless a writer that was killed has left just
-    /// that.
+    /// Backs up the `source`, by a link or a copy, unless a writer that was killed has left
+    /// this very backup.
     ///
     /// # Errors
     ///
@@ -97,11 +99,11 @@ impl Session {
             Some(newest) if live.st_nlink > 1 => backup::is_live(target, newest, live)?,
             _ => false,
         };
-        // Under another name the old content would stay open to changes.
+        // Through another name the old content could still be changed.
         let lone = live.st_nlink == if left { 2 } else { 1 };
-        let lease = if lone { Lease::take(target, live, options.host) } else { None };
-        // What another program wrote may not be on the disk, and would not be in
-        // the backup after a power cut.
+        let lease = if lone { Lease::take(target, live) } else { None };
+        // Another program may have written the content without a sync: after a power cut the
+        // backup would not have it.
         if let Some(lease) = &lease
             && options.durability == Durability::Full
             && !synced
@@ -112,19 +114,19 @@ impl Session {
             && lease.is_none()
             && let Some(unsafe_link) = all.pop()
         {
-            backup::discard(target, &unsafe_link)?;
+            links::discard(target, &unsafe_link)?;
         }
         if !left || lease.is_none() {
-            all.push(backup::take(target, lease.as_ref(), &all, options.zone)?);
+            all.push(links::take(target, lease.as_ref(), &all, options.zone)?);
         }
         Ok(BackedUp { all, taken: true, indexed, lease, corrupt: *corrupt })
     }
 
-    /// Takes the newest backup back after `error` kept its change from
-    /// happening; `error` then says if that failed too.
+    /// Removes the backup that was made for a change that failed with `error`. Where the
+    /// removal fails too, the error says so.
     pub(crate) fn take_back(&self, error: Error, backed_up: &BackedUp) -> Error {
         let Some(taken) = backed_up.all.last().filter(|_| backed_up.taken) else { return error };
-        match backup::discard(&self.target, taken) {
+        match links::discard(&self.target, taken) {
             Ok(()) => error,
             Err(also) => {
                 error.followed_by(&also, &format!("remove {} by hand", taken.name.display()))
@@ -132,14 +134,14 @@ impl Session {
         }
     }
 
-    /// Lets whoever waited open the replaced content, once it is the backup's
-    /// alone no more. Notes the newest backup.
+    /// Releases the lease on the replaced content, and tells in `written` which backup has
+    /// it. Where somebody waits to write into that content, the backup first becomes a copy.
     pub(crate) fn release_source(&self, backed_up: BackedUp, written: &mut Written) -> Retention {
         let BackedUp { all, taken, indexed, lease, corrupt } = backed_up;
         if let (Some(lease), Some(taken)) = (lease, all.last()) {
-            // Whoever waits has the old inode, which is the backup's.
+            // The process that waits has opened the old inode, which is the backup's.
             lease.end(|| {
-                let parted = backup::part(&self.target, taken);
+                let parted = links::part(&self.target, taken);
                 written.warnings.extend(parted.err().map(Warning::from));
             });
         }
@@ -149,13 +151,13 @@ impl Session {
                 written.warnings.push(Warning::CorruptReplaced { kept: newest.name.clone() });
             }
         }
-        // A file that is torn again and again must not push its whole backups
-        // out: such a save lets none go.
+        // The backups of a file that is torn again and again must not push out the whole
+        // backups: a save over a corrupt file prunes nothing.
         Retention { all, prune: taken && !corrupt, indexed }
     }
 
-    /// Lets old backups go; not before the new content is safe. What cannot be
-    /// removed does not undo a save.
+    /// Removes old backups, once the new content is durable. A backup that cannot be removed
+    /// does not undo the save.
     pub(crate) fn prune_after(
         &self,
         Retention { mut all, prune, indexed }: Retention,
@@ -168,8 +170,8 @@ impl Session {
             let removed =
                 doubled.map(|backup| compression::remove_superseded(&self.target, backup));
             warnings.extend(removed.filter_map(Result::err).map(Warning::from));
-            for outdated in backup::to_prune(all.clone(), kept, max_age, zone) {
-                match backup::discard(&self.target, &outdated) {
+            for outdated in retention::to_prune(all.clone(), kept, max_age, zone) {
+                match links::discard(&self.target, &outdated) {
                     Ok(()) => all.retain(|backup| *backup != outdated),
                     Err(error) => warnings.push(Warning::from(error)),
                 }

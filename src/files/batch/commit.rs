@@ -11,10 +11,11 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use rustix::fs::{self, Mode, OFlags};
+use rustix::fs;
 use rustix::io::Errno;
 
 use crate::error::{Error, RENAME, Result};
+use crate::files::backup::closing;
 use crate::files::backup::index::{self, BackupQuery};
 use crate::files::backup::source::BackedUp;
 use crate::files::batch::decision::{Changed, Folders};
@@ -22,14 +23,16 @@ use crate::files::batch::preconditions::require_replaceable;
 use crate::files::batch::roll_forward;
 use crate::files::fork;
 use crate::files::identity::{FileKey, Identity};
-use crate::files::lock::{Deadline, Signals};
+use crate::files::layout;
+use crate::files::lock::Deadline;
 use crate::files::read::Same;
-use crate::files::session::{Preparation, Session, WriteOptions, Written};
-use crate::files::sidecar;
+use crate::files::session::{Preparation, Session};
+use crate::files::signals::Signals;
 use crate::files::sys::sync;
 use crate::files::target::Target;
 use crate::files::temporary;
 use crate::files::warning::Warning;
+use crate::files::write::{WriteOptions, Written};
 use crate::settings::Durability;
 use crate::statistics::COUNTERS;
 
@@ -67,15 +70,15 @@ pub fn save_many(
     written.resize_with(saves.len(), Written::default);
     let mut in_place = Vec::new();
     let mut changed = Vec::new();
-    for (index, locked) in &files {
+    for (index, session) in &files {
         let save = &saves[*index];
         let options = WriteOptions { if_version: save.if_version.clone(), ..options.clone() };
-        match locked.prepare(save.bytes, None, &options)? {
-            Preparation::InPlace(unchanged) => in_place.push((locked, unchanged)),
+        match session.prepare(save.bytes, None, &options)? {
+            Preparation::InPlace(unchanged) => in_place.push((session, unchanged)),
             Preparation::Change(prepared) => {
                 changed.push(Changed {
                     index: *index,
-                    locked,
+                    session,
                     prepared: *prepared,
                     synced: OnceLock::new(),
                 });
@@ -90,8 +93,9 @@ pub fn save_many(
         written[index] = done;
     }
     drop(in_place);
-    let (indices, files): (Vec<_>, Vec<_>) = files.into_iter().unzip();
-    for (index, warnings) in indices.into_iter().zip(Session::close_all(files, options)) {
+    let (indices, files): (Vec<_>, Vec<_>) =
+        files.into_iter().map(|(index, session)| (index, session.into_locked())).unzip();
+    for (index, warnings) in indices.into_iter().zip(closing::close_all(files, options)) {
         written[index].warnings.extend(warnings);
     }
     COUNTERS.batches.count();
@@ -159,10 +163,10 @@ fn publish(
     };
     let mut done = Vec::with_capacity(changed.len());
     let mut locked = Vec::with_capacity(changed.len());
-    for Changed { index, locked: file, prepared, synced } in changed {
+    for Changed { index, session, prepared, synced } in changed {
         prepared.temporary.leave();
         done.push((index, prepared.written));
-        locked.push((file, synced));
+        locked.push((session.locked(), synced));
     }
     // Before anything that takes long: whoever waits to write into a replaced
     // file would get into its backup, should this writer die.
@@ -210,8 +214,8 @@ fn rename(changed: &[Changed<'_>]) -> Renamed {
 }
 
 fn back_up(changed: &[Changed<'_>], options: &WriteOptions) -> Result<Vec<BackedUp>> {
-    let asked = changed.iter().map(|Changed { locked, prepared, .. }| BackupQuery {
-        locked,
+    let asked = changed.iter().map(|Changed { session, prepared, .. }| BackupQuery {
+        locked: session.locked(),
         live: prepared.before,
         needed: prepared.source.is_some(),
     });
@@ -220,7 +224,7 @@ fn back_up(changed: &[Changed<'_>], options: &WriteOptions) -> Result<Vec<Backed
     let mut backed_up = Vec::with_capacity(changed.len());
     for (change, earlier) in changed.iter().zip(earlier) {
         let source = change.prepared.source.as_ref();
-        match change.locked.back_up(source, earlier, options) {
+        match change.session.locked().back_up(source, earlier, options) {
             Ok(taken) => backed_up.push(taken),
             Err(error) => return Err(take_back(error, changed, &backed_up)),
         }
@@ -230,7 +234,9 @@ fn back_up(changed: &[Changed<'_>], options: &WriteOptions) -> Result<Vec<Backed
 
 fn take_back(error: Error, changed: &[Changed<'_>], backed_up: &[BackedUp]) -> Error {
     let taken = changed.iter().zip(backed_up);
-    taken.fold(error, |error, (change, backed_up)| change.locked.take_back(error, backed_up))
+    taken.fold(error, |error, (change, backed_up)| {
+        change.session.locked().take_back(error, backed_up)
+    })
 }
 
 /// Waits until all contents are on the disk, and the names under which the
@@ -263,12 +269,12 @@ fn sync_contents(changed: &[Changed<'_>], in_place: &[(&Session, Same)]) -> Resu
             }));
         }
     }
-    for (locked, unchanged) in in_place {
+    for (session, unchanged) in in_place {
         syncs.push(Box::new(|| {
-            locked.ensure_durable(unchanged).map_err(|error| match error {
+            session.locked().ensure_durable(unchanged).map_err(|error| match error {
                 // Nothing has been decided yet.
                 Error::NotDurable { source, .. } => {
-                    locked.target().failed("fsync of its folder", source)
+                    session.target().failed("fsync of its folder", source)
                 }
                 error => error,
             })
@@ -278,7 +284,8 @@ fn sync_contents(changed: &[Changed<'_>], in_place: &[(&Session, Same)]) -> Resu
 }
 
 fn is_synced(change: &Changed<'_>) -> bool {
-    let noted = |before: &Identity| change.locked.lock.has_sync_stamp(&before.sync_stamp());
+    let noted =
+        |before: &Identity| change.session.locked().lock.has_sync_stamp(&before.sync_stamp());
     match (&change.prepared.source, &change.prepared.before) {
         (Some(source), _) => source.is_synced(),
         (None, before) => before.as_ref().is_none_or(noted),
@@ -296,9 +303,7 @@ fn sync_replaced(target: &Target) -> Result<()> {
 type Sync<'a> = Box<dyn Fn() -> Result<()> + std::marker::Sync + 'a>;
 
 fn sync_temporary_folder(target: &Target) -> Result<()> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    fs::openat(&target.folder, sidecar::TEMP, flags, Mode::empty())
-        .and_then(sync::sync_folder)
+    sync::sync_folder_at(&target.folder, layout::TEMP)
         .map_err(|errno| target.failed("fsync of .oasis_data/temp", errno))
 }
 

@@ -14,18 +14,21 @@ use crate::error::{Error, Result};
 use crate::files::backup::source::BackedUp;
 use crate::files::batch::folders;
 use crate::files::batch::interrupted;
-use crate::files::batch::journal::{self, Change, Journal, NO_FILE, Name, Place, Slot};
+use crate::files::batch::journal::{self, Change, Journal, NO_FILE, Place, Slot};
+use crate::files::batch::name::Name;
 use crate::files::batch::recovery;
 use crate::files::identity::{FileKey, Identity};
-use crate::files::lock::{Deadline, Lock, Signals};
-use crate::files::session::{Prepared, Session, WriteOptions};
+use crate::files::lock::{Deadline, Lock};
+use crate::files::session::{Prepared, Session};
+use crate::files::signals::Signals;
 use crate::files::target::Target;
+use crate::files::write::WriteOptions;
 
 /// A file that the batch replaces.
 pub(crate) struct Changed<'a> {
     /// Its place in what the caller gave.
     pub(crate) index: usize,
-    pub(crate) locked: &'a Session,
+    pub(crate) session: &'a Session,
     pub(crate) prepared: Prepared<'a>,
     /// What was synced, once it is.
     pub(crate) synced: OnceLock<Identity>,
@@ -33,7 +36,7 @@ pub(crate) struct Changed<'a> {
 
 impl Changed<'_> {
     pub(crate) fn target(&self) -> &Target {
-        self.locked.target()
+        self.session.target()
     }
 }
 
@@ -59,7 +62,7 @@ impl<'a> Folders<'a> {
     pub(crate) fn of(changed: &[Changed<'a>]) -> Result<Self> {
         let mut folders: Vec<(FileKey, PathBuf, &'a Target)> = Vec::new();
         for change in changed {
-            let target = change.locked.target();
+            let target = change.session.target();
             let key = target.folder_key()?;
             if folders.iter().all(|(known, ..)| *known != key) {
                 let first = folders.first().map_or(target, |(_, _, first)| first);

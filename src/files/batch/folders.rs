@@ -4,7 +4,6 @@
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::Read;
-use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -13,8 +12,9 @@ use rustix::fs::{self, Access, Mode, OFlags};
 use rustix::io::Errno;
 
 use crate::error::{Error, Result};
-use crate::files::batch::journal::Name;
-use crate::files::lock;
+use crate::files::batch::name::Name;
+use crate::files::layout;
+use crate::files::sys::open;
 use crate::files::target::Target;
 
 /// The route from one folder to another: relative where that leads there, so that
@@ -48,11 +48,8 @@ pub(crate) fn route(from: &Target, to: &Target) -> Result<Name> {
 ///
 /// When it cannot be opened.
 pub(crate) fn follow(from: &Target, route: &Path) -> Result<Target> {
-    let open = |how| {
-        let flags = how | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        fs::openat(&from.folder, route, flags, Mode::empty())
-    };
-    let folder = match open(OFlags::RDONLY) {
+    let open = |how| open::folder(&from.folder, route, how);
+    let folder = match open(OFlags::empty()) {
         // Enough to look at what is in it, by name.
         Err(Errno::ACCESS) => open(OFlags::PATH),
         opened => opened,
@@ -82,7 +79,7 @@ pub(crate) fn folder_id(target: &Target, new: &str, sync: bool) -> Result<String
     }
     let failed = |call, errno: Errno| target.failed(call, errno);
     let flags = OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let file = fs::openat(&target.folder, lock::JOURNAL, flags, Mode::empty())
+    let file = fs::openat(&target.folder, layout::JOURNAL_LOCK, flags, Mode::empty())
         .map(File::from)
         .map_err(|errno| failed("open of .oasis_data/journal.lock", errno))?;
     file.write_all_at(format!("{new}\n").as_bytes(), 0)
@@ -95,7 +92,7 @@ pub(crate) fn folder_id(target: &Target, new: &str, sync: bool) -> Result<String
 
 /// The mark of a folder; nothing where none was written, or not to its end.
 pub(crate) fn folder_id_of(target: &Target) -> Result<Option<String>> {
-    let file = match target.open_to_read(lock::JOURNAL) {
+    let file = match target.open_to_read(layout::JOURNAL_LOCK) {
         Ok(file) => file,
         Err(Errno::NOENT) => return Ok(None),
         Err(errno) => return Err(target.failed("open of .oasis_data/journal.lock", errno)),
@@ -113,8 +110,7 @@ pub(crate) fn folder_id_of(target: &Target) -> Result<Option<String>> {
 
 /// The full path of the target's folder.
 fn absolute(target: &Target) -> Result<PathBuf> {
-    let link = format!("/proc/self/fd/{}", target.folder.as_raw_fd());
-    match fs::readlink(link, Vec::new()) {
+    match open::path_of(&target.folder) {
         Ok(path) => Ok(PathBuf::from(OsString::from_vec(path.into_bytes()))),
         // Without /proc (in a chroot, say), by the path that the caller gave. Where
         // that leads elsewhere by now, whoever goes it finds out.

@@ -11,8 +11,9 @@ use crate::files::batch::folders;
 use crate::files::batch::journal::{self, Journal, Slot};
 use crate::files::batch::roll_forward;
 use crate::files::identity::FileKey;
-use crate::files::lock::{Deadline, Lock, Signals};
+use crate::files::lock::{Deadline, Lock};
 use crate::files::sidecar;
+use crate::files::signals::Signals;
 use crate::files::target::Target;
 
 /// A batch that was interrupted, as its journals tell.

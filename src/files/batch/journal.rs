@@ -12,11 +12,10 @@
 //! A batch that cannot be recovered (it is another user's, say) keeps its journal.
 //! The next batch in that folder then takes the next [`Slot`].
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::AsFd;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{self, Access, AtFlags, CWD, Mode, OFlags};
@@ -25,11 +24,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::files::batch::folders;
+use crate::files::batch::name::Name;
+use crate::files::layout;
 use crate::files::sidecar;
 use crate::files::sys::sync;
 use crate::files::target::Target;
 
-const JOURNAL: &str = ".oasis_data/journal";
 const FORMAT: u32 = 1;
 /// More journals than that are no accident.
 const MOST_SLOTS: u32 = 100;
@@ -42,7 +42,7 @@ pub struct Slot(u32);
 
 impl Slot {
     fn path(self) -> String {
-        if self.0 == 0 { JOURNAL.to_owned() } else { format!("{JOURNAL}.{}", self.0) }
+        layout::journal(self.0)
     }
 }
 
@@ -94,41 +94,11 @@ pub struct Change {
     pub backup: Option<Name>,
 }
 
-/// A name or path: text where it is text, so that a person can read it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(untagged)]
-pub enum Name {
-    /// UTF-8.
-    Text(String),
-    /// Anything else.
-    Bytes(Vec<u8>),
-}
-
-impl From<&OsStr> for Name {
-    fn from(name: &OsStr) -> Self {
-        match name.to_str() {
-            Some(text) => Self::Text(text.to_owned()),
-            None => Self::Bytes(name.as_bytes().to_vec()),
-        }
-    }
-}
-
-impl Name {
-    /// As the system calls want it.
-    #[must_use]
-    pub fn to_path(&self) -> PathBuf {
-        match self {
-            Self::Text(text) => PathBuf::from(text),
-            Self::Bytes(bytes) => PathBuf::from(OsString::from_vec(bytes.clone())),
-        }
-    }
-}
-
 impl Change {
     /// The new content, seen from the file's folder.
     #[must_use]
     pub fn temporary(&self) -> PathBuf {
-        Path::new(sidecar::TEMP).join(self.temporary.to_path())
+        layout::in_temp(&self.temporary.to_path())
     }
 }
 
@@ -194,13 +164,13 @@ pub enum Found {
 /// Whether there is a journal in `parent`: one lookup, which loads can afford.
 #[must_use]
 pub fn exists(folder: impl AsFd) -> bool {
-    fs::accessat(folder, JOURNAL, Access::EXISTS, AtFlags::empty()).is_ok()
+    fs::accessat(folder, layout::JOURNAL, Access::EXISTS, AtFlags::empty()).is_ok()
 }
 
 /// Whether there is a journal in the folder of `path`, by that path alone.
 #[must_use]
 pub fn exists_beside(path: &Path) -> bool {
-    let journal = path.parent().unwrap_or_else(|| Path::new("")).join(JOURNAL);
+    let journal = path.parent().unwrap_or_else(|| Path::new("")).join(layout::JOURNAL);
     fs::accessat(CWD, journal, Access::EXISTS, AtFlags::empty()).is_ok()
 }
 
@@ -351,8 +321,6 @@ pub fn retire(target: &Target, slot: Slot) -> Result<()> {
 ///
 /// When they may not be.
 pub fn sync_sidecar(target: &Target) -> Result<()> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    fs::openat(&target.folder, sidecar::FOLDER, flags, Mode::empty())
-        .and_then(sync::sync_folder)
+    sync::sync_folder_at(&target.folder, layout::FOLDER)
         .map_err(|errno| target.failed("fsync of .oasis_data", errno))
 }

@@ -3,8 +3,10 @@
 pub mod commit;
 mod decision;
 mod folders;
+pub mod give_up;
 mod interrupted;
 pub mod journal;
+pub mod name;
 pub mod notice;
 mod preconditions;
 pub mod recovery;

@@ -12,9 +12,9 @@ use crate::error::{Error, FOLLOW_LINK, Result};
 use crate::files::batch::interrupted::Interrupted;
 use crate::files::batch::journal::{self, Found, Journal, Slot};
 use crate::files::batch::roll_forward::{self, Standing};
-use crate::files::lock::{self, Deadline, Lock, Signals};
+use crate::files::lock::{self, Deadline, Lock};
 use crate::files::read::{self, Snapshot};
-use crate::files::sidecar;
+use crate::files::signals::Signals;
 use crate::files::target::Target;
 use crate::statistics::COUNTERS;
 
@@ -290,43 +290,6 @@ fn explained(error: Error, target: &Target, slot: Slot) -> Error {
          on its folder, which also tells how to give a file of a batch up"
     );
     Error::Syscall { path, call, source, hint }
-}
-
-/// Gives up what an interrupted batch was to make of a file: its new content becomes
-/// the newest backup. Says where that is; nothing where no batch waits for the file.
-///
-/// # Errors
-///
-/// [`Error::LockTimeout`] while its writer is alive, or a failing syscall: then
-/// nothing is given up.
-pub fn give_up(path: &Path, deadline: &Deadline, signals: &dyn Signals) -> Result<Option<String>> {
-    let target = Target::resolve(path, false)?;
-    let _lock = Lock::of_file(&target, deadline, signals)?;
-    let mut kept = None;
-    {
-        let _journals = Lock::of_journal(&target, deadline, signals)?;
-        sidecar::require_no_symlink(&target)?;
-        for (slot, found) in journal::read_all(&target)? {
-            let Found::Whole(journal) = found else { continue };
-            let Some(change) = journal.change_of(&target.name) else { continue };
-            if !roll_forward::content_is_there(&target, change)? {
-                continue;
-            }
-            let zone = roll_forward::zone_of(journal.backups);
-            kept = Some(roll_forward::keep_content(&target, change, zone, true)?);
-            target.sync_folder()?;
-            // Its other folders will not be missed any more.
-            let stranded = Interrupted::of(&target, &journal);
-            if matches!(stranded, Err(Error::Unrecovered { .. }))
-                && !roll_forward::any_content_is_there(&target, &journal)?
-            {
-                journal::retire(&target, slot)?;
-            }
-        }
-    }
-    // That may have been all that was left to do for its batch.
-    recover(&target, deadline, signals)?;
-    Ok(kept)
 }
 
 /// Whether somebody is still writing a journal that is not whole. One whose

@@ -14,6 +14,7 @@ use rustix::fs::{self, Access, AtFlags, Stat};
 use rustix::io::Errno;
 
 use crate::error::{Error, RENAME_OF_BATCH, Result};
+use crate::files::backup::links;
 use crate::files::backup::{self, Backup, Opened};
 use crate::files::batch::folders;
 use crate::files::batch::journal::{self, Change, Journal, NO_FILE};
@@ -177,7 +178,7 @@ pub(crate) fn keep_content(
         change.backup.as_ref().is_some_and(|name| backup.is_called(&name.to_path()))
     };
     let after = if newest { backups.last() } else { backups.iter().find(own) };
-    let kept = match backup::adopt(file, &change.temporary(), after, zone) {
+    let kept = match links::adopt(file, &change.temporary(), after, zone) {
         Ok(kept) => format!("the batch's content for it is kept as {}", kept.display()),
         // No backup of a name so long can be made.
         Err(error) if error.errno() == Some(Errno::NAMETOOLONG.raw_os_error()) => format!(
@@ -193,7 +194,7 @@ pub(crate) fn keep_content(
         // The batch's own link to what was changed in place since. Not before the content
         // is kept: with an inode of its own it would say that the file is as the batch
         // found it, should that fail, and the file would be replaced.
-        match backup::part(file, last) {
+        match links::part(file, last) {
             // Immutable, or another user's in a sticky folder: no name of it can be
             // replaced, and it is no reason to keep the batch waiting.
             Err(error) if error.errno() == Some(Errno::PERM.raw_os_error()) => {}
@@ -253,9 +254,9 @@ fn back_up(file: &Target, change: &Change, backups: Option<i32>, zone: FixedOffs
     }
     let earlier = backup::list(file)?;
     match earlier.last() {
-        Some(newest) if backup::is_live(file, newest, &live)? => backup::part(file, newest),
+        Some(newest) if backup::is_live(file, newest, &live)? => links::part(file, newest),
         Some(newest) if is_copy(file, newest)? => Ok(()),
-        _ => backup::take(file, None, &earlier, zone).map(drop),
+        _ => links::take(file, None, &earlier, zone).map(drop),
     }
 }
 

@@ -1,13 +1,12 @@
-//! The files that are locked: opened, made anew, removed.
+//! Lock files: opening, replacing and removing them.
 //!
-//! A lock file is replaced or removed only by who holds its lock, and whoever gets
-//! the lock looks again whether the file is still the one that others would lock.
-//! So nobody who was about to lock the old file goes on with it.
+//! Only the holder of its lock replaces or removes a lock file. Whoever gets a lock then
+//! looks whether its file is still the file at the path. So a process that waited for the
+//! old file does not go on with it.
 
 use std::collections::HashSet;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::fs::File;
-use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
@@ -17,22 +16,21 @@ use rustix::io::Errno;
 use crate::error::{Error, OPEN_LOCK, Result};
 use crate::files::fork::CloseOnFork;
 use crate::files::identity::{FileKey, Identity};
-use crate::files::lock::{Signals, contended};
+use crate::files::layout;
 use crate::files::sidecar;
+use crate::files::signals::Signals;
+use crate::files::sys::{lock, open};
 use crate::files::target::Target;
 
-/// How often the opening of a lock file starts over: another writer may make
-/// it, or an operator remove it, at the same moment.
+/// How often the opening of a lock file starts over: at the same moment another writer may
+/// make the file, or an operator remove it.
 pub const OPEN_ATTEMPTS: usize = 100;
 
-/// As many bytes as may stand in a lock file: a line or two.
-const LONGEST_NOTE: usize = 4096;
+/// Bytes that may stand in a lock file: the sync stamp and the index of backups.
+const MOST_BYTES: usize = 4096;
 
 /// How many lock files a collection looks at before it asks for signals.
 const COLLECTED_AT_ONCE: usize = 256;
-
-/// What is added to the name of a lock file that is being made anew.
-const NEW: &str = ".new";
 
 /// Opens a lock file, and makes it where there is none.
 ///
@@ -69,8 +67,8 @@ fn create(target: &Target, path: &Path) -> rustix::io::Result<File> {
     fs::openat(&target.folder, path, flags, Mode::from_raw_mode(0o666)).map(File::from)
 }
 
-/// Whether the locked file is still the one that others would lock: an operator
-/// may have removed `.oasis_data` since it was opened, a collection the file.
+/// Whether the locked file is still the file at its path, which others would lock. Since it
+/// was opened, an operator may have removed `.oasis_data`, or a collection the file.
 ///
 /// # Errors
 ///
@@ -83,27 +81,28 @@ pub fn is_current(target: &Target, path: &Path, held: FileKey) -> Result<bool> {
     }
 }
 
-/// Puts a lock file of the folder's own in the place of one that is a link to another
-/// folder's, which keeps its lock: `cp -al` makes such. Called with that lock held.
+/// Replaces a lock file that is a hard link to another folder's lock file, as `cp -al` makes
+/// them, by a file of this folder's own. Called with the shared lock held, which stays with
+/// the other folder.
 ///
 /// # Errors
 ///
 /// When a syscall fails; the file at the path is then as it was.
 pub fn renew(target: &Target, path: &Path, shared: &File) -> Result<()> {
     let failed = |errno: Errno| target.failed("making its lock anew", errno);
-    let mut new = path.as_os_str().to_owned();
-    new.push(NEW);
-    let made = match create(target, Path::new(&new)) {
-        // Only who holds the lock makes this, so its maker is dead.
-        Err(Errno::EXIST) => fs::unlinkat(&target.folder, &new, AtFlags::empty())
-            .and_then(|()| create(target, Path::new(&new))),
+    let new = layout::new_lock(path);
+    let made = match create(target, &new) {
+        // Only the holder of the lock makes this file, so whoever made it is dead.
+        Err(Errno::EXIST) => {
+            fs::unlinkat(&target.folder, &new, AtFlags::empty()).and_then(|()| create(target, &new))
+        }
         made => made,
     }
     .map_err(failed)?;
     let renewed = (|| {
         sidecar::share(target, &made)?;
-        // What it holds goes along: the lock of a journal tells which folder it is in.
-        let mut content = [0; LONGEST_NOTE];
+        // With its content: the lock file of a journal has the folder_id.
+        let mut content = [0; MOST_BYTES];
         let io = |error| target.failed("making its lock anew", error);
         let length = shared.read_at(&mut content, 0).map_err(io)?;
         made.write_all_at(&content[..length], 0).map_err(io)?;
@@ -113,13 +112,13 @@ pub fn renew(target: &Target, path: &Path, shared: &File) -> Result<()> {
         fs::renameat(&target.folder, &new, &target.folder, path).map_err(failed)
     })();
     if renewed.is_err() {
-        // The next who tries removes it otherwise.
+        // Where this fails, the next writer that replaces the lock file removes it.
         let _ = fs::unlinkat(&target.folder, &new, AtFlags::empty());
     }
     renewed
 }
 
-/// What a collection of lock files came to.
+/// The result of a collection of lock files.
 #[derive(Debug, Default)]
 pub struct Collected {
     /// How many were removed.
@@ -128,40 +127,39 @@ pub struct Collected {
     pub failures: Vec<Error>,
 }
 
-/// Removes the lock files of documents that are not in the folder, but for those that
-/// somebody holds. Safe beside writers: see the top of this file.
+/// Removes the lock files of documents that are not in the folder any more, except lock
+/// files that somebody holds. Safe beside writers: see the top of this file.
 ///
 /// # Errors
 ///
 /// When the folder cannot be read, and for a signal.
 pub fn collect(folder: &Path, signals: &dyn Signals) -> Result<Collected> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let opened = fs::openat(CWD, folder, flags, Mode::empty())
+    let opened = open::folder(CWD, folder, OFlags::empty())
         .map_err(|errno| Error::syscall(folder, "open", errno))?;
     let target = Target {
         folder: File::from(opened).into(),
-        name: sidecar::FOLDER.into(),
+        name: layout::FOLDER.into(),
         given_path: folder.into(),
     };
     let listed = |errno| target.failed("listing it", errno);
-    let locks = match target.list(sidecar::LOCKS, |name, _| lock_name(name)) {
+    let locks = match target
+        .list(layout::LOCKS, |name, _| layout::stem_of_lock(name).map(|_| name.to_owned()))
+    {
         Err(Errno::NOENT) => return Ok(Collected::default()),
         locks => locks.map_err(listed)?,
     };
-    let there = target.list(".", |name, _| Some(sidecar::stem(name))).map_err(listed)?;
+    let there = target.list(".", |name, _| Some(layout::stem(name))).map_err(listed)?;
     let there: HashSet<PathBuf> = there.into_iter().collect();
     let mut collected = Collected::default();
     for (index, lock) in locks.into_iter().enumerate() {
         if index % COLLECTED_AT_ONCE == 0 && signals.pending() {
             return Err(Error::Interrupted { path: folder.into() });
         }
-        let stem =
-            lock.as_bytes().strip_suffix(sidecar::LOCK_SUFFIX.as_bytes()).unwrap_or_default();
-        if there.contains(Path::new(OsStr::from_bytes(stem))) {
+        let Some(stem) = layout::stem_of_lock(&lock) else { continue };
+        if there.contains(Path::new(stem)) {
             continue;
         }
-        match collect_one(&target, &Path::new(sidecar::LOCKS).join(&lock), OsStr::from_bytes(stem))
-        {
+        match collect_one(&target, &layout::in_locks(&lock), stem) {
             Ok(removed) => collected.removed += usize::from(removed),
             Err(error) => collected.failures.push(error),
         }
@@ -169,18 +167,14 @@ pub fn collect(folder: &Path, signals: &dyn Signals) -> Result<Collected> {
     Ok(collected)
 }
 
-fn lock_name(name: &OsStr) -> Option<OsString> {
-    name.as_bytes().ends_with(sidecar::LOCK_SUFFIX.as_bytes()).then(|| name.to_owned())
-}
-
-/// Removes a lock file if nobody holds it, and if its document is still not there.
+/// Removes a lock file if nobody holds its lock and its document is still missing.
 fn collect_one(target: &Target, path: &Path, document: &OsStr) -> Result<bool> {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let opened = CloseOnFork::open(|| {
         fs::openat(&target.folder, path, flags, Mode::empty()).map(File::from)
     });
     let file = match opened {
-        // Another collection was faster, or it is no lock file but a symlink.
+        // Another collection has removed it, or it is a symlink.
         Err(Errno::NOENT | Errno::LOOP) => return Ok(false),
         opened => opened.map_err(|errno| target.failed("open of a lock", errno))?,
     };
@@ -189,16 +183,16 @@ fn collect_one(target: &Target, path: &Path, document: &OsStr) -> Result<bool> {
         if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
             return Ok(false);
         }
-        match fs2::FileExt::try_lock_exclusive(file) {
-            Err(error) if contended(&error) => return Ok(false),
+        match lock::try_exclusive(file) {
+            Err(error) if lock::is_contended(&error) => return Ok(false),
             tried => tried.map_err(|error| target.failed("flock of a lock", error))?,
         }
         let removed = remove_if_unneeded(target, path, document, Identity::of(&stat).key());
-        // Not by the close alone: a child forked past the handlers would keep it.
-        let _ = fs2::FileExt::unlock(file);
+        // Closing alone would not release it: a child forked past the handlers may share it.
+        let _ = lock::unlock(file);
         removed
     });
-    // Nothing in a forked child, which leaves it to its parent.
+    // In a forked child there is no file: the parent removes the lock.
     collected.unwrap_or(Ok(false))
 }
 
@@ -218,9 +212,8 @@ fn remove_if_unneeded(
     if !is_current(target, path, held)? {
         return Ok(false);
     }
-    // What a writer left that was killed while it made the lock anew.
-    let mut new = path.as_os_str().to_owned();
-    new.push(NEW);
+    // A writer that was killed while it replaced the lock file has left this.
+    let new = layout::new_lock(path);
     match fs::unlinkat(&target.folder, new, AtFlags::empty()) {
         Ok(()) | Err(Errno::NOENT) => {}
         Err(errno) => return Err(failed("unlink of a lock")(errno)),

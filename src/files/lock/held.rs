@@ -1,7 +1,7 @@
-//! The locks that this process holds: which thread took each, and who lets it go.
+//! The locks that this process holds: which thread took each, and who releases it.
 //!
-//! Touched only inside [`crate::files::fork::CloseOnFork::with`], so that no fork finds
-//! it half changed.
+//! The list is used only inside [`crate::files::fork::CloseOnFork::with`], so that no fork
+//! finds it half changed.
 
 use std::fmt::Debug;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,21 +10,21 @@ use std::thread::{self, ThreadId};
 use crate::error::Standstill;
 use crate::files::identity::FileKey;
 
-/// Who lets a lock go that outlives the call that took it.
+/// Who releases a lock that outlives the call that took it.
 pub trait Owner: Debug + Send + Sync {
-    /// Why the calling thread, which took the lock, would wait for itself; nothing
-    /// where somebody else may let the lock go.
+    /// Why the calling thread, which took the lock, would wait for itself; nothing where
+    /// another thread may release the lock.
     fn standstill(&self) -> Option<Standstill>;
 }
 
 #[derive(Debug)]
 struct Taken {
-    /// The lock's: where the application has closed a lock's descriptor, there may be a
-    /// second lock of the same file.
+    /// Which lock: where the application has closed the descriptor of a lock, there may be
+    /// a second lock of the same file.
     id: u64,
     key: FileKey,
     thread: ThreadId,
-    /// None while the call that took it goes on.
+    /// `None` during the call that took the lock.
     handed: Option<Handed>,
 }
 
@@ -46,21 +46,20 @@ pub fn after_fork_in_child() {
     taken().clear();
 }
 
-/// Notes that the calling thread has taken the lock.
+/// Adds a lock that the calling thread has taken.
 pub(crate) fn add(id: u64, key: FileKey) {
-    // The standard library never gives the id of an ended thread again, as the
-    // operating system does.
+    // The standard library, unlike the operating system, never reuses the id of a thread.
     taken().push(Taken { id, key, thread: thread::current().id(), handed: None });
 }
 
-/// Notes that the call which took the lock returns, and leaves it to the `owner`.
+/// Leaves the lock to the `owner`: the call that took it is about to return.
 pub(crate) fn hand_over(id: u64, folder: FileKey, owner: Arc<dyn Owner>) {
     if let Some(taken) = taken().iter_mut().find(|taken| taken.id == id) {
         taken.handed = Some(Handed { owner, folder });
     }
 }
 
-/// Notes that the lock is about to be let go.
+/// Removes a lock that is about to be released.
 pub(crate) fn remove(id: u64) {
     taken().retain(|taken| taken.id != id);
 }
@@ -70,7 +69,7 @@ pub(crate) fn remove(id: u64) {
 pub(crate) enum Own {
     /// Not at all.
     No,
-    /// In a call that goes on: in a signal handler, say.
+    /// In a call that has not returned: this is a signal handler inside it, say.
     InCall,
     /// It was left to this owner.
     Handed(Arc<dyn Owner>),
@@ -86,8 +85,8 @@ pub(crate) fn by_this_thread(key: FileKey) -> Own {
     }
 }
 
-/// Acts if this process holds the lock for a file in another folder than `folder`. The
-/// lock is not let go meanwhile, nor does another thread act.
+/// Acts if this process holds the lock for a file in another folder than `folder`. During
+/// the act the lock is not released, and no other thread acts.
 pub(crate) fn if_held_elsewhere<T>(
     key: FileKey,
     folder: FileKey,

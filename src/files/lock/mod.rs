@@ -4,99 +4,37 @@
 //! excludes the threads of one process too (each opens the file anew), and,
 //! being beside the data file and not on it, it is not moved away by the
 //! rename that publishes new content.
-//!
-//! Nobody starves. A writer that lets go and asks again at once would always be
-//! faster than one that looks every millisecond. So the lock is behind a
-//! queue, a lock of its own on a byte of the same file: whoever is in the
-//! queue gets the lock next, and while the lock is held all others have the
-//! same chance to be the next in it. Only a process that has stopped in the queue
-//! is passed.
 
 pub mod file;
 mod held;
-mod holder;
+mod queue;
 
 use std::fs::File;
-use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
-use nix::fcntl::{FcntlArg, fcntl};
-use nix::libc;
 use rustix::fs::{self, Mode, OFlags};
 use rustix::io::Errno;
-use rustix::thread::{NanosleepRelativeResult, Timespec, nanosleep};
 
 use self::held::Own;
-use self::holder::holder;
-use crate::error::{Error, LOCK_CALL, QUEUE_CALL, Result, Standstill};
+use self::queue::Wait;
+use crate::error::{Error, QUEUE_CALL, Result, Standstill};
 use crate::files::fork::CloseOnFork;
 use crate::files::identity::{FileKey, Identity};
-use crate::files::sidecar;
+use crate::files::layout;
+use crate::files::sys::{lock, open};
 use crate::files::target::Target;
-use crate::statistics::{COUNTERS, LATENCIES};
 
 pub use self::held::{Owner, after_fork_in_child};
-
-/// Told while a wait goes on: whether a signal handler wants the wait to end.
-pub trait Signals {
-    /// True ends the wait with [`Error::Interrupted`].
-    fn pending(&self) -> bool;
-}
-
-/// How long a wait keeps to the queue. Whoever is in it takes a free lock within
-/// the longest pause, unless that process is stopped. Longer than that, and shorter than
-/// a person notices: who lets go and asks again at once does not come past those who wait.
-const QUEUE_PATIENCE: Duration = Duration::from_millis(20);
-const FIRST_PAUSE: Duration = Duration::from_micros(50);
-const LONGEST_PAUSE: Duration = Duration::from_millis(2);
-/// How often a wait asks for signals that went to another thread.
-const SIGNAL_INTERVAL: Duration = Duration::from_millis(50);
-
-/// The lock of a folder's journal, seen from that folder. Not among the locks
-/// of data files, one of which may be called `journal`.
-pub const JOURNAL: &str = ".oasis_data/journal.lock";
+pub use self::queue::Deadline;
+pub use crate::files::signals::Signals;
 
 /// The right to write one data file, until dropped.
 #[derive(Debug)]
 pub struct Lock {
     file: CloseOnFork,
     key: FileKey,
-}
-
-/// When waiting ends. One for all the locks that a call needs.
-#[derive(Debug)]
-pub struct Deadline {
-    timeout: Duration,
-    /// None is further away than the clock reaches.
-    end: Option<Instant>,
-}
-
-impl Deadline {
-    /// In so long.
-    #[must_use]
-    pub fn after(timeout: Duration) -> Self {
-        Self { timeout, end: Instant::now().checked_add(timeout) }
-    }
-
-    /// At once: a lock is taken if it is free.
-    #[must_use]
-    pub fn now() -> Self {
-        Self::after(Duration::ZERO)
-    }
-
-    fn left(&self) -> Duration {
-        self.end.map_or(Duration::MAX, |end| end.saturating_duration_since(Instant::now()))
-    }
-}
-
-/// A wait for a lock: until when, and for whom.
-struct Wait<'a> {
-    target: &'a Target,
-    deadline: &'a Deadline,
-    signals: &'a dyn Signals,
 }
 
 impl Lock {
@@ -108,7 +46,7 @@ impl Lock {
     /// signal, [`Error::AlreadyLocked`] where this thread would wait for
     /// itself; a failing syscall is an error, never taken for contention.
     pub fn of_file(target: &Target, deadline: &Deadline, signals: &dyn Signals) -> Result<Self> {
-        Self::acquire(target, &sidecar::lock_of(target), deadline, signals)
+        Self::acquire(target, &layout::lock(&target.name), deadline, signals)
     }
 
     /// Takes the lock of the journal in the target's folder.
@@ -117,7 +55,7 @@ impl Lock {
     ///
     /// As for [`Lock::of_file`].
     pub fn of_journal(target: &Target, deadline: &Deadline, signals: &dyn Signals) -> Result<Self> {
-        Self::acquire(target, Path::new(JOURNAL), deadline, signals)
+        Self::acquire(target, Path::new(layout::JOURNAL_LOCK), deadline, signals)
     }
 
     fn acquire(
@@ -138,7 +76,7 @@ impl Lock {
             if stat.st_nlink > 1 && wait.leave_to_another_folder(path, &file, key)? {
                 continue;
             }
-            // Asked without a hold on forks: it may need the interpreter.
+            // Outside `with`, which holds up forks: the owner may need the interpreter.
             let why = match wait.used(file.with(|_| held::by_this_thread(key)))? {
                 Own::No => None,
                 Own::InCall => Some(Standstill::Nested),
@@ -148,15 +86,16 @@ impl Lock {
                 return Err(Error::AlreadyLocked { path: target.given_path.clone(), why });
             }
             let waited = wait.for_turn_and_lock(&file);
-            // On every route out: a child forked past the handlers would keep it.
-            wait.used(file.with(leave_queue))?.map_err(|error| target.failed(QUEUE_CALL, error))?;
+            // Whatever happened: a child forked past the handlers would stay in the queue.
+            wait.used(file.with(lock::leave_queue))?
+                .map_err(|error| target.failed(QUEUE_CALL, error))?;
             waited?;
-            // From here on let go on every route out.
+            // From here on every return releases the lock.
             let lock = Self { file, key };
             if file::is_current(target, path, key)? {
                 if stat.st_nlink > 1 && !renewed {
                     renewed = true;
-                    // Where that fails, the folders go on sharing it.
+                    // Where that fails, the folders go on sharing the lock file.
                     let made = lock.file.with(|file| file::renew(target, path, file));
                     if wait.used(made)?.is_ok() {
                         continue;
@@ -165,7 +104,8 @@ impl Lock {
                 wait.used(lock.file.with(|_| held::add(lock.file.id(), key)))?;
                 return Ok(lock);
             }
-            // Whoever made it anew does not use up the time of who does not wait.
+            // A caller that does not wait still gets all attempts: another process may be
+            // replacing the lock file at this moment.
             if attempts >= file::OPEN_ATTEMPTS && deadline.left().is_zero() {
                 return Err(wait.timed_out(&lock.file));
             }
@@ -195,16 +135,16 @@ impl Lock {
     ///
     /// When its `fstatat` fails.
     pub fn is_current(&self, target: &Target) -> Result<bool> {
-        file::is_current(target, &sidecar::lock_of(target), self.key)
+        file::is_current(target, &layout::lock(&target.name), self.key)
     }
 
-    /// Writes into the lock file, for whoever holds the lock next. What cannot be written
-    /// is missed by nobody: it only saves work.
+    /// Writes into the lock file, for the next holder of the lock. A failed write does no
+    /// harm: what stands there only saves work.
     pub fn write_at(&self, bytes: &[u8], offset: u64) {
         let _ = self.file.with(|file| file.write_all_at(bytes, offset));
     }
 
-    /// What is in the lock file from `offset` on, but no more than `most` bytes.
+    /// Up to `most` bytes of the lock file, from `offset` on.
     #[must_use]
     pub fn read_at(&self, most: usize, offset: u64) -> Option<Vec<u8>> {
         let mut found = vec![0; most];
@@ -213,20 +153,21 @@ impl Lock {
         Some(found)
     }
 
-    /// Leaves a note in the lock file.
-    pub fn leave_sync_stamp(&self, note: &str) {
-        self.write_at(note.as_bytes(), 0);
+    /// Writes the sync stamp: the file's content that this stamp tells is on the disk.
+    pub fn leave_sync_stamp(&self, stamp: &str) {
+        self.write_at(stamp.as_bytes(), layout::SYNC_STAMP_PLACE);
     }
 
-    /// Whether this is the note that was left last.
+    /// Whether this is the sync stamp in the lock file.
     #[must_use]
-    pub fn has_sync_stamp(&self, note: &str) -> bool {
-        let mut found = vec![0; note.len()];
-        let read = self.file.with(|file| file.read_exact_at(&mut found, 0));
-        matches!(read, Some(Ok(()))) && found == note.as_bytes()
+    pub fn has_sync_stamp(&self, stamp: &str) -> bool {
+        let mut found = vec![0; stamp.len()];
+        let read = self.file.with(|file| file.read_exact_at(&mut found, layout::SYNC_STAMP_PLACE));
+        matches!(read, Some(Ok(()))) && found == stamp.as_bytes()
     }
 
-    /// To be called before the call that took it returns: see [`crate::files::fork::Descriptor`].
+    /// Remembers which file the descriptor is of. To be called before the call that took
+    /// the lock returns: see [`crate::files::fork::Descriptor`].
     ///
     /// # Errors
     ///
@@ -235,8 +176,8 @@ impl Lock {
         self.file.keep()
     }
 
-    /// Whether it is still this process's: not in a child forked since, nor where the
-    /// application has closed its descriptor.
+    /// Whether this process still holds the lock: a child forked since does not, nor a
+    /// process whose application has closed the descriptor.
     #[must_use]
     pub fn is_own(&self) -> bool {
         self.file.with(|_| ()).is_some()
@@ -245,119 +186,23 @@ impl Lock {
 
 impl Drop for Lock {
     fn drop(&mut self) {
-        // Closing would not be enough: a child forked past the handlers still
-        // shares the description, and would keep the lock. An error cannot
-        // leave the lock behind either, since the close follows.
+        // Closing alone would not release the lock: a child forked past the handlers still
+        // shares the open file description. Where the unlock fails, the close follows.
         self.file.with_or_without(|file| {
             held::remove(self.file.id());
-            file.map(fs2::FileExt::unlock)
+            file.map(lock::unlock)
         });
     }
 }
 
-impl Wait<'_> {
-    /// Goes through the queue to the lock, and stays in both; or past a queue
-    /// in which nobody moves.
-    fn for_turn_and_lock(&self, file: &CloseOnFork) -> Result<()> {
-        let mut pause = FIRST_PAUSE;
-        let begun = Instant::now();
-        let mut asked = begun;
-        let mut waiting = None;
-        let mut holds_queue = false;
-        loop {
-            let left = self.deadline.left();
-            holds_queue = holds_queue || self.take(file, QUEUE_CALL, enter_queue)?;
-            // Whoever is in it may be stopped. The last look is always at the lock: what
-            // nobody holds is had, and whoever holds it can be named.
-            let may_lock = holds_queue || left.is_zero() || begun.elapsed() >= QUEUE_PATIENCE;
-            if may_lock && self.take(file, LOCK_CALL, fs2::FileExt::try_lock_exclusive)? {
-                return Ok(());
-            }
-            if left.is_zero() {
-                return Err(self.timed_out(file));
-            }
-            waiting.get_or_insert_with(|| {
-                COUNTERS.lock_waits.count();
-                LATENCIES.lock_wait.time()
-            });
-            let interrupted = sleep(pause.min(left));
-            if interrupted || asked.elapsed() >= SIGNAL_INTERVAL {
-                // Out of the queue: a signal handler may want to save this
-                // very file.
-                let _ = self.used(file.with(leave_queue))?;
-                holds_queue = false;
-                if self.signals.pending() {
-                    return Err(Error::Interrupted { path: self.target.given_path.clone() });
-                }
-                asked = Instant::now();
-            }
-            pause = (pause * 2).min(LONGEST_PAUSE);
-        }
-    }
-
-    /// Whether `take` succeeds; contention is no error.
-    fn take(
-        &self,
-        file: &CloseOnFork,
-        call: &'static str,
-        take: fn(&File) -> io::Result<()>,
-    ) -> Result<bool> {
-        match self.used(file.with(take))? {
-            Ok(()) => Ok(true),
-            Err(error) if contended(&error) => Ok(false),
-            Err(error) => Err(self.target.failed(call, error)),
-        }
-    }
-
-    /// What using the lock's file gave; in a child that a signal handler forked
-    /// meanwhile it is not ours any more.
-    fn used<T>(&self, result: Option<T>) -> Result<T> {
-        result.ok_or_else(|| Error::Interrupted { path: self.target.given_path.clone() })
-    }
-
-    fn timed_out(&self, file: &CloseOnFork) -> Error {
-        let told = file.with(|file| {
-            let key = fs::fstat(file).map(|stat| Identity::of(&stat).key());
-            let own = key.is_ok_and(|key| !matches!(held::by_this_thread(key), Own::No));
-            (holder(file), own)
-        });
-        let (holder, by_this_thread) = told.unwrap_or_default();
-        Error::LockTimeout {
-            path: self.target.given_path.clone(),
-            waited: self.deadline.timeout,
-            holder,
-            by_this_thread,
-        }
-    }
-
-    /// Makes the lock file anew at once where this process holds its lock for a file in
-    /// another folder, so that nobody holds it for this file: waiting for it may be
-    /// waiting for oneself. Whether that was done.
-    fn leave_to_another_folder(
-        &self,
-        path: &Path,
-        file: &CloseOnFork,
-        key: FileKey,
-    ) -> Result<bool> {
-        let folder = self.target.folder_key()?;
-        let renew = |file: &File| {
-            // Where it fails, the folders go on sharing it.
-            file::is_current(self.target, path, key).unwrap_or(false)
-                && file::renew(self.target, path, file).is_ok()
-        };
-        let renewed = file.with(|file| held::if_held_elsewhere(key, folder, || renew(file)));
-        Ok(self.used(renewed)?.unwrap_or(false))
-    }
-}
-
-/// Whether somebody holds the lock of the journal in the target's folder, for
-/// one who may only read.
+/// Whether somebody holds the lock of the journals in the target's folder. A right to read
+/// is enough, and even that may be missing.
 #[must_use]
 pub fn journal_is_held(target: &Target) -> bool {
-    match is_held(target, Path::new(JOURNAL)) {
+    match is_held(target, Path::new(layout::JOURNAL_LOCK)) {
         Ok(held) => held,
-        // Not even that: the kernel's list of locks tells it by the inode.
-        Err(Errno::ACCESS) => is_listed(target, JOURNAL),
+        // No right to read the lock file: the kernel's list of locks has its inode.
+        Err(Errno::ACCESS) => is_listed(target, layout::JOURNAL_LOCK),
         Err(_) => false,
     }
 }
@@ -375,44 +220,15 @@ pub fn is_held(target: &Target, name: &Path) -> rustix::io::Result<bool> {
         opened.map(File::from)
     });
     let tried = opened?.with(|file| {
-        let tried = fs2::FileExt::try_lock_shared(file);
-        // Not by the close alone, as everywhere.
-        let _ = fs2::FileExt::unlock(file);
+        let tried = lock::try_shared(file);
+        // Closing alone would not release it: see `Drop` of `Lock`.
+        let _ = lock::unlock(file);
         tried
     });
-    Ok(matches!(tried, Some(Err(error)) if contended(&error)))
+    Ok(matches!(tried, Some(Err(error)) if lock::is_contended(&error)))
 }
 
 fn is_listed(target: &Target, name: &str) -> bool {
-    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let opened = fs::openat(&target.folder, name, flags, Mode::empty());
-    opened.is_ok_and(|file| holder(file).is_some())
-}
-
-/// The queue is a lock of another kind on the same file: the two kinds do
-/// not see each other, and one descriptor serves for both.
-fn enter_queue(file: &File) -> io::Result<()> {
-    set_queue_lock(file, libc::F_WRLCK)
-}
-
-fn leave_queue(file: &File) -> io::Result<()> {
-    set_queue_lock(file, libc::F_UNLCK)
-}
-
-#[allow(clippy::cast_possible_truncation, reason = "these constants are single digits")]
-fn set_queue_lock(file: &File, kind: i32) -> io::Result<()> {
-    let (l_type, l_whence) = (kind as i16, libc::SEEK_SET as i16);
-    let byte = libc::flock { l_type, l_whence, l_start: 0, l_len: 1, l_pid: 0 };
-    fcntl(file, FcntlArg::F_OFD_SETLK(&byte)).map(drop).map_err(io::Error::from)
-}
-
-/// Only "would block" is contention.
-pub(crate) fn contended(error: &io::Error) -> bool {
-    error.raw_os_error() == fs2::lock_contended_error().raw_os_error()
-}
-
-/// Sleeps; true when a signal cut it short.
-fn sleep(pause: Duration) -> bool {
-    let request = Timespec { tv_sec: 0, tv_nsec: pause.subsec_nanos().into() };
-    matches!(nanosleep(&request), NanosleepRelativeResult::Interrupted(_))
+    let opened = open::to_look_at(&target.folder, name, OFlags::NOFOLLOW);
+    opened.is_ok_and(|file| lock::holder(file).is_some())
 }

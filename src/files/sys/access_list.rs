@@ -3,8 +3,10 @@
 
 use std::os::fd::AsFd;
 
-use rustix::fs::{self, Gid, Uid, XattrFlags};
+use rustix::fs::{self, Gid, Uid};
 use rustix::io::{Errno, Result};
+
+use crate::files::sys::xattr;
 
 /// The attribute that says who may use a file or folder.
 pub const ACCESS: &str = "system.posix_acl_access";
@@ -21,10 +23,6 @@ const OTHER: u16 = 32;
 /// The id of an entry that names nobody.
 const NO_ID: u32 = u32::MAX;
 const ALL: u16 = 7;
-
-/// Room for a list of ordinary length; and for the longest value of an attribute.
-const USUAL_SIZE: usize = 512;
-const MOST_BYTES: usize = 64 << 10;
 
 /// One entry. Sorted as the kernel wants them: by tag, then by id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -210,37 +208,26 @@ impl AccessList {
     }
 }
 
-/// The value of a file's attribute, or none where it has none or there are none
-/// on its file system.
+/// The value of an access list's attribute of a file; nothing where the file has no such
+/// list, or its file system has no lists.
 ///
 /// # Errors
 ///
 /// When it cannot be read.
 pub fn read(file: impl AsFd, name: &str) -> Result<Option<Vec<u8>>> {
-    let mut value = [0; USUAL_SIZE];
-    match fs::fgetxattr(&file, name, &mut value[..]) {
-        Ok(size) => Ok(Some(value[..size].to_vec())),
-        Err(Errno::NODATA | Errno::OPNOTSUPP) => Ok(None),
-        Err(Errno::RANGE) => {
-            let mut value = vec![0; MOST_BYTES];
-            let size = fs::fgetxattr(&file, name, &mut value[..])?;
-            value.truncate(size);
-            Ok(Some(value))
-        }
-        Err(errno) => Err(errno),
+    match xattr::read(file, name) {
+        Err(Errno::OPNOTSUPP) => Ok(None),
+        value => value,
     }
 }
 
-/// Gives a file the value of an attribute, or takes the attribute from it.
+/// Gives a file the value of an access list's attribute, or takes the attribute from it.
 ///
 /// # Errors
 ///
 /// When the kernel refuses.
 pub fn write(file: impl AsFd, name: &str, value: Option<&[u8]>) -> Result<()> {
-    match value {
-        Some(value) => fs::fsetxattr(file, name, value, XattrFlags::empty()),
-        None => fs::fremovexattr(file, name),
-    }
+    xattr::write(file, name, value)
 }
 
 /// What became of giving a file away.

@@ -1,4 +1,10 @@
-//! Calls to the kernel that differ by platform.
+//! The calls that differ by platform, or that no safe crate has. Ordinary calls (`openat`,
+//! `statat`, `renameat`) go to rustix wherever they are needed.
 
 pub mod access_list;
+pub mod lease;
+pub(crate) mod listing;
+pub(crate) mod lock;
+pub(crate) mod open;
 pub(crate) mod sync;
+pub(crate) mod xattr;

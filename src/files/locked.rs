@@ -1,0 +1,105 @@
+//! A data file under its lock: what each write does with it.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use rustix::fs::{self, Stat};
+
+use crate::error::{Error, Result};
+use crate::files::identity::Identity;
+use crate::files::lock::{Lock, Owner};
+use crate::files::read::{MISSING, Same, Snapshot, read_at, version_of};
+use crate::files::target::Target;
+
+/// A data file that nobody else may write, until dropped.
+#[derive(Debug)]
+pub(crate) struct LockedFile {
+    pub(crate) target: Target,
+    pub(crate) lock: Lock,
+}
+
+impl LockedFile {
+    /// Leaves the lock to its `owner`. To be called before the call that took the lock
+    /// returns: see [`crate::files::fork::Descriptor`].
+    ///
+    /// # Errors
+    ///
+    /// When an `fstat` fails.
+    pub(crate) fn hand_over(&self, owner: Arc<dyn Owner>) -> Result<()> {
+        let kept = self.lock.keep().and_then(|()| self.target.folder.keep());
+        kept.map_err(|errno| self.target.failed("fstat of its lock", errno))?;
+        self.lock.hand_over(&self.target, owner)
+    }
+
+    /// Reads the file, or finds none.
+    ///
+    /// # Errors
+    ///
+    /// As for [`crate::files::read::read`], but for a missing file.
+    pub(crate) fn read(&self) -> Result<Option<Snapshot>> {
+        self.require_own()?;
+        match read_at(&self.target.folder, Path::new(&self.target.name), &self.target.given_path) {
+            Ok(snapshot) => Ok(Some(snapshot)),
+            Err(Error::NotFound { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Refuses where this process holds the lock no more: in a child forked since, which
+    /// leaves it to its parent, and where the application has closed the descriptor.
+    pub(crate) fn require_own(&self) -> Result<()> {
+        if self.lock.is_own() && self.target.folder.own().is_some() {
+            return Ok(());
+        }
+        Err(Error::LockGone { path: self.target.given_path.clone() })
+    }
+
+    /// Refuses where the lock file is not at its path any more, because somebody has removed
+    /// `.oasis_data` (`git clean -x`): others then lock a new file. For a change that was
+    /// begun long ago.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::LockGone`], or when an `fstatat` fails.
+    pub(crate) fn require_current(&self) -> Result<()> {
+        self.require_own()?;
+        if self.lock.is_current(&self.target)? {
+            return Ok(());
+        }
+        Err(Error::LockGone { path: self.target.given_path.clone() })
+    }
+
+    pub(crate) fn check_version(&self, live: Option<&Stat>, expected: Option<&str>) -> Result<()> {
+        let Some(expected) = expected else { return Ok(()) };
+        let content = if live.is_some() { self.read()? } else { None };
+        let found = content.map_or_else(|| MISSING.to_owned(), |found| version_of(&found.bytes));
+        if found == expected {
+            return Ok(());
+        }
+        let some_file = |version: String| (version != MISSING).then_some(version);
+        Err(Error::VersionConflict {
+            path: self.target.given_path.clone(),
+            expected: some_file(expected.to_owned()),
+            found: some_file(found),
+        })
+    }
+
+    /// Leaves the sync stamp of content that was synced and then renamed to the file, if
+    /// nobody has changed the file since: the rename alone has given it another ctime.
+    pub(crate) fn stamp_as_synced(&self, synced: Option<&Identity>) {
+        if let (Some(synced), Ok(Some(stat))) = (synced, self.target.stat()) {
+            let now = Identity::of(&stat);
+            if now.differs_by_ctime_only(synced) {
+                self.lock.leave_sync_stamp(&now.sync_stamp());
+            }
+        }
+    }
+
+    /// Makes a file durable that has the right content already: the program that wrote it
+    /// may not have synced it.
+    pub(crate) fn ensure_durable(&self, same: &Same) -> Result<()> {
+        fs::fsync(&same.descriptor).map_err(|errno| self.target.failed("fsync", errno))?;
+        self.lock.leave_sync_stamp(&same.identity.sync_stamp());
+        self.target.sync_folder()
+    }
+}

@@ -1,0 +1,105 @@
+//! Locks of the kernel: `flock` on a whole file, through fs2, and a lock on the first byte
+//! of the same file, for the queue. The two kinds do not see each other, so one descriptor
+//! serves for both.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd};
+
+use rustix::fs::{self, Stat};
+
+/// Takes the lock of a file, if nobody holds it.
+///
+/// # Errors
+///
+/// An error that [`is_contended`] where somebody holds the lock, or that of the `flock`.
+pub(crate) fn try_exclusive(file: &File) -> io::Result<()> {
+    fs2::FileExt::try_lock_exclusive(file)
+}
+
+/// The same beside others who take the lock in this way.
+///
+/// # Errors
+///
+/// As for [`try_exclusive`].
+pub(crate) fn try_shared(file: &File) -> io::Result<()> {
+    fs2::FileExt::try_lock_shared(file)
+}
+
+/// Releases the lock of a file.
+///
+/// # Errors
+///
+/// When the `flock` fails.
+pub(crate) fn unlock(file: &File) -> io::Result<()> {
+    fs2::FileExt::unlock(file)
+}
+
+/// Whether an error says that somebody holds the lock.
+pub(crate) fn is_contended(error: &io::Error) -> bool {
+    error.raw_os_error() == fs2::lock_contended_error().raw_os_error()
+}
+
+/// Enters the queue for the lock of a file, if nobody is in it.
+///
+/// # Errors
+///
+/// An error that [`is_contended`] where somebody is in the queue, or that of the `fcntl`.
+pub(crate) fn enter_queue(file: &File) -> io::Result<()> {
+    set_queue_lock(file, libc::F_WRLCK)
+}
+
+/// Leaves the queue.
+///
+/// # Errors
+///
+/// When the `fcntl` fails.
+pub(crate) fn leave_queue(file: &File) -> io::Result<()> {
+    set_queue_lock(file, libc::F_UNLCK)
+}
+
+#[allow(clippy::cast_possible_truncation, reason = "these constants are single digits")]
+#[allow(unsafe_code, reason = "rustix has no locks of open file descriptions")]
+fn set_queue_lock(file: &File, kind: i32) -> io::Result<()> {
+    let (l_type, l_whence) = (kind as i16, libc::SEEK_SET as i16);
+    let byte = libc::flock { l_type, l_whence, l_start: 0, l_len: 1, l_pid: 0 };
+    // SAFETY: the descriptor is open as long as `file` is borrowed. The kernel only reads
+    // `byte`, which lives until the call returns.
+    let answer = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_OFD_SETLK, &raw const byte) };
+    if answer == -1 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// The process that holds the `flock` of `file`, from the kernel's own list:
+/// nothing has to be written into the lock file, and nothing in it can be stale.
+/// A descriptor of the kind that only names the file (`O_PATH`) is enough.
+pub(crate) fn holder(file: impl AsFd) -> Option<u32> {
+    let stat = fs::fstat(file).ok()?;
+    // The kernel gives the list out page by page, and can pass over a line when
+    // a lock before it goes meanwhile.
+    (0..3).find_map(|_| listed_holder(&std::fs::read_to_string("/proc/locks").ok()?, &stat))
+}
+
+/// A device that `stat` and the list number differently (btrfs) is passed over
+/// when the inode alone decides.
+fn listed_holder(list: &str, stat: &Stat) -> Option<u32> {
+    let device = format!("{:02x}:{:02x}", fs::major(stat.st_dev), fs::minor(stat.st_dev));
+    let mut same_inode = None;
+    for line in list.lines() {
+        // 1: FLOCK  ADVISORY  WRITE 1234 fd:01:131091 0 EOF
+        let mut fields = line.split_whitespace().skip(1);
+        if fields.next() != Some("FLOCK") {
+            continue;
+        }
+        let Some(pid) = fields.nth(2).and_then(|pid| pid.parse().ok()) else { continue };
+        let Some((on, inode)) = fields.next().and_then(|place| place.rsplit_once(':')) else {
+            continue;
+        };
+        if inode.parse() == Ok(stat.st_ino) {
+            if on == device {
+                return Some(pid);
+            }
+            same_inode = Some(pid);
+        }
+    }
+    same_inode
+}

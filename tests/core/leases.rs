@@ -1,0 +1,66 @@
+use std::fs::File;
+use std::os::fd::BorrowedFd;
+use std::path::Path;
+
+use oasis_data::files::lease::Lease;
+use oasis_data::files::target::Target;
+
+use crate::open_at_once;
+
+/// A lease on a new file in the folder.
+fn lease(folder: &Path) -> (std::path::PathBuf, Lease) {
+    let path = folder.join("tanks.json");
+    std::fs::write(&path, "1").unwrap();
+    let target = Target::resolve(&path, false).unwrap();
+    let live = target.stat().unwrap().unwrap();
+    let lease = Lease::take(&target, &live).unwrap();
+    (path, lease)
+}
+
+#[test]
+fn a_file_that_somebody_can_write_into_has_no_lease() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tanks.json");
+    let _writer = File::create(&path).unwrap();
+    let target = Target::resolve(&path, false).unwrap();
+    let live = target.stat().unwrap().unwrap();
+    assert!(Lease::take(&target, &live).is_none());
+}
+
+#[test]
+fn a_lease_that_nobody_waits_for_is_released_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, lease) = lease(folder.path());
+    lease.end(|| panic!("nobody waits"));
+    open_at_once(&path).unwrap();
+}
+
+#[test]
+fn who_waits_comes_after_what_is_to_be_first() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, lease) = lease(folder.path());
+    assert!(open_at_once(&path).is_err());
+    let mut first = false;
+    lease.end(|| first = open_at_once(&path).is_err());
+    assert!(first);
+    open_at_once(&path).unwrap();
+}
+
+/// A child that was forked past the handlers shares the description.
+#[test]
+#[allow(unsafe_code, reason = "a second descriptor of one description")]
+fn a_shared_descriptor_keeps_no_lease() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, lease) = lease(folder.path());
+    let number = std::fs::read_dir("/proc/self/fd").unwrap().find_map(|entry| {
+        let entry = entry.unwrap();
+        let leads = std::fs::read_link(entry.path()).ok()?;
+        (leads == path).then(|| entry.file_name().to_str().unwrap().parse().unwrap())
+    });
+    // SAFETY: the lease has the descriptor open.
+    let shared = unsafe { BorrowedFd::borrow_raw(number.unwrap()) }.try_clone_to_owned().unwrap();
+    assert!(open_at_once(&path).is_err());
+    drop(lease);
+    open_at_once(&path).unwrap();
+    drop(shared);
+}
