@@ -54,7 +54,7 @@ pub(super) fn loaded<'py>(py: Python<'py>, path: &Path, own: bool) -> PyResult<L
         Found::Fresh(entry) => {
             COUNTERS.hits.count();
             let identity = entry.identity;
-            let document = if own { copied(py, &entry) } else { entry.document.lend(py) };
+            let document = if own { copied(py, &entry) } else { entry.document.borrow_shared(py) };
             let document = document.map_err(|error| {
                 forget(path, Some(identity.key()));
                 decode_error(py, path, error, entry.size == 0)

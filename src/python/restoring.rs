@@ -167,8 +167,8 @@ fn choose(
 fn fault(py: Python<'_>, bytes: &[u8]) -> PyResult<Option<String>> {
     match run_python(py, || codec::decode(py, bytes)) {
         Ok(_) => Ok(None),
-        Err(DecodeError::Corrupt { reason, place, .. }) => {
-            Ok(Some(format!("{reason}: line {} column {}", place.lineno, place.colno)))
+        Err(DecodeError::Corrupt { reason, position, .. }) => {
+            Ok(Some(format!("{reason}: line {} column {}", position.lineno, position.colno)))
         }
         Err(DecodeError::Other(error)) => Err(error),
     }

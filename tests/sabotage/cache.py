@@ -103,15 +103,15 @@ SABOTAGES = [
     Sabotage(
         "the private copy",
         LOADING,
-        "if own { copied(py, &entry) } else { entry.document.lend(py) }",
-        "{ let _ = (own, copied); entry.document.lend(py) }",
+        "if own { copied(py, &entry) } else { entry.document.borrow_shared(py) }",
+        "{ let _ = (own, copied); entry.document.borrow_shared(py) }",
         "pytest tests/cache/test_ownership.py",
     ),
     Sabotage(
         "a document's plan is set in one go",
         "src/python/documents.rs",
-        "self.plan.get_or_init(|| plan)",
-        """self.plan.get_or_init(|| {
+        "self.copy_plan.get_or_init(|| plan)",
+        """self.copy_plan.get_or_init(|| {
             py.detach(|| ());
             plan
         })""",

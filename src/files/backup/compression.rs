@@ -70,7 +70,7 @@ impl<'a> Begun<'a> {
         let Self { plain, mut temporary } = self;
         let encode = |file: &File| {
             // The encoder alone is made of 50 KiB on the stack.
-            stack::with_room(|| {
+            stack::with_large_stack(|| {
                 let mut encoder = GzEncoder::new(file, Compression::default());
                 io::copy(&mut &plain.file, &mut encoder)?;
                 encoder.finish().map(drop)

@@ -1,29 +1,23 @@
-//! The standard library's `json`: what parity is measured by, and what does
-//! the work wherever the codec does not. In a copy of the package's own
-//! (`_standard.py`): others may have wrapped or replaced what is in `json`.
+//! Calls of the standard library's `json`, the model of all results, which handles
+//! every document that the codec does not.
+//!
+//! They go to the package's own copy of `json` (`_standard.py`): other code may wrap or
+//! replace the functions in `json` itself.
 
 use pyo3::exceptions::{PyException, PyMemoryError};
 use pyo3::prelude::*;
 use pyo3::types::{IntoPyDict, PyBytes, PyString};
 
 use super::buffer::Buffer;
+use super::encode_options::EncodeOptions;
 use crate::imported::Imported;
 
-/// The options of `json.dump`, as the caller gave them.
-pub(crate) struct EncodeOptions<'py> {
-    pub(crate) indent: Option<Bound<'py, PyAny>>,
-    pub(crate) ensure_ascii: bool,
-    pub(crate) sort_keys: bool,
-    pub(crate) allow_nan: bool,
-    pub(crate) default: Option<Bound<'py, PyAny>>,
-}
-
-/// Appends the text that `json.dump` would write, in UTF-8.
+/// Appends the text that `json.dump` writes, in UTF-8.
 ///
-/// Like `json.dump`, it takes the pieces of `iterencode` one by one:
-/// `json.dumps` has a second, faster way that treats some subclasses
-/// differently, and would find another one of two faults first.
-pub(crate) fn dump<'py>(
+/// Like `json.dump`, this takes the pieces of `iterencode` one by one. `json.dumps` has
+/// a second, faster way, which treats some subclasses differently, and in a document
+/// with two faults may find the other fault first.
+pub(super) fn dump<'py>(
     value: &Bound<'py, PyAny>,
     options: &EncodeOptions<'py>,
     out: &mut Buffer,
@@ -31,15 +25,15 @@ pub(crate) fn dump<'py>(
     let encoder = encoder(value.py(), options, options.indent.as_ref())?;
     for piece in encoder.call_method1("iterencode", (value,))?.try_iter()? {
         let piece = piece?.cast_into::<PyString>()?;
-        // Lone surrogates have no UTF-8: the error that says so.
-        out.raw(piece.to_str()?.as_bytes()).map_err(|_| PyMemoryError::new_err(()))?;
+        // Half of a surrogate pair has no UTF-8, and raises the error that says so.
+        out.write(piece.to_str()?.as_bytes()).map_err(|_| PyMemoryError::new_err(()))?;
     }
     Ok(())
 }
 
-/// Whether `json` can write `value` at all: by the quicker way, or else as `dump` does,
-/// since the quicker way refuses what only says that it is a dictionary (a proxy).
-pub(crate) fn can_dump<'py>(
+/// Whether `json` can write `value`. Tries the faster way of `json.dumps` first, and
+/// then `dump`: the faster way refuses a proxy, which only claims to be a dictionary.
+pub(super) fn can_dump<'py>(
     value: &Bound<'py, PyAny>,
     options: &EncodeOptions<'py>,
 ) -> PyResult<bool> {
@@ -58,20 +52,18 @@ pub(crate) fn can_dump<'py>(
     }
 }
 
-/// The document that `json.load` would make of these bytes.
-pub(crate) fn load<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<Bound<'py, PyAny>> {
+/// The document that `json.load` makes of these bytes.
+pub(super) fn load<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<Bound<'py, PyAny>> {
     static LOADS: Imported = Imported::new("oasis_data._standard", "loads");
-    LOADS.get(py)?.call1((copied(py, bytes)?,))
-}
-
-/// A `bytes` object, or the `MemoryError` that `PyBytes::new` would panic with.
-pub(crate) fn copied<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
-    PyBytes::new_with(py, bytes.len(), |copy| {
+    // Not `PyBytes::new`, which panics when memory runs out.
+    let copy = PyBytes::new_with(py, bytes.len(), |copy| {
         copy.copy_from_slice(bytes);
         Ok(())
-    })
+    })?;
+    LOADS.get(py)?.call1((copy,))
 }
 
+/// A `json.JSONEncoder` with the caller's options, but for `indent`.
 fn encoder<'py>(
     py: Python<'py>,
     options: &EncodeOptions<'py>,
