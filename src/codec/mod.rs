@@ -1,10 +1,9 @@
 //! Converts Python objects to JSON text and back. Knows no files.
 //!
 //! The text is byte for byte what the standard library's `json` writes, and the
-//! objects are equal to those that `json` reads. [`encode`](encode::encode) and
-//! [`decode`](decode::decode) handle usual documents by themselves. They leave every
-//! other document to `json` (`stdlib.rs`): this is the fallback, and the reason why
-//! the results cannot differ.
+//! objects are equal to those that `json` reads. `encode` and `decode` handle usual
+//! documents by themselves, and leave every other document to `json` (`stdlib.rs`):
+//! this fallback is why the results are the same for every document.
 //!
 //! | file | subject |
 //! | --- | --- |
