@@ -42,9 +42,9 @@ const fn separator<const N: usize>(start: [u8; 2], mut padded: [u8; N]) -> [u8; 
 }
 
 /// The text of `value`, whole: nothing is written to a file before it is complete.
-pub(crate) fn encode<'py>(
-    value: &Bound<'py, PyAny>,
-    options: &EncodeOptions<'py>,
+pub(crate) fn encode(
+    value: &Bound<'_, PyAny>,
+    options: &EncodeOptions,
 ) -> Result<Vec<u8>, EncodeError> {
     match write(value, options) {
         Ok(bytes) => return Ok(bytes),
@@ -114,12 +114,13 @@ impl<'a> Ancestors<'a> {
     }
 }
 
-fn write(value: &Bound<'_, PyAny>, options: &EncodeOptions<'_>) -> Result<Vec<u8>, EncodeStop> {
+fn write(value: &Bound<'_, PyAny>, options: &EncodeOptions) -> Result<Vec<u8>, EncodeStop> {
     // Few callers use these two: not worth a second way of writing.
     if options.ensure_ascii || options.sort_keys {
         return Err(EncodeStop::Fallback);
     }
-    let indent = options.indent.as_ref().map(indentation).transpose()?;
+    let indent = options.indent.as_ref().map(|indent| indent.bind(value.py()));
+    let indent = indent.map(indentation).transpose()?;
     let separator = match &indent {
         None => ONE_LINE,
         Some(indent) if indent.bytes().all(|byte| byte == b' ') => LINES,

@@ -24,9 +24,9 @@ pub(crate) enum EncodeError {
 ///
 /// The search goes down from the top, each time into the first child that `json`
 /// refuses by itself. So the search needs no rules of its own about what is refused.
-pub(super) fn find_refused<'py>(
-    value: &Bound<'py, PyAny>,
-    options: &EncodeOptions<'py>,
+pub(super) fn find_refused(
+    value: &Bound<'_, PyAny>,
+    options: &EncodeOptions,
     cause: &PyErr,
 ) -> PyResult<String> {
     let py = value.py();
@@ -65,7 +65,7 @@ type Refused<'py> = Option<(String, Option<Bound<'py, PyAny>>)>;
 
 fn refused_child<'py>(
     value: &Bound<'py, PyAny>,
-    options: &EncodeOptions<'py>,
+    options: &EncodeOptions,
 ) -> PyResult<Refused<'py>> {
     let py = value.py();
     // The questions that `json` asks, in its order: a proxy answers for its object.

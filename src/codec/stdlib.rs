@@ -6,7 +6,7 @@
 
 use pyo3::exceptions::{PyException, PyMemoryError};
 use pyo3::prelude::*;
-use pyo3::types::{IntoPyDict, PyBytes, PyString};
+use pyo3::types::{PyBytes, PyDict, PyString};
 
 use super::buffer::Buffer;
 use super::encode_options::EncodeOptions;
@@ -17,9 +17,9 @@ use crate::imported::Imported;
 /// Like `json.dump`, this takes the pieces of `iterencode` one by one. `json.dumps` has
 /// a second, faster way, which treats some subclasses differently, and in a document
 /// with two faults may find the other fault first.
-pub(super) fn dump<'py>(
-    value: &Bound<'py, PyAny>,
-    options: &EncodeOptions<'py>,
+pub(super) fn dump(
+    value: &Bound<'_, PyAny>,
+    options: &EncodeOptions,
     out: &mut Buffer,
 ) -> PyResult<()> {
     let encoder = encoder(value.py(), options, options.indent.as_ref())?;
@@ -33,10 +33,7 @@ pub(super) fn dump<'py>(
 
 /// Whether `json` can write `value`. Tries the faster way of `json.dumps` first, and
 /// then `dump`: the faster way refuses a proxy, which only claims to be a dictionary.
-pub(super) fn can_dump<'py>(
-    value: &Bound<'py, PyAny>,
-    options: &EncodeOptions<'py>,
-) -> PyResult<bool> {
+pub(super) fn can_dump(value: &Bound<'_, PyAny>, options: &EncodeOptions) -> PyResult<bool> {
     let py = value.py();
     let attempt = encoder(py, options, None)?
         .call_method1("encode", (value,))
@@ -66,16 +63,15 @@ pub(super) fn load<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<Bound<'py, Py
 /// A `json.JSONEncoder` with the caller's options, but for `indent`.
 fn encoder<'py>(
     py: Python<'py>,
-    options: &EncodeOptions<'py>,
-    indent: Option<&Bound<'py, PyAny>>,
+    options: &EncodeOptions,
+    indent: Option<&Py<PyAny>>,
 ) -> PyResult<Bound<'py, PyAny>> {
     static ENCODER: Imported = Imported::new("oasis_data._standard", "encoder");
-    let arguments = [
-        ("indent", indent.cloned().unwrap_or_else(|| py.None().into_bound(py))),
-        ("ensure_ascii", options.ensure_ascii.into_pyobject(py)?.to_owned().into_any()),
-        ("sort_keys", options.sort_keys.into_pyobject(py)?.to_owned().into_any()),
-        ("allow_nan", options.allow_nan.into_pyobject(py)?.to_owned().into_any()),
-        ("default", options.default.clone().unwrap_or_else(|| py.None().into_bound(py))),
-    ];
-    ENCODER.get(py)?.call((), Some(&arguments.into_py_dict(py)?))
+    let arguments = PyDict::new(py);
+    arguments.set_item("indent", indent)?;
+    arguments.set_item("ensure_ascii", options.ensure_ascii)?;
+    arguments.set_item("sort_keys", options.sort_keys)?;
+    arguments.set_item("allow_nan", options.allow_nan)?;
+    arguments.set_item("default", options.default.as_ref())?;
+    ENCODER.get(py)?.call((), Some(&arguments))
 }

@@ -28,33 +28,19 @@ impl Text {
 
 /// Encodes as `save` does.
 #[pyfunction]
-#[pyo3(signature = (data, indent=None, *, allow_nan=false, default=None))]
-pub(super) fn encode<'py>(
-    data: &Bound<'py, PyAny>,
-    indent: Option<Bound<'py, PyAny>>,
-    allow_nan: bool,
-    default: Option<Bound<'py, PyAny>>,
-) -> PyResult<Text> {
-    let options =
-        EncodeOptions { indent, ensure_ascii: false, sort_keys: false, allow_nan, default };
-    encoded(Path::new("encode"), data, &options).map(Text)
+#[pyo3(signature = (data, encode_options, /))]
+pub(super) fn encode(data: &Bound<'_, PyAny>, encode_options: &EncodeOptions) -> PyResult<Text> {
+    encoded(Path::new("encode"), data, encode_options).map(Text)
 }
 
 /// The place of the first value that has no JSON text; None if every value has one.
 #[pyfunction]
 #[pyo3(signature = (data, /, *, default=None))]
-pub(super) fn place_of_no_json<'py>(
-    data: &Bound<'py, PyAny>,
-    default: Option<Bound<'py, PyAny>>,
+pub(super) fn place_of_no_json(
+    data: &Bound<'_, PyAny>,
+    default: Option<Py<PyAny>>,
 ) -> PyResult<Option<String>> {
-    let options = EncodeOptions {
-        indent: None,
-        // Half of a surrogate pair has JSON text only as an escape.
-        ensure_ascii: true,
-        sort_keys: false,
-        allow_nan: false,
-        default,
-    };
+    let options = EncodeOptions::for_any_json(default);
     match run_python(data.py(), || codec::encode(data, &options)) {
         Ok(_) => Ok(None),
         Err(EncodeError::Unserializable { place, .. }) => Ok(Some(place)),
