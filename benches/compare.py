@@ -32,7 +32,10 @@ from measure import Contenders, Row, take_turns
 from report import table
 
 import oasis_data
-from oasis_data._native import decode, encode
+from oasis_data._native import EncodeOptions, decode, encode
+
+# The options of `save_json_atomic` where the caller gives none.
+INDENTED = EncodeOptions(indent=2)
 
 
 @dataclass
@@ -116,7 +119,7 @@ def encodings(sample: Sample) -> Row:
     dumps, option, document = orjson.dumps, orjson.OPT_INDENT_2, sample.document
     contenders: Contenders = {
         "orjson": lambda: dumps(document, None, option),
-        "oasis_data": lambda: encode(document, 2),
+        "oasis_data": lambda: encode(document, INDENTED),
         "json": lambda: json.dumps(document, indent=2, ensure_ascii=False).encode(),
     }
     return sample.row(take_turns(contenders))
@@ -132,7 +135,7 @@ def first_encodings(sample: Sample) -> Row:
 
     contenders: Contenders = {
         "orjson": lambda: dumps(documents[0], None, option),
-        "oasis_data": lambda: encode(documents[0], 2),
+        "oasis_data": lambda: encode(documents[0], INDENTED),
     }
     return sample.row(take_turns(contenders, before=another))
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Builds each target as `cargo fuzz` does, but with the stable compiler (RUSTC_BOOTSTRAP allows
-# it the sanitiser), and runs it for so many seconds. What it finds is a file in target/fuzz.
-# Whoever has cargo-fuzz and a nightly compiler can also say `cargo fuzz run document`.
+# Usage: fuzz/run.sh [SECONDS]. Builds each target and runs it for that time. A text that fails
+# becomes a file in target/fuzz. The flags are those of `cargo fuzz`, which needs a nightly compiler;
+# RUSTC_BOOTSTRAP lets the stable compiler take them. With a nightly: `cargo fuzz run document`.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 seconds=${1:-120}
@@ -17,7 +17,7 @@ RUSTC_BOOTSTRAP=1 RUSTFLAGS="${flags[*]}" cargo build --quiet --release \
 
 for target in document numbers; do
     mkdir -p "$into/corpus/$target"
-    # The first corpus grows; the second is only read.
+    # libFuzzer adds to the first corpus, and only reads the second.
     "$into/$host/release/$target" -dict=fuzz/json.dict -max_len=2048 -print_final_stats=1 \
         -artifact_prefix="$into/$target-" -max_total_time="$seconds" -verbosity=0 \
         "$into/corpus/$target" examples/backend/sample_data

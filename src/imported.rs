@@ -1,14 +1,14 @@
-//! Objects imported from Python, each once.
+//! Objects of Python modules, each imported once.
 
 use std::sync::OnceLock;
 
 use pyo3::prelude::*;
 
-/// An attribute of a Python module.
+/// An attribute of a Python module, imported on its first use.
 ///
 /// Not pyo3's `PyOnceLock`, which stays locked while its thread waits for the
-/// interpreter's lock: a child forked at that moment would wait for that thread
-/// for ever, and does not have it.
+/// interpreter's lock. A child forked at that moment does not have that thread, and
+/// would wait for it for ever.
 pub(crate) struct Imported {
     module: &'static str,
     name: &'static str,
@@ -16,10 +16,12 @@ pub(crate) struct Imported {
 }
 
 impl Imported {
+    /// The attribute `name` of `module`. Imports nothing yet.
     pub(crate) const fn new(module: &'static str, name: &'static str) -> Self {
         Self { module, name, object: OnceLock::new() }
     }
 
+    /// The object.
     pub(crate) fn get<'py>(&self, py: Python<'py>) -> PyResult<&Bound<'py, PyAny>> {
         if let Some(object) = self.object.get() {
             return Ok(object.bind(py));

@@ -49,7 +49,7 @@ PIECES = [
 
 def encode(value: Any, indent: int | str | None, **options: Any) -> bytes:
     """What a save would write."""
-    return bytes(_native.encode(value, indent, **options))
+    return bytes(_native.encode(value, _native.EncodeOptions(indent=indent, **options)))
 
 
 def texts() -> list[bytes]:

@@ -1,5 +1,5 @@
-//! Numbers, and what only looks like one: of a text of any bytes, hardly any
-//! would get as far as to be rounded.
+//! Compares the parsers on numbers and near-numbers. Random bytes alone would hardly
+//! ever make a number that has to be rounded.
 #![no_main]
 
 const CHARACTERS: &[u8; 16] = b"0123456789+-.eE,";

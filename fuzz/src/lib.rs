@@ -1,22 +1,23 @@
-//! The parser held against `serde_json`.
+//! Compares the codec's parser with `serde_json`.
 
 use indexmap::IndexMap;
-use oasis_data::codec::parse::{Builder, Characters, parse};
+use oasis_data::codec::parse::{Builder, StringText, parse};
 use serde_json::Value;
 
-/// What the parser may give up on: deeper than this, or more digits than this.
+/// The parser may stop at greater depth than this.
 const MAX_DEPTH: usize = 200;
+/// The parser may stop at integers of more digits than this.
 const MAX_DIGITS: usize = 600;
 
-/// What `arbitrary_precision` calls a number that is underway: as a name in a
-/// text, it would be taken for one.
+/// The key under which `serde_json`'s `arbitrary_precision` passes numbers on. In a
+/// document, `serde_json` would take it for a number.
 const NUMBER: &[u8] = b"$serde_json::private::Number";
 
-/// Reads a text both ways.
+/// Reads a text with both parsers.
 ///
 /// # Panics
 ///
-/// If they differ.
+/// If their results differ.
 pub fn compare(text: &[u8]) {
     if text.windows(NUMBER.len()).any(|part| part == NUMBER) {
         return;
@@ -27,25 +28,25 @@ pub fn compare(text: &[u8]) {
         .and_then(|value: Value| deserializer.end().map(|()| value));
     match (parse(text, &mut Nodes), theirs) {
         (Some(mine), Ok(theirs)) => assert_same(&mine, &theirs),
-        (Some(_), Err(error)) => panic!("read, and is no JSON: {error}"),
-        (None, Ok(theirs)) => assert!(is_left_out(&theirs, 0), "not read: {theirs}"),
+        (Some(_), Err(error)) => panic!("the parser reads what is not JSON: {error}"),
+        (None, Ok(theirs)) => assert!(may_stop_at(&theirs, 0), "the parser stops at {theirs}"),
         (None, Err(_)) => {}
     }
 }
 
-/// A value as the parser reports it.
+/// A value, as the parser hands it to its builder.
 enum Node {
     Null,
-    Truth(bool),
+    Boolean(bool),
     Integer(i64),
     LargeInteger(String),
     Float(f64),
-    Text(String),
+    String(String),
     List(Vec<Node>),
     Dict(IndexMap<String, Node>),
 }
 
-/// Makes nodes, and asserts what the makers of Python's objects rely on.
+/// Makes nodes, and asserts what the builder of Python's objects relies on.
 struct Nodes;
 
 impl Builder for Nodes {
@@ -55,8 +56,8 @@ impl Builder for Nodes {
         Node::Null
     }
 
-    fn truth(&mut self, truth: bool) -> Node {
-        Node::Truth(truth)
+    fn boolean(&mut self, value: bool) -> Node {
+        Node::Boolean(value)
     }
 
     fn integer(&mut self, number: i64) -> Option<Node> {
@@ -71,21 +72,21 @@ impl Builder for Nodes {
         Some(Node::Float(number))
     }
 
-    fn string(&mut self, characters: Characters<'_>) -> Option<Node> {
-        let text = match characters {
-            Characters::Ascii(text) => {
+    fn string(&mut self, text: StringText<'_>) -> Option<Node> {
+        let text = match text {
+            StringText::Ascii(text) => {
                 assert!(text.is_ascii());
                 text
             }
-            Characters::Encoded(text) => text,
+            StringText::Unchecked(text) => text,
         };
-        str::from_utf8(text).ok().map(|text| Node::Text(text.to_owned()))
+        str::from_utf8(text).ok().map(|text| Node::String(text.to_owned()))
     }
 
-    fn name(&mut self, text: &[u8], length: usize, ascii: bool) -> Option<Node> {
-        let name = &text[..length];
-        assert!(!name.contains(&0), "the names are kept with zeros behind them");
-        self.string(if ascii { Characters::Ascii(name) } else { Characters::Encoded(name) })
+    fn key(&mut self, text: &[u8], length: usize, is_ascii: bool) -> Option<Node> {
+        let key = &text[..length];
+        assert!(!key.contains(&0), "the cache of keys fills them up with zeros");
+        self.string(if is_ascii { StringText::Ascii(key) } else { StringText::Unchecked(key) })
     }
 
     fn list(&mut self, values: &mut Vec<Node>, from: usize) -> Option<Node> {
@@ -96,11 +97,11 @@ impl Builder for Nodes {
         Some(Node::Dict(IndexMap::new()))
     }
 
-    fn insert(&mut self, dict: &mut Node, name: Node, value: Node) -> Option<()> {
-        let (Node::Dict(dict), Node::Text(name)) = (dict, name) else {
-            panic!("a name that is no text, or its dictionary none")
+    fn insert(&mut self, dict: &mut Node, key: Node, value: Node) -> Option<()> {
+        let (Node::Dict(dict), Node::String(key)) = (dict, key) else {
+            panic!("the key is not a string, or the dictionary not a dictionary")
         };
-        dict.insert(name, value);
+        dict.insert(key, value);
         Some(())
     }
 }
@@ -108,14 +109,14 @@ impl Builder for Nodes {
 fn assert_same(mine: &Node, theirs: &Value) {
     match (mine, theirs) {
         (Node::Null, Value::Null) => {}
-        (Node::Truth(mine), Value::Bool(theirs)) => assert_eq!(mine, theirs),
-        (Node::Text(mine), Value::String(theirs)) => assert_eq!(mine, theirs),
+        (Node::Boolean(mine), Value::Bool(theirs)) => assert_eq!(mine, theirs),
+        (Node::String(mine), Value::String(theirs)) => assert_eq!(mine, theirs),
         (Node::Integer(mine), Value::Number(theirs)) => {
             assert_eq!(Ok(*mine), theirs.as_str().parse());
         }
         (Node::LargeInteger(mine), Value::Number(theirs)) => assert_eq!(mine, theirs.as_str()),
         (Node::Float(mine), Value::Number(theirs)) => {
-            assert!(is_float(theirs.as_str()), "{theirs} became a float");
+            assert!(is_float(theirs.as_str()), "the parser makes {theirs} a float");
             let nearest = theirs.as_str().parse::<f64>();
             assert_eq!(Ok(mine.to_bits()), nearest.map(f64::to_bits), "{theirs}");
         }
@@ -124,23 +125,23 @@ fn assert_same(mine: &Node, theirs: &Value) {
             mine.iter().zip(theirs).for_each(|(mine, theirs)| assert_same(mine, theirs));
         }
         (Node::Dict(mine), Value::Object(theirs)) => {
-            assert!(mine.keys().eq(theirs.keys()), "others, or in another order");
+            assert!(mine.keys().eq(theirs.keys()), "the keys or their order differ");
             mine.values().zip(theirs.values()).for_each(|(mine, theirs)| assert_same(mine, theirs));
         }
-        (_, theirs) => panic!("another kind of value than {theirs}"),
+        (_, theirs) => panic!("the parser makes another kind of value than {theirs}"),
     }
 }
 
-/// Whether there is something that the parser leaves to `json`.
-fn is_left_out(value: &Value, depth: usize) -> bool {
+/// Whether a value has something that the parser may leave to `json`.
+fn may_stop_at(value: &Value, depth: usize) -> bool {
     match value {
         Value::Number(number) => {
             let text = number.as_str();
             !is_float(text) && text.trim_start_matches('-').len() > MAX_DIGITS
         }
         Value::Array(_) | Value::Object(_) if depth == MAX_DEPTH => true,
-        Value::Array(values) => values.iter().any(|value| is_left_out(value, depth + 1)),
-        Value::Object(values) => values.values().any(|value| is_left_out(value, depth + 1)),
+        Value::Array(values) => values.iter().any(|value| may_stop_at(value, depth + 1)),
+        Value::Object(values) => values.values().any(|value| may_stop_at(value, depth + 1)),
         _ => false,
     }
 }

@@ -9,6 +9,7 @@ from oasis_data._settings import Settings, Statistics
 __all__ = [
     "MISSING",
     "Edit",
+    "EncodeOptions",
     "Text",
     "__version__",
     "clear",
@@ -52,32 +53,27 @@ class Edit:
         skip_unchanged: bool = True,
     ) -> Edit: ...
     def load(self) -> tuple[bool, Any]: ...
-    def save(
-        self,
-        data: Any,
-        /,
-        *,
-        indent: int | str | None,
-        ensure_ascii: bool,
-        sort_keys: bool,
-        allow_nan: bool,
-        default: Callable[[Any], Any] | None,
-        versioned: bool,
-    ) -> _Outcome: ...
+    def save(self, data: Any, encode_options: EncodeOptions, /, *, versioned: bool) -> _Outcome: ...
     def close(self) -> None: ...
+
+@final
+class EncodeOptions:
+    def __new__(
+        cls,
+        *,
+        indent: int | str | None = None,
+        ensure_ascii: bool = False,
+        sort_keys: bool = False,
+        allow_nan: bool = False,
+        default: Callable[[Any], Any] | None = None,
+    ) -> EncodeOptions: ...
 
 @final
 class Text:
     def __bytes__(self) -> bytes: ...
     def __len__(self) -> int: ...
 
-def encode(
-    data: Any,
-    indent: int | str | None = None,
-    *,
-    allow_nan: bool = False,
-    default: Callable[[Any], Any] | None = None,
-) -> Text: ...
+def encode(data: Any, encode_options: EncodeOptions, /) -> Text: ...
 def place_of_no_json(
     data: Any, /, *, default: Callable[[Any], Any] | None = None
 ) -> str | None: ...
@@ -85,12 +81,8 @@ def decode(text: bytes, /, *, copied: bool = False) -> Any: ...
 def save(
     path: FilePath,
     data: Any,
+    encode_options: EncodeOptions,
     *,
-    indent: int | str | None,
-    ensure_ascii: bool,
-    sort_keys: bool,
-    allow_nan: bool,
-    default: Callable[[Any], Any] | None,
     backup: bool | None,
     if_version: str | None,
     timeout: float | None,
@@ -101,12 +93,8 @@ def save(
 ) -> _Outcome: ...
 def save_many(
     documents: list[tuple[Any, Any, str | None]],
+    encode_options: EncodeOptions,
     *,
-    indent: int | str | None,
-    ensure_ascii: bool,
-    sort_keys: bool,
-    allow_nan: bool,
-    default: Callable[[Any], Any] | None,
     backup: bool | None,
     timeout: float | None,
     make_parents: bool,

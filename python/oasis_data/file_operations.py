@@ -47,6 +47,8 @@ __all__ = [
 # A mapping is not covariant in its keys.
 _Path = TypeVar("_Path", bound=FilePath)
 
+_ENCODE_OPTIONS = ("indent", "ensure_ascii", "sort_keys", "allow_nan", "default")
+
 MISSING = _native.MISSING
 """The version of a file that does not exist."""
 
@@ -101,14 +103,17 @@ def save_json_atomic(
             all of them but `NotDurableError` the file is as it was.
     """
     started = time.perf_counter()
-    outcome = _native.save(
-        file_path,
-        data,
+    encode_options = _native.EncodeOptions(
         indent=indent,
         ensure_ascii=ensure_ascii,
         sort_keys=sort_keys,
         allow_nan=allow_nan,
         default=default,
+    )
+    outcome = _native.save(
+        file_path,
+        data,
+        encode_options,
         backup=backup,
         if_version=if_version,
         timeout=timeout,
@@ -217,15 +222,14 @@ def edit_json(
                 )
             document = _own(default)
         yield document
-        outcome = edit.save(
-            document,
+        encode_options = _native.EncodeOptions(
             indent=indent,
             ensure_ascii=ensure_ascii,
             sort_keys=sort_keys,
             allow_nan=allow_nan,
             default=encode_default,
-            versioned=_logging.writes,
         )
+        outcome = edit.save(document, encode_options, versioned=_logging.writes)
     finally:
         edit.close()
     _logging.log_write("edit", file_path, started, *outcome)
@@ -284,13 +288,16 @@ def save_many_atomic(
     if strange := versions.keys() - documents.keys():
         raise ValueError(f"if_version has {strange.pop()!r}, which is not among the documents")
     started = time.perf_counter()
-    outcomes = _native.save_many(
-        [(path, data, versions.get(path)) for path, data in documents.items()],
+    encode_options = _native.EncodeOptions(
         indent=indent,
         ensure_ascii=ensure_ascii,
         sort_keys=sort_keys,
         allow_nan=allow_nan,
         default=default,
+    )
+    outcomes = _native.save_many(
+        [(path, data, versions.get(path)) for path, data in documents.items()],
+        encode_options,
         backup=backup,
         timeout=timeout,
         make_parents=make_parents,
@@ -500,8 +507,13 @@ def _save_with_version(
     indent, its escapes, a line break at its end) keeps that layout.
     """
     started = time.perf_counter()
-    options = (save_json_atomic.__kwdefaults__ or {}) | dict(options)
-    outcome = _native.save(file_path, data, **options, keep_layout=keep_layout, versioned=True)
+    write_options = (save_json_atomic.__kwdefaults__ or {}) | dict(options)
+    encode_options = _native.EncodeOptions(
+        **{name: write_options.pop(name) for name in _ENCODE_OPTIONS}
+    )
+    outcome = _native.save(
+        file_path, data, encode_options, **write_options, keep_layout=keep_layout, versioned=True
+    )
     _logging.log_write("save", file_path, started, *outcome)
     _, _, _, version = outcome
     return str(version)

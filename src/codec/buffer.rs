@@ -1,6 +1,6 @@
-//! Memory that says so when there is no more, where a `Vec` alone would end the
-//! process; and that takes short pieces without a call for each.
-#![allow(unsafe_code, reason = "unchecked writes into room that was made, behind a safe face")]
+//! A growing buffer of bytes. It reports a lack of memory, where a `Vec` alone ends
+//! the process, and writes short pieces without a call for each.
+#![allow(unsafe_code, reason = "unchecked writes into reserved memory, behind a safe face")]
 
 use super::scan;
 
@@ -8,56 +8,56 @@ use super::scan;
 #[derive(Debug)]
 pub(crate) struct OutOfMemory;
 
-/// Bytes of a line break and indentation that are usually enough.
-pub(super) const LINE: usize = 32;
+/// The number of bytes that [`Buffer::write_prefix`] copies at once: enough for most
+/// line breaks with their indentation.
+pub(super) const PREFIX: usize = 32;
 
-/// Bytes to begin with: a small document is written without moving.
-const SMALLEST: usize = 1000;
+/// The capacity to begin with: a small document is written without a reallocation.
+const MIN_CAPACITY: usize = 1000;
 
-/// Bytes written one after the other.
+/// Bytes, written one after the other.
 #[derive(Default)]
 pub(crate) struct Buffer(Vec<u8>);
 
 impl Buffer {
-    /// What was written.
+    /// The bytes, and the end of the buffer.
     pub(crate) fn into_bytes(self) -> Vec<u8> {
         self.0
     }
 
-    /// What was written so far.
+    /// The bytes written so far.
     pub(super) fn bytes(&self) -> &[u8] {
         &self.0
     }
 
-    /// Forgets what was written, and keeps the memory.
+    /// Removes all bytes, and keeps the memory.
     pub(super) fn clear(&mut self) {
         self.0.clear();
     }
 
     /// Appends `bytes`.
     #[inline(always)]
-    pub(crate) fn raw(&mut self, bytes: &[u8]) -> Result<(), OutOfMemory> {
+    pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<(), OutOfMemory> {
         self.reserve(bytes.len())?;
-        // SAFETY: there is room for that many bytes, and all are written.
+        // SAFETY: that many bytes are reserved, and all of them are written.
         unsafe {
-            copy(bytes, self.end());
+            copy_short(bytes, self.end());
             self.0.set_len(self.0.len() + bytes.len());
         }
         Ok(())
     }
 
-    /// Appends the first `length` bytes of a line: the usual ones in one go,
-    /// whatever their length.
+    /// Appends the first `length` bytes of `bytes`. Up to [`PREFIX`] bytes are copied
+    /// at once, whatever the length, if `bytes` has as many.
     #[inline(always)]
-    pub(super) fn line(&mut self, line: &[u8], length: usize) -> Result<(), OutOfMemory> {
-        let Some(start) = line.first_chunk::<LINE>().filter(|_| length <= LINE) else {
-            return self.raw(&line[..length]);
+    pub(super) fn write_prefix(&mut self, bytes: &[u8], length: usize) -> Result<(), OutOfMemory> {
+        let Some(start) = bytes.first_chunk::<PREFIX>().filter(|_| length <= PREFIX) else {
+            return self.write(&bytes[..length]);
         };
-        self.reserve(LINE)?;
-        // SAFETY: there is room for a whole line, and as much of it is counted
-        // as was written.
+        self.reserve(PREFIX)?;
+        // SAFETY: `PREFIX` bytes are reserved and written; no more than these count.
         unsafe {
-            self.end().cast::<[u8; LINE]>().write_unaligned(*start);
+            self.end().cast::<[u8; PREFIX]>().write_unaligned(*start);
             self.0.set_len(self.0.len() + length);
         }
         Ok(())
@@ -65,9 +65,9 @@ impl Buffer {
 
     /// Appends the first `length` of eight bytes.
     #[inline(always)]
-    pub(super) fn word(&mut self, word: [u8; 8], length: usize) -> Result<(), OutOfMemory> {
+    pub(super) fn write_word(&mut self, word: [u8; 8], length: usize) -> Result<(), OutOfMemory> {
         self.reserve(8)?;
-        // SAFETY: there is room for a word, and no more than that is counted.
+        // SAFETY: eight bytes are reserved and written; no more than these count.
         unsafe {
             self.end().cast::<[u8; 8]>().write_unaligned(word);
             self.0.set_len(self.0.len() + length.min(8));
@@ -75,13 +75,12 @@ impl Buffer {
         Ok(())
     }
 
-    /// Appends a quote and the first bytes of `text`, up to one that is no
-    /// ASCII, a quote, a backslash or a control character, and tells how many;
-    /// behind all of them, a quote again.
+    /// Appends a quote and the plain bytes that `text` begins with, and returns their
+    /// number. If all of `text` is plain, appends the closing quote too.
     #[inline(always)]
-    pub(super) fn quoted(&mut self, text: &[u8]) -> Result<usize, OutOfMemory> {
-        // SAFETY: there is room for the whole text and two quotes. Only what
-        // was written is counted.
+    pub(super) fn write_quoted(&mut self, text: &[u8]) -> Result<usize, OutOfMemory> {
+        // SAFETY: the whole text and two quotes are reserved. Only what was written
+        // counts.
         unsafe {
             self.reserve(text.len().checked_add(2).ok_or(OutOfMemory)?)?;
             let end = self.end();
@@ -96,13 +95,11 @@ impl Buffer {
         }
     }
 
-    /// Appends the first bytes of `text`, up to one of those that `quoted` stops
-    /// at, and tells how many.
+    /// Appends the plain bytes that `text` begins with, and returns their number.
     #[inline(always)]
-    pub(super) fn plain(&mut self, text: &[u8]) -> Result<usize, OutOfMemory> {
+    pub(super) fn write_plain(&mut self, text: &[u8]) -> Result<usize, OutOfMemory> {
         self.reserve(text.len())?;
-        // SAFETY: there is room for the whole text. Only what was written is
-        // counted.
+        // SAFETY: the whole text is reserved. Only what was written counts.
         unsafe {
             let plain = copy_plain(text, self.end());
             self.0.set_len(self.0.len() + plain);
@@ -118,7 +115,7 @@ impl Buffer {
 
     #[cold]
     fn grow(&mut self, more: usize) -> Result<(), OutOfMemory> {
-        self.0.try_reserve(more.max(SMALLEST)).map_err(|_| OutOfMemory)
+        self.0.try_reserve(more.max(MIN_CAPACITY)).map_err(|_| OutOfMemory)
     }
 
     fn end(&mut self) -> *mut u8 {
@@ -126,48 +123,49 @@ impl Buffer {
     }
 }
 
-/// Copies `text` up to the first byte that [`scan::plain`] stops at, and perhaps
-/// some behind it; tells how many come before it.
+/// Copies the plain bytes that `text` begins with, and possibly some bytes after
+/// them. Returns the number of plain bytes.
 ///
 /// # Safety
 ///
-/// `to` has room for all of it.
+/// `to` has room for all of `text`.
 #[inline(always)]
 unsafe fn copy_plain(text: &[u8], to: *mut u8) -> usize {
     let length = text.len();
-    // SAFETY: each word lies within the text, and goes where it lies there.
+    // SAFETY: each read lies within the text, and each write at the same offset in
+    // the room that the caller vouches for.
     unsafe {
         let word = |from: usize| {
             let word = text.as_ptr().add(from).cast::<[u8; 8]>().read_unaligned();
             to.add(from).cast::<[u8; 8]>().write_unaligned(word);
-            scan::first_odd(u64::from_le_bytes(word))
+            scan::first_not_plain(u64::from_le_bytes(word))
         };
         if length >= 8 {
             let mut from = 0;
-            // Long ones in large steps, up to the one in which the end is.
+            // Long texts in strides, up to the stride that reaches the end.
             if length >= scan::STRIDE {
                 let stride = |from: usize| {
                     let bytes =
                         text.as_ptr().add(from).cast::<[u8; scan::STRIDE]>().read_unaligned();
                     to.add(from).cast::<[u8; scan::STRIDE]>().write_unaligned(bytes);
-                    !scan::any_odd(&bytes)
+                    scan::all_plain(&bytes)
                 };
                 let last = length - scan::STRIDE;
                 while from < last && stride(from) {
                     from += scan::STRIDE;
                 }
-                // Again what is plain, and then the rest.
+                // The last stride overlaps the one before it.
                 if from >= last && stride(last) {
                     return length;
                 }
             }
             while from + 8 <= length {
-                if let Some(odd) = word(from) {
-                    return from + odd;
+                if let Some(found) = word(from) {
+                    return from + found;
                 }
                 from += 8;
             }
-            return word(length - 8).map_or(length, |odd| length - 8 + odd);
+            return word(length - 8).map_or(length, |found| length - 8 + found);
         }
         if length >= 4 {
             let half = |from: usize| {
@@ -176,14 +174,14 @@ unsafe fn copy_plain(text: &[u8], to: *mut u8) -> usize {
                 u64::from(u32::from_le_bytes(half))
             };
             let (head, tail) = (half(0), half(length - 4));
-            return match scan::first_odd(head | tail << 32) {
+            return match scan::first_not_plain(head | tail << 32) {
                 None => length,
-                Some(odd @ 0..4) => odd,
-                Some(odd) => length + odd - 8,
+                Some(found @ 0..4) => found,
+                Some(found) => length + found - 8,
             };
         }
         for (index, &byte) in text.iter().enumerate() {
-            if scan::is_odd(byte) {
+            if !scan::is_plain(byte) {
                 return index;
             }
             to.add(index).write(byte);
@@ -192,29 +190,29 @@ unsafe fn copy_plain(text: &[u8], to: *mut u8) -> usize {
     }
 }
 
-/// Copies `from`, which is usually too short to be worth a call.
+/// Copies `from`. Usually it is too short for a call of `memcpy` to pay.
 ///
 /// # Safety
 ///
-/// `to` has room for it.
+/// `to` has room for all of `from`.
 #[inline(always)]
-pub(super) unsafe fn copy(from: &[u8], to: *mut u8) {
-    /// The first and the last `N` bytes, which may overlap.
+pub(super) unsafe fn copy_short(from: &[u8], to: *mut u8) {
+    /// Copies the first and the last `N` bytes, which may overlap.
     ///
     /// # Safety
     ///
-    /// There are at least `N` bytes, and room for them.
+    /// `from` has at least `N` bytes, and `to` has room for all of it.
     #[inline(always)]
     unsafe fn ends<const N: usize>(from: &[u8], to: *mut u8) {
         let last = from.len() - N;
-        // SAFETY: both lie within what the caller vouches for.
+        // SAFETY: both ends lie within what the caller vouches for.
         unsafe {
             let (head, tail) = (from.as_ptr(), from.as_ptr().add(last));
             to.cast::<[u8; N]>().write_unaligned(head.cast::<[u8; N]>().read_unaligned());
             to.add(last).cast::<[u8; N]>().write_unaligned(tail.cast::<[u8; N]>().read_unaligned());
         }
     }
-    // SAFETY: as the caller's; each arm copies all of `from` and nothing else.
+    // SAFETY: each arm copies all of `from` and nothing else, into the caller's room.
     unsafe {
         match from.len() {
             0 => {}

@@ -1,16 +1,19 @@
-//! Private copies of a decoded document: its dictionaries and lists anew, the
-//! strings and numbers in them shared, since nobody can change those.
+//! Copies of a decoded document. Dictionaries and lists are copied; strings and
+//! numbers are shared, since nobody can change them.
 
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 
-use super::{collector, objects};
+use super::gc_pause::GcPause;
+use super::objects;
 
-/// How to copy a document: its containers, each behind the one that it is in.
-/// A container is copied whole, and then only those in it are replaced; nothing
-/// has to be looked at to find them.
+/// How to copy a document: its containers, each after the container that it is in.
+///
+/// A copy takes one step for each container: the container is copied whole, children
+/// included, and later steps replace those children that are containers. So a copy
+/// looks at no string and no number.
 #[derive(Debug)]
-pub(crate) struct Plan {
+pub(crate) struct CopyPlan {
     document: Py<PyAny>,
     steps: Vec<Step>,
     parents: usize,
@@ -20,60 +23,64 @@ pub(crate) struct Plan {
 #[derive(Debug)]
 struct Step {
     container: Py<PyAny>,
-    place: Place,
-    /// The place is in this one of the copies that have others in them, counted
-    /// in the order of the steps.
+    slot: Slot,
+    /// The container that the slot is in, by its number among the containers with
+    /// containers in them.
     parent: usize,
     is_parent: bool,
 }
 
+/// Where a container is.
 #[derive(Debug)]
-enum Place {
-    Document,
-    Name(Py<PyAny>),
+enum Slot {
+    /// At the top of the document.
+    Top,
+    /// In a dictionary.
+    Key(Py<PyAny>),
+    /// In a list.
     Index(usize),
 }
 
-impl Plan {
-    /// Finds the way through `document`, however deep, without recursion.
+impl CopyPlan {
+    /// Makes the plan for `document`. Takes no stack, however deep the document is.
     pub(crate) fn of(document: &Bound<'_, PyAny>) -> Self {
         let mut steps = Vec::new();
-        let mut open = vec![(document.clone(), Place::Document, 0)];
+        let mut open = vec![(document.clone(), Slot::Top, 0)];
         let mut parents = 0;
-        while let Some((container, place, parent)) = open.pop() {
+        while let Some((container, slot, parent)) = open.pop() {
             let before = open.len();
             if let Ok(dict) = container.cast_exact::<PyDict>() {
-                for (name, child) in dict.iter().filter(|(_, child)| is_container(child)) {
-                    open.push((child, Place::Name(name.unbind()), parents));
+                for (key, child) in dict.iter().filter(|(_, child)| is_container(child)) {
+                    open.push((child, Slot::Key(key.unbind()), parents));
                 }
             } else if let Ok(list) = container.cast_exact::<PyList>() {
                 for (index, child) in
                     list.iter().enumerate().filter(|(_, child)| is_container(child))
                 {
-                    open.push((child, Place::Index(index), parents));
+                    open.push((child, Slot::Index(index), parents));
                 }
             } else {
-                // The document itself, and nothing in it to change.
+                // The document is a string, a number or the like.
                 break;
             }
             let is_parent = open.len() > before;
-            // In the order of the text, in which they lie in memory.
+            // In the order of the text, in which the containers lie in memory.
             open[before..].reverse();
             parents += usize::from(is_parent);
-            steps.push(Step { container: container.unbind(), place, parent, is_parent });
+            steps.push(Step { container: container.unbind(), slot, parent, is_parent });
         }
         Self { document: document.clone().unbind(), steps, parents }
     }
 
-    /// Bytes that it takes, beside the document.
+    /// The bytes that the plan takes, without the document.
     pub(crate) fn size(&self) -> usize {
         self.steps.len() * size_of::<Step>()
     }
 
-    /// A copy of the document. What it will need is fetched from memory in time:
-    /// a document that was not used lately is in none of the processor's caches.
+    /// Copies the document. Prefetches what later steps need: a document that was not
+    /// used lately is in none of the processor's caches.
     pub(crate) fn copy<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let _held = collector::Held::new(py);
+        let _pause = GcPause::start(py);
         let mut copied = self.document.bind(py).clone();
         let mut parents: Vec<Bound<'py, PyAny>> = Vec::with_capacity(self.parents);
         for (index, step) in self.steps.iter().enumerate() {
@@ -83,17 +90,17 @@ impl Plan {
             if let Some(soon) = self.steps.get(index + 4) {
                 objects::prefetch_content(soon.container.bind(py));
             }
-            let copy = objects::copy_of(step.container.bind(py))?;
-            match &step.place {
-                Place::Document => copied = copy.clone(),
-                Place::Name(name) => {
+            let copy = objects::shallow_copy(step.container.bind(py))?;
+            match &step.slot {
+                Slot::Top => copied = copy.clone(),
+                Slot::Key(key) => {
                     if let Ok(dict) = parents[step.parent].cast_exact::<PyDict>() {
-                        dict.set_item(name, &copy)?;
+                        dict.set_item(key, &copy)?;
                     }
                 }
-                Place::Index(index) => {
+                Slot::Index(index) => {
                     if let Ok(list) = parents[step.parent].cast_exact::<PyList>()
-                        // Unless somebody has shortened what was only lent.
+                        // A caller of `copy=False` may have shortened the list.
                         && *index < list.len()
                     {
                         list.set_item(*index, &copy)?;

@@ -1,16 +1,16 @@
-//! Text to objects.
+//! JSON text to Python objects.
 
 use std::sync::MutexGuard;
 
 use pyo3::prelude::*;
 use pyo3::types::PyInt;
 
-use super::collector;
-use super::corrupt::{DecodeError, explain};
-use super::names::{Names, names};
-use super::parse::{Builder, Characters, parse};
-use super::recursion::Limited;
-use super::{objects, standard};
+use super::decode_error::{DecodeError, explain};
+use super::gc_pause::GcPause;
+use super::key_cache::{KeyCache, key_cache};
+use super::parse::{Builder, StringText, parse};
+use super::recursion::RecursionLimit;
+use super::{objects, stdlib};
 use crate::statistics::COUNTERS;
 
 /// The document that `json.load` makes of a file with these bytes.
@@ -19,26 +19,27 @@ pub(crate) fn decode<'py>(py: Python<'py>, bytes: &[u8]) -> Result<Bound<'py, Py
         return Ok(document);
     }
     COUNTERS.decode_fallbacks.count();
-    let limited = Limited::of(py, bytes);
-    standard::load(py, bytes).map_err(|cause| {
-        let small_stack = limited.has_fewer_levels();
-        drop(limited);
-        explain(py, bytes, cause, small_stack)
+    let limit = RecursionLimit::for_text(py, bytes);
+    stdlib::load(py, bytes).map_err(|cause| {
+        let limited = limit.is_lower();
+        drop(limit);
+        explain(py, bytes, cause, limited)
     })
 }
 
-/// No Python code runs in here.
+/// The document, or `None` where it is left to `json`. Runs no Python code.
 fn build<'py>(py: Python<'py>, bytes: &[u8]) -> Option<Bound<'py, PyAny>> {
-    let _held = collector::Held::new(py);
-    parse(bytes, &mut Objects { py, names: names() })
+    let _pause = GcPause::start(py);
+    parse(bytes, &mut ObjectBuilder { py, keys: key_cache() })
 }
 
-struct Objects<'py> {
+/// Makes Python's objects out of what the parser finds.
+struct ObjectBuilder<'py> {
     py: Python<'py>,
-    names: Option<MutexGuard<'static, Names>>,
+    keys: Option<MutexGuard<'static, KeyCache>>,
 }
 
-impl<'py> Builder for Objects<'py> {
+impl<'py> Builder for ObjectBuilder<'py> {
     type Value = Bound<'py, PyAny>;
 
     #[inline(always)]
@@ -47,8 +48,8 @@ impl<'py> Builder for Objects<'py> {
     }
 
     #[inline(always)]
-    fn truth(&mut self, truth: bool) -> Self::Value {
-        pyo3::types::PyBool::new(self.py, truth).to_owned().into_any()
+    fn boolean(&mut self, value: bool) -> Self::Value {
+        pyo3::types::PyBool::new(self.py, value).to_owned().into_any()
     }
 
     #[inline(always)]
@@ -58,7 +59,7 @@ impl<'py> Builder for Objects<'py> {
 
     #[cold]
     fn large_integer(&mut self, digits: &str) -> Option<Self::Value> {
-        let digits = self.string(Characters::Ascii(digits.as_bytes()))?;
+        let digits = self.string(StringText::Ascii(digits.as_bytes()))?;
         self.py.get_type::<PyInt>().call1((digits,)).ok()
     }
 
@@ -68,21 +69,21 @@ impl<'py> Builder for Objects<'py> {
     }
 
     #[inline(always)]
-    fn string(&mut self, characters: Characters<'_>) -> Option<Self::Value> {
-        match characters {
-            Characters::Ascii(text) => objects::ascii(self.py, text),
-            Characters::Encoded(text) => objects::encoded(self.py, text),
+    fn string(&mut self, text: StringText<'_>) -> Option<Self::Value> {
+        match text {
+            StringText::Ascii(text) => objects::ascii_string(self.py, text),
+            StringText::Unchecked(text) => objects::utf8_string(self.py, text),
         }
     }
 
     #[inline(always)]
-    fn name(&mut self, text: &[u8], length: usize, ascii: bool) -> Option<Self::Value> {
+    fn key(&mut self, text: &[u8], length: usize, is_ascii: bool) -> Option<Self::Value> {
         let py = self.py;
-        let make = |name: &[u8]| {
-            if ascii { objects::ascii(py, name) } else { objects::encoded(py, name) }
+        let make = |key: &[u8]| {
+            if is_ascii { objects::ascii_string(py, key) } else { objects::utf8_string(py, key) }
         };
-        match &mut self.names {
-            Some(names) => names.get(py, text, length, make),
+        match &mut self.keys {
+            Some(keys) => keys.get(py, text, length, make),
             None => make(&text[..length]),
         }
     }
@@ -101,9 +102,9 @@ impl<'py> Builder for Objects<'py> {
     fn insert(
         &mut self,
         dict: &mut Self::Value,
-        name: Self::Value,
+        key: Self::Value,
         value: Self::Value,
     ) -> Option<()> {
-        objects::insert(dict, &name, &value)
+        objects::insert(dict, &key, &value)
     }
 }

@@ -1,76 +1,77 @@
-//! The text half of reading: JSON by the letter of RFC 8259, handed value by
-//! value to whoever builds them. Whatever is not plainly that is given up on,
-//! without a reason: `json` finds it.
+//! A parser of JSON by the letter of RFC 8259. It hands each value to a [`Builder`].
+//!
+//! The parser stops without a reason at whatever it does not read: `json` then reads
+//! the text, or finds the reason.
 
 use super::buffer::Buffer;
+use super::decimal::{POWERS_OF_TEN, nearest_float};
+use super::fast_path::MAX_DEPTH;
 use super::scan;
 use crate::stack;
 
-/// Deeper documents are left to `json`, which knows the interpreter's limit.
-const MAX_DEPTH: usize = 200;
-
-/// Bytes of stack for each level, and some to spare.
+/// The bytes of stack that one level of nesting takes, and some to spare.
 const FRAME: usize = if cfg!(debug_assertions) { 8 << 10 } else { 320 };
 
-/// Digits of an integer up to which it is read: the interpreter's own limit
-/// (`sys.set_int_max_str_digits`) can be no lower.
+/// The most digits of an integer. The interpreter's own limit
+/// (`sys.set_int_max_str_digits`) is never lower.
 const MAX_DIGITS: usize = 600;
 
 /// Makes values. Every `None` ends the parse.
 pub trait Builder {
-    /// What it makes.
+    /// A value.
     type Value;
 
     /// Makes null.
     fn null(&mut self) -> Self::Value;
     /// Makes true or false.
-    fn truth(&mut self, truth: bool) -> Self::Value;
+    fn boolean(&mut self, value: bool) -> Self::Value;
     /// Makes an integer.
     fn integer(&mut self, number: i64) -> Option<Self::Value>;
-    /// Makes an integer that may have more than 64 bits.
+    /// Makes an integer that may not fit into 64 bits.
     fn large_integer(&mut self, digits: &str) -> Option<Self::Value>;
     /// Makes a float.
     fn float(&mut self, number: f64) -> Option<Self::Value>;
-    /// Makes a string of characters without escapes.
-    fn string(&mut self, characters: Characters<'_>) -> Option<Self::Value>;
-    /// Makes a name out of the first `length` bytes of `text`.
-    fn name(&mut self, text: &[u8], length: usize, ascii: bool) -> Option<Self::Value>;
-    /// Makes a list of the values from `from` on, which it takes off.
+    /// Makes a string. Escapes are already replaced.
+    fn string(&mut self, text: StringText<'_>) -> Option<Self::Value>;
+    /// Makes a key out of the first `length` bytes of `text`. They have no escapes, and
+    /// if they are not ASCII, they are perhaps not UTF-8 either.
+    fn key(&mut self, text: &[u8], length: usize, is_ascii: bool) -> Option<Self::Value>;
+    /// Makes a list of the values from `from` on, and removes these from `values`.
     fn list(&mut self, values: &mut Vec<Self::Value>, from: usize) -> Option<Self::Value>;
     /// Makes an empty dictionary.
     fn dict(&mut self) -> Option<Self::Value>;
-    /// Adds a value; the later of two with equal names counts.
+    /// Adds a value to a dictionary. Of two values with equal keys, the later counts.
     fn insert(
         &mut self,
         dict: &mut Self::Value,
-        name: Self::Value,
+        key: Self::Value,
         value: Self::Value,
     ) -> Option<()>;
 }
 
-/// The characters of a string.
+/// The text of a string.
 #[derive(Clone, Copy, Debug)]
-pub enum Characters<'a> {
-    /// All of them ASCII.
+pub enum StringText<'a> {
+    /// ASCII.
     Ascii(&'a [u8]),
-    /// Perhaps UTF-8: that is not known yet.
-    Encoded(&'a [u8]),
+    /// Bytes that should be UTF-8. The parser does not check them.
+    Unchecked(&'a [u8]),
 }
 
-/// The value of a whole text.
+/// The value of a whole text; `None` where the parser stops.
 pub fn parse<B: Builder>(text: &[u8], builder: &mut B) -> Option<B::Value> {
     let mut parser = Parser {
         text,
         at: 0,
         depth: 0,
-        deepest: stack::levels(FRAME).min(MAX_DEPTH),
+        max_depth: stack::levels(FRAME).min(MAX_DEPTH),
         values: Vec::new(),
         unescaped: Buffer::default(),
         builder,
     };
-    parser.blanks();
+    parser.skip_whitespace();
     let value = parser.value()?;
-    parser.blanks();
+    parser.skip_whitespace();
     (parser.at == text.len()).then_some(value)
 }
 
@@ -78,10 +79,10 @@ struct Parser<'a, B: Builder> {
     text: &'a [u8],
     at: usize,
     depth: usize,
-    /// The depth that is gone down to.
-    deepest: usize,
-    /// Of the lists that are open, outermost first.
+    max_depth: usize,
+    /// The values of the lists that are open, outermost list first.
     values: Vec<B::Value>,
+    /// The text of a string with escapes, after their replacement.
     unescaped: Buffer,
     builder: &'a mut B,
 }
@@ -93,9 +94,9 @@ impl<'a, B: Builder> Parser<'a, B> {
     }
 
     #[inline(always)]
-    fn blanks(&mut self) {
+    fn skip_whitespace(&mut self) {
         if self.next().is_some_and(|byte| byte <= b' ') {
-            self.at += scan::blanks(&self.text[self.at..]);
+            self.at += scan::whitespace_prefix(&self.text[self.at..]);
         }
     }
 
@@ -106,8 +107,8 @@ impl<'a, B: Builder> Parser<'a, B> {
             b'-' | b'0'..=b'9' => self.number(),
             b'{' => self.dict(),
             b'[' => self.list(),
-            b't' => self.word(b"true").map(|()| self.builder.truth(true)),
-            b'f' => self.word(b"false").map(|()| self.builder.truth(false)),
+            b't' => self.word(b"true").map(|()| self.builder.boolean(true)),
+            b'f' => self.word(b"false").map(|()| self.builder.boolean(false)),
             b'n' => self.word(b"null").map(|()| self.builder.null()),
             _ => None,
         }
@@ -139,15 +140,15 @@ impl<'a, B: Builder> Parser<'a, B> {
         let mut dict = self.builder.dict()?;
         if self.next()? != b'}' {
             loop {
-                let name = self.name()?;
-                self.blanks();
+                let key = self.key()?;
+                self.skip_whitespace();
                 if self.next()? != b':' {
                     return None;
                 }
                 self.at += 1;
-                self.blanks();
+                self.skip_whitespace();
                 let value = self.value()?;
-                self.builder.insert(&mut dict, name, value)?;
+                self.builder.insert(&mut dict, key, value)?;
                 if !self.goes_on(b'}')? {
                     break;
                 }
@@ -159,12 +160,12 @@ impl<'a, B: Builder> Parser<'a, B> {
 
     #[inline(always)]
     fn open(&mut self) -> Option<()> {
-        if self.depth == self.deepest {
+        if self.depth == self.max_depth {
             return None;
         }
         self.depth += 1;
         self.at += 1;
-        self.blanks();
+        self.skip_whitespace();
         Some(())
     }
 
@@ -174,14 +175,14 @@ impl<'a, B: Builder> Parser<'a, B> {
         self.at += 1;
     }
 
-    /// Whether there is a comma, and not the bracket, behind a value.
+    /// Whether a comma follows a value, and not the bracket.
     #[inline(always)]
     fn goes_on(&mut self, bracket: u8) -> Option<bool> {
-        self.blanks();
+        self.skip_whitespace();
         match self.next()? {
             b',' => {
                 self.at += 1;
-                self.blanks();
+                self.skip_whitespace();
                 Some(true)
             }
             other if other == bracket => Some(false),
@@ -202,59 +203,58 @@ impl<'a, B: Builder> Parser<'a, B> {
     fn string(&mut self) -> Option<B::Value> {
         self.at += 1;
         let rest = &self.text[self.at..];
-        let length = scan::plain(rest);
+        let length = scan::plain_prefix(rest);
         if *rest.get(length)? == b'"' {
             self.at += length + 1;
-            return self.builder.string(Characters::Ascii(&rest[..length]));
+            return self.builder.string(StringText::Ascii(&rest[..length]));
         }
         self.other_string(rest, length)
     }
 
     #[inline(always)]
-    fn name(&mut self) -> Option<B::Value> {
+    fn key(&mut self) -> Option<B::Value> {
         if self.next()? != b'"' {
             return None;
         }
         self.at += 1;
         let rest = &self.text[self.at..];
-        let mut length = scan::plain(rest);
-        let mut ascii = true;
+        let mut length = scan::plain_prefix(rest);
+        let mut is_ascii = true;
         if *rest.get(length)? >= 0x80 {
-            ascii = false;
-            length += scan::unescaped(&rest[length..]);
+            is_ascii = false;
+            length += scan::unescaped_prefix(&rest[length..]);
         }
         if *rest.get(length)? == b'"' {
             self.at += length + 1;
-            return self.builder.name(rest, length, ascii);
+            return self.builder.key(rest, length, is_ascii);
         }
         self.other_string(rest, length)
     }
 
-    /// A string that is not all ASCII, or has escapes, behind its first `plain`
-    /// bytes.
+    /// A string that has escapes or is not ASCII. Its first `plain` bytes are plain.
     #[inline(never)]
     fn other_string(&mut self, rest: &'a [u8], plain: usize) -> Option<B::Value> {
-        let length = plain + scan::unescaped(&rest[plain..]);
+        let length = plain + scan::unescaped_prefix(&rest[plain..]);
         if *rest.get(length)? == b'"' {
             self.at += length + 1;
-            return self.builder.string(Characters::Encoded(&rest[..length]));
+            return self.builder.string(StringText::Unchecked(&rest[..length]));
         }
         self.unescaped.clear();
         let mut rest = rest;
         loop {
-            let length = scan::unescaped(rest);
-            self.unescaped.raw(&rest[..length]).ok()?;
+            let length = scan::unescaped_prefix(rest);
+            self.unescaped.write(&rest[..length]).ok()?;
             match *rest.get(length)? {
                 b'"' => {
                     self.at = self.text.len() - rest.len() + length + 1;
-                    return self.builder.string(Characters::Encoded(self.unescaped.bytes()));
+                    return self.builder.string(StringText::Unchecked(self.unescaped.bytes()));
                 }
                 b'\\' => {
-                    let (character, after) = escaped(&rest[length + 1..])?;
+                    let (character, after) = unescape(&rest[length + 1..])?;
                     rest = after;
                     let mut encoded = [0; 8];
                     let length = character.encode_utf8(&mut encoded).len();
-                    self.unescaped.word(encoded, length).ok()?;
+                    self.unescaped.write_word(encoded, length).ok()?;
                 }
                 _ => return None,
             }
@@ -310,23 +310,12 @@ impl<'a, B: Builder> Parser<'a, B> {
             let power = self.digits(0);
             match self.at - from {
                 0 => return None,
-                // However large, it is read below.
+                // The exponent may be of any size: the general way below reads it.
                 5.. => digits = usize::MAX,
                 _ => exponent += power.cast_signed() * if negative { -1 } else { 1 },
             }
         }
-        let places = usize::try_from(exponent.unsigned_abs()).ok()?;
-        let magnitude = if digits > 19 {
-            None
-        } else if exponent < 0 {
-            POWERS.get(places).map(|&power| quotient(mantissa, power))
-        } else {
-            POWERS
-                .get(places)
-                .and_then(|&power| mantissa.checked_mul(power))
-                .map(|it| quotient(it, 1))
-        };
-        let number = match magnitude {
+        let number = match nearest_float(mantissa, digits, exponent) {
             Some(magnitude) if self.text[start] == b'-' => -magnitude,
             Some(magnitude) => magnitude,
             None => str::from_utf8(&self.text[start..self.at]).ok()?.parse().ok()?,
@@ -334,16 +323,16 @@ impl<'a, B: Builder> Parser<'a, B> {
         self.builder.float(number)
     }
 
-    /// Goes on over digits, and appends them to a number; which means something
-    /// for 19 of them at most.
+    /// Reads digits, and appends them to a number. The result means something for up to
+    /// 19 digits.
     #[inline(always)]
     fn digits(&mut self, number: u64) -> u64 {
         let mut number = number;
-        // Without a branch for each digit, which would be guessed wrongly at
-        // the end of each number.
+        // Eight digits at once: with a jump for each digit, the processor would guess
+        // wrongly at the end of each number.
         while let Some(eight) = self.text[self.at..].first_chunk::<8>() {
             let (count, value) = scan::digits(*eight);
-            number = number.wrapping_mul(POWERS[count]).wrapping_add(value);
+            number = number.wrapping_mul(POWERS_OF_TEN[count]).wrapping_add(value);
             self.at += count;
             if count < 8 {
                 return number;
@@ -357,42 +346,9 @@ impl<'a, B: Builder> Parser<'a, B> {
     }
 }
 
-/// The powers of ten that have 64 bits.
-const POWERS: [u64; 20] = {
-    let mut powers = [1; 20];
-    let mut index = 1;
-    while index < powers.len() {
-        powers[index] = powers[index - 1] * 10;
-        index += 1;
-    }
-    powers
-};
-
-/// The float nearest to a fraction.
-#[inline(always)]
-#[allow(
-    clippy::cast_precision_loss,
-    clippy::cast_possible_truncation,
-    reason = "it rounds as it should; a quotient has 64 bits"
-)]
-fn quotient(dividend: u64, divisor: u64) -> f64 {
-    if dividend <= 1 << 53 {
-        // Both are exact as floats: nothing is rounded but the result.
-        return dividend as f64 / divisor as f64;
-    }
-    let (up, down) = (dividend.leading_zeros(), divisor.leading_zeros());
-    let (dividend, divisor) = (u128::from(dividend << up) << 63, u128::from(divisor << down));
-    let quotient = dividend / divisor;
-    let rest = dividend - quotient * divisor;
-    // At least 63 bits: ten more than stay, so the last of them can stand for
-    // whatever the division has left over.
-    let quotient = quotient as u64 | u64::from(rest != 0);
-    quotient as f64 * f64::from_bits(u64::from(1023 - 63 + down - up) << 52)
-}
-
-/// The character of an escape, without its backslash, and the text behind it.
-/// Half of a surrogate pair is no character.
-fn escaped(text: &[u8]) -> Option<(char, &[u8])> {
+/// The character of an escape, which is given without its backslash, and the text after
+/// it. Half of a surrogate pair is no character.
+fn unescape(text: &[u8]) -> Option<(char, &[u8])> {
     let (&letter, after) = text.split_first()?;
     let character = match letter {
         b'"' | b'\\' | b'/' => letter.into(),
@@ -402,11 +358,11 @@ fn escaped(text: &[u8]) -> Option<(char, &[u8])> {
         b'r' => '\r',
         b't' => '\t',
         b'u' => {
-            let (unit, after) = unit(after)?;
+            let (unit, after) = utf16_unit(after)?;
             if let Some(character) = char::from_u32(unit.into()) {
                 return Some((character, after));
             }
-            let (low, after) = self::unit(after.strip_prefix(br"\u")?)?;
+            let (low, after) = utf16_unit(after.strip_prefix(br"\u")?)?;
             return char::decode_utf16([unit, low]).next()?.ok().map(|pair| (pair, after));
         }
         _ => return None,
@@ -414,7 +370,8 @@ fn escaped(text: &[u8]) -> Option<(char, &[u8])> {
     Some((character, after))
 }
 
-fn unit(text: &[u8]) -> Option<(u16, &[u8])> {
+/// The number in four hexadecimal digits, and the text after them.
+fn utf16_unit(text: &[u8]) -> Option<(u16, &[u8])> {
     let (digits, after) = text.split_first_chunk::<4>()?;
     let value = digits
         .iter()

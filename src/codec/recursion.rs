@@ -1,4 +1,9 @@
-//! The interpreter's recursion, held to what the thread's stack has room for.
+//! Keeps `json`'s recursion within the thread's stack.
+//!
+//! `sys.setrecursionlimit` takes any number, and before Python 3.14 the interpreter
+//! compares its recursion with that number only, never with the stack: a deep document
+//! in a thread with a small stack ends the process. The codec's own recursion needs
+//! none of this: it stops by itself, at a depth computed by [`stack::levels`].
 #![allow(unsafe_code, reason = "the interpreter's own count of its recursion")]
 
 use std::marker::PhantomData;
@@ -8,86 +13,85 @@ use pyo3::prelude::*;
 
 use crate::stack;
 
-/// Bytes of stack that a level of recursion takes at most where the interpreter runs
-/// `json`, in Python 3.10 to 3.13 (470 where it writes, 150 where it reads), and some
-/// to spare.
+/// The bytes of stack that one level of recursion takes where Python 3.10 to 3.13 runs
+/// `json` (470 to write, 150 to read), and some to spare.
 const FRAME: usize = 640;
 
 /// The most levels of recursion in C that Python 3.12 and 3.13 allow, whatever
 /// `sys.setrecursionlimit` was told.
-const MOST_IN_C: usize = 10_000;
+const MAX_LEVELS_IN_C: usize = 10_000;
 
-/// Until it is dropped, `json` finds only as many levels of recursion left in this
-/// thread as its stack has room for: `sys.setrecursionlimit` takes any number, and
-/// before Python 3.14 nobody looks at the stack.
+/// A lower limit of recursion for this thread, until it is dropped: only as many levels
+/// as its stack has room for.
 ///
-/// Nobody else's limit changes: the levels that do not fit are entered here.
-pub(super) struct Limited<'py> {
+/// The limits of other threads stay. This one enters the levels that do not fit, so
+/// that `json` finds them used up.
+pub(super) struct RecursionLimit<'py> {
     entered: usize,
-    /// The interpreter's lock, and the thread whose levels these are.
+    /// The interpreter's lock, and the thread whose levels were entered.
     lock: PhantomData<Python<'py>>,
 }
 
-impl<'py> Limited<'py> {
-    /// For a text, which is nested no deeper than it has brackets.
-    pub(super) fn of(py: Python<'py>, text: &[u8]) -> Self {
-        let fit = stack::levels(FRAME);
+impl<'py> RecursionLimit<'py> {
+    /// For the decoding of a text, which is nested no deeper than it has brackets.
+    pub(super) fn for_text(py: Python<'py>, text: &[u8]) -> Self {
+        let fitting = stack::levels(FRAME);
         let brackets = text.iter().filter(|&&byte| matches!(byte, b'[' | b'{'));
-        // No further than needed: a text may be large.
-        if brackets.take(fit.saturating_add(1)).count() <= fit {
+        // Counts no further than needed: a text may be large.
+        if brackets.take(fitting.saturating_add(1)).count() <= fitting {
             return Self { entered: 0, lock: PhantomData };
         }
         Self::new(py)
     }
 
     pub(super) fn new(py: Python<'py>) -> Self {
-        let mut limited = Self { entered: 0, lock: PhantomData };
-        let fit = stack::levels(FRAME);
-        if most(py) <= fit {
-            return limited;
+        let mut limit = Self { entered: 0, lock: PhantomData };
+        let fitting = stack::levels(FRAME);
+        if max_levels(py) <= fitting {
+            return limit;
         }
-        // How many are left is nowhere to be read: all of them are taken, and then as
-        // many given back.
-        // SAFETY: attached; each call is made up for by one in `leave`, and where it
-        // fails it leaves an exception, which is taken.
+        // The interpreter tells nobody how many levels are left. So this enters all of
+        // them, and then leaves as many as fit.
+        // SAFETY: attached; `leave` makes up for each call that succeeds. The call that
+        // fails sets an exception, which is taken below.
         while unsafe { ffi::Py_EnterRecursiveCall(c" in a thread whose stack is small".as_ptr()) }
             == 0
         {
-            limited.entered += 1;
+            limit.entered += 1;
         }
         drop(PyErr::take(py));
-        limited.leave(fit);
-        limited
+        limit.leave(fitting);
+        limit
     }
 
-    /// Whether there are fewer levels than the interpreter would allow.
-    pub(super) fn has_fewer_levels(&self) -> bool {
+    /// Whether the limit is lower than the interpreter's own.
+    pub(super) fn is_lower(&self) -> bool {
         self.entered > 0
     }
 
     fn leave(&mut self, levels: usize) {
         let levels = levels.min(self.entered);
         for _ in 0..levels {
-            // SAFETY: attached, and there is a call that this makes up for.
+            // SAFETY: attached, and `new` entered a level for each call.
             unsafe { ffi::Py_LeaveRecursiveCall() };
         }
         self.entered -= levels;
     }
 }
 
-impl Drop for Limited<'_> {
+impl Drop for RecursionLimit<'_> {
     fn drop(&mut self) {
         self.leave(usize::MAX);
     }
 }
 
-/// The most levels there may be left.
-fn most(py: Python<'_>) -> usize {
+/// The most levels of recursion that this interpreter may have left.
+fn max_levels(py: Python<'_>) -> usize {
     match py.version_info() {
-        // These look at the stack themselves.
+        // From 3.14 on the interpreter looks at the stack itself.
         version if version >= (3, 14) => 0,
-        version if version >= (3, 12) => MOST_IN_C,
-        // SAFETY: attached; it only tells.
+        version if version >= (3, 12) => MAX_LEVELS_IN_C,
+        // SAFETY: attached; the call only reads.
         _ => usize::try_from(unsafe { ffi::Py_GetRecursionLimit() }).unwrap_or(0),
     }
 }

@@ -15,20 +15,12 @@ use crate::statistics::{LATENCIES, Operation};
 /// Saves all documents, or none. `documents` has for each its path, the
 /// document, and what its version must be. Tells what became of each.
 #[pyfunction]
-#[pyo3(signature = (documents, *, indent, ensure_ascii, sort_keys, allow_nan, default, backup, timeout, make_parents, skip_unchanged, versioned))]
-#[allow(
-    clippy::too_many_arguments,
-    clippy::fn_params_excessive_bools,
-    reason = "one for each keyword of the Python function"
-)]
-pub(super) fn save_many<'py>(
-    py: Python<'py>,
-    documents: Vec<(FilePath, Bound<'py, PyAny>, Option<String>)>,
-    indent: Option<Bound<'py, PyAny>>,
-    ensure_ascii: bool,
-    sort_keys: bool,
-    allow_nan: bool,
-    default: Option<Bound<'py, PyAny>>,
+#[pyo3(signature = (documents, encode_options, *, backup, timeout, make_parents, skip_unchanged, versioned))]
+#[allow(clippy::too_many_arguments, reason = "one for each keyword of the Python function")]
+pub(super) fn save_many(
+    py: Python<'_>,
+    documents: Vec<(FilePath, Bound<'_, PyAny>, Option<String>)>,
+    encode_options: &EncodeOptions,
     backup: Option<bool>,
     timeout: Option<f64>,
     make_parents: bool,
@@ -41,10 +33,9 @@ pub(super) fn save_many<'py>(
         skip_unchanged,
         ..options(&settings::current(), backup, timeout)?
     };
-    let encode_options = EncodeOptions { indent, ensure_ascii, sort_keys, allow_nan, default };
     let mut texts = Vec::with_capacity(documents.len());
     for (FilePath(path), document, if_version) in documents {
-        let text = encoded(&path, &document, &encode_options)?;
+        let text = encoded(&path, &document, encode_options)?;
         texts.push((path, text, if_version));
     }
     let Some((first, ..)) = texts.first() else { return Ok(Vec::new()) };

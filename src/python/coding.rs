@@ -1,5 +1,5 @@
-//! The codec alone, without files: for measurements and for the tests that give
-//! it more inputs than a disk would take.
+//! The codec without files: for benchmarks, and for tests with more inputs than a disk
+//! could take.
 
 use std::path::Path;
 
@@ -9,9 +9,9 @@ use pyo3::types::PyBytes;
 use super::exceptions::decode_error;
 use super::gil::run_python;
 use super::saving::encoded;
-use crate::codec::{self, EncodeError, EncodeOptions, Plan};
+use crate::codec::{self, CopyPlan, EncodeError, EncodeOptions};
 
-/// What `save` would write; `bytes()` makes a copy.
+/// The text that `save` writes. `bytes(text)` copies it.
 #[pyclass(frozen, module = "oasis_data._native")]
 pub(super) struct Text(Vec<u8>);
 
@@ -26,35 +26,21 @@ impl Text {
     }
 }
 
-/// Encodes as `save` would.
+/// Encodes as `save` does.
 #[pyfunction]
-#[pyo3(signature = (data, indent=None, *, allow_nan=false, default=None))]
-pub(super) fn encode<'py>(
-    data: &Bound<'py, PyAny>,
-    indent: Option<Bound<'py, PyAny>>,
-    allow_nan: bool,
-    default: Option<Bound<'py, PyAny>>,
-) -> PyResult<Text> {
-    let options =
-        EncodeOptions { indent, ensure_ascii: false, sort_keys: false, allow_nan, default };
-    encoded(Path::new("encode"), data, &options).map(Text)
+#[pyo3(signature = (data, encode_options, /))]
+pub(super) fn encode(data: &Bound<'_, PyAny>, encode_options: &EncodeOptions) -> PyResult<Text> {
+    encoded(Path::new("encode"), data, encode_options).map(Text)
 }
 
-/// The place of the first value that JSON has no text for; None if there is no such value.
+/// The place of the first value that has no JSON text; None if every value has one.
 #[pyfunction]
 #[pyo3(signature = (data, /, *, default=None))]
-pub(super) fn place_of_no_json<'py>(
-    data: &Bound<'py, PyAny>,
-    default: Option<Bound<'py, PyAny>>,
+pub(super) fn place_of_no_json(
+    data: &Bound<'_, PyAny>,
+    default: Option<Py<PyAny>>,
 ) -> PyResult<Option<String>> {
-    let options = EncodeOptions {
-        indent: None,
-        // Half a surrogate pair has a text as an escape.
-        ensure_ascii: true,
-        sort_keys: false,
-        allow_nan: false,
-        default,
-    };
+    let options = EncodeOptions::for_any_json(default);
     match run_python(data.py(), || codec::encode(data, &options)) {
         Ok(_) => Ok(None),
         Err(EncodeError::Unserializable { place, .. }) => Ok(Some(place)),
@@ -62,7 +48,7 @@ pub(super) fn place_of_no_json<'py>(
     }
 }
 
-/// What `load` would answer: as it is decoded, or as the cache copies it.
+/// The document that `load` returns: decoded, or as the cache copies it.
 #[pyfunction]
 #[pyo3(signature = (text, /, *, copied=false))]
 pub(super) fn decode<'py>(
@@ -72,5 +58,5 @@ pub(super) fn decode<'py>(
 ) -> PyResult<Bound<'py, PyAny>> {
     let document = codec::decode(py, text)
         .map_err(|error| decode_error(py, Path::new("decode"), error, text.is_empty()))?;
-    if copied { Plan::of(&document).copy(py) } else { Ok(document) }
+    if copied { CopyPlan::of(&document).copy(py) } else { Ok(document) }
 }

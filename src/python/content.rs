@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use pyo3::prelude::*;
 
 use super::gil::run_python;
-use crate::codec::{self, DecodeError, Plan};
+use crate::codec::{self, CopyPlan, DecodeError};
 use crate::documents::kept::Documents;
 
 /// The documents that this process keeps.
@@ -15,7 +15,7 @@ pub(super) static DOCUMENTS: Documents<Content> = Documents::new();
 pub(super) struct Content {
     state: Mutex<State>,
     // Not pyo3's: see `Imported`.
-    plan: OnceLock<Plan>,
+    copy_plan: OnceLock<CopyPlan>,
 }
 
 /// Text until the document is asked for again.
@@ -27,16 +27,19 @@ enum State {
 impl Content {
     /// To be decoded when it is asked for.
     pub(super) fn text(text: Arc<Vec<u8>>) -> Self {
-        Self { state: State::Text(text).into(), plan: OnceLock::new() }
+        Self { state: State::Text(text).into(), copy_plan: OnceLock::new() }
     }
 
     /// To be lent, and copied.
     pub(super) fn document(document: Py<PyAny>) -> Self {
-        Self { state: State::Document(document).into(), plan: OnceLock::new() }
+        Self { state: State::Document(document).into(), copy_plan: OnceLock::new() }
     }
 
     /// The one object that every borrower gets.
-    pub(super) fn lend<'py>(&self, py: Python<'py>) -> Result<Bound<'py, PyAny>, DecodeError> {
+    pub(super) fn borrow_shared<'py>(
+        &self,
+        py: Python<'py>,
+    ) -> Result<Bound<'py, PyAny>, DecodeError> {
         let state = || self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let text = match &*state() {
             State::Document(document) => return Ok(document.bind(py).clone()),
@@ -57,18 +60,18 @@ impl Content {
         &self,
         py: Python<'py>,
     ) -> Result<(Bound<'py, PyAny>, usize), DecodeError> {
-        let (plan, grown) = if let Some(plan) = self.plan.get() {
+        let (plan, grown) = if let Some(plan) = self.copy_plan.get() {
             (plan, 0)
         } else {
-            let plan = Plan::of(&self.lend(py)?);
+            let plan = CopyPlan::of(&self.borrow_shared(py)?);
             let grown = plan.size();
-            (self.plan.get_or_init(|| plan), grown)
+            (self.copy_plan.get_or_init(|| plan), grown)
         };
         Ok((plan.copy(py).map_err(DecodeError::Other)?, grown))
     }
 
     /// Bytes that it takes beside the document.
     pub(super) fn extra_size(&self) -> usize {
-        self.plan.get().map_or(0, Plan::size)
+        self.copy_plan.get().map_or(0, CopyPlan::size)
     }
 }

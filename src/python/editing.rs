@@ -70,26 +70,16 @@ impl Edit {
     }
 
     /// Saves the edited document and lets the lock go.
-    #[pyo3(signature = (data, /, *, indent, ensure_ascii, sort_keys, allow_nan, default, versioned))]
-    #[allow(
-        clippy::too_many_arguments,
-        clippy::fn_params_excessive_bools,
-        reason = "one for each keyword of the Python function"
-    )]
-    fn save<'py>(
+    #[pyo3(signature = (data, encode_options, /, *, versioned))]
+    fn save(
         &self,
-        py: Python<'py>,
-        data: &Bound<'py, PyAny>,
-        indent: Option<Bound<'py, PyAny>>,
-        ensure_ascii: bool,
-        sort_keys: bool,
-        allow_nan: bool,
-        default: Option<Bound<'py, PyAny>>,
+        py: Python<'_>,
+        data: &Bound<'_, PyAny>,
+        encode_options: &EncodeOptions,
         versioned: bool,
     ) -> PyResult<Outcome> {
         let started = Instant::now();
-        let format = EncodeOptions { indent, ensure_ascii, sort_keys, allow_nan, default };
-        let text = encoded(&self.path, data, &format)?;
+        let text = encoded(&self.path, data, encode_options)?;
         let written = Interpreter(py).wait(Operation::Write, &self.path, |_| {
             self.with(|locked| {
                 locked.require_current()?;

@@ -110,21 +110,21 @@ pub(super) fn encode_error(
 /// The exception for a file that is not a document.
 pub(super) fn decode_error(py: Python<'_>, path: &Path, error: DecodeError, empty: bool) -> PyErr {
     match error {
-        DecodeError::Corrupt { reason, place, cause } => {
+        DecodeError::Corrupt { reason, position, cause } => {
             let what = if empty { "the file is empty" } else { &reason };
             let message = format!(
                 "{}: not a JSON document: {what}: line {} column {} (char {}); mend that place or restore a backup",
                 name(path),
-                place.lineno,
-                place.colno,
-                place.pos
+                position.lineno,
+                position.colno,
+                position.pos
             );
             let extra = PyDict::new(py);
             let filled = extra
                 .set_item("reason", reason)
-                .and_then(|()| extra.set_item("pos", place.pos))
-                .and_then(|()| extra.set_item("lineno", place.lineno))
-                .and_then(|()| extra.set_item("colno", place.colno));
+                .and_then(|()| extra.set_item("pos", position.pos))
+                .and_then(|()| extra.set_item("lineno", position.lineno))
+                .and_then(|()| extra.set_item("colno", position.colno));
             match filled {
                 Ok(()) => build(
                     py,
@@ -145,7 +145,7 @@ pub(super) fn decode_error(py: Python<'_>, path: &Path, error: DecodeError, empt
 /// Refuses what would need more of the thread's stack than is left: an overflow ends the
 /// process.
 pub(super) fn require_stack(py: Python<'_>, operation: Operation, path: &Path) -> PyResult<()> {
-    let left = stack::left();
+    let left = stack::remaining();
     if left >= STACK {
         return Ok(());
     }

@@ -74,15 +74,15 @@ impl<'py> Runtime for Interpreter<'py> {
     }
 
     fn borrow_shared(self, kept: &Content) -> std::result::Result<Self::Document, DecodeError> {
-        kept.lend(self.0)
+        kept.borrow_shared(self.0)
     }
 }
 
 impl documents::DecodeError for DecodeError {
     fn corruption(&self) -> Option<String> {
         match self {
-            Self::Corrupt { reason, place, .. } => {
-                Some(format!("{reason}: line {} column {}", place.lineno, place.colno))
+            Self::Corrupt { reason, position, .. } => {
+                Some(format!("{reason}: line {} column {}", position.lineno, position.colno))
             }
             Self::Other(_) => None,
         }

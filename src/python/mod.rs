@@ -45,6 +45,8 @@ mod _native {
     use super::restoring::{list_backups, prune_backups, restore_backup};
     #[pymodule_export]
     use super::saving::{delete, save};
+    #[pymodule_export]
+    use crate::codec::EncodeOptions;
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {

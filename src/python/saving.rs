@@ -26,21 +26,17 @@ pub(super) type Outcome = (Vec<String>, usize, Option<OsString>, Option<String>)
 
 /// Saves `data` as the JSON document at `path`.
 #[pyfunction]
-#[pyo3(signature = (path, data, *, indent, ensure_ascii, sort_keys, allow_nan, default, backup, if_version, timeout, make_parents, skip_unchanged, keep_layout=false, versioned))]
+#[pyo3(signature = (path, data, encode_options, *, backup, if_version, timeout, make_parents, skip_unchanged, keep_layout=false, versioned))]
 #[allow(
     clippy::too_many_arguments,
     clippy::fn_params_excessive_bools,
     reason = "one for each keyword of the Python function"
 )]
-pub(super) fn save<'py>(
-    py: Python<'py>,
+pub(super) fn save(
+    py: Python<'_>,
     path: FilePath,
-    data: &Bound<'py, PyAny>,
-    indent: Option<Bound<'py, PyAny>>,
-    ensure_ascii: bool,
-    sort_keys: bool,
-    allow_nan: bool,
-    default: Option<Bound<'py, PyAny>>,
+    data: &Bound<'_, PyAny>,
+    encode_options: &EncodeOptions,
     backup: Option<bool>,
     if_version: Option<String>,
     timeout: Option<f64>,
@@ -57,9 +53,8 @@ pub(super) fn save<'py>(
         skip_unchanged,
         ..options(&settings::current(), backup, timeout)?
     };
-    let encode_options = EncodeOptions { indent, ensure_ascii, sort_keys, allow_nan, default };
-    let mut text = encoded(&path, data, &encode_options)?;
-    if keep_layout && let Some(same) = text_in_place(py, &path, &text, &encode_options)? {
+    let mut text = encoded(&path, data, encode_options)?;
+    if keep_layout && let Some(same) = text_in_place(py, &path, &text, encode_options)? {
         text = same;
     }
     let written = Interpreter(py).wait(Operation::Write, &path, |signals| {
@@ -92,21 +87,21 @@ pub(super) fn delete(
 }
 
 /// The JSON text of `data`, for the file at `path`.
-pub(super) fn encoded<'py>(
+pub(super) fn encoded(
     path: &Path,
-    data: &Bound<'py, PyAny>,
-    options: &EncodeOptions<'py>,
+    data: &Bound<'_, PyAny>,
+    options: &EncodeOptions,
 ) -> PyResult<Vec<u8>> {
     run_python(data.py(), || codec::encode(data, options))
-        .map_err(|error| encode_error(data.py(), path, error, options.default.is_some()))
+        .map_err(|error| encode_error(data.py(), path, error, options.has_default()))
 }
 
 /// The text at `path`, where it is the document of `text` in another layout.
-fn text_in_place<'py>(
-    py: Python<'py>,
+fn text_in_place(
+    py: Python<'_>,
     path: &Path,
     text: &[u8],
-    options: &EncodeOptions<'py>,
+    options: &EncodeOptions,
 ) -> PyResult<Option<Vec<u8>>> {
     // What a signal handler raises is not about the document.
     let relevant = |raised: PyErr| {

@@ -1,4 +1,4 @@
-use oasis_data::codec::parse::{Builder, Characters, parse};
+use oasis_data::codec::parse::{Builder, StringText, parse};
 use serde_json::{Map, Number, Value};
 
 /// Makes what `serde_json` makes, to compare with.
@@ -11,8 +11,8 @@ impl Builder for Values {
         Value::Null
     }
 
-    fn truth(&mut self, truth: bool) -> Value {
-        Value::Bool(truth)
+    fn boolean(&mut self, value: bool) -> Value {
+        Value::Bool(value)
     }
 
     fn integer(&mut self, number: i64) -> Option<Value> {
@@ -27,20 +27,20 @@ impl Builder for Values {
         Number::from_f64(number).map(Value::Number)
     }
 
-    fn string(&mut self, characters: Characters<'_>) -> Option<Value> {
-        let text = match characters {
-            Characters::Ascii(text) => {
+    fn string(&mut self, text: StringText<'_>) -> Option<Value> {
+        let text = match text {
+            StringText::Ascii(text) => {
                 assert!(text.is_ascii());
                 text
             }
-            Characters::Encoded(text) => text,
+            StringText::Unchecked(text) => text,
         };
         str::from_utf8(text).ok().map(Value::from)
     }
 
-    fn name(&mut self, text: &[u8], length: usize, ascii: bool) -> Option<Value> {
-        let name = &text[..length];
-        self.string(if ascii { Characters::Ascii(name) } else { Characters::Encoded(name) })
+    fn key(&mut self, text: &[u8], length: usize, is_ascii: bool) -> Option<Value> {
+        let key = &text[..length];
+        self.string(if is_ascii { StringText::Ascii(key) } else { StringText::Unchecked(key) })
     }
 
     fn list(&mut self, values: &mut Vec<Value>, from: usize) -> Option<Value> {
@@ -51,8 +51,8 @@ impl Builder for Values {
         Some(Map::new().into())
     }
 
-    fn insert(&mut self, dict: &mut Value, name: Value, value: Value) -> Option<()> {
-        dict.as_object_mut()?.insert(name.as_str()?.to_owned(), value);
+    fn insert(&mut self, dict: &mut Value, key: Value, value: Value) -> Option<()> {
+        dict.as_object_mut()?.insert(key.as_str()?.to_owned(), value);
         Some(())
     }
 }

@@ -110,8 +110,8 @@ SABOTAGES = [
     Sabotage(
         "a document's plan is set in one go",
         "src/python/content.rs",
-        "self.plan.get_or_init(|| plan)",
-        """self.plan.get_or_init(|| {
+        "self.copy_plan.get_or_init(|| plan)",
+        """self.copy_plan.get_or_init(|| {
             py.detach(|| ());
             plan
         })""",

@@ -10,9 +10,9 @@ EXIT = "src/python/gil.rs"
 SABOTAGES = [
     Sabotage(
         "only json's own errors are corruption",
-        "src/codec/corrupt.rs",
+        "src/codec/decode_error.rs",
         "is_of_json(py, cause)? {\n        return Ok(None);",
-        'is_of_json(py, cause)? {\n        return Ok(Some((String::new(), Place::after(b""))));',
+        'is_of_json(py, cause)? {\n        return Ok(Some((String::new(), Position::after(b""))));',
         "pytest tests/test_hostile.py -k signal",
     ),
     Sabotage(
@@ -59,7 +59,7 @@ SABOTAGES = [
     ),
     Sabotage(
         "what a signal handler raised makes no file corrupt",
-        "src/codec/corrupt.rs",
+        "src/codec/decode_error.rs",
         "if !is_of_json(py, cause)? {",
         "if false && !is_of_json(py, cause)? {",
         "pytest tests/test_hostile.py -k never_corrupt_because_of_a_signal",

@@ -72,7 +72,7 @@ impl<'a> Begun<'a> {
         let Self { plain, mut temporary } = self;
         let encode = |file: &File| {
             // The encoder alone takes 50 KiB of the stack.
-            stack::with_room(|| {
+            stack::with_large_stack(|| {
                 let mut encoder = GzEncoder::new(file, Compression::default());
                 io::copy(&mut &plain.file, &mut encoder)?;
                 encoder.finish().map(drop)
