@@ -47,6 +47,7 @@ pub(crate) fn remaining() -> usize {
 pub(crate) fn with_large_stack<T: Send>(
     act: impl Send + FnOnce() -> io::Result<T>,
 ) -> io::Result<T> {
+    // safeguard: large-encoder-stack
     if remaining() >= LARGE {
         return act();
     }

@@ -34,8 +34,10 @@ _witness = logging.getLogger("_DataOperationsWitness")
 
 def revive() -> None:
     """Undoes what the configuration of other loggers has done to the package's."""
+    # safeguard: silenced-on-purpose
     if _logger.disabled and _witness.disabled:
         # In this order: a thread that looks in between finds the logger enabled.
+        # safeguard: logger-revived
         _logger.disabled = _witness.disabled = False
 
 
@@ -117,9 +119,11 @@ def configure(
         handlers.append(_rotating_file(folder, max_bytes, files_kept))
     with _exchanging:
         # Whoever disabled it: this call is the later word.
+        # safeguard: configured-logger-enabled
         _logger.disabled = _witness.disabled = False
         _logger.setLevel(level)
         for handler in _handlers:
+            # safeguard: earlier-handler-goes
             _logger.removeHandler(handler)
             handler.close()
         for handler in handlers:
@@ -136,6 +140,7 @@ def configure(
 
 def _rotating_file(folder: str, max_bytes: int, files_kept: int) -> logging.Handler:
     try:
+        # safeguard: log-file-turns
         from concurrent_log_handler import ConcurrentRotatingFileHandler
     except ImportError as error:
         raise ImportError("a log file needs: pip install 'oasis_data[logging]'") from error
@@ -149,6 +154,7 @@ def _rotating_file(folder: str, max_bytes: int, files_kept: int) -> logging.Hand
         encoding="utf-8",
         unicode_error_policy="replace",
         # A daemon closes what it finds open, and lines would go to what has its number then.
+        # safeguard: log-not-held-open
         keep_file_open=False,
     )
 

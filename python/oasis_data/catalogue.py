@@ -62,11 +62,13 @@ class DocumentCatalogue:
             OutsideRootError: A symlink leads out of the root.
         """
         # Not every object can be looked up, and some that are no str equal one.
+        # safeguard: plain-text-data-type
         if type(data_type) is not str or data_type not in self.files:
             raise UnknownDataTypeError
         path = self.files[data_type]
         # Each time: a link may have come since. A file not there yet is resolved too,
         # as far as there are links on the way.
+        # safeguard: no-symlink-out-of-root
         if not Path(os.path.realpath(path)).is_relative_to(self.root):
             raise OutsideRootError(
                 OperationType.READ,
@@ -86,6 +88,7 @@ class DocumentCatalogue:
 
 def _under(root: Path, data_type: str, name: str) -> Path:
     path = Path(name)
+    # safeguard: no-file-above-root
     if path.is_absolute() or ".." in path.parts or not path.parts or "\0" in name:
         raise ValueError(f"{data_type}: {name!r} does not name a file under the root")
     return root / path

@@ -342,6 +342,7 @@ class ErrorHandler:
         message = _text(error)
         traced = level >= logging.ERROR
         # What is answered with an id must be found by it.
+        # safeguard: answered-id-logged
         _logging.revive()
         self.logger.log(
             level,

@@ -247,6 +247,7 @@ class OasisData:
             version = _save_if_allowed(path, content)
         response = jsonify({"success": True, "message": f"{data_type} saved successfully"})
         # The version of the document, which is what the next If-Match is about.
+        # safeguard: answer-with-saved-version
         response.set_etag(version)
         return response
 
@@ -278,6 +279,7 @@ def answer_document(document: Any, file_path: FilePath = "") -> Response:
     default = getattr(current_app.json, "default", None)
     try:
         # Escapes for all but ASCII: half a surrogate pair has no other text.
+        # safeguard: answered-text
         text = json.dumps(document, allow_nan=False, separators=(",", ":"), default=default)
     except ValueError as error:
         place = _native.place_of_no_json(document, default=default) or "$"
@@ -301,6 +303,7 @@ def answer_error(error: DataOperationError, *, status: int | None = None) -> Res
         status: The status of the answer. None: that of the error's kind.
     """
     status = _status(error) if status is None else status
+    # safeguard: log-level-of-failure
     level = logging.ERROR if status >= 500 else logging.WARNING
     body = error_handler.handle_error(error.operation, error.file_path, error, level=level)
     if (sentence := _sentence(error, status)) is not None:
@@ -366,6 +369,7 @@ def _save_if_allowed(path: Path, content: Any) -> str:
     expected, allows = _condition(path)
     while True:
         try:
+            # safeguard: client-version-saved-over
             return _save_with_version(path, content, {"if_version": expected}, keep_layout=True)
         except VersionConflictError as conflict:
             # Several versions can be allowed: the one that is there is asked for next.
@@ -388,16 +392,19 @@ def _condition(path: Path) -> tuple[str, Callable[[str], bool]]:
     """The version to try first, and whether the request allows to save over a version."""
     match, none_match = request.if_match, request.if_none_match
     # Also if there is nothing readable in it: then it allows nothing.
+    # safeguard: unreadable-if-match
     has_match = "If-Match" in request.headers
 
     def allows(version: str) -> bool:
         exists = version != MISSING
         # `contains` is true for each of `*`, and never for a weak tag.
+        # safeguard: no-file-is-no-match
         if has_match and not (exists and match.contains(version)):
             return False
         return not (exists and none_match.contains_weak(version))
 
     # An empty tag comes as None, which would ask for no version at all.
+    # safeguard: empty-if-match-tag
     allowed = [tag for tag in match.as_set() if tag and allows(tag)]
     # Asked for where the request does not name just one: a save that has to find it
     # out counts as failed.
@@ -413,6 +420,7 @@ def _change_on_the_way(found: str) -> str | None:
     if match.contains(found):
         return None
     if match.as_set(include_weak=True) != match.as_set():
+        # safeguard: weak-tag-told
         return _WEAK
     return _SUFFIXED if any(tag and tag.startswith(found) for tag in match) else None
 
@@ -438,5 +446,6 @@ def _serve_metrics(app: Flask, address: str) -> None:
         monitoring.publish()
 
     app.get(address, endpoint="oasis_data_metrics")(metrics)
+    # safeguard: published-after-request
     app.teardown_request(publish)
     monitoring.publish()

@@ -84,6 +84,7 @@ def publish() -> None:
 
 def _several_processes() -> bool:
     several = bool(values.ValueClass._multiprocess)
+    # safeguard: late-metrics-folder
     if not several and "PROMETHEUS_MULTIPROC_DIR" in os.environ:
         # Each worker would tell its own counts alone, and look right.
         raise RuntimeError(
@@ -109,6 +110,7 @@ class _Published:
 
     def _write(self) -> None:
         # The lock of prometheus_client's own is not reentrant.
+        # safeguard: publishing-within-publishing
         if self._writing:
             return
         self._writing = True
@@ -139,6 +141,7 @@ class _Published:
         self._lock.acquire()
         if _several_processes():
             # What gunicorn --preload did before its workers; it serves nothing after.
+            # safeguard: published-before-fork
             self._write()
 
     def after_fork_in_parent(self) -> None:
@@ -146,6 +149,7 @@ class _Published:
 
     def after_fork_in_child(self) -> None:
         # The native counters start from nothing too; the values find the child's files.
+        # safeguard: child-publishes-its-own
         self._amounts.clear()
         self._lock.release()
 

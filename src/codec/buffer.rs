@@ -155,6 +155,7 @@ unsafe fn copy_plain(text: &[u8], to: *mut u8) -> usize {
                     from += scan::STRIDE;
                 }
                 // The last stride overlaps the one before it.
+                // safeguard: no-escape-passed-over
                 if from >= last && stride(last) {
                     return length;
                 }

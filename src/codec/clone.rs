@@ -99,6 +99,7 @@ impl CopyPlan {
                     }
                 }
                 Slot::Index(index) => {
+                    // safeguard: not-past-the-end
                     if let Ok(list) = parents[step.parent].cast_exact::<PyList>()
                         // A caller of `copy=False` may have shortened the list.
                         && *index < list.len()

@@ -47,6 +47,7 @@ fn quotient(dividend: u64, divisor: u64) -> f64 {
     let rest = dividend - quotient * divisor;
     // The quotient has at least 63 bits, ten more than a float keeps. So its last bit
     // can stand for the rest of the division when the quotient is rounded.
+    // safeguard: rounded-division
     let quotient = quotient as u64 | u64::from(rest != 0);
     quotient as f64 * f64::from_bits(u64::from(1023 - 63 + down - up) << 52)
 }

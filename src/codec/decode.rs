@@ -29,6 +29,7 @@ pub(crate) fn decode<'py>(py: Python<'py>, bytes: &[u8]) -> Result<Bound<'py, Py
 
 /// The document, or `None` where it is left to `json`. Runs no Python code.
 fn build<'py>(py: Python<'py>, bytes: &[u8]) -> Option<Bound<'py, PyAny>> {
+    // safeguard: no-collection-while-decoding
     let _pause = GcPause::start(py);
     parse(bytes, &mut ObjectBuilder { py, keys: key_cache() })
 }

@@ -47,6 +47,7 @@ fn corruption(
     cause: &PyErr,
     limited: bool,
 ) -> PyResult<Option<(String, Position)>> {
+    // safeguard: only-json-errors-are-corruption
     if !is_of_json(py, cause)? {
         return Ok(None);
     }

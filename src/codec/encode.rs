@@ -125,6 +125,7 @@ fn write(value: &Bound<'_, PyAny>, options: &EncodeOptions) -> Result<Vec<u8>, E
         None => ONE_LINE,
         Some(indent) if indent.bytes().all(|byte| byte == b' ') => LINES,
         // Without indentation: `enter` appends the tabs.
+        // safeguard: tabs-not-spaces
         Some(_) => &LINES[..2 + PREFIX],
     };
     let mut writer = Writer {

@@ -29,6 +29,7 @@ pub(super) fn float(number: f64, out: &mut Buffer) -> Result<(), OutOfMemory> {
     // Most floats are amounts with at most two decimals. A decimal of at most 15
     // digits that reads back as the number is the shortest one that does.
     let hundredths = (magnitude * 100.0 + 0.5) as u64;
+    // safeguard: exact-decimal
     if hundredths < 1_000_000_000_000_000 && hundredths as f64 / 100.0 == magnitude {
         return decimal(number.is_sign_negative(), hundredths, out);
     }

@@ -35,6 +35,7 @@ pub(super) fn wide<T: Copy + Into<u32>>(text: &[T], out: &mut Buffer) -> Result<
                 out.write_word(u64::from(bytes).to_le_bytes(), 2)?;
             }
             // Half of a surrogate pair has no UTF-8.
+            // safeguard: half-surrogate-pair
             0xD800..0xE000 => return Err(EncodeStop::Fallback),
             0x800..0x1_0000 => {
                 let bytes = 0x80_80E0 | point >> 12 | (point & 0xFC0) << 2 | (point & 0x3F) << 16;

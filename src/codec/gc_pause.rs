@@ -24,6 +24,7 @@ impl<'py> GcPause<'py> {
 
 impl Drop for GcPause<'_> {
     fn drop(&mut self) {
+        // safeguard: collector-left-as-it-was
         if self.was_enabled {
             // SAFETY: attached to the interpreter; the call sets a flag.
             unsafe { ffi::PyGC_Enable() };

@@ -83,6 +83,7 @@ const MASKS: [u64; 9] = [
 /// Whether two keys are equal, without a jump for each word.
 #[inline(always)]
 fn equal(one: &Words, other: &Words) -> bool {
+    // safeguard: whole-names-compared
     (one[0] ^ other[0]) | (one[1] ^ other[1]) | (one[2] ^ other[2]) == 0
 }
 

@@ -64,6 +64,7 @@ pub fn parse<B: Builder>(text: &[u8], builder: &mut B) -> Option<B::Value> {
         text,
         at: 0,
         depth: 0,
+        // safeguard: codec-fits-the-stack
         max_depth: stack::levels(FRAME).min(MAX_DEPTH),
         values: Vec::new(),
         unescaped: Buffer::default(),
@@ -160,6 +161,7 @@ impl<'a, B: Builder> Parser<'a, B> {
 
     #[inline(always)]
     fn open(&mut self) -> Option<()> {
+        // safeguard: parse-depth
         if self.depth == self.max_depth {
             return None;
         }

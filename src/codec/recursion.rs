@@ -47,6 +47,7 @@ impl<'py> RecursionLimit<'py> {
     pub(super) fn new(py: Python<'py>) -> Self {
         let mut limit = Self { entered: 0, lock: PhantomData };
         let fitting = stack::levels(FRAME);
+        // safeguard: json-fits-the-stack
         if max_levels(py) <= fitting {
             return limit;
         }

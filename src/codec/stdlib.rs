@@ -40,6 +40,7 @@ pub(super) fn can_dump(value: &Bound<'_, PyAny>, options: &EncodeOptions) -> PyR
         .and_then(|text| text.call_method1("encode", ("utf-8",)).map(drop))
         .or_else(|error| {
             let refused = error.is_instance_of::<PyException>(py);
+            // safeguard: proxy-asked-again
             if refused { dump(value, options, &mut Buffer::default()) } else { Err(error) }
         });
     match attempt {
@@ -51,6 +52,7 @@ pub(super) fn can_dump(value: &Bound<'_, PyAny>, options: &EncodeOptions) -> PyR
 
 /// The document that `json.load` makes of these bytes.
 pub(super) fn load<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<Bound<'py, PyAny>> {
+    // safeguard: unpatched-json-reads
     static LOADS: Imported = Imported::new("oasis_data._standard", "loads");
     // Not `PyBytes::new`, which panics when memory runs out.
     let copy = PyBytes::new_with(py, bytes.len(), |copy| {
@@ -66,6 +68,7 @@ fn encoder<'py>(
     options: &EncodeOptions,
     indent: Option<&Py<PyAny>>,
 ) -> PyResult<Bound<'py, PyAny>> {
+    // safeguard: unpatched-json-writes
     static ENCODER: Imported = Imported::new("oasis_data._standard", "encoder");
     let arguments = PyDict::new(py);
     arguments.set_item("indent", indent)?;

@@ -79,6 +79,7 @@ pub fn choose<R: Runtime>(
             },
             // Pruned meanwhile.
             Ok(None) => continue,
+            // safeguard: unreadable-backup-stops
             Err(error) if !error.is_of_content() => return Err(error.into()),
             // No whole gzip file.
             Err(error) => error.to_string(),

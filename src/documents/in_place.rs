@@ -31,5 +31,6 @@ pub fn text_in_place<R: Runtime>(
         return Ok(None);
     }
     let same = encode(&found.bytes)?;
+    // safeguard: same-text-keeps-layout
     Ok((same.as_deref() == Some(text)).then_some(found.bytes))
 }

@@ -46,6 +46,7 @@ pub fn load<R: Runtime>(
         Found::Fresh(entry) => {
             COUNTERS.hits.count();
             let stamp = entry.stamp.stamp;
+            // safeguard: private-copy
             let document =
                 if own { copy(runtime, &entry) } else { runtime.borrow_shared(&entry.value) };
             let document = document.map_err(|error| {
@@ -147,11 +148,13 @@ fn look_up<R: Runtime>(runtime: R, path: &Path) -> Result<Found<R::Kept>, Failur
         Err(error) => return Err(failed::<R>(path, error)),
     };
     let kept = R::documents().find(stamp.key());
+    // safeguard: hit-compares-identity
     let Some(entry) = kept.filter(|entry| entry.stamp.stamp == stamp) else {
         return Ok(Found::Nothing);
     };
     let Some(text) = &entry.stamp.racy_text else {
         // What was stamped since a clock was set back can bear the same stamps.
+        // safeguard: clock-set-back
         let stamps_hold = !entry.stamp.read_at.is_ahead_of_the_clock();
         return Ok(if stamps_hold { Found::Fresh(entry) } else { Found::Nothing });
     };
@@ -187,6 +190,7 @@ fn copy<R: Runtime>(
     entry: &Arc<Document<R::Kept>>,
 ) -> Result<R::Document, R::DecodeError> {
     let (document, grown) = runtime.copy(&entry.value)?;
+    // safeguard: copies-count
     if grown > 0 {
         R::documents().grow(entry, grown);
     }

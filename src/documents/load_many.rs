@@ -56,8 +56,10 @@ pub fn load_many<R: Runtime>(
             // Nobody who may write has met the batch yet: each read tells what the batch
             // will have done, and the files stay as they are.
             Pending::Stuck => !through_cache,
+            // safeguard: snapshot-waits-for-batch
             Pending::Live => false,
         };
+        // safeguard: snapshot-looks-again
         if consistent && pinned.is_some() && before == after {
             return Ok(read.into_iter().map(|read| read.map(|loaded| loaded.document)).collect());
         }
@@ -100,6 +102,7 @@ fn stamps<R: Runtime>(runtime: R, paths: &[PathBuf]) -> Result<Vec<Option<Stamp>
 /// need it.
 fn pin(paths: &[PathBuf], found: &[Option<Stamp>]) -> Option<Vec<OwnedFd>> {
     let now = Moment::now();
+    // safeguard: racy-files-held
     let racy = |found: &Stamp| !found.is_past_racy_window(now);
     let found = found.iter().map(|found| found.filter(racy));
     let held = |(path, found): (&PathBuf, Option<Stamp>)| {

@@ -48,9 +48,11 @@ pub(crate) fn adopt(target: &Target, new: &File, like: &Stat, old: &File) -> Res
     // Last: a change of owner clears set-id bits, a list sets group bits.
     let mut special = like.st_mode & 0o7000;
     if adopted.owner.is_some() {
+        // safeguard: no-set-user-id
         special &= !SET_USER_ID;
     }
     if adopted.group.is_some() {
+        // safeguard: no-set-group-id
         special &= !SET_GROUP_ID;
     }
     adopt_mode(target, new, bits | special, &mut adopted)?;
@@ -98,7 +100,9 @@ fn adopt_access(
     list: Option<Vec<u8>>,
     adopted: &mut Adopted,
 ) -> Result<u32> {
+    // safeguard: owner-not-locked-out
     let owner = adopted.owner.map(|_| like.st_uid);
+    // safeguard: group-bits
     let group = adopted.group.map(|_| like.st_gid);
     let had_list = list.is_some();
     let (wanted, bits) = if owner.is_some() || group.is_some() {
@@ -107,6 +111,7 @@ fn adopt_access(
     } else {
         (list, like.st_mode & 0o777)
     };
+    // safeguard: inherited-access-list
     let Some(wanted) = wanted else { return disinherit(target, new).map(|()| bits) };
     match access_list::write(new, access_list::ACCESS, Some(&wanted)) {
         Ok(()) => Ok(bits),
@@ -165,6 +170,7 @@ fn disinherit(target: &Target, new: &File) -> Result<()> {
 
 fn adopt_mode(target: &Target, new: &File, mode: u32, adopted: &mut Adopted) -> Result<()> {
     let failed = |errno: Errno| target.failed("fchmod (to keep the file's mode)", errno);
+    // safeguard: mode-kept
     let Err(refused) = fs::fchmod(new, Mode::from_raw_mode(mode)) else { return Ok(()) };
     if !is_refusal(refused) {
         return Err(failed(refused));
@@ -208,6 +214,7 @@ fn adopt_xattrs(
         });
         match copied {
             Ok(()) => {}
+            // safeguard: refused-attribute
             Err(errno) if is_refusal(errno) => {
                 let what = format!("its attribute {}", name.display());
                 adopted.note(what, errno, "it has none of that name now".to_owned());

@@ -97,12 +97,15 @@ impl Descriptor {
     #[must_use]
     pub fn own(&self) -> Option<&File> {
         let same = |kept: &KeptDescriptor| match fs::fstat(self) {
+            // safeguard: own-lock-under-the-number
             _ if owner(self.as_raw_fd()) != Some(kept.id) => false,
             Ok(stat) => Identity::of(&stat).key() == kept.key,
             // A disk error has shut the file system down, which then could never be
             // unmounted. The path is the kernel's own, and no disk is asked for it.
+            // safeguard: own-descriptor-on-failing-disk
             Err(_) => kept.path.is_some() && path_of(self) == kept.path,
         };
+        // safeguard: own-descriptor-used
         self.file.as_ref().filter(|_| self.kept.get().is_none_or(same))
     }
 }
@@ -132,6 +135,7 @@ impl AsFd for Descriptor {
 
 impl Drop for Descriptor {
     fn drop(&mut self) {
+        // safeguard: own-descriptor-closed
         if self.own().is_none()
             && let Some(file) = self.file.take()
         {
@@ -226,6 +230,7 @@ impl Drop for CloseOnFork {
 pub fn before() {
     let guard = GATE.write().unwrap_or_else(PoisonError::into_inner);
     FORKS.fetch_add(1, Ordering::SeqCst);
+    // safeguard: fork-keeps-others-from-opening
     FORKING.with(|forking| *forking.borrow_mut() = Some(guard));
 }
 
@@ -240,6 +245,7 @@ pub fn after_in_child(forget: fn()) {
     // The gate kept every other thread out of these locks at the moment of the
     // fork, so none of them is held by a thread that the child does not have.
     for slot in std::mem::take(&mut *locked(&REGISTER)).values() {
+        // safeguard: fork-handler
         locked(slot).take();
     }
     forget();
@@ -268,6 +274,7 @@ fn enter() -> Option<RwLockReadGuard<'static, ()>> {
             Err(TryLockError::WouldBlock) => {}
         }
         let fork = FORKS.load(Ordering::SeqCst);
+        // safeguard: fork-patience
         if waited >= PATIENCE || TIRED_OF.get() == Some(fork) {
             TIRED_OF.set(Some(fork));
             return None;

@@ -97,9 +97,11 @@ impl Identity {
                 inode: statx.stx_ino,
             },
             // Some file systems say that they have it, and have none of an old file.
+            // safeguard: identity-birth-time
             birth: (known && birth != 0).then_some(birth),
             size: statx.stx_size.cast_signed(),
             mtime: nanoseconds(statx.stx_mtime.tv_sec, statx.stx_mtime.tv_nsec),
+            // safeguard: identity-ctime
             ctime: nanoseconds(statx.stx_ctime.tv_sec, statx.stx_ctime.tv_nsec),
         }
     }
@@ -173,6 +175,7 @@ impl Identity {
     #[must_use]
     pub fn is_past_racy_window(&self, read_at: Instant) -> bool {
         let tick = if self.is_coarse() { COARSE_TICK } else { TICK };
+        // safeguard: racy-window
         read_at.realtime - self.ctime > tick
     }
 }

@@ -247,5 +247,6 @@ pub fn is_stamp(stamp: &NaiveDateTime) -> bool {
 /// The stamp of a backup's name that comes after all names with `stamp`, if there is one.
 #[must_use]
 pub fn next_stamp(stamp: NaiveDateTime) -> Option<NaiveDateTime> {
+    // safeguard: last-possible-stamp
     Some(stamp + TimeDelta::microseconds(1)).filter(is_stamp)
 }

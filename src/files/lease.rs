@@ -32,6 +32,7 @@ impl Lease {
         let mut lease = Self { file: file.ok()?, held: false };
         let stat = lease.file.with(|file| fs::fstat(file))?.ok()?;
         let same = Identity::of(&stat).key() == Identity::of(live).key();
+        // safeguard: lease-before-link
         lease.held = same && lease.file.with(lease::take)?.is_ok();
         lease.held.then_some(lease)
     }
@@ -56,6 +57,7 @@ impl Lease {
     /// that.
     pub fn end(mut self, first: impl FnOnce()) {
         self.held = !self.file.with(lease::release_unless_awaited).unwrap_or(false);
+        // safeguard: awaited-lease
         if self.held {
             first();
         }
@@ -67,6 +69,7 @@ impl Drop for Lease {
         // Closing alone would not release the lease: a child forked past the handlers still
         // shares the open file description.
         if self.held {
+            // safeguard: lease-released
             self.file.with(lease::release);
         }
     }

@@ -26,6 +26,7 @@ impl LockedFile {
     ///
     /// When an `fstat` fails.
     pub(crate) fn hand_over(&self, owner: Arc<dyn Owner>) -> Result<()> {
+        // safeguard: edit-remembers-descriptors
         let kept = self.lock.keep().and_then(|()| self.target.folder.keep());
         kept.map_err(|errno| self.target.failed("fstat of its lock", errno))?;
         self.lock.hand_over(&self.target, owner)
@@ -48,6 +49,7 @@ impl LockedFile {
     /// Refuses where this process holds the lock no more: in a child forked since, which
     /// leaves it to its parent, and where the application has closed the descriptor.
     pub(crate) fn require_own(&self) -> Result<()> {
+        // safeguard: own-lock-and-folder
         if self.lock.is_own() && self.target.folder.own().is_some() {
             return Ok(());
         }
@@ -73,6 +75,7 @@ impl LockedFile {
         let Some(expected) = expected else { return Ok(()) };
         let content = if live.is_some() { self.read()? } else { None };
         let found = content.map_or_else(|| MISSING.to_owned(), |found| version_of(&found.bytes));
+        // safeguard: version-compared
         if found == expected {
             return Ok(());
         }
@@ -98,6 +101,7 @@ impl LockedFile {
     /// Makes a file durable that has the right content already: the program that wrote it
     /// may not have synced it.
     pub(crate) fn ensure_durable(&self, same: &Same) -> Result<()> {
+        // safeguard: unchanged-content-sync
         fs::fsync(&same.descriptor).map_err(|errno| self.target.failed("fsync", errno))?;
         self.lock.leave_sync_stamp(&same.identity.sync_stamp());
         self.target.sync_folder()

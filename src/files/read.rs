@@ -80,6 +80,7 @@ fn read_opened(folder: impl AsFd, name: &Path, path: &Path, follow: OFlags) -> R
                 bytes,
                 identity,
                 stable,
+                // safeguard: no-trust-without-birth-time
                 past_racy_window: identity.has_birth() && identity.is_past_racy_window(read_at),
                 read_at,
             });

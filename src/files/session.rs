@@ -58,6 +58,7 @@ impl Session {
         signals: &dyn Signals,
     ) -> Result<Self> {
         let lock = Lock::of_file(&target, deadline, signals)?;
+        // safeguard: writer-recovers
         recovery::recover(&target, deadline, signals)?;
         Ok(Self { locked: LockedFile { target, lock } })
     }
@@ -171,6 +172,7 @@ impl Session {
         let target = &self.locked.target;
         let live = target.stat()?;
         // A corrupt file may be the only copy: it is backed up whatever the settings.
+        // safeguard: corrupt-file-kept
         let corrupt = live.is_some_and(|live| self.is_corrupt(&live, options));
         let keep = options.backups_kept > 0 || corrupt;
         if keep {
@@ -183,8 +185,10 @@ impl Session {
         {
             return Ok(Preparation::InPlace(same));
         }
+        // safeguard: sweep
         let mut warnings = sweep::sweep(&self.locked, options);
         let mut temporary = match model {
+            // safeguard: restored-resembles-backup
             Some(model) if live.is_none() => {
                 let stat = fs::fstat(model).map_err(|errno| target.failed("fstat", errno))?;
                 Temporary::resembling(target, &stat, model)?
@@ -280,6 +284,7 @@ impl Session {
     /// whatever has been changed of it since.
     fn is_corrupt(&self, live: &Stat, options: &WriteOptions) -> bool {
         let parses = |found: &Snapshot| options.host.parses(&found.bytes);
+        // safeguard: corrupt-file-read-again
         options.host.found_corrupt(Identity::of(live).key())
             // A file that cannot be read now counts as corrupt: it may be precious.
             && !self.read().is_ok_and(|found| found.as_ref().is_none_or(parses))
@@ -306,10 +311,12 @@ impl Session {
     ) -> Result<()> {
         let backed_up = self.locked.back_up(source, earlier, options)?;
         if let Err(error) = change() {
+            // safeguard: backup-taken-back
             return Err(self.locked.take_back(error, &backed_up));
         }
         let backups = self.locked.release_source(backed_up, written);
         if options.durability == Durability::Full {
+            // safeguard: directory-sync
             self.locked.target.sync_folder()?;
         }
         self.locked.prune_after(backups, options, &mut written.warnings);

@@ -14,6 +14,7 @@ pub(crate) fn sweep(locked: &LockedFile, options: &WriteOptions) -> Vec<Warning>
         return warnings;
     }
     let parses = match locked.read() {
+        // safeguard: no-sweep-beside-corrupt-file
         Ok(found) => found.is_none_or(|found| options.host.parses(&found.bytes)),
         Err(error) => {
             warnings.push(error.into());

@@ -194,6 +194,7 @@ pub fn require_regular(path: &Path, mode: RawMode) -> Result<()> {
         FileType::RegularFile => return Ok(()),
         FileType::Directory => A_DIRECTORY,
         FileType::Fifo => "a pipe",
+        // safeguard: regular-file
         FileType::Socket => "a socket",
         FileType::CharacterDevice | FileType::BlockDevice => "a device",
         _ => "something else",
@@ -222,6 +223,7 @@ fn open_folder(path: &Path) -> rustix::io::Result<OwnedFd> {
 }
 
 fn open_folder_to_search(path: &Path) -> rustix::io::Result<OwnedFd> {
+    // safeguard: folder-opened-without-listing
     open_folder_with(path, OFlags::PATH)
 }
 
@@ -241,6 +243,7 @@ fn read_link(given: &Path, folder: &OwnedFd, name: &OsStr) -> Result<Option<OsSt
     let failed = |call, errno| Error::syscall(given, call, errno);
     let system = fs::fstatfs(folder).map_err(|errno| failed("fstatfs of its folder", errno))?;
     // What it leads to may have lost its name, or never had one.
+    // safeguard: no-write-to-descriptor
     if system.f_type == fs::PROC_SUPER_MAGIC {
         return Err(Error::NotAFile { path: given.to_path_buf(), kind: A_DESCRIPTOR });
     }
@@ -263,6 +266,7 @@ fn read_link(given: &Path, folder: &OwnedFd, name: &OsStr) -> Result<Option<OsSt
     let shared = Mode::from_raw_mode(above.st_mode).contains(Mode::SVTX | Mode::WOTH);
     let trusted = [geteuid().as_raw(), above.st_uid].contains(&link.st_uid);
     let off = || std::fs::read(PROTECTED_SYMLINKS).is_ok_and(|set| set.trim_ascii() == b"0");
+    // safeguard: protected-symlink
     if shared && !trusted && !off() {
         let hint = format!(
             "; the symlink {} is another user's (uid {}) and lies in a sticky folder that everyone \

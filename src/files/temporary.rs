@@ -26,6 +26,7 @@ use crate::statistics::COUNTERS;
 const PIECE: usize = 4 << 20;
 
 /// How a file is opened that must be a new one.
+// safeguard: new-file-flags
 const NEW_FILE: OFlags = OFlags::WRONLY
     .union(OFlags::CREATE)
     .union(OFlags::EXCL)
@@ -52,6 +53,7 @@ impl<'a> Temporary<'a> {
     /// When a syscall fails, and where the owner cannot be kept, who would lose by
     /// that, or who saves would gain.
     pub fn create(target: &'a Target, like: Option<&Stat>) -> Result<Self> {
+        // safeguard: sidecar-follows-folder
         sidecar::follow(target)?;
         let Some(like) = like else { return Self::of_folder(target) };
         // Not by its path, which may lead elsewhere by now.
@@ -65,6 +67,7 @@ impl<'a> Temporary<'a> {
             fs::accessat(&target.folder, &target.name, Access::WRITE_OK, AtFlags::EACCESS).is_ok()
         };
         match temporary.adopted.owner {
+            // safeguard: no-takeover-by-save
             Some(errno) if !writable() => Err(attributes::owner_is_lost(target, like, errno)),
             _ => Ok(temporary),
         }
@@ -72,6 +75,7 @@ impl<'a> Temporary<'a> {
 
     /// Creates one that is as a new file in the data folder would be.
     fn of_folder(target: &'a Target) -> Result<Self> {
+        // safeguard: default-list-of-the-folder
         if sidecar::makes_files_of_its_folder(target) {
             return Self::with_mode(target, 0o666);
         }
@@ -153,6 +157,7 @@ impl<'a> Temporary<'a> {
             let mut pieces = bytes.chunks(PIECE).peekable();
             let mut written = 0;
             while let Some(piece) = pieces.next() {
+                // safeguard: whole-write
                 file.write_all(piece)?;
                 if durability == Durability::Full && pieces.peek().is_some() {
                     // What Linux does of this for pages that are not on the disk is
@@ -186,6 +191,7 @@ impl<'a> Temporary<'a> {
     pub fn sync(&self) -> Result<Identity> {
         let failed = |call, errno| self.target.failed(call, errno);
         let stat = fs::fstat(&self.file).map_err(|errno| failed("fstat", errno))?;
+        // safeguard: data-sync
         fs::fsync(&self.file).map_err(|errno| failed("fsync", errno))?;
         Ok(Identity::of(&stat))
     }
@@ -216,6 +222,7 @@ impl<'a> Temporary<'a> {
 
 impl Drop for Temporary<'_> {
     fn drop(&mut self) {
+        // safeguard: temporary-removed-on-failure
         if !self.published {
             // What cannot be removed here is swept by the next save.
             let _ = fs::unlinkat(&self.target.folder, &self.name, AtFlags::empty());
@@ -235,6 +242,7 @@ pub fn publish(target: &Target, temporary: &Path, name: &OsStr, call: &'static s
     let folder = &target.folder;
     let Err(refused) = fs::renameat(folder, temporary, folder, name) else { return Ok(()) };
     let refusal = target.failed(call, refused);
+    // safeguard: refused-move-copies
     if ![Errno::XDEV, Errno::ACCESS].contains(&refused) {
         return Err(refusal);
     }
@@ -265,6 +273,7 @@ fn publish_copy(target: &Target, temporary: &Path, name: &OsStr, call: &'static 
     let mut copy = Temporary { target, file, name: name_beside, adopted, published: false };
     attributes::adopt(target, &copy.file, &stat, &content)?;
     copy.fill_with(|mut file| io::copy(&mut &content, &mut file).map(drop))?;
+    // safeguard: copy-beside-sync
     copy.sync()?;
     fs::renameat(folder, &beside, folder, name).map_err(|errno| failed(call, errno))?;
     copy.published = true;
@@ -326,6 +335,7 @@ impl Leftover {
             Err(errno) => Err(target.failed("unlink of a leftover", errno)),
         };
         // In this order: the copy is found by nothing else.
+        // safeguard: copy-beside-sweep
         unlink(&layout::copy_beside_data(&self.name))?;
         if unlink(&self.name)? {
             COUNTERS.leftovers_swept.count();
@@ -368,6 +378,7 @@ fn if_dead(target: &Target, name: PathBuf) -> Result<Option<Leftover>> {
         Err(Errno::ACCESS) => return Ok(Some(Leftover { name, _lock: None })),
         Err(errno) => return Err(target.failed("open of a leftover", errno)),
     };
+    // safeguard: sweep-spares-the-living
     if lock::try_exclusive(&file).is_err() {
         return Ok(None);
     }

@@ -21,6 +21,7 @@ impl<'py> FromPyObject<'_, 'py> for FilePath {
     fn extract(path: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
         static FSPATH: Imported = Imported::new("os", "fspath");
         // The same bytes in every encoding of file names.
+        // safeguard: no-utf8-in-path
         if let Ok(text) = path.cast::<PyString>()
             && let Some(ascii) = ascii_of(text)
         {

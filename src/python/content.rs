@@ -65,6 +65,7 @@ impl Content {
         } else {
             let plan = CopyPlan::of(&self.borrow_shared(py)?);
             let grown = plan.size();
+            // safeguard: plan-set-once
             (self.copy_plan.get_or_init(|| plan), grown)
         };
         Ok((plan.copy(py).map_err(DecodeError::Other)?, grown))

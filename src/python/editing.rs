@@ -82,6 +82,7 @@ impl Edit {
         let text = encoded(&self.path, data, encode_options)?;
         let written = Interpreter(py).wait(Operation::Write, &self.path, |_| {
             self.with(|locked| {
+                // safeguard: edit-lock-still-current
                 locked.require_current()?;
                 locked.save(&text, &self.options)
             })
@@ -104,6 +105,7 @@ impl Edit {
 impl Edit {
     /// What is wrong with the file that was found, if it had to be of a certain version.
     fn conflict(&self, found: Option<&Snapshot>) -> Option<Error> {
+        // safeguard: edit-of-this-version-only
         let expected = self.options.if_version.as_ref()?;
         let found = found.map(|snapshot| version_of(&snapshot.bytes));
         if found.as_deref().unwrap_or(MISSING) == expected {

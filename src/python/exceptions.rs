@@ -207,6 +207,7 @@ fn build(
         Operation::Read => COUNTERS.read_failures.count(),
         Operation::Write | Operation::Delete => COUNTERS.write_failures.count(),
     }
+    // safeguard: failures-counted
     FAILURES.count(operation, class);
     let built = || -> PyResult<PyErr> {
         let module = py.import("oasis_data.error_handling")?;
@@ -228,6 +229,7 @@ fn build(
             cause.unwrap_or(failure)
         }
         // A signal handler's.
+        // safeguard: signal-while-telling-failure
         Err(failure) => failure,
     }
 }

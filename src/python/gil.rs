@@ -51,6 +51,7 @@ pub(super) fn returning_after<T: Send>(py: Python<'_>, act: impl Send + FnOnce()
 /// Runs what may be Python code, which lets the interpreter's lock go now and then.
 pub(super) fn run_python<T>(py: Python<'_>, act: impl FnOnce() -> T) -> T {
     let _returning = match Returning::unless_ending() {
+        // safeguard: end-waits-for-python-code
         Some(returning) => returning,
         None => py.detach(Returning::begin),
     };
@@ -74,6 +75,7 @@ impl Returning {
         }
         let over = || ENDING.get().map_or(Duration::ZERO, |(_, since)| since.elapsed());
         thread::sleep(AWAY.saturating_sub(over()));
+        // safeguard: returning-thread-comes-back
         while Python::try_attach(|_| ()).is_none() {
             thread::park();
         }
@@ -86,6 +88,7 @@ impl Returning {
         RETURNING.fetch_add(1, Ordering::SeqCst);
         let returning = Self;
         let by_another = |(ending, _): &(ThreadId, _)| *ending != thread::current().id();
+        // safeguard: no-return-after-the-end
         (!ENDING.get().is_some_and(by_another)).then_some(returning)
     }
 }
@@ -93,6 +96,7 @@ impl Returning {
 impl Drop for Returning {
     fn drop(&mut self) {
         // Not below zero: a child forked meanwhile has begun to count anew.
+        // safeguard: count-not-below-zero
         let _ = RETURNING.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1));
     }
 }
@@ -103,6 +107,7 @@ fn at_exit(py: Python<'_>) {
     let (_, since) = ENDING.get_or_init(|| (thread::current().id(), Instant::now()));
     let deadline = *since + PATIENCE;
     py.detach(|| {
+        // safeguard: end-waits-for-returning
         while RETURNING.load(Ordering::SeqCst) > 0 && Instant::now() < deadline {
             thread::sleep(PAUSE);
         }
@@ -111,6 +116,7 @@ fn at_exit(py: Python<'_>) {
 
 /// The threads of the parent are not in the child.
 pub(super) fn after_fork_in_child() {
+    // safeguard: child-resets-returning
     RETURNING.store(0, Ordering::SeqCst);
 }
 

@@ -72,6 +72,7 @@ impl Block {
         let mut frame = Some(GETFRAME.get(py)?.call0()?);
         while let Some(current) = frame {
             if self.frames.contains(&id(&current)) {
+                // safeguard: nested-on-the-stack
                 return Ok(Some(Standstill::Nested));
             }
             frame = caller(&current)?;
@@ -80,6 +81,7 @@ impl Block {
             // It has not ended, and is not on this stack: it is on one of a greenlet,
             // and those never go to another thread.
             LeftBy::Function => Some(Standstill::Switch),
+            // safeguard: loop-of-the-coroutine
             LeftBy::Coroutine(of) if running_loop(py)? == Some(of) => Some(Standstill::Await),
             LeftBy::Coroutine(_) | LeftBy::Anybody => None,
         })
@@ -110,6 +112,7 @@ fn left_by(py: Python<'_>, frames: &mut Vec<usize>) -> PyResult<LeftBy> {
             return Ok(LeftBy::Anybody);
         };
         match caller(&manager)? {
+            // safeguard: only-with-keeps-its-block
             Some(outer) if enters_with(&outer)? => block = outer,
             _ => return Ok(LeftBy::Anybody),
         }

@@ -66,6 +66,7 @@ fn after_fork_in_parent() {
 fn after_fork_in_child() {
     engine::after_fork_in_child();
     DOCUMENTS.after_fork_in_child();
+    // safeguard: child-counts-from-nothing
     statistics::after_fork_in_child();
     gil::after_fork_in_child();
 }
@@ -76,6 +77,7 @@ pub(super) fn require_first_interpreter(py: Python<'_>) -> PyResult<()> {
     static FIRST: OnceLock<usize> = OnceLock::new();
     // Each interpreter has a `sys.modules` of its own.
     let modules = py.import("sys")?.getattr("modules")?.as_ptr() as usize;
+    // safeguard: no-second-interpreter
     if *FIRST.get_or_init(|| modules) == modules {
         return Ok(());
     }

@@ -2,9 +2,9 @@
 
     python -m tests.sabotage [--write] [--jobs N] [WORD...]
 
-With words, only the safeguards that contain one of them. Prints a table, with
-`--write` into docs/sabotage.md too, and exits with 1 when a safeguard is missed
-by its test.
+With words, only the safeguards whose slug or description contains one of them.
+Prints a table, with `--write` into docs/sabotage.md too, and exits with 1 when a
+safeguard is missed by its test.
 """
 
 from __future__ import annotations
@@ -23,43 +23,18 @@ from queue import SimpleQueue
 
 import pytest
 
-from tests.sabotage import (
-    audit,
-    backups,
-    batches,
-    cache,
-    cli,
-    codec,
-    flask_extension,
-    locks,
-    monitoring,
-    processes,
-    saves,
-)
+from tests.sabotage.markers import Marked, TableError, find_marked
 from tests.sabotage.safeguard import Sabotage
+from tests.sabotage.table import SABOTAGES, require_fit
 
 ROOT = Path(__file__).resolve().parents[2]
 PUBLISHED = ROOT / "docs" / "sabotage.md"
 HEADING = """# Safeguards, and the tests that notice when one is gone
 
-Each line below was taken out of a copy of the source, and the named test run: it must fail.
+Each safeguard below was taken out of a copy of the source, and the named test run: it must fail.
 `make sabotage` does all of it again; `python -m tests.sabotage --write` writes this page.
 
 """
-
-SABOTAGES = [
-    *saves.SABOTAGES,
-    *locks.SABOTAGES,
-    *processes.SABOTAGES,
-    *backups.SABOTAGES,
-    *batches.SABOTAGES,
-    *cache.SABOTAGES,
-    *codec.SABOTAGES,
-    *flask_extension.SABOTAGES,
-    *monitoring.SABOTAGES,
-    *cli.SABOTAGES,
-    *audit.SABOTAGES,
-]
 
 
 class BrokenSabotageError(Exception):
@@ -117,28 +92,19 @@ def scratch_copies(count: int) -> Iterator[SimpleQueue[Path]]:
         yield copies
 
 
-def attempt(sabotage: Sabotage, copies: SimpleQueue[Path]) -> str:
+def attempt(sabotage: Sabotage, marked: Marked, copies: SimpleQueue[Path]) -> str:
     """Tries a sabotage in a scratch copy: what the table says of it."""
     scratch = copies.get()
-    path = scratch / sabotage.file
-    whole = path.read_text()
-    path.write_text(whole.replace(sabotage.line, sabotage.instead))
+    path = scratch / marked.file
+    path.write_bytes(sabotage.applied_to(marked))
     try:
         return run(scratch, sabotage.test)
     except BrokenSabotageError as broken:
         print(f"{sabotage.safeguard}: {broken}", file=sys.stderr)
         return "BROKEN"
     finally:
-        path.write_text(whole)
+        path.write_bytes(marked.source)
         copies.put(scratch)
-
-
-def require_lines(chosen: list[Sabotage]) -> None:
-    """Ends the run where a safeguard's line is not in its file, or more than once."""
-    for sabotage in chosen:
-        path = ROOT / sabotage.file
-        if not path.exists() or path.read_text().count(sabotage.line) != 1:
-            sys.exit(f"{sabotage.safeguard}: its line is not in {sabotage.file} once")
 
 
 def main() -> int:
@@ -150,10 +116,17 @@ def main() -> int:
     asked = parser.parse_args()
     if asked.write and asked.words:
         parser.error("only a whole table is published")
+    try:
+        marked = find_marked(ROOT)
+        require_fit(SABOTAGES, marked)
+    except TableError as error:
+        sys.exit(str(error))
     chosen = [
-        s for s in SABOTAGES if not asked.words or any(word in s.safeguard for word in asked.words)
+        sabotage
+        for sabotage in SABOTAGES
+        if not asked.words
+        or any(word in sabotage.slug or word in sabotage.safeguard for word in asked.words)
     ]
-    require_lines(chosen)
     lines = []
 
     def tell(*cells: str) -> None:
@@ -164,7 +137,7 @@ def main() -> int:
     tell("---", "---", "---")
     missed = 0
     with scratch_copies(asked.jobs) as copies, ThreadPoolExecutor(asked.jobs) as executor:
-        results = executor.map(lambda sabotage: attempt(sabotage, copies), chosen)
+        results = executor.map(lambda each: attempt(each, marked[each.slug], copies), chosen)
         for sabotage, result in zip(chosen, results, strict=True):
             tell(sabotage.safeguard, f"`{sabotage.test}`", result)
             missed += result != "fails"

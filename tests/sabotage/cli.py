@@ -2,78 +2,68 @@
 
 from __future__ import annotations
 
+from tests.sabotage.operations import always, edit, never, remove, value
 from tests.sabotage.safeguard import Sabotage
 
 SABOTAGES = [
     Sabotage(
+        "verify-spares-live-writers",
         "verify leaves live writers alone",
-        "python/oasis_data/cli/batches.py",
-        "except BlockingIOError:\n        return True",
-        "except BlockingIOError:\n        return False",
+        value("False"),
         "pytest tests/cli/test_verify.py -k live_writer or carried_out",
     ),
     Sabotage(
+        "verify-does-not-recover",
         "verify reads without recovering",
-        "python/oasis_data/cli/content.py",
-        "    content = parse(path, _bytes_of(path))",
-        "    import oasis_data\n\n    oasis_data.load_data_file(path)\n"
-        "    content = parse(path, _bytes_of(path))",
+        edit("^", "import oasis_data; oasis_data.load_data_file(path); "),
         "pytest tests/cli/test_verify.py -k changes_nothing",
     ),
     Sabotage(
+        "recover-spares-live-writers",
         "recover leaves live writers alone",
-        "python/oasis_data/cli/recover.py",
-        "fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)",
-        "pass",
+        remove,
         "pytest tests/cli/test_recover.py -k live_writer_has",
     ),
     Sabotage(
+        "recover-keeps-only-good-copy",
         "recover leaves what may be the only good copy",
-        "python/oasis_data/cli/recover.py",
-        "if dead and (fault := _fault(file)):",
-        "if dead and (fault := _fault(file)) and False:",
+        never,
         "pytest tests/cli/test_recover.py -k only_good_copy",
     ),
     Sabotage(
+        "recover-waits-for-writer",
         "recover waits for the writer of the file",
-        "python/oasis_data/cli/recover.py",
-        "lock = self._lock(file)",
-        'lock = self._lock(f"{file}.other")',
+        edit(r"\((\w+)\)", r'(f"{\1}.other")'),
         "pytest tests/cli/test_recover.py -k waits_for_a_live",
     ),
     Sabotage(
+        "restore-looks-again",
         "restore looks again after the question",
-        "python/oasis_data/cli/restore.py",
-        "if (now and now.raw) == (live and live.raw):",
-        "if now or live:",
+        always,
         "pytest tests/cli/test_restore.py -k asks_again",
     ),
     Sabotage(
+        "restore-prunes-nothing",
         "restore prunes no backup of the server's",
-        "python/oasis_data/cli/restore.py",
-        "    configure(backups_kept=sys.maxsize)\n",
-        "",
+        remove,
         "pytest tests/cli/test_restore.py -k as_many_backups",
     ),
     Sabotage(
+        "printable-names",
         "no name acts on the terminal",
-        "python/oasis_data/cli/spelling.py",
-        "if letter.isprintable():",
-        "if letter:",
+        always,
         "pytest tests/cli/test_terminal.py -k odd_name",
     ),
     Sabotage(
+        "recover-removes-the-copy",
         "recover removes the copy of a leftover",
-        "python/oasis_data/cli/recover.py",
-        "os.unlink(copy_of(path, os.path.dirname(file)))",
-        "pass",
+        remove,
         "pytest tests/cli/test_recover.py -k not_be_moved",
     ),
     Sabotage(
+        "type-of-value-compared",
         "1, 1.0 and true are three values",
-        "python/oasis_data/cli/changes.py",
-        "if type(before) is not type(after):",
-        "if False:",
+        never,
         "pytest tests/cli/test_changes.py -k calls_equal",
     ),
 ]

@@ -2,104 +2,89 @@
 
 from __future__ import annotations
 
-from tests.sabotage.safeguard import FLASK, Sabotage
-
-PROCESS = "src/python/process.rs"
-RAISE = "src/python/exceptions.rs"
-LOGGING = "python/oasis_data/_logging.py"
-MONITORING = "python/oasis_data/monitoring.py"
+from tests.sabotage.operations import never, remove, value, without
+from tests.sabotage.safeguard import Sabotage
 
 SABOTAGES = [
     Sabotage(
+        "publishing-within-publishing",
         "a handler may publish while its thread publishes",
-        "python/oasis_data/monitoring.py",
-        "        if self._writing:\n",
-        "        if False:\n",
+        never,
         "pytest tests/monitoring/test_processes.py -k handler",
     ),
     Sabotage(
+        "child-counts-from-nothing",
         "a forked child counts from nothing",
-        PROCESS,
-        "    statistics::after_fork_in_child();\n",
-        "",
+        remove,
         "pytest tests/test_statistics.py -k forked_child",
     ),
     Sabotage(
+        "failures-counted",
         "each failure is counted",
-        RAISE,
-        "    FAILURES.count(operation, class);\n",
-        "",
+        remove,
         "pytest tests/test_statistics.py -k by_operation_and_class",
     ),
     Sabotage(
+        "log-file-turns",
         "processes take turns at the log file",
-        LOGGING,
-        "from concurrent_log_handler import ConcurrentRotatingFileHandler",
-        "from logging.handlers import RotatingFileHandler as h;"
-        " ConcurrentRotatingFileHandler = lambda *a, unicode_error_policy, **k: h(*a, **k)",
+        value(
+            "from logging.handlers import RotatingFileHandler as h; "
+            "ConcurrentRotatingFileHandler = lambda *a, unicode_error_policy, **k: h(*a, **k)"
+        ),
         "pytest tests/test_logging.py -k lost_or_torn",
     ),
     Sabotage(
+        "earlier-handler-goes",
         "an earlier handler goes when a later one comes",
-        LOGGING,
-        "        _logger.removeHandler(handler)\n",
-        "",
+        remove,
         "pytest tests/test_logging.py -k takes_the_place",
     ),
     Sabotage(
+        "logger-revived",
         "a configuration of other loggers does not silence the package",
-        LOGGING,
-        "        _logger.disabled = _witness.disabled = False\n\n\ndef logger",
-        "        pass\n\n\ndef logger",
+        remove,
         "pytest tests/test_logging.py -k survives",
     ),
     Sabotage(
+        "silenced-on-purpose",
         "an application that silences the package on purpose is obeyed",
-        LOGGING,
-        "if _logger.disabled and _witness.disabled:",
-        "if _logger.disabled:",
+        without(1),
         "pytest tests/test_logging.py -k on_purpose",
     ),
     Sabotage(
+        "answered-id-logged",
         "an answer with an id is in a log",
-        "python/oasis_data/error_handling.py",
-        "        _logging.revive()\n",
-        "",
+        remove,
         "pytest tests/test_logging.py -k survives",
     ),
     Sabotage(
+        "configured-logger-enabled",
         "configure_logging brings a disabled logger back",
-        LOGGING,
-        "        _logger.disabled = _witness.disabled = False\n        _logger.setLevel",
-        "        _logger.setLevel",
+        remove,
         "pytest tests/test_logging.py -k brings_it_back",
     ),
     Sabotage(
+        "child-publishes-its-own",
         "a forked child publishes its own counts alone",
-        MONITORING,
-        "        self._amounts.clear()\n",
-        "",
+        remove,
         "pytest tests/monitoring/test_processes.py -k by_itself",
     ),
     Sabotage(
+        "published-before-fork",
         "counts made before a fork are published",
-        MONITORING,
-        "            self._write()\n\n    def after_fork_in_parent",
-        "            pass\n\n    def after_fork_in_parent",
+        remove,
         "pytest tests/monitoring/test_processes.py -k totals",
     ),
     Sabotage(
+        "published-after-request",
         "each request's counts are published",
-        FLASK,
-        "    app.teardown_request(publish)\n",
-        "",
+        remove,
         "pytest tests/monitoring/test_processes.py -k totals",
     ),
     Sabotage(
+        "late-metrics-folder",
         "a metrics folder that is set too late is told",
-        MONITORING,
-        'if not several and "PROMETHEUS_MULTIPROC_DIR" in os.environ:',
-        "if False:",
+        never,
         "pytest tests/monitoring/test_processes.py -k too_late",
     ),
 ]

@@ -1,20 +1,22 @@
-"""One safeguard of a table, and the files that several tables have some in."""
+"""One entry of the table."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from tests.sabotage.markers import Marked
+from tests.sabotage.operations import Operation
 
-@dataclass
+
+@dataclass(frozen=True)
 class Sabotage:
-    """One safeguard: where it stands, what is put in its place, who must notice."""
+    """One safeguard: its marker, what it is, how it is taken out, which test must notice."""
 
+    slug: str
     safeguard: str
-    file: str
-    line: str
-    instead: str
+    operation: Operation
     test: str
 
-
-SESSION = "src/files/session.rs"
-FLASK = "python/oasis_data/flask.py"
+    def applied_to(self, marked: Marked) -> bytes:
+        """The whole sabotaged file."""
+        return marked.with_code(self.operation(marked))

@@ -60,6 +60,7 @@ def audit_source(source: Source, foreign: Foreign) -> list[Finding]:
     findings = [
         *(each.finding for each in writes),
         *(each.finding for each in reads if each.finding),
+        # safeguard: cache-of-helper-loads
         *find_caches(source, [*loads, *helped], saves, foreign, comments),
         *map(comments.apply, find_lost_updates(source, accesses)),
         *map(comments.apply, find_listings(source, accesses)),

@@ -95,6 +95,7 @@ def _marked(
         key = _key(file, path, finding)
         is_known = finding.suppressed is None and left[key] > 0
         if is_known:
+            # safeguard: baseline-count
             left[key] -= 1
         yield replace(finding, known=is_known)
 

@@ -66,6 +66,7 @@ def find_caches(
     names: dict[str, tuple[ast.Name, ast.Assign]] = {}
     for fill in sorted(fills, key=lambda each: (each.lineno, each.col_offset)):
         for container in _containers(fill):
+            # safeguard: session-is-no-cache
             if is_of_framework(source, container):
                 continue
             if isinstance(container, ast.Name) and source.home(container) is source.tree:
@@ -88,6 +89,7 @@ def find_caches(
         ]
         # The lines of a cache go together or stay together.
         accepted = next((each for each in found if each.suppressed is not None), None)
+        # safeguard: partly-accepted-cache
         reason = f"line {accepted.span.line} is ignored by a comment" if accepted else None
         for each in found:
             yield replace(each, reason=each.reason or reason, edits=()) if reason else each
@@ -181,6 +183,7 @@ def _module_cache(
 ) -> Iterator[Finding]:
     removed: list[ast.stmt] = []
     reason = star_reason(source)
+    # safeguard: cache-of-others
     if foreign.uses(name.id):
         reason = f"another module uses {name.id}"
     definition: ast.stmt | None = None
@@ -206,6 +209,7 @@ def _module_cache(
             if statement not in fills:
                 why = _hand_write_reason(source, statement, saves)
                 hand_writes.append((statement, why))
+                # safeguard: hand-write-into-cache
                 reason = reason or why
             elif isinstance(statement.value, ast.Call):
                 reason = reason or f"line {use.lineno} keeps what it reads nowhere but in {name.id}"

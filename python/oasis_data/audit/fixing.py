@@ -128,6 +128,7 @@ def write(audited: Audited) -> None:
             os.chown(temporary, status.st_uid, status.st_gid)
         shutil.copymode(target, temporary)
         # As late as can be: an editor may have saved the file since.
+        # safeguard: source-changed-meanwhile
         if target.read_bytes() != audited.content:
             raise NotFixedError(f"{audited.path}: changed while it was audited; run this again")
         os.replace(temporary, target)

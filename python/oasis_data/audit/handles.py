@@ -310,6 +310,7 @@ def use_reason(source: Source, handle: Handle, use: ast.Name | None, call: ast.C
         return "it is asynchronous"
     if enclosing_function(source, call) is not enclosing_function(source, statement):
         return "it is written in a function of its own inside the with statement"
+    # safeguard: other-uses-of-handle
     if any(_is_use(source, each, use, statement) for each in source.nodes):
         return f"{use.id} is used for something else too"
     within = source.statement(call)
@@ -326,6 +327,7 @@ def use_reason(source: Source, handle: Handle, use: ast.Name | None, call: ast.C
     items = [each.context_expr for each in statement.items[handle.item + 1 :]]
     later: list[ast.expr | ast.stmt] = [*before, *items]
     path = handle.opened.path
+    # safeguard: path-may-change
     if later and not stable(source, path, later):
         return f"{source.text_of(path)} may be another path by then"
     moved = [each for each in later if not _is_unordered(source, handle, each)]

@@ -119,6 +119,7 @@ def find_accesses(
             if call not in targets:
                 targets[call] = _target(source, call, methods, shared)
             target = targets[call]
+            # safeguard: update-through-helpers
             accesses = [*_through(call, target, found)] if target else []
             if accesses:
                 found.by_function.setdefault(source.function(call), []).extend(accesses)

@@ -11,6 +11,7 @@ from oasis_data.audit.source import FUNCTIONS, Source
 # What each option is unless given: in `json.dump`, and in `save_json_atomic`.
 KEPT = {
     "indent": ("None", "2"),
+    # safeguard: json-defaults
     "ensure_ascii": ("True", "False"),
     "sort_keys": ("False", "False"),
     "allow_nan": ("True", "False"),

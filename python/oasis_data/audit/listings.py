@@ -112,6 +112,7 @@ def _matched(pattern: ast.expr | None, terms: Terms, hidden: bool, deep: bool) -
     if last == "**":
         # Only folders, or all there is where it is asked for.
         meets = {BACKUPS}
+    # safeguard: pattern-without-backups
     if any(fnmatchcase(name, last) for name in _backups_like(last)):
         meets.add(BACKUPS)
     deep = deep or ("**" in folders and hidden)

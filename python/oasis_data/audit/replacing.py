@@ -71,6 +71,7 @@ def call_reason(source: Source, call: ast.Call, function: str) -> str | None:
     star = star_reason(source)
     if star:
         return star
+    # safeguard: no-fix-in-coroutine
     if in_coroutine(source, call):
         return (
             "it is inside async def, where waiting for another process would stop the event loop: "

@@ -58,6 +58,7 @@ class Suppressions:
         for each in self._all:
             if each.covers(finding):
                 self._used.add(each)
+                # safeguard: no-fix-of-accepted
                 return replace(finding, reason=ACCEPTED, edits=(), suppressed=each.reason)
         return finding
 
@@ -65,6 +66,7 @@ class Suppressions:
         """The comments that are wrong, and those that accepted nothing."""
         yield from self.wrong
         for each in self._all:
+            # safeguard: needless-ignore-told
             if each not in self._used:
                 yield _wrong(each.span, f"there is no {each.rule} here to ignore")
 

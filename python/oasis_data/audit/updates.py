@@ -117,6 +117,7 @@ def _is_reached(source: Source, load: Access, save: Access) -> bool:
             )
             later = block[block.index(inner) :]
             if not any(each in around_save for each in later):
+                # safeguard: save-after-return
                 if any(isinstance(each, ast.Return | ast.Raise) for each in later):
                     return False
                 if isinstance(around, ast.If | ast.Match) and around in around_save:

@@ -160,6 +160,7 @@ def _into(source: Source, call: ast.Call, file: ast.expr, text: Dumped) -> Itera
             finding = Finding(TORN_WRITE, source.span(call), message, replacement, elsewhere)
             yield Write(call, path, path, None, text.data, None, finding)
         return
+    # safeguard: json-lines-left-alone
     if _are_lines(source, call, handle):
         return
     use = file if isinstance(file, ast.Name) else None
@@ -339,6 +340,7 @@ def _replacement(source: Source, handle: Handle, text: Dumped, path: ast.expr) -
 def _move_reason(
     source: Source, path: ast.expr, moves: list[_Move], moved: _Move | None
 ) -> str | None:
+    # safeguard: no-fix-of-moved-file
     if moved:
         place = source.text_of(moved.place)
         return f"it is moved to {place} in line {moved.line}: save there at once"

@@ -111,6 +111,7 @@ def is_held(path: str) -> bool:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
+        # safeguard: verify-spares-live-writers
         return True
     finally:
         os.close(descriptor)

@@ -59,6 +59,7 @@ def changes(before: Any, after: Any, place: str = "$", there: str = "$") -> Iter
 
 def same(before: Any, after: Any) -> bool:
     """Whether two values have the same JSON: 1, 1.0 and true are three."""
+    # safeguard: type-of-value-compared
     if type(before) is not type(after):
         return False
     if isinstance(before, dict):

@@ -40,6 +40,7 @@ def read(path: str) -> Content:
     Raises:
         OSError: It cannot be read, or is no regular file.
     """
+    # safeguard: verify-does-not-recover
     content = parse(path, _bytes_of(path))
     for _ in range(_ATTEMPTS - 1):
         if content.fault is None:

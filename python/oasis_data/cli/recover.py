@@ -183,6 +183,7 @@ class _Recovery:
     def _sweep(self, file: str, paths: list[str]) -> None:
         # Under its lock no writer can be between making a temporary file and
         # locking it.
+        # safeguard: recover-waits-for-writer
         lock = self._lock(file)
         try:
             for path in paths:
@@ -195,11 +196,13 @@ class _Recovery:
 
     def _sweep_one(self, file: str, path: str) -> None:
         with _if_dead(path) as dead:
+            # safeguard: recover-keeps-only-good-copy
             if dead and (fault := _fault(file)):
                 self._leave(path, f"{shown(file)} is corrupt ({fault}): this may be a good copy")
             elif dead:
                 # In this order: the copy is found by nothing else.
                 with contextlib.suppress(FileNotFoundError):
+                    # safeguard: recover-removes-the-copy
                     os.unlink(copy_of(path, os.path.dirname(file)))
                 os.unlink(path)
                 self.done += 1
@@ -271,6 +274,7 @@ def _if_dead(path: str) -> Iterator[bool]:
         yield False
         return
     try:
+        # safeguard: recover-spares-live-writers
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         yield False

@@ -50,10 +50,12 @@ def command(ctx: click.Context, file: str, backup: str | None, yes: bool, timeou
             console.print("Nothing was changed.")
             ctx.exit(ATTENTION)
         now = content_of(file)
+        # safeguard: restore-looks-again
         if (now and now.raw) == (live and live.raw):
             break
         console.print("\nSomebody has saved the file meanwhile. What a restore changes now:")
     # How many backups are kept is the server's to say: none goes for this one.
+    # safeguard: restore-prunes-nothing
     configure(backups_kept=sys.maxsize)
     restore_backup(file, back, timeout=timeout)
     console.print(f"Restored {shown(file)}.")

@@ -29,6 +29,7 @@ def quoted(path: str | bytes) -> str:
 
 
 def _escaped(letter: str) -> str:
+    # safeguard: printable-names
     if letter.isprintable():
         return letter
     # Where os.fsdecode keeps a byte that is no UTF-8.

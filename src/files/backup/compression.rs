@@ -51,11 +51,13 @@ pub fn begin<'a>(
 impl<'a> Begun<'a> {
     fn begin(target: &'a Target, backup: &'a Backup, above: u64) -> Result<Option<Self>> {
         let Some(plain) = Plain::take(target, backup)? else { return Ok(None) };
+        // safeguard: no-room-for-gz
         if backup.compressed_name().len() > layout::LONGEST_NAME {
             return Ok(None);
         }
         let small = u64::try_from(plain.stat.st_size).is_ok_and(|size| size <= above);
         // A backup with a second name may be the live file, or change through that name.
+        // safeguard: live-file-not-compressed
         if plain.stat.st_nlink != 1 || small {
             return Ok(None);
         }
@@ -80,9 +82,11 @@ impl<'a> Begun<'a> {
         };
         temporary.fill_with(encode)?;
         if sync {
+            // safeguard: compressed-backup-sync
             temporary.sync()?;
         }
         temporary.rename(&plain.compressed_name)?;
+        // safeguard: compressed-backup-directory-sync
         if sync {
             plain.target.sync_folder()?;
         }
@@ -109,6 +113,7 @@ pub fn remove_superseded(target: &Target, backup: &Backup) -> Result<()> {
     match complete {
         Ok(true) => plain.give_way(),
         // The compressed form is not whole: the plain form stays.
+        // safeguard: plain-form-stays
         Ok(false) | Err(_) => Ok(()),
     }
 }
@@ -132,6 +137,7 @@ impl<'a> Plain<'a> {
             Err(Errno::NOENT) => return Ok(None),
             Err(errno) => return Err(target.failed("open of a backup", errno)),
         };
+        // safeguard: compressor-lock
         match lock::try_exclusive(&file) {
             Ok(()) => {}
             Err(error) if lock::is_contended(&error) => return Ok(None),
@@ -156,6 +162,7 @@ impl<'a> Plain<'a> {
     /// pruned during the compression, removes the compressed backup.
     fn give_way(&self) -> Result<()> {
         if !(self.is_there()? && backup::unlink(self.target, self.name)?) {
+            // safeguard: pruned-compressed-form
             backup::unlink(self.target, &self.compressed_name)?;
         }
         Ok(())

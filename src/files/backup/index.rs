@@ -64,6 +64,7 @@ pub(crate) fn known_each(asked: &[BackupQuery<'_>]) -> Vec<Result<KnownBackups>>
     for (place, asked) in asked.iter().enumerate() {
         let BackupQuery { locked, live, needed } = asked;
         let large = locked.is_in_large_folder();
+        // safeguard: index-of-large-folder
         match large.then(|| locked.indexed(live.as_ref())).flatten() {
             Some(all) => known[place] = Some(Ok(KnownBackups { all, indexed: true })),
             None if *needed => {
@@ -118,6 +119,7 @@ impl LockedFile {
         let found = self.lock.read_at(LONGEST, PLACE)?;
         let text = found.split_inclusive(|&byte| byte == b'\n').next()?;
         let text = std::str::from_utf8(text).ok()?;
+        // safeguard: index-whole
         let (text, _) = text.rsplit_once(' ').filter(|(head, _)| sealed(head) == text)?;
         let stamps = text.strip_prefix(&self.head(live)?)?.split_whitespace();
         let found = stamps.map(|stamp| backup::find(&self.target, stamp));
@@ -127,7 +129,9 @@ impl LockedFile {
 
     /// The beginning of an index of this file as it is now, in this run of the kernel.
     fn head(&self, live: Option<&Identity>) -> Option<String> {
+        // safeguard: index-content
         let content = live.map_or_else(|| "none".to_owned(), Identity::content);
+        // safeguard: index-head
         Some(format!("backups 1 {} {} {content}", run_of_the_kernel()?, self.lock.key()))
     }
 

@@ -20,6 +20,7 @@ use crate::files::temporary::{self, Temporary};
 /// The errors of a refused link after which a copy may still succeed: a file system without
 /// links, too many links, a policy (`EACCES`), a project quota or a file that is mounted by
 /// itself (`EXDEV`).
+// safeguard: refused-links
 const LINKS_REFUSED: [Errno; 6] =
     [Errno::PERM, Errno::OPNOTSUPP, Errno::MLINK, Errno::NOSYS, Errno::ACCESS, Errno::XDEV];
 
@@ -40,6 +41,7 @@ pub fn take(
     loop {
         let backup = Backup::plain(target, stamp);
         let name = &backup.name;
+        // safeguard: compressed-names-taken
         let linked = if is_taken(target, &backup.compressed_name())? {
             Err(Errno::EXIST)
         } else if lease.is_some() {
@@ -86,6 +88,7 @@ pub fn adopt(
             stamp += TimeDelta::microseconds(1);
             continue;
         }
+        // safeguard: adopted-backup
         return temporary::publish(target, from, &backup.name, "rename of a backup")
             .map(|()| backup.name);
     }
@@ -139,6 +142,7 @@ fn copy(target: &Target, from: &OsStr, to: &OsStr) -> Result<()> {
 fn next_stamp(existing: &[Backup], zone: FixedOffset) -> NaiveDateTime {
     let now = now(zone);
     // Two saves in one microsecond, a clock set back, the end of summer time.
+    // safeguard: backup-names-grow
     following(existing.last()).map_or(now, |next| now.max(next))
 }
 

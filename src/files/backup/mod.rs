@@ -158,6 +158,7 @@ pub fn find(target: &Target, stamp: &str) -> Result<Option<Backup>> {
     match (is_file(target, &plain.name)?, is_file(target, &compressed_name)?) {
         (true, doubled) => Ok(Some(Backup { doubled, ..plain })),
         (false, true) => Ok(Some(Backup { name: compressed_name, compressed: true, ..plain })),
+        // safeguard: indexed-backup-is-there
         (false, false) => Ok(None),
     }
 }

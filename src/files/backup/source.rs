@@ -89,17 +89,21 @@ impl LockedFile {
         options: &WriteOptions,
     ) -> Result<BackedUp> {
         let Some(BackupSource { stat: live, synced, corrupt }) = source else {
+            // safeguard: index-handed-on
             return Ok(BackedUp { all, indexed, ..BackedUp::default() });
         };
         if indexed {
+            // safeguard: index-taken-away
             self.take_index_away();
         }
         let target = &self.target;
         let left = match all.last() {
+            // safeguard: leftover-backup-link
             Some(newest) if live.st_nlink > 1 => backup::is_live(target, newest, live)?,
             _ => false,
         };
         // Through another name the old content could still be changed.
+        // safeguard: no-link-to-linked-file
         let lone = live.st_nlink == if left { 2 } else { 1 };
         let lease = if lone { Lease::take(target, live) } else { None };
         // Another program may have written the content without a sync: after a power cut the
@@ -108,6 +112,7 @@ impl LockedFile {
             && options.durability == Durability::Full
             && !synced
         {
+            // safeguard: sync-before-link
             lease.sync(target)?;
         }
         if left
@@ -153,6 +158,7 @@ impl LockedFile {
         }
         // The backups of a file that is torn again and again must not push out the whole
         // backups: a save over a corrupt file prunes nothing.
+        // safeguard: no-pruning-over-corrupt-file
         Retention { all, prune: taken && !corrupt, indexed }
     }
 

@@ -143,6 +143,7 @@ fn publish(
         return Ok(Vec::new());
     }
     // Once decided, it could neither be completed nor taken back.
+    // safeguard: batch-asks-beforehand
     changed.iter().try_for_each(|change| require_replaceable(change.target()))?;
     let folders = Folders::of(&changed)?;
     let (locks, slots) = folders.lock(deadline, signals)?;
@@ -179,6 +180,7 @@ fn publish(
         path: cause.path().to_path_buf(),
         cause: Box::new(cause),
     };
+    // safeguard: batch-folders-sync
     let synced = if full { roll_forward::sync(&folders.routes()) } else { Ok(()) };
     refused.map_or(synced, Err).map_err(unfinished)?;
     // What cannot be removed is found by the next use, and is nothing to do.
@@ -208,6 +210,7 @@ fn rename(changed: &[Changed<'_>]) -> Renamed {
     let all = refused.len() == changed.len();
     match refused.into_iter().next() {
         None => Renamed::All,
+        // safeguard: batch-taken-back
         Some(error) if all => Renamed::None(error),
         Some(error) => Renamed::Some(error),
     }
@@ -246,6 +249,7 @@ fn sync_contents(changed: &[Changed<'_>], in_place: &[(&Session, Same)]) -> Resu
     let mut folders = BTreeMap::new();
     for change in changed {
         syncs.push(Box::new(|| {
+            // safeguard: batch-content-sync
             let synced = change.prepared.temporary.sync()?;
             // Set once: each content is synced once.
             let _ = change.synced.set(synced);
@@ -254,13 +258,16 @@ fn sync_contents(changed: &[Changed<'_>], in_place: &[(&Session, Same)]) -> Resu
         folders.insert(change.target().folder_key()?, change.target());
         // The journal tells which content is replaced, so that has to be on the disk.
         // A save has seen to that; another program may not have.
+        // safeguard: replaced-content-sync
         if !is_synced(change) {
             syncs.push(Box::new(|| sync_replaced(change.target())));
         }
     }
     // A sidecar that is new must not be missing where a journal leads to it.
+    // safeguard: batch-sidecars-sync
     let several = folders.len() > 1;
     for target in folders.into_values() {
+        // safeguard: batch-names-sync
         syncs.push(Box::new(|| sync_temporary_folder(target)));
         if several {
             syncs.push(Box::new(|| {

@@ -117,6 +117,7 @@ impl<'a> Folders<'a> {
         let (_, _, first) = &self.folders[0];
         let undone = self.close(slots).and_then(|()| {
             // It must not come back by a power cut, after this save has failed.
+            // safeguard: decision-taken-back-sync
             if sync { journal::sync_sidecar(first) } else { Ok(()) }
         });
         match undone {
@@ -173,6 +174,7 @@ impl<'a> Folders<'a> {
         let places =
             others.map(|((_, route, _), folder_id)| place(route.as_os_str().into(), folder_id));
         let decision = Journal::new(&batch, None, backups, places.collect(), all);
+        // safeguard: decision-comes-last
         let written = (|| {
             let places = self.folders.iter().zip(slots);
             let begun: Vec<File> = places
@@ -182,6 +184,7 @@ impl<'a> Folders<'a> {
             // after this; before the decision, so that nobody misses it who had
             // it cached.
             for change in changed {
+                // safeguard: decided-identities-change
                 change_identity(change);
             }
             let mut leading = Vec::new();

@@ -85,6 +85,7 @@ pub(crate) fn folder_id(target: &Target, new: &str, sync: bool) -> Result<String
     file.write_all_at(format!("{new}\n").as_bytes(), 0)
         .map_err(|error| target.failed("write of .oasis_data/journal.lock", error))?;
     if sync {
+        // safeguard: folder-id-sync
         fs::fsync(&file).map_err(|errno| failed("fsync of .oasis_data/journal.lock", errno))?;
     }
     Ok(new.to_owned())
@@ -114,6 +115,7 @@ fn absolute(target: &Target) -> Result<PathBuf> {
         Ok(path) => Ok(PathBuf::from(OsString::from_vec(path.into_bytes()))),
         // Without /proc (in a chroot, say), by the path that the caller gave. Where
         // that leads elsewhere by now, whoever goes it finds out.
+        // safeguard: route-without-proc
         Err(errno) => by_given_path(target).map_err(|_| without_proc(target, errno)),
     }
 }

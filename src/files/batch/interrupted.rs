@@ -58,6 +58,7 @@ impl Interrupted {
 
     /// Completes it or takes it back.
     pub(crate) fn finish(&self, target: &Target, slot: Slot, met: &Journal) -> Result<()> {
+        // safeguard: no-recovery-through-symlink
         self.folders.values().chain([target]).try_for_each(sidecar::require_no_symlink)?;
         if let Some(decision) = &self.decision {
             let folders =
@@ -107,6 +108,7 @@ fn folder_of_batch(
         followed => Some(followed?),
     };
     match followed {
+        // safeguard: folder-known-by-its-id
         Some(folder) if journal.knows(route, &folder)? => Ok(folder),
         _ => {
             let reason = format!(

@@ -208,6 +208,7 @@ pub fn find(target: &Target, batch: &str) -> Result<Option<(Slot, Journal)>> {
 /// The first slot of the target's folder that is free; none where all are taken.
 #[must_use]
 pub fn free_slot(target: &Target) -> Option<Slot> {
+    // safeguard: journal-slots
     (0..MOST_SLOTS).map(Slot).find(|slot| !is_there(target, *slot))
 }
 
@@ -234,6 +235,7 @@ pub fn read(target: &Target, slot: Slot) -> Result<Found> {
         Err(errno) => return Err(target.failed("open of .oasis_data/journal", errno)),
     };
     let failed = |error| target.failed("read of .oasis_data/journal", error);
+    // safeguard: journal-is-a-file
     if !file.metadata().map_err(failed)?.is_file() {
         return Err(damaged(target));
     }
@@ -244,6 +246,7 @@ pub fn read(target: &Target, slot: Slot) -> Result<Found> {
         return Ok(Found::Torn);
     };
     match serde_json::from_value::<Journal>(value) {
+        // safeguard: journal-stays-in-its-folders
         Ok(journal) if journal.format == FORMAT && journal.stays_in_its_folders() => {
             Ok(Found::Whole(journal))
         }
@@ -286,7 +289,9 @@ pub fn write(target: &Target, mut file: &File, journal: &Journal, sync: bool) ->
         .map_err(|error| target.failed("write of .oasis_data/journal", error))?;
     file.write_all(&text).map_err(|error| target.failed("write of .oasis_data/journal", error))?;
     if sync {
+        // safeguard: journal-sync
         fs::fsync(file).map_err(|errno| failed("fsync of .oasis_data/journal", errno))?;
+        // safeguard: journal-name-sync
         sync_sidecar(target)?;
     }
     Ok(())
@@ -312,6 +317,7 @@ pub fn remove(target: &Target, slot: Slot) -> Result<()> {
 ///
 /// When the unlink fails.
 pub fn retire(target: &Target, slot: Slot) -> Result<()> {
+    // safeguard: journal-kept-before-others
     if is_there(target, Slot(slot.0 + 1)) { Ok(()) } else { remove(target, slot) }
 }
 

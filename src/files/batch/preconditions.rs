@@ -28,11 +28,13 @@ pub(crate) fn require_replaceable(target: &Target) -> Result<()> {
     let is = |stat: Option<Statx>, attributes: StatxAttributes| {
         stat.is_some_and(|stat| stat.stx_attributes.intersects(attributes))
     };
+    // safeguard: mounted-file
     if is(live, StatxAttributes::MOUNT_ROOT) {
         return refused(Errno::BUSY);
     }
     let marked = StatxAttributes::IMMUTABLE | StatxAttributes::APPEND;
     let closed = if live.is_some() { marked } else { StatxAttributes::IMMUTABLE };
+    // safeguard: immutable-file
     if is(live, marked) || is(above, closed) {
         return refused(Errno::PERM);
     }
@@ -44,6 +46,7 @@ pub(crate) fn require_replaceable(target: &Target) -> Result<()> {
         return refused(Errno::PERM);
     }
     match fs::accessat(folder, ".", Access::WRITE_OK | Access::EXEC_OK, AtFlags::EACCESS) {
+        // safeguard: closed-folder
         Err(errno @ (Errno::ACCESS | Errno::ROFS)) => refused(errno),
         // An old kernel cannot be asked for the effective user.
         _ => Ok(()),

@@ -60,11 +60,13 @@ pub fn read(path: &Path) -> Result<Snapshot> {
         let held = matches!(error, Error::LockTimeout { .. }) || lock::journal_is_held(&involved);
         match decided(&involved, held) {
             Ok(Decided::Content(snapshot)) => return Ok(unkept(snapshot)),
+            // safeguard: live-batch-not-cached
             Ok(Decided::InPlace) => return found.map(unkept),
             Ok(Decided::Again) => {}
             // Not ours to complete, and not ours to know: a journal, or a folder of
             // its batch, that this user may not read. Such a reader gets what every
             // program gets that opens the file: one whole version of it.
+            // safeguard: unreadable-journal
             Err(unknown) if held || is_denied(&unknown) => return found.map(unkept),
             Err(_) => return Err(error),
         }
@@ -143,6 +145,7 @@ pub fn recover(target: &Target, deadline: &Deadline, signals: &dyn Signals) -> R
             matches!(Interrupted::of(target, &journal), Ok(Interrupted { decision: None, .. }));
         // What was not decided by a dead writer never will be: a rest of it that cannot
         // be removed changes nothing.
+        // safeguard: refuses-only-open-files
         if !undecided && roll_forward::content_is_there(target, change)? {
             return Err(explained(error, target, slot));
         }
@@ -327,6 +330,7 @@ fn decided(target: &Target, held: bool) -> Result<Decided> {
         let content = change.temporary();
         // Until its writer has renamed all contents, it holds them locked: what a live
         // batch is about to do is not told before.
+        // safeguard: live-batch-passed
         if held && lock::is_held(target, &content).unwrap_or(true) {
             continue;
         }

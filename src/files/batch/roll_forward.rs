@@ -56,6 +56,7 @@ pub(crate) fn standing(folder: &Target, change: &Change) -> Result<Standing> {
     let (replaces, live) = match (change.replaces.as_deref(), live) {
         (None, _) | (Some(NO_FILE), None) => return Ok(Standing::Open),
         // Removed since.
+        // safeguard: removed-after-batch
         (Some(_), None) => return Ok(Standing::Changed),
         (Some(replaces), Some(live)) => (replaces, live),
     };
@@ -71,7 +72,9 @@ pub(crate) fn standing(folder: &Target, change: &Change) -> Result<Standing> {
     // In a copy of the tree it is another inode, perhaps with a rounded stamp: the
     // backup, where there is one, knows better.
     let before = backed_up(&file, change, &live)?;
+    // safeguard: copy-or-change
     let unchanged = before.map_or_else(|| agree(replaces, &now), |before| before == held);
+    // safeguard: changed-after-batch
     Ok(if unchanged { Standing::Open } else { Standing::Changed })
 }
 
@@ -81,6 +84,7 @@ fn backed_up(file: &Target, change: &Change, live: &Stat) -> Result<Option<Vec<u
     let own = |backup: &Backup| backup.is_called(&name.to_path());
     let Some(backup) = backup::list(file)?.into_iter().find(own) else { return Ok(None) };
     // A link to what is in place tells nothing: both were changed.
+    // safeguard: link-is-no-backup
     if backup::is_live(file, &backup, live)? {
         return Ok(None);
     }
@@ -96,6 +100,7 @@ fn agree(replaced: &str, copy: &str) -> bool {
         return false;
     };
     let rounded = |to| copied == mtime - mtime.rem_euclid(to);
+    // safeguard: rounded-stamp
     size == copied_size && (mtime == copied || ROUNDED_TO.into_iter().any(rounded))
 }
 
@@ -133,6 +138,7 @@ fn complete_one(folder: &Target, change: &Change, backups: Option<i32>) -> Resul
             Ok(())
         }
         Standing::Open => {
+            // safeguard: roll-forward-backs-up
             back_up(&file, change, backups, zone)?;
             match temporary::publish(&file, &change.temporary(), &file.name, RENAME_OF_BATCH) {
                 // Somebody has removed the new content meanwhile.
@@ -177,7 +183,9 @@ pub(crate) fn keep_content(
     let own = |backup: &&Backup| {
         change.backup.as_ref().is_some_and(|name| backup.is_called(&name.to_path()))
     };
+    // safeguard: content-before-the-change
     let after = if newest { backups.last() } else { backups.iter().find(own) };
+    // safeguard: content-kept-before-parting
     let kept = match links::adopt(file, &change.temporary(), after, zone) {
         Ok(kept) => format!("the batch's content for it is kept as {}", kept.display()),
         // No backup of a name so long can be made.
@@ -194,9 +202,11 @@ pub(crate) fn keep_content(
         // The batch's own link to what was changed in place since. Not before the content
         // is kept: with an inode of its own it would say that the file is as the batch
         // found it, should that fail, and the file would be replaced.
+        // safeguard: link-parted
         match links::part(file, last) {
             // Immutable, or another user's in a sticky folder: no name of it can be
             // replaced, and it is no reason to keep the batch waiting.
+            // safeguard: unpartable-backup
             Err(error) if error.errno() == Some(Errno::PERM.raw_os_error()) => {}
             parted => parted?,
         }

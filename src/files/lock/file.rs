@@ -38,6 +38,7 @@ const COLLECTED_AT_ONCE: usize = 256;
 ///
 /// When it can be neither opened nor made.
 pub fn open(target: &Target, path: &Path) -> Result<File> {
+    // safeguard: lock-file-nofollow
     let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     for _ in 0..OPEN_ATTEMPTS {
         // Not O_CREAT at once: in a sticky, world-writable folder the kernel
@@ -47,6 +48,7 @@ pub fn open(target: &Target, path: &Path) -> Result<File> {
             Err(Errno::NOENT) => {}
             Err(errno) => return Err(sidecar::failed(target, OPEN_LOCK, errno)),
         }
+        // safeguard: no-lock-through-symlink
         sidecar::require_no_symlink(target)?;
         match create(target, path) {
             Ok(file) => {
@@ -75,7 +77,9 @@ fn create(target: &Target, path: &Path) -> rustix::io::Result<File> {
 /// When its `fstatat` fails.
 pub fn is_current(target: &Target, path: &Path, held: FileKey) -> Result<bool> {
     match fs::statat(&target.folder, path, AtFlags::SYMLINK_NOFOLLOW) {
+        // safeguard: lock-file-recheck
         Ok(named) => Ok(Identity::of(&named).key() == held),
+        // safeguard: removed-lock-file-recheck
         Err(Errno::NOENT) => Ok(false),
         Err(errno) => Err(target.failed("fstatat of its lock", errno)),
     }
@@ -94,6 +98,7 @@ pub fn renew(target: &Target, path: &Path, shared: &File) -> Result<()> {
     let made = match create(target, &new) {
         // Only the holder of the lock makes this file, so whoever made it is dead.
         Err(Errno::EXIST) => {
+            // safeguard: leftover-new-lock
             fs::unlinkat(&target.folder, &new, AtFlags::empty()).and_then(|()| create(target, &new))
         }
         made => made,
@@ -105,6 +110,7 @@ pub fn renew(target: &Target, path: &Path, shared: &File) -> Result<()> {
         let mut content = [0; MOST_BYTES];
         let io = |error| target.failed("making its lock anew", error);
         let length = shared.read_at(&mut content, 0).map_err(io)?;
+        // safeguard: renewed-lock-keeps-content
         made.write_all_at(&content[..length], 0).map_err(io)?;
         if length > 0 {
             fs::fsync(&made).map_err(failed)?;
@@ -156,6 +162,7 @@ pub fn collect(folder: &Path, signals: &dyn Signals) -> Result<Collected> {
             return Err(Error::Interrupted { path: folder.into() });
         }
         let Some(stem) = layout::stem_of_lock(&lock) else { continue };
+        // safeguard: used-lock-not-collected
         if there.contains(Path::new(stem)) {
             continue;
         }
@@ -184,6 +191,7 @@ fn collect_one(target: &Target, path: &Path, document: &OsStr) -> Result<bool> {
             return Ok(false);
         }
         match lock::try_exclusive(file) {
+            // safeguard: held-lock-not-collected
             Err(error) if lock::is_contended(&error) => return Ok(false),
             tried => tried.map_err(|error| target.failed("flock of a lock", error))?,
         }

@@ -61,6 +61,7 @@ pub(crate) fn hand_over(id: u64, folder: FileKey, owner: Arc<dyn Owner>) {
 
 /// Removes a lock that is about to be released.
 pub(crate) fn remove(id: u64) {
+    // safeguard: lock-let-go
     taken().retain(|taken| taken.id != id);
 }
 

@@ -73,6 +73,7 @@ impl Lock {
             let stat = wait.used(file.with(|file| fs::fstat(file)))?;
             let stat = stat.map_err(|errno| target.failed("fstat of its lock", errno))?;
             let key = Identity::of(&stat).key();
+            // safeguard: lock-left-to-other-folder
             if stat.st_nlink > 1 && wait.leave_to_another_folder(path, &file, key)? {
                 continue;
             }
@@ -80,11 +81,14 @@ impl Lock {
             let why = match wait.used(file.with(|_| held::by_this_thread(key)))? {
                 Own::No => None,
                 Own::InCall => Some(Standstill::Nested),
+                // safeguard: handed-edit-is-waited-for
                 Own::Handed(owner) => owner.standstill(),
             };
+            // safeguard: no-wait-for-oneself
             if let Some(why) = why {
                 return Err(Error::AlreadyLocked { path: target.given_path.clone(), why });
             }
+            // safeguard: renewed-only-when-held
             let waited = wait.for_turn_and_lock(&file);
             // Whatever happened: a child forked past the handlers would stay in the queue.
             wait.used(file.with(lock::leave_queue))?
@@ -93,6 +97,7 @@ impl Lock {
             // From here on every return releases the lock.
             let lock = Self { file, key };
             if file::is_current(target, path, key)? {
+                // safeguard: linked-lock-renewed
                 if stat.st_nlink > 1 && !renewed {
                     renewed = true;
                     // Where that fails, the folders go on sharing the lock file.

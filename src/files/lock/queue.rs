@@ -78,10 +78,13 @@ impl Wait<'_> {
         let mut holds_queue = false;
         loop {
             let left = self.deadline.left();
+            // safeguard: queue
             holds_queue = holds_queue || self.take(file, QUEUE_CALL, lock::enter_queue)?;
             // The process in the queue may be stopped. At the deadline the wait tries the
             // lock itself: it takes a free lock, and can name the holder of another.
+            // safeguard: when-to-try-the-lock
             let may_lock = holds_queue || left.is_zero() || begun.elapsed() >= QUEUE_PATIENCE;
+            // safeguard: lock
             if may_lock && self.take(file, LOCK_CALL, lock::try_exclusive)? {
                 return Ok(());
             }
@@ -93,10 +96,12 @@ impl Wait<'_> {
                 LATENCIES.lock_wait.time()
             });
             let interrupted = sleep(pause.min(left));
+            // safeguard: out-of-queue-before-handler
             if interrupted || asked.elapsed() >= SIGNAL_INTERVAL {
                 // Leaves the queue first: the signal handler may save this very file.
                 let _ = self.used(file.with(lock::leave_queue))?;
                 holds_queue = false;
+                // safeguard: signals-end-the-wait
                 if self.signals.pending() {
                     return Err(Error::Interrupted { path: self.target.given_path.clone() });
                 }

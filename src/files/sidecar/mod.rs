@@ -109,6 +109,7 @@ pub fn follow(target: &Target) -> Result<()> {
     let Ok(stat) = fs::fstat(&target.folder) else { return Ok(()) };
     let stat_of = |name: &Path| fs::statat(&target.folder, name, AtFlags::SYMLINK_NOFOLLOW);
     let Ok(sidecar) = stat_of(Path::new(layout::FOLDER)) else { return Ok(()) };
+    // safeguard: no-sharing-through-symlink
     if is_symlink(&sidecar) {
         return Err(a_symlink(target, layout::FOLDER));
     }
@@ -118,6 +119,7 @@ pub fn follow(target: &Target) -> Result<()> {
         && (own || stat_of(&lock).is_ok_and(|lock| !is_own(&lock) || is_alike(&stat, &lock)));
     // A change of the list alone may leave the mode as it is. A list that is gone
     // from a folder of the same mode is found out by the next new document.
+    // safeguard: access-list-alone-followed
     if in_line && matches!(access_list::read(&target.folder, access_list::ACCESS), Ok(None)) {
         return Ok(());
     }

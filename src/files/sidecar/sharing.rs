@@ -106,6 +106,7 @@ impl<'a> DataFolder<'a> {
         if fs::fchmod(&made, Mode::from_raw_mode(stat.st_mode & 0o7777)).is_err() {
             return Ok(false);
         }
+        // safeguard: private-folder-not-shared
         listing::all_first(&made, MOST_NAMES, layout::is_name_of_sidecar)
     }
 
@@ -121,6 +122,7 @@ impl<'a> DataFolder<'a> {
         let locks = open_folder(&sidecar, layout::within_sidecar(layout::LOCKS))?;
         let changed = self.share(&locks)?;
         // As far as the kernel lets them both are alike, and it costs no more.
+        // safeguard: unsharable-locks-not-listed
         if !changed && is_alike(&fs::fstat(&locks)?, &fs::fstat(&sidecar)?) {
             return Ok(());
         }
@@ -150,6 +152,7 @@ impl<'a> DataFolder<'a> {
         // or a rename.
         let expected = [geteuid().as_raw(), self.stat.st_uid].contains(&stat.st_uid);
         let regular = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
+        // safeguard: files-shared-by-root
         if expected && regular && stat.st_nlink == 1 && is_text_of_sidecar(&file)? {
             self.share(&file)?;
         }

@@ -151,6 +151,7 @@ impl AccessList {
     #[must_use]
     pub fn without_names(&self) -> Self {
         let mut list = self.unmasked();
+        // safeguard: denied-names-kept
         let named = list.least(USER) & list.least(GROUP);
         list.entries.retain(|entry| ![USER, GROUP].contains(&entry.tag));
         list.limited_below_owner(named)

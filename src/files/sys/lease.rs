@@ -21,6 +21,7 @@ const F_SETSIG: c_int = 10;
 pub fn take(file: &File) -> io::Result<()> {
     // By default the signal is SIGIO, which ends a process that does not handle it. SIGURG
     // is ignored.
+    // safeguard: lease-signal
     fcntl(file, F_SETSIG, libc::SIGURG)?;
     fcntl(file, libc::F_SETLEASE, libc::F_RDLCK).map(drop)
 }
@@ -30,6 +31,7 @@ pub fn take(file: &File) -> io::Result<()> {
 #[must_use]
 pub fn release_unless_awaited(file: &File) -> bool {
     // While somebody waits, the kernel answers with what the lease is to become.
+    // safeguard: lease-answer
     fcntl(file, libc::F_GETLEASE, 0).is_ok_and(|kind| kind == libc::F_RDLCK)
         && fcntl(file, libc::F_SETLEASE, libc::F_UNLCK).is_ok()
 }

@@ -35,6 +35,7 @@ pub(crate) fn list<T: PartialEq>(
     // A new access time would be one more thing for the save's syncs to write,
     // a tenth of its time on ext4. Only the folder's owner may forbid it.
     let folder = match open(OFlags::NOATIME) {
+        // safeguard: listing-without-noatime
         Err(Errno::PERM) => open(OFlags::empty()),
         opened => opened,
     }?;
@@ -52,10 +53,12 @@ pub(crate) fn list<T: PartialEq>(
                     let name = OsStr::from_bytes(entry.file_name().to_bytes());
                     picked.extend(pick(name, entry.file_type()));
                 }
+                // safeguard: interrupted-listing
                 Some(Err(Errno::INTR)) => calls -= 1,
                 // `getdents(2)` says of a folder that has been removed that it is not
                 // there.
                 None | Some(Err(Errno::NOENT)) => break,
+                // safeguard: failed-listing-told
                 Some(Err(errno)) => return Err(errno),
             }
         }
@@ -64,6 +67,7 @@ pub(crate) fn list<T: PartialEq>(
         let at_once = calls <= 2;
         // Between two calls a rename can hide both names of a file. A folder that takes
         // several calls is listed until two listings agree.
+        // safeguard: listing-of-one-moment
         if at_once || listings == MOST_LISTINGS || earlier.as_ref() == Some(&picked) {
             return Ok(picked);
         }

@@ -37,6 +37,7 @@ pub(crate) fn unlock(file: &File) -> io::Result<()> {
 
 /// Whether an error says that somebody holds the lock.
 pub(crate) fn is_contended(error: &io::Error) -> bool {
+    // safeguard: only-would-block-is-contention
     error.raw_os_error() == fs2::lock_contended_error().raw_os_error()
 }
 

@@ -32,6 +32,7 @@ pub(crate) fn to_read(at: impl AsFd, name: impl Arg + Copy, follow: OFlags) -> R
     match open(OFlags::NONBLOCK) {
         // Another program has a write lease on it (`fcntl(2)`; a file server does
         // for its clients), and has just been told to release it: the kernel sees to it.
+        // safeguard: open-waits-for-lease
         Err(Errno::AGAIN) if is_regular(&at, name) => retry_on_intr(|| open(OFlags::empty())),
         opened => opened,
     }

@@ -15,6 +15,7 @@ pub(crate) fn sync_folder(folder: impl AsFd) -> rustix::io::Result<()> {
     fs::fsync(&folder)?;
     // XFS answers the sync of a folder with success even when an error of the
     // disk has just shut it down and its journal is lost; a stat then fails.
+    // safeguard: stat-after-directory-sync
     fs::fstat(&folder).map(drop)
 }
 
