@@ -43,7 +43,7 @@ pub enum Error {
     },
     /// Another writer kept the lock until the deadline.
     #[error(
-        "{}: still locked {} after {:.3} s; {}",
+        "{}: still locked {} after {:.3} s{}",
         name(path), holder_text(*holder, *by_this_thread), waited.as_secs_f64(),
         holder_advice(*by_this_thread)
     )]
@@ -191,7 +191,46 @@ impl Error {
     }
 }
 
+/// What a caller can do about an error in a call of its own. The face says how.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Remedy {
+    /// Have the save make the missing folders.
+    MakeFolders,
+    /// Save without a backup.
+    SaveWithoutBackup,
+    /// Save without syncs.
+    SaveWithoutSync,
+    /// Look at the backups that there are.
+    ListBackups,
+    /// Leave the block that holds the lock.
+    LeaveBlock,
+    /// Do not wait inside a block that holds the lock.
+    DoNotWait(Standstill),
+}
+
 impl Error {
+    /// What the caller can do about it in a call of its own, where there is such a thing.
+    #[must_use]
+    pub fn remedy(&self) -> Option<Remedy> {
+        match (self, self.errno().map(Errno::from_raw_os_error)) {
+            (Self::NoBackup { tried, .. }, _) if !tried.is_empty() => Some(Remedy::ListBackups),
+            (Self::AlreadyLocked { why, .. }, _) => Some(Remedy::DoNotWait(*why)),
+            (Self::LockTimeout { by_this_thread: true, .. }, _) => Some(Remedy::LeaveBlock),
+            (Self::NotDurable { .. }, Some(errno)) if is_without_sync(errno) => {
+                Some(Remedy::SaveWithoutSync)
+            }
+            (Self::Syscall { call, .. }, Some(errno)) => match errno {
+                errno if call.starts_with("fsync") && is_without_sync(errno) => {
+                    Some(Remedy::SaveWithoutSync)
+                }
+                Errno::NOENT if *call == OPEN_FOLDER => Some(Remedy::MakeFolders),
+                Errno::NAMETOOLONG => Some(Remedy::SaveWithoutBackup),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
     /// Whether it is about what a file holds (no whole gzip file), so that it will
     /// be the same at the next try.
     #[must_use]
@@ -265,18 +304,14 @@ pub fn name(path: &Path) -> String {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Standstill {
     /// It is inside the block that holds the lock.
-    #[error(
-        "this thread is already writing it (a save inside its own edit_json, say); change the document that is being edited instead"
-    )]
+    #[error("this thread is already writing it")]
     Nested,
     /// A coroutine of its event loop holds the lock: its own, or one that is suspended.
-    #[error(
-        "this task is inside an edit_json block already, or another task of this event loop awaits inside its edit_json block, and cannot go on while this one waits; await first and edit then, or run the whole edit in a thread (asyncio.to_thread)"
-    )]
+    #[error("a task of this thread holds its lock, and cannot go on while this thread waits")]
     Await,
     /// A greenlet of it holds the lock, and is suspended.
     #[error(
-        "another greenlet of this thread has switched away inside its edit_json block, and cannot go on while this one waits; let the block do nothing that switches, or run the whole edit in a thread of its own"
+        "another stack of this thread holds its lock, and cannot go on while this thread waits"
     )]
     Switch,
 }
@@ -289,11 +324,7 @@ fn holder_text(holder: Option<u32>, by_this_thread: bool) -> String {
 }
 
 fn holder_advice(by_this_thread: bool) -> &'static str {
-    if by_this_thread {
-        "it has entered an edit_json that nobody has left (by an ExitStack, a generator or __enter__): leave that first"
-    } else {
-        "try again, or look at what that process is doing"
-    }
+    if by_this_thread { "" } else { "; try again, or look at what that process is doing" }
 }
 
 fn conflict_text(expected: Option<&str>, found: Option<&str>) -> String {
@@ -325,7 +356,7 @@ fn sync_advice(source: &io::Error) -> &'static str {
     match source.raw_os_error().map(Errno::from_raw_os_error) {
         // The next save would end just so.
         Some(errno) if is_without_sync(errno) => {
-            ", nor may any save there: its file system has no sync of folders (some network and shared ones have none), and configure(durability=\"process\") saves without it"
+            ", nor may any save there: its file system has no sync of folders (some network and shared ones have none)"
         }
         _ => ", so check the disk and save again",
     }

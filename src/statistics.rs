@@ -60,36 +60,17 @@ impl Counter {
     }
 }
 
-/// The exceptions that are counted apart. Any other counts as the last, their base.
-const KINDS: [&str; 17] = [
-    "AlreadyLockedError",
-    "CorruptFileError",
-    "DataFileNotFoundError",
-    "FolderNotFoundError",
-    "JSONReadError",
-    "JSONWriteError",
-    "LockTimeoutError",
-    "NamedTwiceError",
-    "NoBackupError",
-    "NotDurableError",
-    "ReadPermissionError",
-    "StorageReadError",
-    "StorageWriteError",
-    "UnserializableError",
-    "VersionConflictError",
-    "WritePermissionError",
-    "DataOperationError",
-];
+/// How many kinds of failures are counted apart.
+pub const FAILURE_KINDS: usize = 17;
 
-/// Failures by operation and exception.
+/// Failures by operation and kind. The face has a name for each kind.
 #[derive(Debug)]
-pub struct Failures([[Counter; KINDS.len()]; Operation::ALL.len()]);
+pub struct Failures([[Counter; FAILURE_KINDS]; Operation::ALL.len()]);
 
 impl Failures {
-    /// Counts one; `class` is the exception's.
-    pub fn count(&self, operation: Operation, class: &str) {
-        let kind = KINDS.iter().position(|kind| *kind == class).unwrap_or(KINDS.len() - 1);
-        self.0[operation as usize][kind].count();
+    /// Counts a failure. A kind that there is none of counts as the last.
+    pub fn count(&self, operation: Operation, kind: usize) {
+        self.0[operation as usize][kind.min(FAILURE_KINDS - 1)].count();
     }
 
     fn counters(&self) -> impl Iterator<Item = &Counter> {
@@ -97,9 +78,12 @@ impl Failures {
     }
 
     /// Those that happened.
-    fn snapshot(&self) -> BTreeMap<&'static str, BTreeMap<&'static str, u64>> {
-        let happened = |kinds: &[Counter; KINDS.len()]| {
-            let counts = KINDS.into_iter().zip(kinds.iter().map(Counter::get));
+    fn snapshot(
+        &self,
+        names: &[&'static str; FAILURE_KINDS],
+    ) -> BTreeMap<&'static str, BTreeMap<&'static str, u64>> {
+        let happened = |kinds: &[Counter; FAILURE_KINDS]| {
+            let counts = names.iter().copied().zip(kinds.iter().map(Counter::get));
             counts.filter(|(_, count)| *count > 0).collect()
         };
         Operation::ALL.map(|each| (each.name(), happened(&self.0[each as usize]))).into()
@@ -209,7 +193,7 @@ pub static LATENCIES: Latencies = Latencies {
 
 /// The failures of this process.
 pub static FAILURES: Failures =
-    Failures([const { [const { Counter::new() }; KINDS.len()] }; Operation::ALL.len()]);
+    Failures([const { [const { Counter::new() }; FAILURE_KINDS] }; Operation::ALL.len()]);
 
 /// Starts from nothing in a forked child, or what its parent did would be
 /// counted once more for each child. Waits for nothing.
@@ -229,7 +213,7 @@ macro_rules! counters {
         #[derive(Debug, Serialize)]
         pub struct Snapshot {
             $($(#[$doc])* pub $name: u64,)+
-            /// Exceptions by operation and class; only those that happened.
+            /// Failures by operation and name; only those that happened.
             pub failures: BTreeMap<&'static str, BTreeMap<&'static str, u64>>,
             /// How long reads, writes, deletions and waits have taken.
             pub latencies: BTreeMap<&'static str, Taken>,
@@ -244,13 +228,18 @@ macro_rules! counters {
         pub static COUNTERS: Counters = Counters { $($name: Counter::new()),+ };
 
         impl Counters {
-            /// Reads every counter.
+            /// Reads every counter; `failures` names the kinds of failures.
             #[must_use]
-            pub fn snapshot(&self, cache_entries: usize, cache_bytes: u64) -> Snapshot {
+            pub fn snapshot(
+                &self,
+                failures: &[&'static str; FAILURE_KINDS],
+                cache_entries: usize,
+                cache_bytes: u64,
+            ) -> Snapshot {
                 let latencies = LATENCIES.all().map(|(name, taken)| (name, taken.snapshot()));
                 Snapshot {
                     $($name: self.$name.get(),)+
-                    failures: FAILURES.snapshot(),
+                    failures: FAILURES.snapshot(failures),
                     latencies: latencies.into(),
                     cache_entries,
                     cache_bytes,

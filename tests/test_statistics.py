@@ -99,8 +99,7 @@ def test_a_load_that_answers_with_the_default_is_a_failure(tmp_path: Path) -> No
 
 
 def test_every_exception_of_the_package_is_counted_by_its_own_name() -> None:
-    # The list is in the core, which does not know Python's classes.
-    source = (Path(__file__).parents[1] / "src" / "statistics.rs").read_text()
+    source = (Path(__file__).parents[1] / "src" / "python" / "exceptions.rs").read_text()
     classes = {
         name
         for name in oasis_data.__all__

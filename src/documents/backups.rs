@@ -87,7 +87,7 @@ pub fn choose<R: Runtime>(
         faults.push(format!("{}: {fault}", backup.name.display()));
     }
     if let (Some(name), true) = (name, faults.is_empty()) {
-        faults.push(format!("{}: there is no such backup (see list_backups)", name.display()));
+        faults.push(format!("{}: there is no such backup", name.display()));
     }
     Err(Error::NoBackup { path: path.to_path_buf(), tried: faults }.into())
 }

@@ -34,7 +34,7 @@ fn hint(path: &Path, call: &str, source: &io::Error) -> String {
             "; it is mounted by itself (into a container, say), so that it can neither be replaced nor removed: mount its folder instead"
         }
         Some(errno) if call.starts_with("fsync") && is_without_sync(errno) => {
-            "; its file system has no such sync (some network and shared ones have none): configure(durability=\"process\") saves without it, and a power cut may then undo the last saves"
+            "; its file system has no such sync (some network and shared ones have none)"
         }
         Some(Errno::ACCESS | Errno::PERM) if READING.contains(&call) => {
             "; check the owner and the mode of the file and of the folders above it"
@@ -48,9 +48,7 @@ fn hint(path: &Path, call: &str, source: &io::Error) -> String {
         }
         Some(Errno::FBIG) => "; it is larger than a file may be there (see ulimit -f)",
         Some(Errno::LOOP) => "; its symlinks lead in a circle: look at them with ls -l",
-        Some(Errno::NOENT) if call == OPEN_FOLDER => {
-            "; check the path, or create the folder first (save_json_atomic does with make_parents=True)"
-        }
+        Some(Errno::NOENT) if call == OPEN_FOLDER => "; check the path, or create the folder first",
         Some(Errno::NOENT) if path.as_os_str().is_empty() => "; the path is empty",
         Some(Errno::NOTDIR) if call == OPEN_LOCK => {
             "; something that is no folder has the name .oasis_data: move it away"
@@ -59,9 +57,7 @@ fn hint(path: &Path, call: &str, source: &io::Error) -> String {
         Some(Errno::MFILE | Errno::NFILE) => {
             "; too many files are open: raise the limit (ulimit -n), or look for what leaves them open (ls -l /proc/PID/fd)"
         }
-        Some(Errno::NAMETOOLONG) => {
-            "; shorten it: a backup's name is 30 bytes longer (or pass backup=False)"
-        }
+        Some(Errno::NAMETOOLONG) => "; shorten it: a backup's name is 30 bytes longer",
         Some(Errno::NOLCK | Errno::NOSYS | Errno::OPNOTSUPP | Errno::INVAL)
             if [LOCK_CALL, QUEUE_CALL].contains(&call) =>
         {

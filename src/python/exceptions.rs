@@ -7,15 +7,37 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use rustix::io::Errno;
 
+use super::advice::message;
 use super::gil::run_python;
 use crate::codec::{DecodeError, EncodeError};
 use crate::engine::MISSING;
 use crate::error::{Error, name};
 use crate::stack;
-use crate::statistics::{COUNTERS, FAILURES, Operation};
+use crate::statistics::{COUNTERS, FAILURE_KINDS, FAILURES, Operation};
 
 /// Bytes of stack that a load or a save takes at most.
 const STACK: usize = if cfg!(debug_assertions) { 96 << 10 } else { 32 << 10 };
+
+/// The classes that are counted apart. Any other counts as the last, their base.
+pub(super) const CLASSES: [&str; FAILURE_KINDS] = [
+    "AlreadyLockedError",
+    "CorruptFileError",
+    "DataFileNotFoundError",
+    "FolderNotFoundError",
+    "JSONReadError",
+    "JSONWriteError",
+    "LockTimeoutError",
+    "NamedTwiceError",
+    "NoBackupError",
+    "NotDurableError",
+    "ReadPermissionError",
+    "StorageReadError",
+    "StorageWriteError",
+    "UnserializableError",
+    "VersionConflictError",
+    "WritePermissionError",
+    "DataOperationError",
+];
 
 /// The exception for a failure of storage.
 pub(super) fn engine_error(py: Python<'_>, operation: Operation, error: &Error) -> PyErr {
@@ -56,7 +78,7 @@ pub(super) fn engine_error(py: Python<'_>, operation: Operation, error: &Error) 
     };
     let cause = error.errno().map(|errno| os_error(py, errno, error.path()));
     match filled {
-        Ok(()) => build(py, class, operation, error.path(), &error.to_string(), cause, &extra),
+        Ok(()) => build(py, class, operation, error.path(), &message(error), cause, &extra),
         Err(failure) => failure,
     }
 }
@@ -208,7 +230,8 @@ fn build(
         Operation::Write | Operation::Delete => COUNTERS.write_failures.count(),
     }
     // safeguard: failures-counted
-    FAILURES.count(operation, class);
+    let kind = CLASSES.iter().position(|kind| *kind == class).unwrap_or(CLASSES.len());
+    FAILURES.count(operation, kind);
     let built = || -> PyResult<PyErr> {
         let module = py.import("oasis_data.error_handling")?;
         let operation = module.getattr("OperationType")?.call1((operation.name(),))?;

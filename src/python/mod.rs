@@ -2,6 +2,7 @@
 //! converts back. `python/oasis_data/` gives names, defaults and docs to what
 //! stands here.
 
+mod advice;
 mod arguments;
 mod batching;
 mod coding;

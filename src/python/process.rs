@@ -9,6 +9,7 @@ use pythonize::{depythonize, pythonize};
 
 use super::arguments::{age, size, timeout};
 use super::content::DOCUMENTS;
+use super::exceptions::CLASSES;
 use super::gil;
 use crate::engine;
 use crate::settings;
@@ -49,7 +50,7 @@ pub(super) fn configure<'py>(
 #[pyfunction]
 pub(super) fn stats(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     let (entries, bytes) = DOCUMENTS.with(|cache| (cache.len(), cache.bytes()));
-    Ok(pythonize(py, &COUNTERS.snapshot(entries, bytes))?)
+    Ok(pythonize(py, &COUNTERS.snapshot(&CLASSES, entries, bytes))?)
 }
 
 #[pyfunction]

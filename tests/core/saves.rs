@@ -1,6 +1,6 @@
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 
-use oasis_data::error::Error;
+use oasis_data::error::{Error, Remedy};
 use oasis_data::files::read::{MISSING, version_of};
 use oasis_data::files::session;
 
@@ -76,7 +76,7 @@ fn creates_folders_only_when_told() {
     let path = folder.path().join("a/b/tanks.json");
     let refused = save(&path, "1").unwrap_err();
     assert_eq!(refused.errno(), Some(2));
-    assert!(refused.to_string().contains("make_parents"), "{refused}");
+    assert_eq!(refused.remedy(), Some(Remedy::MakeFolders));
     assert!(!refused.to_string().contains("a/b"), "{refused}");
     let told = session::WriteOptions { make_parents: true, ..options() };
     session::save(&path, b"1", &told, &Quiet).unwrap();
