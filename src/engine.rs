@@ -17,9 +17,11 @@ pub use crate::files::batch::recovery::Pending;
 pub use crate::files::host::Host;
 pub use crate::files::identity::{FileKey as Key, Identity as Stamp, Instant};
 pub use crate::files::lock::file::Collected;
-pub use crate::files::lock::{Deadline, Owner, Signals};
+pub use crate::files::lock::{Deadline, Owner};
 pub use crate::files::read::{MISSING, Snapshot, version_of};
-pub use crate::files::session::{Session, WriteOptions, Written};
+pub use crate::files::session::Session;
+pub use crate::files::signals::Signals;
+pub use crate::files::write::{WriteOptions, Written};
 
 /// Where a document is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,8 +1,8 @@
-//! What a new file takes over from the one that it replaces: owner, group, mode,
-//! access list and extended attributes.
+//! What a new file takes over from the file that it replaces: owner, group, mode, access
+//! list and extended attributes.
 //!
-//! What the kernel does not let it have is told, and no reason to refuse a save
-//! that a plain `open` could make; but nobody gets a right that they had not.
+//! What the kernel does not let the new file have becomes a warning: a save that a plain
+//! `open` could make is not refused for it. But nobody gets a right that they did not have.
 
 use std::fs::File;
 use std::io;
@@ -16,7 +16,7 @@ use crate::files::sys::xattr;
 use crate::files::target::Target;
 use crate::files::warning::Warning;
 
-/// Written anew by the kernel or bound to the old content: a copy would be
+/// Attributes that the kernel writes itself, or that sign the old content: a copy would be
 /// refused, or wrong.
 const XATTRS_OF_THE_CONTENT: [&str; 2] = ["security.ima", "security.evm"];
 
@@ -28,19 +28,19 @@ const SET_GROUP_ID: u32 = 0o2000;
 pub(crate) struct Adopted {
     /// For the log.
     pub(crate) warnings: Vec<Warning>,
-    /// Why it does not have the old file's owner.
+    /// Why the new file does not have the old file's owner.
     pub(crate) owner: Option<Errno>,
-    /// Why it does not have the old file's group.
+    /// Why the new file does not have the old file's group.
     group: Option<Errno>,
 }
 
-/// Gives `new`, which nobody but its owner may use yet, what `old` has, whose
-/// stat is `like`.
+/// Gives `new`, which nobody but its owner may use yet, what `old` has, whose `stat` is
+/// `like`.
 ///
 /// # Errors
 ///
-/// When a syscall fails that is not just refused; and where the owner of the old
-/// file would lose rights to it.
+/// When a syscall fails for another reason than a refusal, and where the owner of the old
+/// file would lose rights to the file.
 pub(crate) fn adopt(target: &Target, new: &File, like: &Stat, old: &File) -> Result<Adopted> {
     let mut adopted = adopt_owner(target, new, like)?;
     let list = adopt_xattrs(target, new, old, &mut adopted)?;
@@ -72,11 +72,11 @@ fn adopt_owner(target: &Target, new: &File, like: &Stat) -> Result<Adopted> {
     }
     let mut adopted = Adopted { owner, group, warnings: Vec::new() };
     match (owner, group) {
-        // Nothing would be left of whose it is.
+        // Neither owner nor group would tell any more whose file it is.
         (Some(errno), Some(_)) => return Err(owner_is_lost(target, like, errno)),
         (Some(errno), None) => {
             let now = format!("it belongs to uid {} now, who saved it", made.st_uid);
-            adopted.note(format!("its owner, uid {},", like.st_uid), errno, now);
+            adopted.warn(format!("its owner, uid {},", like.st_uid), errno, now);
         }
         (None, Some(errno)) => {
             let now = format!(
@@ -84,15 +84,15 @@ fn adopt_owner(target: &Target, new: &File, like: &Stat) -> Result<Adopted> {
                  of that group",
                 made.st_gid
             );
-            adopted.note(format!("its group, gid {},", like.st_gid), errno, now);
+            adopted.warn(format!("its group, gid {},", like.st_gid), errno, now);
         }
         (None, None) => {}
     }
     Ok(adopted)
 }
 
-/// Lets those use the new file who may use the old one, which has the value `list`
-/// for its access list. Returns the nine bits of its mode.
+/// Lets everybody use the new file who may use the old file, whose access list has the value
+/// `list`. Returns the nine bits of the mode that is yet to be set.
 fn adopt_access(
     target: &Target,
     new: &File,
@@ -116,7 +116,7 @@ fn adopt_access(
     match access_list::write(new, access_list::ACCESS, Some(&wanted)) {
         Ok(()) => Ok(bits),
         Err(errno) if is_refusal(errno) => {
-            // The old owner would be kept out.
+            // Without the list the old owner would be kept out.
             if let Some(errno) = adopted.owner {
                 return Err(owner_is_lost(target, like, errno));
             }
@@ -125,7 +125,7 @@ fn adopt_access(
             let what = if had_list { "its access list" } else { "what its group may do" };
             let now =
                 format!("its mode is {bits:04o} now, by which nobody may do more than before");
-            adopted.note(what.to_owned(), errno, now);
+            adopted.warn(what.to_owned(), errno, now);
             Ok(bits)
         }
         Err(errno) => Err(target.failed("setxattr (to keep the file's access list)", errno)),
@@ -142,7 +142,7 @@ pub(crate) fn owner_is_lost(target: &Target, like: &Stat, errno: Errno) -> Error
 }
 
 impl Adopted {
-    fn note(&mut self, what: String, cause: impl Into<io::Error>, instead: String) {
+    fn warn(&mut self, what: String, cause: impl Into<io::Error>, instead: String) {
         self.warnings.push(Warning::NotKept { what, cause: cause.into(), instead });
     }
 }
@@ -156,7 +156,7 @@ fn parsed(list: Option<&[u8]>, like: &Stat) -> AccessList {
     )
 }
 
-/// Takes from the file the access list that it got from the folder it was made in.
+/// Takes away the access list that the file got from the folder it was made in.
 fn disinherit(target: &Target, new: &File) -> Result<()> {
     let failed = |call, errno: Errno| target.failed(call, errno);
     let inherited = access_list::read(new, access_list::ACCESS)
@@ -175,18 +175,18 @@ fn adopt_mode(target: &Target, new: &File, mode: u32, adopted: &mut Adopted) -> 
     if !is_refusal(refused) {
         return Err(failed(refused));
     }
-    // A filter may refuse set-id bits alone. What is not set is what it was made
-    // with, which is less.
+    // A filter may refuse set-id bits alone. Where the rest is refused too, the file has the
+    // mode it was made with, which allows less.
     let plain = mode & !(SET_USER_ID | SET_GROUP_ID);
     if plain != mode {
         let _ = fs::fchmod(new, Mode::from_raw_mode(plain));
     }
     let now = fs::fstat(new).map_err(failed)?.st_mode & 0o7777;
-    adopted.note(format!("its mode {mode:04o}"), refused, format!("it is {now:04o} now"));
+    adopted.warn(format!("its mode {mode:04o}"), refused, format!("it is {now:04o} now"));
     Ok(())
 }
 
-/// Copies the extended attributes, but for the access list, which is returned.
+/// Copies the extended attributes except the access list, whose value is returned.
 fn adopt_xattrs(
     target: &Target,
     new: &File,
@@ -217,7 +217,7 @@ fn adopt_xattrs(
             // safeguard: refused-attribute
             Err(errno) if is_refusal(errno) => {
                 let what = format!("its attribute {}", name.display());
-                adopted.note(what, errno, "it has none of that name now".to_owned());
+                adopted.warn(what, errno, "it has none of that name now".to_owned());
             }
             Err(errno) => {
                 let call = "setxattr (to keep the file's attributes)";
@@ -228,11 +228,11 @@ fn adopt_xattrs(
     Ok(list)
 }
 
-/// Whether the kernel does not let this process, in this place, do so: unlike a
-/// full disk, say.
+/// Whether an error says that the kernel does not let this process do this in this place:
+/// unlike the error of a full disk, say.
 fn is_refusal(errno: Errno) -> bool {
-    // An id that the user namespace or the mount has no number for is invalid or
-    // too large; a filter says what it likes, most often one of the others.
+    // EINVAL or EOVERFLOW for an id that the user namespace or the mount has no number for;
+    // the others come from rights, policies and filters of syscalls.
     [Errno::PERM, Errno::ACCESS, Errno::INVAL, Errno::OVERFLOW, Errno::OPNOTSUPP, Errno::NOSYS]
         .contains(&errno)
 }

@@ -1,11 +1,10 @@
-//! What a forked child must not inherit.
+//! Descriptors that a forked child closes.
 //!
-//! A `flock` belongs to the open file description, which a forked child
-//! shares: a child that keeps the descriptor keeps the lock, even when its
-//! parent dies. So each lock's descriptor is registered here, and the child
-//! closes them all. A gate makes "open and register" indivisible for a fork:
-//! without it a descriptor opened by another thread at that moment would slip
-//! through.
+//! A `flock` belongs to the open file description, which a forked child shares: a child with
+//! the descriptor holds the lock, even when its parent dies. So the descriptor of each lock
+//! is registered here, and the child closes them all. A gate keeps forks out while a
+//! descriptor is opened and registered: without the gate a fork in another thread could come
+//! between the two, and the child would have a descriptor that is not in the register.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -29,7 +28,7 @@ use crate::files::sys::open;
 
 type Slot = Arc<Mutex<Option<Descriptor>>>;
 
-/// How long a fork can hold others off. Past that, what they open is the child's too.
+/// How long other threads wait for a fork. What they open after that the child has too.
 const PATIENCE: Duration = Duration::from_secs(2);
 const FIRST_PAUSE: Duration = Duration::from_micros(20);
 const LONGEST_PAUSE: Duration = Duration::from_millis(2);
@@ -38,15 +37,15 @@ static GATE: RwLock<()> = RwLock::new(());
 static REGISTER: Mutex<BTreeMap<u64, Slot>> = Mutex::new(BTreeMap::new());
 static NEXT: AtomicU64 = AtomicU64::new(0);
 
-/// The numbers of what is kept, and which [`Descriptor`] each is of. Swapped, since a fork
-/// may come at any moment.
+/// The numbers of kept descriptors, and the id of the [`Descriptor`] of each. Swapped as a
+/// whole, since a fork may come at any moment.
 static KEPT: ArcSwapOption<BTreeMap<RawFd, u64>> = ArcSwapOption::const_empty();
 
-/// How many there were.
+/// How many forks there were.
 static FORKS: AtomicU64 = AtomicU64::new(0);
 
 thread_local! {
-    /// The fork that this thread has waited for long enough.
+    /// The number of the fork that this thread does not wait for any more.
     static TIRED_OF: Cell<Option<u64>> = const { Cell::new(None) };
     /// The gate, shut, in the thread that is forking.
     static FORKING: RefCell<Option<RwLockWriteGuard<'static, ()>>> = const { RefCell::new(None) };
@@ -54,31 +53,31 @@ thread_local! {
 
 /// An open file that may be kept between two calls.
 ///
-/// A program that becomes a daemon closes every descriptor that it finds, and what it
-/// opens after that has their numbers. So what is kept is held against the file that it
-/// was before it is used, and before it is closed. That the file is the same is not enough:
-/// the next who locks it gets the number, and the lock is theirs.
+/// A program that becomes a daemon closes every descriptor that it finds, and files that it
+/// opens later get the same numbers. So a kept descriptor is compared with the file that it
+/// was of, before each use and before the close. The same file is not enough: the number may
+/// by then be another [`Descriptor`] of that file, whose lock is not ours.
 #[derive(Debug)]
 pub struct Descriptor {
     /// There until it is dropped.
     file: Option<File>,
-    /// What tells it from every other, once it is kept.
+    /// What tells this descriptor from every other, once it is kept.
     kept: OnceLock<KeptDescriptor>,
 }
 
 /// A descriptor that is kept between two calls.
 #[derive(Debug)]
 struct KeptDescriptor {
-    /// Which [`Descriptor`] it is, by its number.
+    /// The id of the [`Descriptor`].
     id: u64,
     /// Which file it was when it began to be kept.
     key: FileKey,
-    /// The path that the kernel knew it by, where there is a /proc.
+    /// The path that the kernel had for the file then, where there is a /proc.
     path: Option<CString>,
 }
 
 impl Descriptor {
-    /// Remembers which file this is: the call in which it was opened is about to return.
+    /// Remembers which file this is. To be called before the call that opened it returns.
     ///
     /// # Errors
     ///
@@ -100,8 +99,9 @@ impl Descriptor {
             // safeguard: own-lock-under-the-number
             _ if owner(self.as_raw_fd()) != Some(kept.id) => false,
             Ok(stat) => Identity::of(&stat).key() == kept.key,
-            // A disk error has shut the file system down, which then could never be
-            // unmounted. The path is the kernel's own, and no disk is asked for it.
+            // After a disk error no `stat` succeeds on that file system, and a descriptor that
+            // is never closed would keep it from being unmounted. The path comes from the
+            // kernel's memory.
             // safeguard: own-descriptor-on-failing-disk
             Err(_) => kept.path.is_some() && path_of(self) == kept.path,
         };
@@ -112,7 +112,7 @@ impl Descriptor {
 
 impl From<File> for Descriptor {
     fn from(file: File) -> Self {
-        // The kernel gives a number anew that was closed: whoever kept it has lost it.
+        // The kernel has given this number: any kept descriptor with it was closed.
         set_owner(file.as_raw_fd(), None);
         Self { file: Some(file), kept: OnceLock::new() }
     }
@@ -139,7 +139,7 @@ impl Drop for Descriptor {
         if self.own().is_none()
             && let Some(file) = self.file.take()
         {
-            // Closed already. Under its number is now a file of the application's, or none.
+            // The application has closed it. The number is now another file's, or nobody's.
             let _ = file.into_raw_fd();
         } else if self.kept.get().is_some() {
             set_owner(self.as_raw_fd(), None);
@@ -190,25 +190,26 @@ impl CloseOnFork {
         Ok(Self { id, slot })
     }
 
-    /// What tells it from every other.
+    /// The id of this file in the register.
     pub(crate) fn id(&self) -> u64 {
         self.id
     }
 
-    /// Uses the file, briefly: a fork waits for it. `None` in a child that was
-    /// forked since: the file is not its own; and where the application has closed it.
+    /// Uses the file, briefly, since a fork waits for that. `None` in a child that was forked
+    /// since, where the file is the parent's, and where the application has closed the file.
     pub fn with<R>(&self, f: impl FnOnce(&File) -> R) -> Option<R> {
         let _gate = enter();
         locked(&self.slot).as_ref().and_then(Descriptor::own).map(f)
     }
 
-    /// The same where the application has closed it too: there is then no file to use.
+    /// The same, but also where the application has closed the file: `f` then gets no file.
     pub fn with_or_without<R>(&self, f: impl FnOnce(Option<&File>) -> R) -> Option<R> {
         let _gate = enter();
         locked(&self.slot).as_ref().map(|descriptor| f(descriptor.own()))
     }
 
-    /// To be called before the call that opened it returns: see [`Descriptor`].
+    /// Remembers which file this is. To be called before the call that opened it returns: see
+    /// [`Descriptor`].
     ///
     /// # Errors
     ///
@@ -239,11 +240,10 @@ pub fn after_in_parent() {
     FORKING.with(|forking| forking.borrow_mut().take());
 }
 
-/// To be called after `fork` in the child, with what else is to be let go of
-/// before anybody may take a lock again.
+/// To be called after `fork` in the child. `forget` runs before any thread may take a lock.
 pub fn after_in_child(forget: fn()) {
-    // The gate kept every other thread out of these locks at the moment of the
-    // fork, so none of them is held by a thread that the child does not have.
+    // At the moment of the fork the gate kept every other thread out of these mutexes. So no
+    // mutex is held by a thread that the child does not have.
     for slot in std::mem::take(&mut *locked(&REGISTER)).values() {
         // safeguard: fork-handler
         locked(slot).take();
@@ -258,9 +258,9 @@ pub fn is_forking() -> bool {
     FORKING.with(|forking| forking.borrow().is_some())
 }
 
-/// Holds off forks, unless this very thread is forking: then a handler that
-/// runs between `before` and `after` must not wait for itself. Nor does anybody wait
-/// for ever: another library's handler may be waiting for what this thread holds.
+/// Holds off forks while the guard lives. No guard in the thread that is forking: a handler
+/// between `before` and `after` must not wait for itself. Nor after [`PATIENCE`]: another
+/// library's fork handler may be waiting for something that this thread holds.
 fn enter() -> Option<RwLockReadGuard<'static, ()>> {
     if is_forking() {
         return None;

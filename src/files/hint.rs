@@ -72,7 +72,7 @@ fn hint(path: &Path, call: &str, source: &io::Error) -> String {
     advice.to_owned()
 }
 
-/// What lacks where the disk is full: bytes, or an inode for a new file.
+/// The hint for `ENOSPC`: the file system has no bytes left, or no inode for a new file.
 fn no_space(path: &Path, call: &str) -> String {
     let Ok(system) = rustix::fs::statvfs(folder_of(path)) else {
         return "; free some space on its file system, then save again".to_owned();
@@ -80,15 +80,15 @@ fn no_space(path: &Path, call: &str) -> String {
     let bytes = system.f_bavail.saturating_mul(system.f_frsize);
     let makes_a_file =
         ["open", "mkdir", "link", "rename"].iter().any(|made| call.starts_with(made));
-    // A file system without a table of inodes counts none at all.
+    // A file system without a table of inodes has a count of zero.
     if makes_a_file && bytes > 0 && system.f_files > 0 && system.f_favail == 0 {
         return "; its file system has no inode left for a new file (see df -i): remove files there, then save again".to_owned();
     }
     format!("; {bytes} bytes are free on its file system: free some, then save again")
 }
 
-/// Why not even the owner, or root, may do it: by `EPERM` the kernel says that of a
-/// mark on the file or on a folder.
+/// The hint for `EPERM`, by which the kernel says that a file or a folder is immutable or
+/// append-only: not even the owner or root may change it.
 fn marked(path: &Path) -> String {
     let path = path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
     let folder = folder_of(&path);

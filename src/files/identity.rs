@@ -1,20 +1,20 @@
 //! Which bytes a path leads to, as far as `stat` can tell.
 //!
-//! The cache keeps no file open, so an inode number can come back with another
-//! file behind it. Why its stamps tell the two apart, or its bytes do:
+//! The cache keeps no file open, so an inode number can come back as that of another file.
+//! Why the stamps or the bytes tell the two files apart:
 //!
-//! - The number comes back within the tick in which the file was last changed: the
-//!   entry was read in that tick too, or before its end. It is not past its racy window,
-//!   and a hit compares the bytes.
-//! - It comes back later, however coarse the stamps: the new file's ctime is no
+//! - The number comes back within the tick in which the old file was last changed: the entry
+//!   was read in that tick or before it ended. The entry is not past its racy window, and a
+//!   hit compares the bytes.
+//! - The number comes back later: however coarse the stamps, the new file's ctime is no
 //!   earlier than the read, which was more than a tick after the entry's ctime.
-//! - It comes back after the clock was set back: the same ctime can come again. A hit
+//! - The number comes back after the clock was set back: the same ctime can come again. A hit
 //!   sees that the clock is behind what it was at the read ([`Instant::is_ahead_of_the_clock`]),
 //!   and the file is read again.
-//! - It comes back while the clock was back for a moment, which no later look can
-//!   see: then the ctime, the mtime and the birth time would have to be the old ones
-//!   to the nanosecond. Where a file system has no birth time (ramfs, small-inode
-//!   ext4), a hit always compares the bytes.
+//! - The number comes back while the clock was set back for a moment, which no later look can
+//!   see: then the ctime, the mtime and the birth time would have to be the old stamps to the
+//!   nanosecond. Where a file system has no birth time (ramfs, small-inode ext4), a hit always
+//!   compares the bytes.
 
 use std::fmt::{self, Display, Formatter};
 use std::os::fd::AsFd;
@@ -24,16 +24,18 @@ use rustix::fs::{self, AtFlags, RawMode, Stat, Statx, StatxFlags};
 use rustix::io::Errno;
 use rustix::time::{ClockId, Timespec, clock_gettime};
 
-/// Linux stamps files with the time of the last timer tick (at most 10 ms
-/// apart), so two writes within one tick can carry the same stamp. And it stamps
-/// at the start of a write, which can take longer when its writer has to wait.
+/// The racy window of most file systems. Linux stamps files with the time of the last timer
+/// tick, and ticks are at most 10 ms apart: two writes within one tick can have the same
+/// stamp. And the stamp is that of the start of a write, which can take longer than a tick
+/// when its writer has to wait.
 const TICK: i128 = 200_000_000;
 
-/// ext3, small-inode ext4 and FAT keep whole seconds, FAT even ones.
+/// The racy window where stamps are whole seconds (ext3, small-inode ext4) or even seconds
+/// (FAT).
 const COARSE_TICK: i128 = 2_100_000_000;
 
-/// By so much the clock may be behind before stamps are doubted: what is left of the two
-/// windows above is still longer than the stamps of the file systems meant there.
+/// How far the clock may be set back before stamps are doubted. Even without that much time,
+/// the two windows above are longer than the ticks of their file systems.
 const SET_BACK: i128 = 100_000_000;
 
 /// A point in time in nanoseconds since 1970; wide, because a file's stamp may
@@ -52,8 +54,8 @@ pub struct Identity {
     ctime: Nanoseconds,
 }
 
-/// Which file, whatever its content. Unique only while a descriptor or a name
-/// keeps the inode alive.
+/// Which file, whatever its content. Unique only while a descriptor or a name keeps the
+/// inode in use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FileKey {
     device: u64,
@@ -96,7 +98,7 @@ impl Identity {
                 device: fs::makedev(statx.stx_dev_major, statx.stx_dev_minor),
                 inode: statx.stx_ino,
             },
-            // Some file systems say that they have it, and have none of an old file.
+            // Some file systems say that they have birth times, but have none of an old file.
             // safeguard: identity-birth-time
             birth: (known && birth != 0).then_some(birth),
             size: statx.stx_size.cast_signed(),
@@ -138,17 +140,17 @@ impl Identity {
         self.birth.is_some()
     }
 
-    /// A line that tells this content of this file from every other: what a save
-    /// notes when it has synced it.
+    /// The sync stamp: a line that tells this content of this file from every other. A save
+    /// leaves it in the lock file once the content is synced.
     #[must_use]
     pub fn sync_stamp(&self) -> String {
-        // Of one length, so that a new one leaves nothing of the one before.
+        // Always of one length, so that a new stamp covers the old stamp.
         let Self { key: FileKey { inode, .. }, size, mtime, ctime, .. } = self;
         format!("synced {inode:>20} {size:>20} {mtime:>30} {ctime:>30}\n")
     }
 
-    /// A short text that tells this content of this file from every other, across
-    /// a rename or another change of the ctime.
+    /// A short text that tells this content of this file from every other content. A rename,
+    /// which changes the ctime, leaves it as it is.
     #[must_use]
     pub fn content(&self) -> String {
         format!("{} {} {}", self.key.inode, self.size, self.mtime)
@@ -167,11 +169,10 @@ impl Identity {
         self.ctime % 10_000_000 == 0
     }
 
-    /// Whether every change after `read_at` must show in the stamps. Until
-    /// then a write could still fall into the tick that the file's ctime names,
-    /// and leave this identity as it is. A ctime, unlike an mtime, cannot be
-    /// set by hand. A clock set back puts the ctime into the future: the
-    /// stamps then cannot be trusted either.
+    /// Whether every change after `read_at` must show in the stamps. Within the racy window a
+    /// write could still fall into the tick that the file's ctime names, and leave this
+    /// identity as it is. A ctime, unlike an mtime, cannot be set by hand. A clock set back
+    /// puts the ctime into the future: the stamps then cannot be trusted either.
     #[must_use]
     pub fn is_past_racy_window(&self, read_at: Instant) -> bool {
         let tick = if self.is_coarse() { COARSE_TICK } else { TICK };
@@ -196,7 +197,7 @@ impl Instant {
         loop {
             let realtime = read(ClockId::RealtimeCoarse);
             let again = read(ClockId::MonotonicCoarse);
-            // Else a tick, or a pause of the process, came between the two.
+            // Otherwise a tick, or a pause of the process, came between the two clocks.
             if again == monotonic {
                 return Self { realtime, monotonic };
             }
@@ -204,34 +205,36 @@ impl Instant {
         }
     }
 
-    /// A moment that two clocks show, in nanoseconds.
+    /// The moment at which the two clocks show these times, in nanoseconds.
     #[must_use]
     pub const fn shown(realtime: i128, monotonic: i128) -> Self {
         Self { realtime, monotonic }
     }
 
-    /// Whether the clock was set back between this moment and a `later` one, and is still
-    /// behind: what is stamped now can bear the stamps of before.
+    /// Whether the clock was set back between this moment and a `later` moment, and is still
+    /// behind: a file that is written now can get a stamp from before.
     #[must_use]
     pub fn is_ahead_of(&self, later: &Self) -> bool {
         let behind = (self.realtime - self.monotonic) - (later.realtime - later.monotonic);
         behind > SET_BACK
     }
 
-    /// The same, as of now. For a hit, which must not take long.
+    /// The same for the present moment. For a hit of the cache, which must not take long.
     #[must_use]
     pub fn is_ahead_of_the_clock(&self) -> bool {
-        // In this order, a tick or a pause between the two makes the clock seem behind:
-        // the file is then read without need.
+        // In this order, a tick or a pause between the two clocks makes the clock seem behind,
+        // and the file is read without need. In the other order a clock that is behind could
+        // go unseen.
         let realtime = read(ClockId::RealtimeCoarse);
         self.is_ahead_of(&Self { realtime, monotonic: read(ClockId::MonotonicCoarse) })
     }
 }
 
-/// What a load asks for.
+/// The fields that a load needs.
 const ASKED: StatxFlags = StatxFlags::BASIC_STATS.union(StatxFlags::BTIME);
 
-/// What a `statx` saw; where there is none (an old kernel, a sandbox), a `stat`.
+/// What a `statx` told; where there is no `statx` (an old kernel, a sandbox), what a `stat`
+/// tells.
 fn seen(
     statx: &rustix::io::Result<Statx>,
     stat: impl FnOnce() -> rustix::io::Result<Stat>,

@@ -1,4 +1,4 @@
-//! Reads of whole files: without a lock, and without a need to write anything.
+//! Reads of whole files. A read needs no lock and no right to write.
 
 use std::fs::File;
 use std::io;
@@ -24,17 +24,17 @@ const READ_ATTEMPTS: usize = 8;
 /// A file's content, and what identified it while it was read.
 #[derive(Debug)]
 pub struct Snapshot {
-    /// All of it.
+    /// The whole content.
     pub bytes: Vec<u8>,
     /// The identity before and after the read, taken from the descriptor that was read.
     pub identity: Identity,
-    /// Whether the identity was the same before and after: a writer in place
-    /// may have been at work otherwise.
+    /// Whether the identity was the same before and after the read. Otherwise a program may
+    /// have been writing into the file.
     pub stable: bool,
     /// Whether every later change must show in the identity, as long as the clock is
     /// not set back.
     pub past_racy_window: bool,
-    /// When it was read.
+    /// When the read began.
     pub read_at: Instant,
 }
 
@@ -99,8 +99,8 @@ fn read_opened(folder: impl AsFd, name: &Path, path: &Path, follow: OFlags) -> R
 pub fn read_whole(file: &File, size: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let size = usize::try_from(size).map_err(|_| io::ErrorKind::OutOfMemory)?;
-    // One more than the size: a read that leaves this one free has met the end,
-    // and no other is needed to find it.
+    // One byte more than the size: a read that leaves this byte free has met the end of the
+    // file, and no second read is needed to find the end.
     let room = size.checked_add(1).ok_or(io::ErrorKind::OutOfMemory)?;
     bytes.try_reserve_exact(room).map_err(|_| io::ErrorKind::OutOfMemory)?;
     loop {
@@ -113,7 +113,8 @@ pub fn read_whole(file: &File, size: u64) -> io::Result<Vec<u8>> {
 }
 
 /// Reads the pipe that `path`, an open descriptor of this process, leads to, until nobody
-/// can write into it any more. What is read is gone, and never to be kept.
+/// can write into the pipe any more. A pipe gives its content once, so a cache must not keep
+/// it.
 ///
 /// # Errors
 ///
@@ -122,7 +123,7 @@ pub fn read_whole(file: &File, size: u64) -> io::Result<Vec<u8>> {
 pub fn read_pipe(path: &Path, signals: &dyn Signals) -> Result<Snapshot> {
     const PIECE: usize = 64 * 1024;
     let failed = |call, errno: Errno| Error::syscall(path, call, errno);
-    // Without waiting for a writer where all have closed a named one.
+    // Does not wait for a writer, where all writers have closed a named pipe.
     let descriptor =
         open::to_read(CWD, path, OFlags::empty()).map_err(|errno| failed("open", errno))?;
     let read_at = Instant::now();
@@ -147,18 +148,18 @@ pub fn read_pipe(path: &Path, signals: &dyn Signals) -> Result<Snapshot> {
     Ok(Snapshot { bytes, identity, stable: false, past_racy_window: false, read_at })
 }
 
-/// A file that held what was expected.
+/// A file with the content that a save is about to write.
 #[derive(Debug)]
 pub struct Same {
-    /// Its identity before it was read.
+    /// The identity before the read.
     pub identity: Identity,
     /// The file.
     pub descriptor: File,
 }
 
-/// The target's file, if its content is `bytes`. Reads no further than the first
-/// piece that differs: of most files that are saved that is the first. What another
-/// program writes meanwhile comes after this save, as if that had written all.
+/// The target's file, if its content is `bytes`. Reads no further than the first piece that
+/// differs, which is the first piece of most files. What another program writes during the
+/// comparison counts as written after this save.
 ///
 /// # Errors
 ///
@@ -195,7 +196,7 @@ pub fn if_same(target: &Target, bytes: &[u8]) -> Result<Option<Same>> {
 /// [`Error::NotFound`], or a failing syscall.
 pub fn identify(path: &Path) -> Result<Identity> {
     match Identity::at(CWD, path) {
-        // Not opened to find out: opening a device may do something.
+        // By a `stat`, since to open a device may have an effect on it.
         Ok((identity, mode)) => require_regular(path, mode).map(|()| identity),
         Err(Errno::NOENT) => Err(Error::NotFound { path: path.to_path_buf() }),
         Err(errno) => Err(Error::syscall(path, "stat", errno)),

@@ -25,7 +25,7 @@ use crate::files::sweep;
 use crate::files::target::Target;
 use crate::files::temporary::Temporary;
 use crate::files::warning::Warning;
-pub use crate::files::write::{WriteOptions, Written};
+use crate::files::write::{WriteOptions, Written};
 use crate::settings::Durability;
 use crate::statistics::COUNTERS;
 
@@ -275,7 +275,7 @@ impl Session {
         let outdated = retention::to_prune(backups, kept, max_age, zone);
         for backup in &outdated {
             // The index may go on naming it: each backup in an index is looked for.
-            links::discard(&self.locked.target, backup)?;
+            links::remove(&self.locked.target, backup)?;
         }
         Ok(outdated.into_iter().map(|backup| backup.name).collect())
     }

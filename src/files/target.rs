@@ -1,8 +1,8 @@
 //! Where a path leads: the folder, opened once, and the name in it.
 //!
-//! Everything a save does happens relative to that one descriptor, so that a
-//! folder renamed or swapped meanwhile cannot split the save over two folders,
-//! and the directory sync goes to the directory that was written.
+//! Everything that a save does happens relative to that descriptor. So a folder that is
+//! renamed or swapped during the save cannot split the save over two folders, and the
+//! directory sync goes to the directory that was written.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -47,7 +47,7 @@ pub struct Target {
 impl Target {
     /// Follows `path` to the file that a write through it must replace: a
     /// symlink's target, not the link. With `make_parents`, creates the missing
-    /// folders on the way.
+    /// folders of the path.
     ///
     /// # Errors
     ///
@@ -57,8 +57,8 @@ impl Target {
         Self::resolve_by(path, make_parents, open_folder)
     }
 
-    /// The same for a load, which only uses names in the folder: for that, the right to
-    /// search it is enough.
+    /// The same for a load, which only uses names in the folder: the right to search the
+    /// folder is enough.
     ///
     /// # Errors
     ///
@@ -106,7 +106,7 @@ impl Target {
         Err(Error::syscall(path, "readlinkat", Errno::LOOP))
     }
 
-    /// Whether `path` leads to an open descriptor, of which [`Self::resolve`] finds no name.
+    /// Whether `path` leads to an open descriptor, for which [`Self::resolve`] finds no name.
     #[must_use]
     pub fn is_descriptor(path: &Path) -> bool {
         matches!(Self::resolve(path, false), Err(Error::NotAFile { kind: A_DESCRIPTOR, .. }))
@@ -146,8 +146,8 @@ impl Target {
         open::to_read(&self.folder, name, OFlags::NOFOLLOW)
     }
 
-    /// What `pick` makes of the names in the folder called `name`, seen from the file's
-    /// own, and of what each is, where the file system says so.
+    /// What `pick` makes of the names in the folder called `name`, as seen from the file's
+    /// folder, and of the kind of each, where the file system tells it.
     ///
     /// # Errors
     ///
@@ -230,24 +230,24 @@ fn open_folder_to_search(path: &Path) -> rustix::io::Result<OwnedFd> {
 fn open_folder_with(path: &Path, how: OFlags) -> rustix::io::Result<OwnedFd> {
     let open = |path: &Path| open::folder(CWD, path, how);
     match open(path) {
-        // Perhaps a protected symlink: the kernel follows it to a file in the folder, but
-        // not to the folder itself.
+        // A protected symlink, perhaps: the kernel does not follow it as the last part of a
+        // path, but does on the route to a file in the folder.
         Err(Errno::ACCESS) => open(&path.join(".")),
         opened => opened,
     }
 }
 
-/// Where the symlink called `name` leads, if a write may follow it; nothing where it is
+/// Where the symlink called `name` leads, if a write may follow it; nothing where `name` is
 /// no symlink any more.
 fn read_link(given: &Path, folder: &OwnedFd, name: &OsStr) -> Result<Option<OsString>> {
     let failed = |call, errno| Error::syscall(given, call, errno);
     let system = fs::fstatfs(folder).map_err(|errno| failed("fstatfs of its folder", errno))?;
-    // What it leads to may have lost its name, or never had one.
+    // A link of /proc leads to an open file, which may have no name.
     // safeguard: no-write-to-descriptor
     if system.f_type == fs::PROC_SUPER_MAGIC {
         return Err(Error::NotAFile { path: given.to_path_buf(), kind: A_DESCRIPTOR });
     }
-    // By a descriptor, so that nobody swaps the link between the look at it and the read.
+    // By a descriptor, so that nobody swaps the link between its `stat` and its read.
     let link = match open::to_look_at(folder, name, OFlags::NOFOLLOW) {
         Ok(link) => link,
         Err(Errno::NOENT) => return Ok(None),
@@ -261,8 +261,8 @@ fn read_link(given: &Path, folder: &OwnedFd, name: &OsStr) -> Result<Option<OsSt
     let stat =
         |file: &OwnedFd| fs::fstat(file).map_err(|errno| failed("fstat of its symlink", errno));
     let (above, link) = (stat(folder)?, stat(&link)?);
-    // The kernel's own rule, which reading a link by hand would evade: in a folder where
-    // everyone may make links, another user's may lead to any file of this one's.
+    // The kernel's own rule, which a link that is read by hand would evade: in a folder where
+    // everyone may make links, a link of another user may lead to any file of this user.
     let shared = Mode::from_raw_mode(above.st_mode).contains(Mode::SVTX | Mode::WOTH);
     let trusted = [geteuid().as_raw(), above.st_uid].contains(&link.st_uid);
     let off = || std::fs::read(PROTECTED_SYMLINKS).is_ok_and(|set| set.trim_ascii() == b"0");
@@ -281,8 +281,8 @@ fn read_link(given: &Path, folder: &OwnedFd, name: &OsStr) -> Result<Option<OsSt
     Ok(Some(OsString::from_vec(leads.into_bytes())))
 }
 
-/// `mkdir -p`, each new folder's entry synced into the one above it: a save
-/// that survives a power cut is no use in a folder that does not.
+/// `mkdir -p`, with a sync of the folder above each new folder: a durable save is no use in a
+/// folder that a power cut takes away.
 fn create_folders(given_path: &Path, folder: &Path) -> Result<()> {
     let failed = |call, errno| Error::syscall(given_path, call, errno);
     let missing: Vec<&Path> = folder
@@ -298,7 +298,7 @@ fn create_folders(given_path: &Path, folder: &Path) -> Result<()> {
         let above = open_folder(above.unwrap_or_else(|| Path::new(".")))
             .map_err(|errno| failed(OPEN_FOLDER, errno))?;
         match sync::sync_folder(above) {
-            // The save's own sync of its folder tells, where it is asked for.
+            // Where a sync is asked for, the save's own sync of its folder tells this.
             Err(errno) if is_without_sync(errno) => {}
             flushed => flushed.map_err(|errno| failed("fsync of its folder", errno))?,
         }

@@ -1,4 +1,4 @@
-//! Content on its route: written under a name of its own, published by a rename.
+//! Temporary files: new content is written into a temporary file, then renamed to its place.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -21,11 +21,11 @@ use crate::files::warning::Warning;
 use crate::settings::Durability;
 use crate::statistics::COUNTERS;
 
-/// Bytes that the disk is given to write at a time. Many, since each time the kernel
-/// may ask every processor for the pages that it still has to itself.
+/// Bytes after which the disk is told to begin writing. Many, since each time the kernel may
+/// have to ask every processor for the pages in its own list.
 const PIECE: usize = 4 << 20;
 
-/// How a file is opened that must be a new one.
+/// How a new file is opened.
 // safeguard: new-file-flags
 const NEW_FILE: OFlags = OFlags::WRONLY
     .union(OFlags::CREATE)
@@ -44,25 +44,25 @@ pub struct Temporary<'a> {
 }
 
 impl<'a> Temporary<'a> {
-    /// Creates one for `target`; with `like`, the owner, mode and extended
-    /// attributes are those of the file it is to replace, else they follow the
-    /// umask.
+    /// Creates a temporary file for `target`. With `like`, the `stat` of the file that is to
+    /// be replaced, it gets the owner, mode and extended attributes of that file. Without, it
+    /// gets what a new file in the data folder would get.
     ///
     /// # Errors
     ///
-    /// When a syscall fails, and where the owner cannot be kept, who would lose by
-    /// that, or who saves would gain.
+    /// When a syscall fails. When the owner cannot be kept, and the old owner would lose
+    /// rights or this user would gain rights by that.
     pub fn create(target: &'a Target, like: Option<&Stat>) -> Result<Self> {
         // safeguard: sidecar-follows-folder
         sidecar::follow(target)?;
         let Some(like) = like else { return Self::of_folder(target) };
-        // Not by its path, which may lead elsewhere by now.
+        // From the open folder: the path may lead to another file by now.
         let old = target
             .open_to_read(target.name.as_os_str())
             .map_err(|errno| target.failed(OPEN_REPLACED, errno))?;
         let temporary = Self::resembling(target, like, &old)?;
-        // Who may not write into another user's file may not make it their own
-        // either, though the rename would.
+        // A user who may not write into another user's file must not become its owner, as the
+        // rename would have it.
         let writable = || {
             fs::accessat(&target.folder, &target.name, Access::WRITE_OK, AtFlags::EACCESS).is_ok()
         };
@@ -73,7 +73,7 @@ impl<'a> Temporary<'a> {
         }
     }
 
-    /// Creates one that is as a new file in the data folder would be.
+    /// Creates a temporary file with what a new file in the data folder would get.
     fn of_folder(target: &'a Target) -> Result<Self> {
         // safeguard: default-list-of-the-folder
         if sidecar::makes_files_of_its_folder(target) {
@@ -90,7 +90,7 @@ impl<'a> Temporary<'a> {
         }
     }
 
-    /// Gives a file that has no name yet one among the temporary files.
+    /// Gives a file without a name a name among the temporary files.
     fn named(target: &'a Target, unnamed: &File) -> Result<Self> {
         let descriptor = open::proc_link(unnamed);
         let linked = open_anew(target, |name| {
@@ -100,24 +100,24 @@ impl<'a> Temporary<'a> {
         if let Ok((file, name)) = linked {
             return Self::locked(target, file, name);
         }
-        // Without /proc it is the model of another.
+        // Without /proc it cannot be given a name: a second file gets what it has.
         let like = fs::fstat(unnamed).map_err(|errno| target.failed("fstat", errno))?;
         Self::resembling(target, &like, unnamed)
     }
 
-    /// What of the file that it is to replace it could not be given.
+    /// What the temporary file could not be given of the file that it is to replace.
     pub fn take_warnings(&mut self) -> Vec<Warning> {
         std::mem::take(&mut self.adopted.warnings)
     }
 
-    /// Creates one with the owner, mode and extended attributes of `old`, whose
-    /// stat is `like`.
+    /// Creates a temporary file with the owner, mode and extended attributes of `old`, whose
+    /// `stat` is `like`.
     ///
     /// # Errors
     ///
     /// When a syscall fails, and where the owner cannot be kept and would lose by that.
     pub fn resembling(target: &'a Target, like: &Stat, old: &File) -> Result<Self> {
-        // Closed to others until the old file's own mode is known to be on it.
+        // With a mode that keeps all others out, until it has the old file's mode.
         let mut temporary = Self::with_mode(target, 0o600)?;
         temporary.adopted = attributes::adopt(target, &temporary.file, like, old)?;
         Ok(temporary)
@@ -140,14 +140,14 @@ impl<'a> Temporary<'a> {
     fn locked(target: &'a Target, file: File, name: PathBuf) -> Result<Self> {
         let adopted = Adopted::default();
         let temporary = Self { target, name, file, adopted, published: false };
-        // While this is held, the file is a live writer's and not swept.
+        // While the lock is held, no writer takes the file for a dead writer's.
         lock::try_exclusive(&temporary.file)
             .map_err(|error| target.failed("flock of a temporary file", error))?;
         Ok(temporary)
     }
 
-    /// Writes `bytes`; where a sync is to follow, the disk begins with the first
-    /// of many while the others are written.
+    /// Writes `bytes`. Where a sync is to follow, the disk begins with the first pieces while
+    /// later pieces are written.
     ///
     /// # Errors
     ///
@@ -160,9 +160,9 @@ impl<'a> Temporary<'a> {
                 // safeguard: whole-write
                 file.write_all(piece)?;
                 if durability == Durability::Full && pieces.peek().is_some() {
-                    // What Linux does of this for pages that are not on the disk is
-                    // to begin writing them: `sync_file_range`, for which no crate
-                    // has a safe call. No more than advice: the sync tells of errors.
+                    // For pages that are not on the disk, Linux takes this advice as an order
+                    // to begin writing them, like `sync_file_range`, for which no crate has a
+                    // safe call. The sync tells of errors.
                     let length = NonZeroU64::new(piece.len() as u64);
                     let _ = fs::fadvise(file, written, length, Advice::DontNeed);
                     written += piece.len() as u64;
@@ -172,7 +172,7 @@ impl<'a> Temporary<'a> {
         })
     }
 
-    /// Fills it by `write`.
+    /// Has `write` fill the file.
     ///
     /// # Errors
     ///
@@ -181,13 +181,13 @@ impl<'a> Temporary<'a> {
         write(&self.file).map_err(|error| self.target.failed("write", error))
     }
 
-    /// Waits until the content is on the disk, and tells which it is.
+    /// Waits until the content is on the disk, and returns its identity.
     ///
     /// # Errors
     ///
-    /// When the sync fails. It is not tried again: the kernel may have dropped
-    /// the pages that it could not write, and a second sync of this descriptor
-    /// would then succeed over lost data.
+    /// When the sync fails. There is no second try: the kernel may have dropped the pages
+    /// that it could not write, and a second sync of this descriptor would then succeed over
+    /// lost data.
     pub fn sync(&self) -> Result<Identity> {
         let failed = |call, errno| self.target.failed(call, errno);
         let stat = fs::fstat(&self.file).map_err(|errno| failed("fstat", errno))?;
@@ -196,14 +196,14 @@ impl<'a> Temporary<'a> {
         Ok(Identity::of(&stat))
     }
 
-    /// Its name, seen from the target's folder.
+    /// The name of the temporary file, as seen from the target's folder.
     #[must_use]
     pub fn name(&self) -> &Path {
         &self.name
     }
 
-    /// Leaves the file where it is, to whoever completes the batch that names
-    /// it in its journal.
+    /// Leaves the file in its place, for the process that completes the batch whose journal
+    /// names it.
     pub fn leave(mut self) {
         self.published = true;
     }
@@ -224,20 +224,19 @@ impl Drop for Temporary<'_> {
     fn drop(&mut self) {
         // safeguard: temporary-removed-on-failure
         if !self.published {
-            // What cannot be removed here is swept by the next save.
+            // Where this fails, the next save sweeps the file.
             let _ = fs::unlinkat(&self.target.folder, &self.name, AtFlags::empty());
         }
     }
 }
 
-/// Renames `temporary` to `name`, both seen from the target's folder. Where the kernel
-/// refuses to move a file from folder to folder (Landlock, another project's quota), a
-/// synced copy beside the data is renamed, and `temporary` is removed.
+/// Renames `temporary` to `name`, both as seen from the target's folder. Where the kernel
+/// refuses to move a file from folder to folder (Landlock, the quota of another project), a
+/// synced copy in the data folder is renamed, and `temporary` is removed.
 ///
 /// # Errors
 ///
-/// When neither can be renamed, told as a failure of `call`. `temporary` is then as it
-/// was.
+/// When neither can be renamed; the error is that of `call`. `temporary` is then as it was.
 pub fn publish(target: &Target, temporary: &Path, name: &OsStr, call: &'static str) -> Result<()> {
     let folder = &target.folder;
     let Err(refused) = fs::renameat(folder, temporary, folder, name) else { return Ok(()) };
@@ -247,7 +246,7 @@ pub fn publish(target: &Target, temporary: &Path, name: &OsStr, call: &'static s
         return Err(refusal);
     }
     match publish_copy(target, temporary, name, call) {
-        // Nothing may be made in the data folder.
+        // No file may be made in the data folder either: the first refusal tells more.
         Err(error) if error.errno() == Some(Errno::ACCESS.raw_os_error()) => Err(refusal),
         outcome => outcome,
     }
@@ -263,7 +262,7 @@ fn publish_copy(target: &Target, temporary: &Path, name: &OsStr, call: &'static 
     let beside = layout::copy_beside_data(temporary);
     let open = || fs::openat(folder, &beside, NEW_FILE, Mode::from_raw_mode(0o600));
     let file = match open() {
-        // Of whoever was killed in here, and had the same `temporary`.
+        // A process that was killed here has left a copy of the same `temporary`.
         Err(Errno::EXIST) => fs::unlinkat(folder, &beside, AtFlags::empty()).and_then(|()| open()),
         opened => opened,
     };
@@ -277,12 +276,12 @@ fn publish_copy(target: &Target, temporary: &Path, name: &OsStr, call: &'static 
     copy.sync()?;
     fs::renameat(folder, &beside, folder, name).map_err(|errno| failed(call, errno))?;
     copy.published = true;
-    // What cannot be removed here is swept by the next save.
+    // Where this fails, the next save sweeps the file.
     let _ = fs::unlinkat(folder, temporary, AtFlags::empty());
     Ok(())
 }
 
-/// Opens a file under a name that there is none of yet.
+/// Opens a new file under a random name among the temporary files.
 fn open_anew(
     target: &Target,
     mut open: impl FnMut(&Path) -> io::Result<File>,
@@ -290,10 +289,10 @@ fn open_anew(
     let (file, path) = Builder::new()
         .prefix(&layout::temporary_prefix(&target.name))
         .rand_bytes(layout::RANDOM_LETTERS)
-        // Removed by its own Drop, from the open folder: the folder's path may
+        // `Drop` of `Temporary` removes the file, from the open folder: the folder's path may
         // lead elsewhere by then, or nowhere.
         .disable_cleanup(true)
-        // Only the name counts: it is opened in the open folder.
+        // Only the name counts: `open` opens it in the open folder.
         .make_in("/", |path| open(&layout::in_temp(path)))
         .map_err(|error| {
             // make_in adds a path to its errors and wraps them.
@@ -311,18 +310,17 @@ fn open_anew(
     Ok((file, layout::in_temp(&path)))
 }
 
-/// A temporary file of a dead writer. Held locked while this is, so that nobody
-/// takes it up.
+/// A temporary file of a dead writer, locked so that no other process removes it.
 #[derive(Debug)]
 pub struct Leftover {
-    /// Its name, seen from the data file's folder.
+    /// The name of the file, as seen from the data file's folder.
     pub name: PathBuf,
     /// Nothing where the file is another user's.
     _lock: Option<File>,
 }
 
 impl Leftover {
-    /// Removes it.
+    /// Removes the file.
     ///
     /// # Errors
     ///
@@ -330,11 +328,11 @@ impl Leftover {
     pub fn remove(&self, target: &Target) -> Result<()> {
         let unlink = |name: &Path| match fs::unlinkat(&target.folder, name, AtFlags::empty()) {
             Ok(()) => Ok(true),
-            // Its writer was not dead, but just renaming it.
+            // Its writer was alive, and has renamed it.
             Err(Errno::NOENT) => Ok(false),
             Err(errno) => Err(target.failed("unlink of a leftover", errno)),
         };
-        // In this order: the copy is found by nothing else.
+        // In this order: the copy beside the data is found by the name of the leftover only.
         // safeguard: copy-beside-sweep
         unlink(&layout::copy_beside_data(&self.name))?;
         if unlink(&self.name)? {
@@ -344,8 +342,8 @@ impl Leftover {
     }
 }
 
-/// What dead writers of `target` left, and what kept it from being found: for
-/// the log, since it does not stop a save. Called under the target's lock.
+/// The temporary files that dead writers of `target` left, and errors of the search, which
+/// are for the log: they stop no save. To be called under the target's lock.
 #[must_use]
 pub fn leftovers(target: &Target) -> (Vec<Leftover>, Vec<Error>) {
     let stem = layout::stem(&target.name);
@@ -374,7 +372,7 @@ fn if_dead(target: &Target, name: PathBuf) -> Result<Option<Leftover>> {
     let file = match target.open_to_read(&name) {
         Ok(file) => file,
         Err(Errno::NOENT) => return Ok(None),
-        // Another user's. Under the lock of its file nobody else can be saving.
+        // Another user's. Nobody else can be saving the file, whose lock is held.
         Err(Errno::ACCESS) => return Ok(Some(Leftover { name, _lock: None })),
         Err(errno) => return Err(target.failed("open of a leftover", errno)),
     };

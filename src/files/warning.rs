@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use crate::error::Error;
 use crate::files::layout::TEMP;
 
-/// What went wrong, or was done in another way, although the write happened.
+/// What went wrong, or was done differently, although the write happened.
 #[derive(Debug, thiserror::Error)]
 pub enum Warning {
     /// A step beside the write failed: a backup could not be pruned, say.

@@ -4,8 +4,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Barrier;
 
 use oasis_data::files::backup::{list, newest_first};
-use oasis_data::files::session::{self, Session, WriteOptions};
+use oasis_data::files::session::{self, Session};
 use oasis_data::files::target::Target;
+use oasis_data::files::write::WriteOptions;
 
 use crate::{Quiet, attribute, content, names, open_at_once, options, save, set_attribute};
 

@@ -10,8 +10,9 @@ use oasis_data::files::batch::commit::{self, Save};
 use oasis_data::files::batch::recovery;
 use oasis_data::files::lock::{Deadline, Lock};
 use oasis_data::files::read::{MISSING, version_of};
-use oasis_data::files::session::{self, Session, WriteOptions};
+use oasis_data::files::session::{self, Session};
 use oasis_data::files::target::Target;
+use oasis_data::files::write::WriteOptions;
 
 use crate::{Quiet, content, names, options, save, temporaries};
 

@@ -7,9 +7,11 @@ use std::time::Duration;
 
 use oasis_data::error::{Error, Standstill};
 use oasis_data::files::lock::file;
-use oasis_data::files::lock::{Deadline, Lock, Owner, Signals};
+use oasis_data::files::lock::{Deadline, Lock, Owner};
 use oasis_data::files::session;
+use oasis_data::files::signals::Signals;
 use oasis_data::files::target::Target;
+use oasis_data::files::write;
 
 use crate::{Quiet, content, options, save};
 
@@ -91,7 +93,7 @@ fn nobody_starves() {
 fn a_thread_does_not_wait_for_itself() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("tanks.json");
-    let patient = session::WriteOptions { timeout: Duration::from_secs(2), ..options() };
+    let patient = write::WriteOptions { timeout: Duration::from_secs(2), ..options() };
     let held = Lock::of_file(&target(&path), &Deadline::after(Duration::ZERO), &Quiet).unwrap();
     let refused = session::save(&path, b"1", &patient, &Quiet).unwrap_err();
     assert!(matches!(refused, Error::AlreadyLocked { .. }), "{refused}");
@@ -99,7 +101,7 @@ fn a_thread_does_not_wait_for_itself() {
     save(&folder.path().join("vessels.json"), "1").unwrap();
     std::thread::scope(|scope| {
         let other = scope.spawn(|| {
-            let hurried = session::WriteOptions { timeout: Duration::ZERO, ..options() };
+            let hurried = write::WriteOptions { timeout: Duration::ZERO, ..options() };
             session::save(&path, b"1", &hurried, &Quiet).unwrap_err()
         });
         assert!(matches!(other.join().unwrap(), Error::LockTimeout { .. }));
@@ -177,7 +179,7 @@ fn gives_up_at_the_deadline_and_names_the_holder() {
     let path = folder.path().join("tanks.json");
     save(&path, "1").unwrap();
     let held = Lock::of_file(&target(&path), &Deadline::after(Duration::ZERO), &Quiet).unwrap();
-    let hurried = session::WriteOptions { timeout: Duration::from_millis(20), ..options() };
+    let hurried = write::WriteOptions { timeout: Duration::from_millis(20), ..options() };
     let error = elsewhere(|| session::save(&path, b"2", &hurried, &Quiet).unwrap_err());
     let me = std::process::id();
     assert!(matches!(error, Error::LockTimeout { holder: Some(pid), .. } if pid == me), "{error}");
@@ -200,7 +202,7 @@ fn ends_a_wait_for_a_signal() {
     let path = folder.path().join("tanks.json");
     let _held = Lock::of_file(&target(&path), &Deadline::after(Duration::ZERO), &Quiet).unwrap();
     let pressed = Pressed(AtomicBool::new(false));
-    let forever = session::WriteOptions { timeout: Duration::MAX, ..options() };
+    let forever = write::WriteOptions { timeout: Duration::MAX, ..options() };
     let error = elsewhere(|| session::save(&path, b"2", &forever, &pressed).unwrap_err());
     assert!(matches!(error, Error::Interrupted { .. }));
     assert!(pressed.0.into_inner());

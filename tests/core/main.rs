@@ -30,8 +30,9 @@ use std::time::Duration;
 use oasis_data::error::Result;
 use oasis_data::files::host::Host;
 use oasis_data::files::identity::FileKey;
-use oasis_data::files::lock::Signals;
-use oasis_data::files::session::{self, WriteOptions, Written};
+use oasis_data::files::session::{self};
+use oasis_data::files::signals::Signals;
+use oasis_data::files::write::{WriteOptions, Written};
 use oasis_data::settings::Durability;
 use rustix::fs::{self, Mode, OFlags, XattrFlags};
 

@@ -3,6 +3,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use oasis_data::error::{Error, Remedy};
 use oasis_data::files::read::{MISSING, version_of};
 use oasis_data::files::session;
+use oasis_data::files::write;
 
 use crate::{Quiet, attribute, content, names, options, save, set_attribute, temporaries};
 
@@ -12,13 +13,9 @@ fn creates_replaces_and_leaves_nothing_else() {
     let path = folder.path().join("tanks.json");
     save(&path, "1").unwrap();
     assert_eq!(content(&path), "1");
-    let written = session::save(
-        &path,
-        b"22",
-        &session::WriteOptions { backups_kept: 0, ..options() },
-        &Quiet,
-    )
-    .unwrap();
+    let written =
+        session::save(&path, b"22", &write::WriteOptions { backups_kept: 0, ..options() }, &Quiet)
+            .unwrap();
     assert_eq!(content(&path), "22");
     assert!(written.warnings.is_empty());
     assert_eq!(names(folder.path()), ["tanks.json"]);
@@ -78,7 +75,7 @@ fn creates_folders_only_when_told() {
     assert_eq!(refused.errno(), Some(2));
     assert_eq!(refused.remedy(), Some(Remedy::MakeFolders));
     assert!(!refused.to_string().contains("a/b"), "{refused}");
-    let told = session::WriteOptions { make_parents: true, ..options() };
+    let told = write::WriteOptions { make_parents: true, ..options() };
     session::save(&path, b"1", &told, &Quiet).unwrap();
     assert_eq!(content(&path), "1");
 }
@@ -88,7 +85,7 @@ fn compares_versions_under_the_lock() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("tanks.json");
     let at =
-        |version: &str| session::WriteOptions { if_version: Some(version.to_owned()), ..options() };
+        |version: &str| write::WriteOptions { if_version: Some(version.to_owned()), ..options() };
     session::save(&path, b"1", &at(MISSING), &Quiet).unwrap();
     let conflict = session::save(&path, b"2", &at(MISSING), &Quiet).unwrap_err();
     assert!(matches!(&conflict, Error::VersionConflict { expected: None, found: Some(found), .. }
@@ -118,7 +115,7 @@ fn deletes_into_a_backup() {
     assert!(left[0].starts_with("tanks.json.backup."));
     assert_eq!(content(&folder.path().join(&left[0])), "1");
     save(&path, "2").unwrap();
-    let without = session::WriteOptions { backups_kept: 0, ..options() };
+    let without = write::WriteOptions { backups_kept: 0, ..options() };
     session::delete(&path, &without, &Quiet).unwrap();
     assert_eq!(names(folder.path()), left);
 }
@@ -130,7 +127,7 @@ fn saves_names_of_every_length_the_file_system_takes() {
         let path = folder.path().join("n".repeat(length));
         // A backup's name is 30 bytes longer: told at once, not at the second save.
         assert_eq!(save(&path, "1").is_ok(), length <= 225, "{length}");
-        let without = session::WriteOptions { backups_kept: 0, ..options() };
+        let without = write::WriteOptions { backups_kept: 0, ..options() };
         session::save(&path, b"2", &without, &Quiet).unwrap();
         assert_eq!(save(&path, "3").is_ok(), length <= 225, "{length}");
         assert_eq!(content(&path), if length <= 225 { "3" } else { "2" });
@@ -151,10 +148,10 @@ fn the_same_content_again_costs_no_inode_and_no_backup() {
     assert_eq!(names(folder.path()), ["tanks.json"]);
     // As long, but another; and the same, but told not to skip.
     save(&path, "2").unwrap();
-    let anew = session::WriteOptions { skip_unchanged: false, ..options() };
+    let anew = write::WriteOptions { skip_unchanged: false, ..options() };
     session::save(&path, b"2", &anew, &Quiet).unwrap();
     assert_eq!(names(folder.path()).len(), 3);
-    let stale = session::WriteOptions { if_version: Some("x".to_owned()), ..options() };
+    let stale = write::WriteOptions { if_version: Some("x".to_owned()), ..options() };
     assert!(session::save(&path, b"2", &stale, &Quiet).is_err());
 }
 

@@ -147,7 +147,7 @@ SABOTAGES = [
     Sabotage(
         "content-kept-before-parting",
         "no link gets an inode before the batch's content is kept",
-        edit("^", "if let Some(last) = backups.last() { links::part(file, last)?; } "),
+        edit("^", "if let Some(last) = backups.last() { links::separate(file, last)?; } "),
         "pytest tests/test_batch_recovery.py -k in_place_is_kept",
     ),
     Sabotage(

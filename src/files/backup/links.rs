@@ -31,7 +31,7 @@ const LINKS_REFUSED: [Errno; 6] =
 /// # Errors
 ///
 /// When neither can be made.
-pub fn take(
+pub fn make(
     target: &Target,
     lease: Option<&Lease>,
     existing: &[Backup],
@@ -73,7 +73,7 @@ pub fn take(
 /// # Errors
 ///
 /// `ENAMETOOLONG` for a name that leaves no room, or a failing syscall.
-pub fn adopt(
+pub fn make_from(
     target: &Target,
     from: &Path,
     after: Option<&Backup>,
@@ -109,7 +109,7 @@ fn written_at(target: &Target, name: &Path, zone: FixedOffset) -> Result<NaiveDa
 /// # Errors
 ///
 /// When the copy cannot be made; the backup is then as it was.
-pub fn part(target: &Target, backup: &Backup) -> Result<()> {
+pub fn separate(target: &Target, backup: &Backup) -> Result<()> {
     copy(target, &backup.name, &backup.name)
 }
 
@@ -118,7 +118,7 @@ pub fn part(target: &Target, backup: &Backup) -> Result<()> {
 /// # Errors
 ///
 /// When an unlink fails.
-pub fn discard(target: &Target, backup: &Backup) -> Result<()> {
+pub fn remove(target: &Target, backup: &Backup) -> Result<()> {
     // In this order: a process that is compressing the backup finds the plain form gone, and
     // removes the compressed form.
     let plain = unlink(target, backup.plain_name())?;
@@ -146,7 +146,7 @@ fn next_stamp(existing: &[Backup], zone: FixedOffset) -> NaiveDateTime {
     following(existing.last()).map_or(now, |next| now.max(next))
 }
 
-/// The next stamp after that of a backup, if it is one that a name can have.
+/// The next stamp after that of a backup, if a name can have it.
 fn following(backup: Option<&Backup>) -> Option<NaiveDateTime> {
     backup.and_then(|backup| layout::next_stamp(backup.stamp))
 }

@@ -28,15 +28,15 @@ use crate::files::target::Target;
 /// One backup of a file.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Backup {
-    /// When it was made, by the local clock, pushed forward where needed to
-    /// keep the names in order.
+    /// When the backup was made, by the local clock. Later than that where an earlier backup
+    /// has this stamp or a later stamp, so that the names keep their order.
     pub stamp: NaiveDateTime,
     /// Its name, beside the file's.
     pub name: OsString,
     /// Whether it is compressed.
     pub compressed: bool,
-    /// Whether it is there in both forms: its compression was cut short after
-    /// the compressed one was published. `name` is then the plain one.
+    /// Whether the backup is there plain and compressed: its compression was interrupted
+    /// before the plain form was removed. `name` is then that of the plain form.
     pub doubled: bool,
 }
 
@@ -46,34 +46,33 @@ impl Backup {
         Self { stamp, name, compressed: false, doubled: false }
     }
 
-    /// Its stamp as it is in its name.
+    /// The stamp, as text in the name.
     #[must_use]
     pub fn stamp_text(&self) -> String {
         layout::stamp_text(self.plain_name())
     }
 
-    /// Its name while it is not compressed.
+    /// The name of the backup while it is not compressed.
     #[must_use]
     pub fn plain_name(&self) -> &OsStr {
         layout::plain_backup(&self.name)
     }
 
-    /// Its name once it is compressed.
+    /// The name of the backup once it is compressed.
     #[must_use]
     pub fn compressed_name(&self) -> OsString {
         layout::compressed_backup(self.plain_name())
     }
 
-    /// Whether `name` is its name, in either form: it may have been compressed
-    /// since somebody was told of it.
+    /// Whether `name` is the name of this backup, plain or compressed: the backup may have
+    /// been compressed since somebody was told its name.
     #[must_use]
     pub fn is_called(&self, name: &Path) -> bool {
         layout::plain_backup(name.as_os_str()) == self.plain_name()
     }
 }
 
-/// The backups of `target`, oldest first. Only names that this package makes
-/// count: the file's own name, the mark, a real date and six digits.
+/// The backups of `target`, oldest first. Only names that [`layout::backup`] makes count.
 ///
 /// # Errors
 ///
@@ -83,7 +82,7 @@ pub fn list(target: &Target) -> Result<Vec<Backup>> {
     Ok(found.into_values().next().unwrap_or_default())
 }
 
-/// The same for each of many files. A folder is read once for all that are in it.
+/// The backups of each of many files, oldest first. Each folder is listed once.
 #[must_use]
 pub fn list_each(targets: &[&Target]) -> Vec<Result<Vec<Backup>>> {
     let keys: Vec<Result<FileKey>> = targets.iter().map(|target| target.folder_key()).collect();
@@ -132,7 +131,7 @@ fn list_in_folder<'a>(
         found.entry(of).or_default().push(backup);
     }
     for backups in found.values_mut() {
-        // By stamp, then by name: of two forms the plain one comes first, and stays.
+        // By stamp, then by name: the plain form comes before the compressed form, and stays.
         backups.sort_unstable();
         backups.dedup_by(|second, first| {
             let same = second.stamp == first.stamp;
@@ -143,8 +142,7 @@ fn list_in_folder<'a>(
     Ok(found)
 }
 
-/// The backup of `target` with the stamp that a name has, in the form that it has now, or
-/// none any more.
+/// The backup of `target` with this stamp, plain or compressed; nothing where it is gone.
 ///
 /// # Errors
 ///
@@ -163,8 +161,8 @@ pub fn find(target: &Target, stamp: &str) -> Result<Option<Backup>> {
     }
 }
 
-/// Refuses a file whose name leaves no room for a backup's, before anything is
-/// done: else its first save would succeed and its second fail.
+/// Refuses a file whose name leaves no room for the name of a backup, before anything is
+/// done: else the first save would succeed and the second fail.
 ///
 /// # Errors
 ///
@@ -176,8 +174,8 @@ pub fn require_room(target: &Target) -> Result<()> {
     Ok(())
 }
 
-/// Whether `backup` is still the live file under a second name: what a writer
-/// leaves that is killed between the link and the rename.
+/// Whether `backup` is a second name of the live file, as a writer leaves it that is killed
+/// between the link and the rename.
 ///
 /// # Errors
 ///
@@ -185,15 +183,14 @@ pub fn require_room(target: &Target) -> Result<()> {
 pub fn is_live(target: &Target, backup: &Backup, live: &Stat) -> Result<bool> {
     match fs::statat(&target.folder, &backup.name, AtFlags::SYMLINK_NOFOLLOW) {
         Ok(stat) => Ok(Identity::of(&stat).key() == Identity::of(live).key()),
-        // Compressed since, as a live file never is.
+        // Compressed since: only a backup is ever compressed.
         Err(Errno::NOENT) => Ok(false),
         Err(errno) => Err(target.failed("fstatat of a backup", errno)),
     }
 }
 
-/// The backups of `target` that an operator may count on, newest first: not
-/// what a writer left that was killed between its link and its rename, which
-/// is the live file under a second name.
+/// The backups of `target` that an operator may count on, newest first: without a backup
+/// that [`is_live`].
 ///
 /// # Errors
 ///
@@ -202,7 +199,7 @@ pub fn newest_first(target: &Target) -> Result<Vec<Backup>> {
     of_those(target, list(target)?)
 }
 
-/// The same of those that a listing (oldest first) has found.
+/// The same from a listing, whose order is oldest first.
 ///
 /// # Errors
 ///
@@ -217,25 +214,24 @@ pub fn of_those(target: &Target, mut backups: Vec<Backup>) -> Result<Vec<Backup>
     Ok(backups)
 }
 
-/// A backup, open. It can be read even when it is removed or compressed
-/// meanwhile.
+/// An open backup, which can be read even after it was removed or compressed.
 #[derive(Debug)]
 pub struct Opened<'a> {
     target: &'a Target,
     file: File,
     compressed: bool,
-    /// Bytes that it takes up.
+    /// Bytes of the file, compressed or not.
     pub size: u64,
 }
 
 impl<'a> Opened<'a> {
-    /// Opens a backup in the form that it has now, or finds none any more.
+    /// Opens a backup, plain or compressed; finds nothing where it is gone.
     ///
     /// # Errors
     ///
     /// When it cannot be opened.
     pub fn open(target: &'a Target, backup: &Backup) -> Result<Option<Self>> {
-        // The plain one first: it goes when the other is there.
+        // The plain form first: it is removed only once the compressed form is there.
         for compressed in [false, true] {
             let name = if compressed { &backup.compressed_name() } else { backup.plain_name() };
             let file = match target.open_to_read(name) {
@@ -250,7 +246,7 @@ impl<'a> Opened<'a> {
         Ok(None)
     }
 
-    /// The backup itself.
+    /// The open file.
     #[must_use]
     pub fn file(&self) -> &File {
         &self.file
@@ -271,8 +267,8 @@ impl<'a> Opened<'a> {
     }
 }
 
-/// The local time, by an offset found beforehand: to find it the C library
-/// reads the environment, which another thread may be changing.
+/// The local time in the `zone`, which was found out beforehand: to find it out, the C
+/// library reads the environment, which another thread may be changing.
 pub(crate) fn now(zone: FixedOffset) -> NaiveDateTime {
     Utc::now().with_timezone(&zone).naive_local()
 }

@@ -6,8 +6,9 @@ use chrono::{FixedOffset, TimeDelta};
 
 use crate::files::backup::{Backup, now};
 
-/// Those of `backups` (oldest first) that are to go: more than `kept`, or older
-/// than `max_age`; never the newest for its age.
+/// The backups (from a list with the oldest first) that are to be removed, because there
+/// are more than `kept` or they are older than `max_age`. The newest backup is never
+/// removed for its age.
 #[must_use]
 pub fn to_prune(
     backups: Vec<Backup>,

@@ -119,10 +119,10 @@ impl LockedFile {
             && lease.is_none()
             && let Some(unsafe_link) = all.pop()
         {
-            links::discard(target, &unsafe_link)?;
+            links::remove(target, &unsafe_link)?;
         }
         if !left || lease.is_none() {
-            all.push(links::take(target, lease.as_ref(), &all, options.zone)?);
+            all.push(links::make(target, lease.as_ref(), &all, options.zone)?);
         }
         Ok(BackedUp { all, taken: true, indexed, lease, corrupt: *corrupt })
     }
@@ -131,7 +131,7 @@ impl LockedFile {
     /// removal fails too, the error says so.
     pub(crate) fn take_back(&self, error: Error, backed_up: &BackedUp) -> Error {
         let Some(taken) = backed_up.all.last().filter(|_| backed_up.taken) else { return error };
-        match links::discard(&self.target, taken) {
+        match links::remove(&self.target, taken) {
             Ok(()) => error,
             Err(also) => {
                 error.followed_by(&also, &format!("remove {} by hand", taken.name.display()))
@@ -146,7 +146,7 @@ impl LockedFile {
         if let (Some(lease), Some(taken)) = (lease, all.last()) {
             // The process that waits has opened the old inode, which is the backup's.
             lease.end(|| {
-                let parted = links::part(&self.target, taken);
+                let parted = links::separate(&self.target, taken);
                 written.warnings.extend(parted.err().map(Warning::from));
             });
         }
@@ -177,7 +177,7 @@ impl LockedFile {
                 doubled.map(|backup| compression::remove_superseded(&self.target, backup));
             warnings.extend(removed.filter_map(Result::err).map(Warning::from));
             for outdated in retention::to_prune(all.clone(), kept, max_age, zone) {
-                match links::discard(&self.target, &outdated) {
+                match links::remove(&self.target, &outdated) {
                     Ok(()) => all.retain(|backup| *backup != outdated),
                     Err(error) => warnings.push(Warning::from(error)),
                 }

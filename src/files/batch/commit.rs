@@ -1,9 +1,9 @@
-//! Several files as one commit: all of them are replaced, or none, whatever
-//! happens in between.
+//! Several files as one commit: all of them are replaced, or none, whatever happens in
+//! between.
 //!
-//! Under the locks of all files: the new contents are written and synced beside
-//! them, then a journal, which decides; then come the renames, one sync for
-//! each folder, and the journal's removal.
+//! Under the locks of all files, the new contents are written and synced beside them. Then a
+//! journal is written, which decides the batch. Then come the renames, a sync of each folder,
+//! and the removal of the journal.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
@@ -36,18 +36,18 @@ use crate::files::write::{WriteOptions, Written};
 use crate::settings::Durability;
 use crate::statistics::COUNTERS;
 
-/// Syncs that wait at the same time. The disk's own journal takes those that
-/// wait together in one go.
+/// Syncs that wait at the same time. The file system's own journal writes the syncs that wait
+/// together in one go.
 const SYNCS_AT_ONCE: usize = 8;
 
 /// One file of a batch.
 #[derive(Debug)]
 pub struct Save<'a> {
-    /// Which.
+    /// The path of the file.
     pub path: &'a Path,
-    /// Its new content.
+    /// The new content.
     pub bytes: &'a [u8],
-    /// What its version must be, if that matters.
+    /// What the file's version must be, if that matters.
     pub if_version: Option<String>,
 }
 
@@ -56,9 +56,9 @@ pub struct Save<'a> {
 ///
 /// # Errors
 ///
-/// [`Error::NamedTwice`] for two paths to one file. After
-/// [`Error::Unfinished`] the batch stands, and after [`Error::NotDurable`] too;
-/// after any other error all files are as they were.
+/// [`Error::NamedTwice`] for two paths to one file. After [`Error::Unfinished`] and after
+/// [`Error::NotDurable`] the batch is decided, and stays so. After any other error all files
+/// are as they were.
 pub fn save_many(
     saves: &[Save<'_>],
     options: &WriteOptions,
@@ -102,7 +102,7 @@ pub fn save_many(
     Ok(written)
 }
 
-/// Locks all files, in the one order that every batch takes them in.
+/// Locks all files, in an order that is the same for every batch.
 fn lock_files(
     saves: &[Save<'_>],
     options: &WriteOptions,
@@ -114,8 +114,8 @@ fn lock_files(
     for (index, save) in saves.iter().enumerate() {
         let target = Target::resolve(save.path, options.make_parents)?;
         let twice = |twin| Err(Error::NamedTwice { path: save.path.into(), twin });
-        // Two names of one file that is no hard link: a folder that does not
-        // tell upper from lower case.
+        // Two names of a file without a second hard link: the folder does not tell upper from
+        // lower case.
         if let Some(live) = target.stat()?.filter(|live| live.st_nlink == 1)
             && let Some(twin) = inodes.insert(Identity::of(&live).key(), save.path.into())
         {
@@ -132,7 +132,7 @@ fn lock_files(
         .collect()
 }
 
-/// Puts what stands ready in place.
+/// Publishes the contents that are written and synced.
 fn publish(
     changed: Vec<Changed<'_>>,
     options: &WriteOptions,
@@ -142,7 +142,7 @@ fn publish(
     if changed.is_empty() {
         return Ok(Vec::new());
     }
-    // Once decided, it could neither be completed nor taken back.
+    // Once decided, the batch could neither be rolled forward nor rolled back.
     // safeguard: batch-asks-beforehand
     changed.iter().try_for_each(|change| require_replaceable(change.target()))?;
     let folders = Folders::of(&changed)?;
@@ -156,9 +156,10 @@ fn publish(
     let refused = match rename(&changed) {
         Renamed::All => None,
         Renamed::Some(refused) => Some(refused),
-        // Nobody has seen anything of it: whoever meets the journals waits for their lock.
+        // Nobody has seen any of the new contents: a reader of the journals waits for their
+        // lock.
         Renamed::None(error) => {
-            let error = folders.undo(error, &slots, full);
+            let error = folders.roll_back(error, &slots, full);
             return Err(take_back(error, &changed, &backed_up));
         }
     };
@@ -169,8 +170,8 @@ fn publish(
         done.push((index, prepared.written));
         locked.push((session.locked(), synced));
     }
-    // Before anything that takes long: whoever waits to write into a replaced
-    // file would get into its backup, should this writer die.
+    // Before anything that takes long: should this writer die, a program that waits to write
+    // into a replaced file would write into its backup.
     let mut backups = Vec::with_capacity(done.len());
     for (((_, written), (file, synced)), backed_up) in done.iter_mut().zip(&locked).zip(backed_up) {
         backups.push(file.release_source(backed_up, written));
@@ -183,7 +184,7 @@ fn publish(
     // safeguard: batch-folders-sync
     let synced = if full { roll_forward::sync(&folders.routes()) } else { Ok(()) };
     refused.map_or(synced, Err).map_err(unfinished)?;
-    // What cannot be removed is found by the next use, and is nothing to do.
+    // The next use finds a journal that cannot be removed now, and has nothing to do for it.
     done[0].1.warnings.extend(folders.close(&slots).err().map(Warning::from));
     drop(locks);
     for (((_, written), (file, _)), backups) in done.iter_mut().zip(&locked).zip(backups) {
@@ -199,7 +200,7 @@ enum Renamed {
     None(Error),
 }
 
-/// Renames all contents, or those that the kernel lets through.
+/// Renames all contents that the kernel lets it rename.
 fn rename(changed: &[Changed<'_>]) -> Renamed {
     let mut refused = Vec::new();
     for change in changed {
@@ -242,8 +243,7 @@ fn take_back(error: Error, changed: &[Changed<'_>], backed_up: &[BackedUp]) -> E
     })
 }
 
-/// Waits until all contents are on the disk, and the names under which the
-/// journal will find them.
+/// Waits until all contents are on the disk, and the names by which a recovery finds them.
 fn sync_contents(changed: &[Changed<'_>], in_place: &[(&Session, Same)]) -> Result<()> {
     let mut syncs: Vec<Sync<'_>> = Vec::new();
     let mut folders = BTreeMap::new();
@@ -251,19 +251,19 @@ fn sync_contents(changed: &[Changed<'_>], in_place: &[(&Session, Same)]) -> Resu
         syncs.push(Box::new(|| {
             // safeguard: batch-content-sync
             let synced = change.prepared.temporary.sync()?;
-            // Set once: each content is synced once.
+            // Each content is synced once, so the cell is empty.
             let _ = change.synced.set(synced);
             Ok(())
         }));
         folders.insert(change.target().folder_key()?, change.target());
-        // The journal tells which content is replaced, so that has to be on the disk.
-        // A save has seen to that; another program may not have.
+        // The journal tells which content is replaced, so that content has to be on the disk.
+        // A save has synced it; another program may not have.
         // safeguard: replaced-content-sync
         if !is_synced(change) {
             syncs.push(Box::new(|| sync_replaced(change.target())));
         }
     }
-    // A sidecar that is new must not be missing where a journal leads to it.
+    // A new sidecar must not be missing after a power cut where a journal leads to it.
     // safeguard: batch-sidecars-sync
     let several = folders.len() > 1;
     for target in folders.into_values() {
@@ -291,11 +291,11 @@ fn sync_contents(changed: &[Changed<'_>], in_place: &[(&Session, Same)]) -> Resu
 }
 
 fn is_synced(change: &Changed<'_>) -> bool {
-    let noted =
+    let is_stamped =
         |before: &Identity| change.session.locked().lock.has_sync_stamp(&before.sync_stamp());
     match (&change.prepared.source, &change.prepared.before) {
         (Some(source), _) => source.is_synced(),
-        (None, before) => before.as_ref().is_none_or(noted),
+        (None, before) => before.as_ref().is_none_or(is_stamped),
     }
 }
 
@@ -314,7 +314,7 @@ fn sync_temporary_folder(target: &Target) -> Result<()> {
         .map_err(|errno| target.failed("fsync of .oasis_data/temp", errno))
 }
 
-/// Does all of it, several at a time, and returns the first error.
+/// Does all syncs, several at a time, and returns the first error.
 fn at_once(syncs: &[Sync<'_>]) -> Result<()> {
     let next = AtomicUsize::new(0);
     let work = || -> Result<()> {
@@ -324,8 +324,8 @@ fn at_once(syncs: &[Sync<'_>]) -> Result<()> {
         Ok(())
     };
     thread::scope(|scope| {
-        // Where no thread can be had, this one does the work of all. In a handler
-        // around a fork others would wait for that fork, and it for them.
+        // Where no thread can be started, this thread does all the work. In a handler around a
+        // fork, other threads would wait for that fork, and the fork for them.
         let threads = if fork::is_forking() { 1 } else { SYNCS_AT_ONCE.min(syncs.len()) };
         let others: Vec<_> = (1..threads)
             .map_while(|_| thread::Builder::new().spawn_scoped(scope, work).ok())

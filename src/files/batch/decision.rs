@@ -1,5 +1,5 @@
-//! How a batch is decided: a journal in each of its folders, the first of which is
-//! the decision.
+//! How a batch is decided: by a journal in each of its folders. The journal of the first
+//! folder, the coordinator, is the decision.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -26,11 +26,11 @@ use crate::files::write::WriteOptions;
 
 /// A file that the batch replaces.
 pub(crate) struct Changed<'a> {
-    /// Its place in what the caller gave.
+    /// Its index among the saves of the caller.
     pub(crate) index: usize,
     pub(crate) session: &'a Session,
     pub(crate) prepared: Prepared<'a>,
-    /// What was synced, once it is.
+    /// The identity of the new content, once that is synced.
     pub(crate) synced: OnceLock<Identity>,
 }
 
@@ -40,21 +40,21 @@ impl Changed<'_> {
     }
 }
 
-/// Makes every reader that has the old content cached look again, and find the
-/// journal: it could not tell otherwise, should this writer die before the rename.
+/// Changes the identity of the file, so that every reader with the old content in its cache
+/// looks again and finds the journal: should this writer die before the rename, the reader
+/// could not tell otherwise that the batch is decided.
 fn change_identity(change: &Changed<'_>) {
     let target = change.target();
     let Ok(Some(live)) = target.stat() else { return };
-    // A chmod to the mode that it has sets the ctime. Where it fails, the
-    // batch stands all the same.
+    // A chmod to the mode that the file has sets the ctime. Where it fails, the batch goes on.
     let _ = target
         .open_to_read(target.name.as_os_str())
         .and_then(|file| fs::fchmod(file, Mode::from_raw_mode(live.st_mode & 0o7777)));
 }
 
-/// The folders of a batch; the decision is in the first.
+/// The folders of a batch. The first is the coordinator, with the decision.
 pub(crate) struct Folders<'a> {
-    /// Each with the route to it from the first.
+    /// Each folder with the route to it from the coordinator.
     folders: Vec<(FileKey, PathBuf, &'a Target)>,
 }
 
@@ -76,8 +76,8 @@ impl<'a> Folders<'a> {
         self.folders.iter().map(|(_, route, target)| (route.as_path(), *target)).collect()
     }
 
-    /// Locks the journals of all folders, and leaves none of a dead writer that it can
-    /// recover. Finds the slot of each folder's journal.
+    /// Locks the journals of all folders, once it has recovered every batch there of a dead
+    /// writer that it can recover. Finds a free slot in each folder.
     pub(crate) fn lock(
         &self,
         deadline: &Deadline,
@@ -105,18 +105,18 @@ impl<'a> Folders<'a> {
         }
     }
 
-    /// Removes the journals of the batch, which has been carried out.
+    /// Removes the journals of the batch, whose files are in place.
     pub(crate) fn close(&self, slots: &[Slot]) -> Result<()> {
         // The decision first: without it the others are only leftovers.
         let mut journals = self.folders.iter().zip(slots);
         journals.try_for_each(|((_, _, target), slot)| journal::remove(target, *slot))
     }
 
-    /// Takes the decision back of a batch of which nothing could be renamed.
-    pub(crate) fn undo(&self, error: Error, slots: &[Slot], sync: bool) -> Error {
+    /// Rolls back a decided batch of which no file could be renamed.
+    pub(crate) fn roll_back(&self, error: Error, slots: &[Slot], sync: bool) -> Error {
         let (_, _, first) = &self.folders[0];
         let undone = self.close(slots).and_then(|()| {
-            // It must not come back by a power cut, after this save has failed.
+            // After a power cut the decision must not be there again: this save has failed.
             // safeguard: decision-taken-back-sync
             if sync { journal::sync_sidecar(first) } else { Ok(()) }
         });
@@ -134,7 +134,8 @@ impl<'a> Folders<'a> {
             .ok_or_else(|| change.target().failed("fstat of its folder", Errno::STALE))
     }
 
-    /// The marks by which a recovery knows the folders, if there are several.
+    /// The `folder_id` of each folder, by which a recovery knows the folders; none where there
+    /// is one folder.
     fn folder_ids(&self, changed: &[Changed<'_>], sync: bool) -> Result<Vec<String>> {
         if self.folders.len() == 1 {
             return Ok(Vec::new());
@@ -142,7 +143,7 @@ impl<'a> Folders<'a> {
         let folder_ids = self.folders.iter().map(|(_, route, target)| {
             let new =
                 changed.iter().find(|change| self.route_to(change).is_ok_and(|own| own == route));
-            // Letters that were drawn for a temporary file, and for no other.
+            // The random letters of a temporary file's name: no other batch has them.
             let letters = new.and_then(|change| change.prepared.temporary.name().extension());
             let letters = letters.and_then(OsStr::to_str).unwrap_or_default();
             folders::folder_id(target, letters, sync)
@@ -160,7 +161,7 @@ impl<'a> Folders<'a> {
         sync: bool,
     ) -> Result<()> {
         let (_, _, first) = &self.folders[0];
-        // The name of a temporary file is given only once.
+        // The name of a temporary file names this batch: no other batch has the same.
         let batch = name_of(&changed[0]).to_path().display().to_string();
         let backups = (options.backups_kept > 0).then(|| options.zone.local_minus_utc());
         let mut all = Vec::with_capacity(changed.len());
@@ -180,9 +181,8 @@ impl<'a> Folders<'a> {
             let begun: Vec<File> = places
                 .map(|((_, _, target), slot)| journal::begin(target, *slot))
                 .collect::<Result<_>>()?;
-            // With the journals in sight, so that nobody caches what is read
-            // after this; before the decision, so that nobody misses it who had
-            // it cached.
+            // After the journals are there, so that nobody caches what is read from now on.
+            // Before the decision, so that every reader with an entry in its cache finds it.
             for change in changed {
                 // safeguard: decided-identities-change
                 change_identity(change);

@@ -1,5 +1,5 @@
-//! The folders of one batch: how a journal in one of them leads to another, and
-//! how a recovery knows that it has come to the right one.
+//! The folders of a batch: how a journal in one folder leads to another folder, and how a
+//! recovery knows that it has come to the right folder.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -17,8 +17,8 @@ use crate::files::layout;
 use crate::files::sys::open;
 use crate::files::target::Target;
 
-/// The route from one folder to another: relative where that leads there, so that
-/// a tree that is moved as a whole takes its batches along.
+/// The route from one folder to another. A relative path where that leads there, so that the
+/// batches in a tree go on when the whole tree is moved.
 ///
 /// # Errors
 ///
@@ -42,7 +42,7 @@ pub(crate) fn route(from: &Target, to: &Target) -> Result<Name> {
     Err(to.failed("open of its folder by its full path", Errno::NOENT))
 }
 
-/// Follows the route to another folder.
+/// Follows a route to another folder.
 ///
 /// # Errors
 ///
@@ -50,7 +50,7 @@ pub(crate) fn route(from: &Target, to: &Target) -> Result<Name> {
 pub(crate) fn follow(from: &Target, route: &Path) -> Result<Target> {
     let open = |how| open::folder(&from.folder, route, how);
     let folder = match open(OFlags::empty()) {
-        // Enough to look at what is in it, by name.
+        // The right to search the folder is enough to use names in it.
         Err(Errno::ACCESS) => open(OFlags::PATH),
         opened => opened,
     };
@@ -66,13 +66,13 @@ pub(crate) fn follow(from: &Target, route: &Path) -> Result<Target> {
     })
 }
 
-/// The mark by which a folder is known wherever it is moved, or copied: a word in
-/// the file of its journal's lock. Called under that lock; a folder that has none
-/// gets `new`.
+/// The `folder_id` of a folder, by which the folder is known wherever it is moved or copied:
+/// a word in the lock file of its journals. A folder without a `folder_id` gets `new`. To be
+/// called under the lock of the journals.
 ///
 /// # Errors
 ///
-/// When it cannot be read or written.
+/// When the lock file cannot be read or written.
 pub(crate) fn folder_id(target: &Target, new: &str, sync: bool) -> Result<String> {
     if let Some(known) = folder_id_of(target)? {
         return Ok(known);
@@ -91,7 +91,7 @@ pub(crate) fn folder_id(target: &Target, new: &str, sync: bool) -> Result<String
     Ok(new.to_owned())
 }
 
-/// The mark of a folder; nothing where none was written, or not to its end.
+/// The `folder_id` of a folder; nothing where none was written, or not completely.
 pub(crate) fn folder_id_of(target: &Target) -> Result<Option<String>> {
     let file = match target.open_to_read(layout::JOURNAL_LOCK) {
         Ok(file) => file,
@@ -113,8 +113,8 @@ pub(crate) fn folder_id_of(target: &Target) -> Result<Option<String>> {
 fn absolute(target: &Target) -> Result<PathBuf> {
     match open::path_of(&target.folder) {
         Ok(path) => Ok(PathBuf::from(OsString::from_vec(path.into_bytes()))),
-        // Without /proc (in a chroot, say), by the path that the caller gave. Where
-        // that leads elsewhere by now, whoever goes it finds out.
+        // Without /proc (in a chroot, say), by the path that the caller gave. Where that leads
+        // elsewhere by now, the comparison of the folders finds out.
         // safeguard: route-without-proc
         Err(errno) => by_given_path(target).map_err(|_| without_proc(target, errno)),
     }
@@ -134,7 +134,8 @@ fn without_proc(target: &Target, errno: Errno) -> Error {
     Error::Syscall {
         path: target.given_path.clone(),
         call: "readlink of its folder in /proc",
-        // Not that of the call: it would say that a folder of the caller's is missing.
+        // Not the errno itself: by ENOENT the error would say that the caller's folder is
+        // missing.
         source: std::io::Error::other(errno.to_string()),
         hint: "; a batch over several folders needs /proc to find the way from one to the \
                other: mount it (mount -t proc proc /proc), or save these files one by one"

@@ -12,8 +12,8 @@ use crate::files::sidecar;
 use crate::files::signals::Signals;
 use crate::files::target::Target;
 
-/// Gives up what an interrupted batch was to make of a file: its new content becomes
-/// the newest backup. Says where that is; nothing where no batch waits for the file.
+/// Gives up what an interrupted batch was to make of a file: the batch's content becomes the
+/// newest backup. Says where that is; nothing where no batch waits for the file.
 ///
 /// # Errors
 ///
@@ -35,7 +35,8 @@ pub fn give_up(path: &Path, deadline: &Deadline, signals: &dyn Signals) -> Resul
             let zone = roll_forward::zone_of(journal.backups);
             kept = Some(roll_forward::keep_content(&target, change, zone, true)?);
             target.sync_folder()?;
-            // Its other folders will not be missed any more.
+            // The batch has nothing left to do in this folder: its missing folders do not
+            // matter here any more.
             let stranded = Interrupted::of(&target, &journal);
             if matches!(stranded, Err(Error::Unrecovered { .. }))
                 && !roll_forward::any_content_is_there(&target, &journal)?
@@ -44,7 +45,7 @@ pub fn give_up(path: &Path, deadline: &Deadline, signals: &dyn Signals) -> Resul
             }
         }
     }
-    // That may have been all that was left to do for its batch.
+    // Perhaps the batch waited for this file alone.
     recover(&target, deadline, signals)?;
     Ok(kept)
 }

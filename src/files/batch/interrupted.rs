@@ -1,5 +1,5 @@
-//! A batch that was interrupted: its journals, the folders that they lead to, and
-//! what is left to do in them.
+//! An interrupted batch: its journals, the folders to which they lead, and what is left to do
+//! in those folders.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -16,12 +16,12 @@ use crate::files::sidecar;
 use crate::files::signals::Signals;
 use crate::files::target::Target;
 
-/// A batch that was interrupted, as its journals tell.
+/// An interrupted batch, as its journals tell.
 pub(crate) struct Interrupted {
-    /// The journal that decides it, if it came to that, and its folder.
+    /// The journal of the coordinator, if the batch was decided.
     pub(crate) decision: Option<Journal>,
-    /// The folder of each route in the decision; of an undecided batch, only the
-    /// one whose journal was met.
+    /// The folder of each route in the decision; of a batch without a decision, only the
+    /// folder whose journal was met.
     folders: BTreeMap<PathBuf, Target>,
 }
 
@@ -56,7 +56,7 @@ impl Interrupted {
         lock_journals(self.folders.values(), deadline, signals)
     }
 
-    /// Completes it or takes it back.
+    /// Rolls the batch forward if it was decided, else back.
     pub(crate) fn finish(&self, target: &Target, slot: Slot, met: &Journal) -> Result<()> {
         // safeguard: no-recovery-through-symlink
         self.folders.values().chain([target]).try_for_each(sidecar::require_no_symlink)?;
@@ -77,8 +77,7 @@ impl Interrupted {
     }
 }
 
-/// Takes the journal locks of folders, in the one order that everybody takes
-/// them in.
+/// Takes the locks of the journals of folders, in an order that is the same for everybody.
 ///
 /// # Errors
 ///
@@ -95,7 +94,7 @@ pub(crate) fn lock_journals<'a>(
     by_key.values().map(|folder| Lock::of_journal(folder, deadline, signals)).collect()
 }
 
-/// Follows the route from the folder of a `journal`, `from`, to another of the batch
+/// Follows the route from the folder of a `journal`, `from`, to another folder of the batch
 /// that was met at `target`.
 fn folder_of_batch(
     target: &Target,

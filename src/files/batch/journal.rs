@@ -1,16 +1,15 @@
-//! What a batch of saves writes down before it renames anything.
+//! Journals: what a batch of saves writes down before it renames anything.
 //!
-//! A batch over several folders has a journal in each. The one in the first
-//! folder is the decision: once it is on the disk the batch has happened, and
-//! whoever meets any of its journals completes it. The others only lead there:
-//! one whose decision does not exist is taken back.
+//! A batch over several folders has a journal in each folder. The journal in the first
+//! folder, the coordinator, is the decision: once it is on the disk the batch has happened,
+//! and a process that meets any journal of the batch rolls the batch forward. The other
+//! journals only lead to the coordinator. A batch without a decision is rolled back.
 //!
-//! The journal's lock is held by the batch, and by whoever recovers one. It is
-//! taken after all locks of data files, and nobody who holds it waits for one
-//! of those.
+//! The lock of the journals is held by a batch, and by a process that recovers a batch. It
+//! comes after all locks of data files: nobody who holds it waits for a lock of a data file.
 //!
-//! A batch that cannot be recovered (it is another user's, say) keeps its journal.
-//! The next batch in that folder then takes the next [`Slot`].
+//! The journal of a batch that cannot be recovered (another user's batch, say) stays. The
+//! next batch in that folder takes the next [`Slot`].
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -31,12 +30,12 @@ use crate::files::sys::sync;
 use crate::files::target::Target;
 
 const FORMAT: u32 = 1;
-/// More journals than that are no accident.
+/// How many journals a folder may have. Interrupted batches alone do not make more.
 const MOST_SLOTS: u32 = 100;
 
-/// Which of a folder's journals: `journal`, `journal.1`, `journal.2` and so on.
-/// One is there only while all before it are: so a look for the first finds out
-/// whether there is any, and the first that is missing ends a look for all.
+/// Which of a folder's journals: `journal`, `journal.1`, `journal.2` and so on. A journal is
+/// there only while all journals before it are. So a look for the first journal tells
+/// whether there is any, and a search for all ends at the first missing journal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Slot(u32);
 
@@ -49,29 +48,29 @@ impl Slot {
 /// What [`Change::replaces`] says where there was no file.
 pub const NO_FILE: &str = "nothing";
 
-/// A journal, as it stands on the disk in JSON.
+/// A journal, as it is on the disk in JSON.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Journal {
     format: u32,
-    /// The same in all folders of one batch, and in no other batch.
+    /// The name of the batch: the same in all its folders, and in no other batch.
     pub batch: String,
-    /// The route from this folder to the one of the decision; none in that one.
+    /// The route from this folder to the coordinator; none in the coordinator itself.
     #[serde(rename = "decided_in")]
     pub coordinator: Option<Name>,
-    /// Seconds east of Greenwich for the names of backups; none for no backups.
+    /// Seconds east of Greenwich, for the names of backups; none where no backups are made.
     pub backups: Option<i32>,
-    /// How to know the folders that this journal leads to.
+    /// The folders to which this journal leads, and how to know them.
     pub places: Vec<Place>,
-    /// What is to be renamed: in the decision all, else what is in this folder.
+    /// The files to be renamed: in the decision all files, else the files in this folder.
     pub changes: Vec<Change>,
 }
 
-/// A folder of a batch, seen from another of its folders.
+/// A folder of a batch, as seen from another folder of the batch.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Place {
-    /// The route there.
+    /// The route to the folder.
     pub folder: Name,
-    /// Its identity word.
+    /// The `folder_id` of the folder.
     #[serde(rename = "mark")]
     pub folder_id: String,
 }
@@ -81,12 +80,12 @@ pub struct Place {
 pub struct Change {
     /// The route from the journal's folder to the file's.
     pub folder: Name,
-    /// The file.
+    /// The name of the file.
     pub name: Name,
-    /// Its new content, in the folder of temporary files.
+    /// The name of the new content, in the folder of temporary files.
     pub temporary: Name,
-    /// Which content it had, as [`Identity::content`] tells it, or [`NO_FILE`].
-    /// Earlier releases did not say.
+    /// The content that the file had, as [`Identity::content`] tells it, or [`NO_FILE`].
+    /// Earlier releases did not write this.
     #[serde(default)]
     pub replaces: Option<String>,
     /// The backup that the batch has made of that content.
@@ -95,7 +94,7 @@ pub struct Change {
 }
 
 impl Change {
-    /// The new content, seen from the file's folder.
+    /// The new content, as seen from the file's folder.
     #[must_use]
     pub fn temporary(&self) -> PathBuf {
         layout::in_temp(&self.temporary.to_path())
@@ -103,7 +102,7 @@ impl Change {
 }
 
 impl Journal {
-    /// A journal that is yet to be written.
+    /// A journal that is not on the disk yet.
     #[must_use]
     pub fn new(
         batch: &str,
@@ -115,13 +114,13 @@ impl Journal {
         Self { format: FORMAT, batch: batch.to_owned(), coordinator, backups, places, changes }
     }
 
-    /// Whether `folder`, found by the `route`, is the one that the batch was in, and
-    /// not another at the same place: the mount point of a disk that is not
-    /// mounted, say. To take that for the right one would lose half of the batch.
+    /// Whether `folder`, found by the `route`, is the folder that the batch was in, and not
+    /// another folder at the same place: the mount point of a disk that is not mounted, say.
+    /// To take that for the right folder would lose half of the batch.
     ///
     /// # Errors
     ///
-    /// When its mark cannot be read.
+    /// When the `folder_id` of the folder cannot be read.
     pub fn knows(&self, route: &Path, folder: &Target) -> Result<bool> {
         let Some(place) = self.places.iter().find(|place| place.folder.to_path() == route) else {
             return Ok(false);
@@ -129,9 +128,9 @@ impl Journal {
         Ok(folders::folder_id_of(folder)?.as_ref() == Some(&place.folder_id))
     }
 
-    /// Whether each name in it is that of a file in its folder. No batch writes another:
-    /// somebody has planted a path, to have files elsewhere replaced or removed with the
-    /// rights of whoever recovers the batch.
+    /// Whether each name in the journal is a name without a path. No batch writes a path:
+    /// somebody has planted it, to have files elsewhere replaced or removed with the rights of
+    /// the user who recovers the batch.
     fn stays_in_its_folders(&self) -> bool {
         let is_name = |name: &Name| {
             let path = name.to_path();
@@ -140,7 +139,7 @@ impl Journal {
         self.changes.iter().all(|change| is_name(&change.name) && is_name(&change.temporary))
     }
 
-    /// What the batch changes of the file called `name` in the journal's folder.
+    /// The change that the batch makes to the file called `name` in the journal's folder.
     #[must_use]
     pub fn change_of(&self, name: &OsStr) -> Option<&Change> {
         self.changes.iter().find(|change| {
@@ -149,19 +148,19 @@ impl Journal {
     }
 }
 
-/// What stands where a folder's journal would.
+/// What a look for a journal finds.
 #[derive(Debug, PartialEq)]
 pub enum Found {
     /// No journal.
     Nothing,
-    /// One that is being written, or whose writer died over it: nothing has
-    /// been decided by it.
+    /// A journal that is being written, or whose writer died while writing: it decides
+    /// nothing.
     Torn,
-    /// A journal.
+    /// A whole journal.
     Whole(Journal),
 }
 
-/// Whether there is a journal in `parent`: one lookup, which loads can afford.
+/// Whether there is a journal in the data folder: by one lookup, which loads can afford.
 #[must_use]
 pub fn exists(folder: impl AsFd) -> bool {
     fs::accessat(folder, layout::JOURNAL, Access::EXISTS, AtFlags::empty()).is_ok()
@@ -174,12 +173,12 @@ pub fn exists_beside(path: &Path) -> bool {
     fs::accessat(CWD, journal, Access::EXISTS, AtFlags::empty()).is_ok()
 }
 
-/// Reads all journals of the target's folder, the last slot first: whoever removes
-/// them in this order leaves none without those before it.
+/// Reads all journals of the target's folder, the last slot first: journals that are removed
+/// in this order leave no gap.
 ///
 /// # Errors
 ///
-/// When there is one that cannot be read, or is of a later format.
+/// When a journal cannot be read, or is of a later format.
 pub fn read_all(target: &Target) -> Result<Vec<(Slot, Found)>> {
     let mut all = Vec::new();
     for slot in (0..MOST_SLOTS).map(Slot) {
@@ -205,7 +204,7 @@ pub fn find(target: &Target, batch: &str) -> Result<Option<(Slot, Journal)>> {
     Ok(read_all(target)?.into_iter().find_map(of_batch))
 }
 
-/// The first slot of the target's folder that is free; none where all are taken.
+/// The first free slot of the target's folder; none where all are taken.
 #[must_use]
 pub fn free_slot(target: &Target) -> Option<Slot> {
     // safeguard: journal-slots
@@ -216,7 +215,7 @@ fn is_there(target: &Target, slot: Slot) -> bool {
     fs::accessat(&target.folder, slot.path(), Access::EXISTS, AtFlags::empty()).is_ok()
 }
 
-/// The user whose journal it is, where that can be told.
+/// The user whose journal is in the slot, where that can be told.
 #[must_use]
 pub fn owner(target: &Target, slot: Slot) -> Option<u32> {
     let stat = fs::statat(&target.folder, slot.path(), AtFlags::SYMLINK_NOFOLLOW);
@@ -227,7 +226,7 @@ pub fn owner(target: &Target, slot: Slot) -> Option<u32> {
 ///
 /// # Errors
 ///
-/// When it cannot be read, or is of a later format.
+/// When the journal cannot be read, or is of a later format.
 pub fn read(target: &Target, slot: Slot) -> Result<Found> {
     let mut file = match target.open_to_read(slot.path().as_str()) {
         Ok(file) => file,
@@ -241,7 +240,7 @@ pub fn read(target: &Target, slot: Slot) -> Result<Found> {
     }
     let mut text = Vec::new();
     file.read_to_end(&mut text).map_err(failed)?;
-    // Cut short, no JSON object ends.
+    // The text of a torn journal is no JSON: an object ends with its last byte.
     let Ok(value) = serde_json::from_slice::<serde_json::Value>(&text) else {
         return Ok(Found::Torn);
     };
@@ -260,15 +259,15 @@ fn damaged(target: &Target) -> Error {
     Error::Unrecovered { path: target.given_path.clone(), reason: reason.to_owned() }
 }
 
-/// Makes an empty journal in the target's folder: it decides nothing, but
-/// whoever reads a file there knows that a batch is at work.
+/// Makes an empty journal in the target's folder. It decides nothing, but tells readers of
+/// files there that a batch is at work.
 ///
 /// # Errors
 ///
-/// When a syscall fails; what there is of it then has to be removed.
+/// When a syscall fails; the caller then has to remove the journal.
 pub fn begin(target: &Target, slot: Slot) -> Result<File> {
     let failed = |call, errno: Errno| target.failed(call, errno);
-    // Nobody else may have one here: O_EXCL, under the journal's lock.
+    // O_EXCL: under the lock of the journals, the slot is free.
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let file = fs::openat(&target.folder, slot.path(), flags, Mode::from_raw_mode(0o666))
         .map(File::from)
@@ -277,12 +276,12 @@ pub fn begin(target: &Target, slot: Slot) -> Result<File> {
     Ok(file)
 }
 
-/// Writes what was begun and, when `sync`, waits until it is on the disk, name
-/// and all.
+/// Writes a journal that was begun and, with `sync`, waits until its text and its name are on
+/// the disk.
 ///
 /// # Errors
 ///
-/// When a syscall fails; what there is of it then has to be removed.
+/// When a syscall fails; the caller then has to remove the journal.
 pub fn write(target: &Target, mut file: &File, journal: &Journal, sync: bool) -> Result<()> {
     let failed = |call, errno: Errno| target.failed(call, errno);
     let text = serde_json::to_vec_pretty(journal)
@@ -297,8 +296,8 @@ pub fn write(target: &Target, mut file: &File, journal: &Journal, sync: bool) ->
     Ok(())
 }
 
-/// Removes the journal, if it is there. Called by the batch that made it, under the
-/// lock under which it took the first free slot: there is none after it.
+/// Removes a journal, if it is there. To be called by its batch, which still holds the lock
+/// under which it took the first free slot: so there is no journal in a later slot.
 ///
 /// # Errors
 ///
@@ -310,8 +309,9 @@ pub fn remove(target: &Target, slot: Slot) -> Result<()> {
     }
 }
 
-/// Removes a journal that says nothing any more, unless another stands behind it,
-/// which nobody would find without it: then it goes when it is met after that one.
+/// Removes a journal that is not needed any more, unless there is a journal in the next slot,
+/// which nobody would find without this journal. Then this journal is removed when it is met
+/// again after that journal is gone.
 ///
 /// # Errors
 ///

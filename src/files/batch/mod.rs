@@ -1,4 +1,4 @@
-//! Several files as one commit, and what becomes of a commit that was interrupted.
+//! Several files as one commit, and the recovery of a commit that was interrupted.
 
 pub mod commit;
 mod decision;

@@ -1,5 +1,5 @@
-//! What a recovery has to say: for the log. Whoever uses a file may meet an
-//! interrupted batch, a load too, which has no other route to tell of it.
+//! What a recovery tells, for the log. Every use of a file may meet an interrupted batch. A
+//! load has no other means to tell of that: it returns the document alone.
 
 use std::cell::RefCell;
 use std::path::PathBuf;
@@ -13,7 +13,7 @@ thread_local! {
 pub struct Notice {
     /// The file.
     pub path: PathBuf,
-    /// What became of it, in a sentence without its name.
+    /// What became of the file, in a sentence without its name.
     pub text: String,
 }
 

@@ -1,5 +1,5 @@
-//! What a batch finds out before it is decided: afterwards it could neither be completed
-//! nor taken back.
+//! What a batch finds out before it is decided. Once decided, a batch with a file that cannot
+//! be replaced could neither be rolled forward nor rolled back.
 
 use std::ffi::OsStr;
 
@@ -11,9 +11,8 @@ use rustix::thread::{CapabilitySet, capabilities};
 use crate::error::{RENAME, Result};
 use crate::files::target::Target;
 
-/// Refuses a file of which it shows beforehand that nothing can be renamed onto it: for a
-/// batch, which must know before it is decided. What shows only then (a policy) is left
-/// to the rename.
+/// Refuses a file onto which nothing can be renamed, as far as that shows beforehand. A
+/// refusal by a policy shows only at the rename.
 ///
 /// # Errors
 ///

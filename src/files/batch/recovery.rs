@@ -1,6 +1,6 @@
-//! Batches whose writer died: completed if they were decided, else taken back,
-//! on the first use of any of their files. A writer killed in here leaves the
-//! same work to the next.
+//! Recovery of batches whose writer died: rolled forward if they were decided, else rolled
+//! back, on the first use of any of their files. A process that is killed in a recovery
+//! leaves the same work to the next.
 
 use std::path::Path;
 
@@ -21,9 +21,9 @@ use crate::statistics::COUNTERS;
 /// How often a load starts over because a batch was recovered under it.
 const READ_ATTEMPTS: usize = 8;
 
-/// Reads the file that `path` leads to, for a load: as the last batch that was
-/// decided left it, whether or not that batch came to rename it. Needs no lock, no
-/// permission to write, and of its folder only the permission to search it.
+/// Reads the file that `path` leads to, for a load: the content that the last decided batch
+/// gave it, even if that batch has not renamed the file yet. Needs no lock, no right to
+/// write, and for the folder only the right to search it.
 ///
 /// # Errors
 ///
@@ -41,8 +41,8 @@ pub fn read(path: &Path) -> Result<Snapshot> {
             }
             found => (found, None),
         };
-        // After the read: a batch decided later changes the ctime of what was
-        // read, and by that its identity.
+        // After the read: a batch that is decided later changes the ctime of the file that was
+        // read, and so its identity.
         let involved = match folder {
             Some(target) if journal::exists(&target.folder) => target,
             None if journal::exists_beside(path) => Target::resolve_to_load(path)?,
@@ -50,10 +50,10 @@ pub fn read(path: &Path) -> Result<Snapshot> {
         };
         let error = match recover(&involved, &Deadline::now(), &Undisturbed) {
             Ok(Outcome::Recovered) => continue,
-            // What this look has done shows in the next.
+            // The next look sees what this look has done.
             Ok(Outcome::Left) if attempt == 0 => continue,
             Ok(Outcome::Unconcerned | Outcome::Left) => return found,
-            // A writer is at work: until it is done, this is not to be kept.
+            // A writer is at work: until it is done, no cache may keep this content.
             Ok(Outcome::Undecided) => return found.map(unkept),
             Err(error) => error,
         };
@@ -63,9 +63,8 @@ pub fn read(path: &Path) -> Result<Snapshot> {
             // safeguard: live-batch-not-cached
             Ok(Decided::InPlace) => return found.map(unkept),
             Ok(Decided::Again) => {}
-            // Not ours to complete, and not ours to know: a journal, or a folder of
-            // its batch, that this user may not read. Such a reader gets what every
-            // program gets that opens the file: one whole version of it.
+            // This user may not read a journal, or a folder of its batch. The load then reads
+            // what every program reads that opens the file: one whole version.
             // safeguard: unreadable-journal
             Err(unknown) if held || is_denied(&unknown) => return found.map(unkept),
             Err(_) => return Err(error),
@@ -78,11 +77,11 @@ fn is_denied(error: &Error) -> bool {
     error.errno() == Some(Errno::ACCESS.raw_os_error())
 }
 
-/// Reads what the kernel opens by a path whose file a save could not replace: an open
-/// descriptor of a file without a name, say.
+/// Reads what the kernel opens by a path through which no save can write: a link in /proc to
+/// an open file without a name, say.
 fn read_as_open(path: &Path, refused: Error) -> Result<Snapshot> {
     read::read(path).map_err(|error| match refused {
-        // It does not open it either, and this says why.
+        // The kernel does not follow the symlink either; `refused` says why.
         Error::Syscall { call: FOLLOW_LINK, .. } if error.errno() == refused.errno() => refused,
         _ => error,
     })
@@ -93,15 +92,15 @@ fn read_as_open(path: &Path, refused: Error) -> Result<Snapshot> {
 pub enum Pending {
     /// There is none.
     No,
-    /// It was interrupted, and is not ours to complete: [`read`] tells what it
-    /// will have done.
+    /// It was interrupted, and this user may not recover it: [`read`] reads what the batch
+    /// will have made of the file.
     Stuck,
-    /// It is being carried out.
+    /// Its writer is at work.
     Live,
 }
 
-/// Whether a batch changes the file that `path` leads to at this moment. One
-/// that was interrupted is recovered.
+/// Whether a batch changes the file that `path` leads to at this moment. An interrupted batch
+/// is recovered.
 #[must_use]
 pub fn pending(path: &Path) -> Pending {
     let Ok(target) = Target::resolve_to_load(path) else { return Pending::No };
@@ -116,21 +115,20 @@ pub fn pending(path: &Path) -> Pending {
     }
 }
 
-/// What a look for an interrupted batch came to.
+/// The result of a look for an interrupted batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// There is none that concerns the file.
+    /// No batch concerns the file.
     Unconcerned,
-    /// There was one.
+    /// A batch was recovered.
     Recovered,
-    /// There is one that cannot be completed, but all is done that it has to do for
-    /// this file.
+    /// A batch cannot be recovered, but for this file it has nothing left to do.
     Left,
-    /// One is at work that has not said yet what it changes.
+    /// A batch is at work that has not written yet what it changes.
     Undecided,
 }
 
-/// Completes or takes back the interrupted batches that change `target`.
+/// Rolls forward or back the interrupted batches that change `target`.
 ///
 /// # Errors
 ///
@@ -143,8 +141,8 @@ pub fn recover(target: &Target, deadline: &Deadline, signals: &dyn Signals) -> R
         let Some(change) = journal.change_of(&target.name) else { continue };
         let undecided =
             matches!(Interrupted::of(target, &journal), Ok(Interrupted { decision: None, .. }));
-        // What was not decided by a dead writer never will be: a rest of it that cannot
-        // be removed changes nothing.
+        // A batch that its dead writer has not decided never will be: the file stays as it is,
+        // even if the batch's content for it cannot be removed.
         // safeguard: refuses-only-open-files
         if !undecided && roll_forward::content_is_there(target, change)? {
             return Err(explained(error, target, slot));
@@ -153,13 +151,13 @@ pub fn recover(target: &Target, deadline: &Deadline, signals: &dyn Signals) -> R
     Ok(outcome)
 }
 
-/// Completes or takes back whatever interrupted batches have their journals in the
-/// target's folder. Those that cannot be recovered stay.
+/// Rolls forward or back all interrupted batches with a journal in the target's folder.
+/// Batches that cannot be recovered stay.
 ///
 /// # Errors
 ///
-/// [`Error::LockTimeout`] while the writer of one is alive, or when the journals
-/// cannot be read.
+/// [`Error::LockTimeout`] while the writer of a batch is alive, or when the journals cannot
+/// be read.
 pub fn recover_any(target: &Target, deadline: &Deadline, signals: &dyn Signals) -> Result<Stay> {
     let Looked { left, tried, .. } = recover_if(target, |_| true, deadline, signals)?;
     let batches = tried.into_iter().filter_map(|(_, batch)| batch).collect();
@@ -167,7 +165,7 @@ pub fn recover_any(target: &Target, deadline: &Deadline, signals: &dyn Signals) 
     Ok(Stay { batches, why })
 }
 
-/// The batches that were met in a folder. Whose journal is still there stays.
+/// The batches that a recovery met in a folder. A batch whose journal is still there stays.
 #[derive(Debug)]
 pub struct Stay {
     batches: Vec<String>,
@@ -184,7 +182,7 @@ impl Stay {
     pub fn is_all_in(&self, target: &Target) -> Result<bool> {
         let known = |(_, found): (Slot, Found)| match found {
             Found::Whole(journal) => self.batches.contains(&journal.batch),
-            // Cut short under the lock that is held now: it decides nothing.
+            // Torn, while the lock of the journals is held: it decides nothing.
             _ => true,
         };
         Ok(journal::read_all(target)?.into_iter().all(known))
@@ -198,12 +196,12 @@ struct Left {
     error: Error,
 }
 
-/// What a look at the journals of a folder came to.
+/// The result of a look at the journals of a folder.
 struct Looked {
     outcome: Outcome,
     left: Vec<Left>,
-    /// The journals that were met, by the names of their batches. One that stays all
-    /// the same is not met again.
+    /// The journals that were met, with the names of their batches. A journal that stays is
+    /// not tried again.
     tried: Vec<(Slot, Option<String>)>,
 }
 
@@ -255,7 +253,8 @@ fn recover_if(
     Ok(Looked { outcome, left, tried })
 }
 
-/// Whether it was recovered; else it is to be looked at again.
+/// Recovers a batch. Whether it was recovered: else the journals have changed, and are to be
+/// read again.
 fn recover_one(
     target: &Target,
     slot: Slot,
@@ -265,8 +264,8 @@ fn recover_one(
 ) -> Result<bool> {
     let interrupted = Interrupted::of(target, journal)?;
     let _locks = interrupted.lock(deadline, signals)?;
-    // Looked at again under the locks: its writer may have been alive, or
-    // somebody else have recovered it.
+    // A second look, under the locks: the writer may have been alive until now, or another
+    // process may have recovered the batch.
     if journal::read(target, slot)? != Found::Whole(journal.clone()) {
         return Ok(false);
     }
@@ -279,7 +278,7 @@ fn recover_one(
     Ok(true)
 }
 
-/// The error of a batch that stays, with what its operator can do.
+/// The error of a batch that stays, with what an operator can do.
 fn explained(error: Error, target: &Target, slot: Slot) -> Error {
     let Error::Syscall { path, call, source, hint } = error else { return error };
     let who = match journal::owner(target, slot) {
@@ -295,8 +294,8 @@ fn explained(error: Error, target: &Target, slot: Slot) -> Error {
     Error::Syscall { path, call, source, hint }
 }
 
-/// Whether somebody is still writing a journal that is not whole. One whose
-/// writer died over it decides nothing, and is removed.
+/// Whether somebody is writing the torn journal in the slot. A torn journal of a dead writer
+/// decides nothing, and is removed.
 fn is_live(target: &Target, slot: Slot, signals: &dyn Signals) -> Result<bool> {
     let _lock = match Lock::of_journal(target, &Deadline::now(), signals) {
         Ok(lock) => lock,
@@ -304,39 +303,40 @@ fn is_live(target: &Target, slot: Slot, signals: &dyn Signals) -> Result<bool> {
         Err(error) => return Err(error),
     };
     if journal::read(target, slot)? == Found::Torn {
-        // Another user's, in a sticky folder: it goes when they come.
+        // Where this fails, it is another user's in a sticky folder: that user's next use
+        // removes it.
         let _ = journal::retire(target, slot);
     }
     Ok(false)
 }
 
-/// What a reader gets of a file beside journals that are not its own to deal with.
+/// What a reader gets of a file in a folder with journals that this user may not recover.
 enum Decided {
-    /// What its batch will have made of it.
+    /// The content that the file's batch will give it.
     Content(Snapshot),
-    /// What is in it.
+    /// The content that the file has.
     InPlace,
-    /// What is in it now: somebody has just recovered the batch.
+    /// What the next read finds: somebody has just recovered the batch.
     Again,
 }
 
-/// What the file holds once its batch has been completed. With `held`, a batch is at
-/// work in the folder, perhaps another than the file's.
+/// The content that the file has once its batch is rolled forward. With `held`, a batch is at
+/// work in the folder, perhaps not the file's batch.
 fn decided(target: &Target, held: bool) -> Result<Decided> {
     let mut decided = Decided::InPlace;
     for (_, found) in journal::read_all(target)? {
         let Found::Whole(met) = found else { continue };
         let Some(change) = met.change_of(&target.name) else { continue };
         let content = change.temporary();
-        // Until its writer has renamed all contents, it holds them locked: what a live
-        // batch is about to do is not told before.
+        // A live writer holds the contents locked until all are renamed: the contents of a
+        // batch at work are not read before that.
         // safeguard: live-batch-passed
         if held && lock::is_held(target, &content).unwrap_or(true) {
             continue;
         }
         match roll_forward::standing(target, change)? {
             Standing::Open => {}
-            // Renamed before it was interrupted, or just now.
+            // Renamed before the interruption, or a moment ago.
             Standing::Done => {
                 decided = Decided::Again;
                 continue;

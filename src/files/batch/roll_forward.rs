@@ -1,10 +1,9 @@
-//! What is left to do for the files of a decided batch whose writer died.
+//! Rolling forward a decided batch whose writer died: what is left to do for its files.
 //!
-//! The journal says what each file held. A file that holds something else by now
-//! is not replaced: the journal may have been copied beside newer files (`rsync`,
-//! `cp -a`), or another program may have saved since. It is then as if the batch
-//! had been completed and the file been changed after that: the batch's content
-//! becomes a backup.
+//! The journal tells which content each file had. A file with other content is not
+//! replaced: the journal may have been copied beside newer files (`rsync`, `cp -a`), or
+//! another program may have saved since. The outcome is then the same as if the batch had
+//! been finished and the file changed after that: the batch's content becomes a backup.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -25,24 +24,24 @@ use crate::files::sys::sync;
 use crate::files::target::Target;
 use crate::files::temporary;
 
-/// To what a file system or an archive may round a stamp when a file is copied: 100
-/// ns (NTFS), microseconds, milliseconds, seconds (tar, ext3) or two of them (FAT).
+/// To what a file system or an archive may round the stamp of a copy: 100 ns (NTFS),
+/// microseconds, milliseconds, seconds (tar, ext3) or two seconds (FAT).
 const ROUNDED_TO: [i128; 5] = [100, 1_000, 1_000_000, 1_000_000_000, 2_000_000_000];
 
 /// What a decided batch still has to do for one of its files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Standing {
-    /// Nothing: its new content is not beside it any more.
+    /// Nothing: the new content is not beside the file any more.
     Done,
-    /// To replace it: it holds what the batch has found in it.
+    /// To replace it: the file has the content that the batch found in it.
     Open,
-    /// Nothing: it holds the new content already.
+    /// Nothing: the file has the new content already.
     Same,
-    /// Not to replace it: it has been changed since.
+    /// Not to replace it: the file was changed since.
     Changed,
 }
 
-/// How a file stands to the `change` that its batch makes; `folder` is the file's.
+/// What is left to do of the `change` that a batch makes; `folder` is the file's.
 ///
 /// # Errors
 ///
@@ -69,8 +68,8 @@ pub(crate) fn standing(folder: &Target, change: &Change) -> Result<Standing> {
     if held == new {
         return Ok(Standing::Same);
     }
-    // In a copy of the tree it is another inode, perhaps with a rounded stamp: the
-    // backup, where there is one, knows better.
+    // In a copy of the tree the file has another inode, perhaps with a rounded stamp. A backup
+    // that the batch made tells the content itself.
     let before = backed_up(&file, change, &live)?;
     // safeguard: copy-or-change
     let unchanged = before.map_or_else(|| agree(replaces, &now), |before| before == held);
@@ -78,22 +77,22 @@ pub(crate) fn standing(folder: &Target, change: &Change) -> Result<Standing> {
     Ok(if unchanged { Standing::Open } else { Standing::Changed })
 }
 
-/// What the batch found in the file, by the backup that it made of it.
+/// The content that the batch found in the file, from the backup that the batch made.
 fn backed_up(file: &Target, change: &Change, live: &Stat) -> Result<Option<Vec<u8>>> {
     let Some(name) = &change.backup else { return Ok(None) };
     let own = |backup: &Backup| backup.is_called(&name.to_path());
     let Some(backup) = backup::list(file)?.into_iter().find(own) else { return Ok(None) };
-    // A link to what is in place tells nothing: both were changed.
+    // A second name of the live file tells nothing: a change is in both.
     // safeguard: link-is-no-backup
     if backup::is_live(file, &backup, live)? {
         return Ok(None);
     }
-    // One that is damaged does not tell either.
+    // A damaged backup tells nothing either.
     Ok(Opened::open(file, &backup)?.and_then(|opened| opened.read().ok()))
 }
 
-/// Whether two texts of [`Identity::content`] may be of one content, the second that
-/// of a copy.
+/// Whether two texts of [`Identity::content`] may be of the same content, where the second is
+/// the text of a copy.
 fn agree(replaced: &str, copy: &str) -> bool {
     let (Some((size, mtime)), Some((copied_size, copied))) = (stamps(replaced), stamps(copy))
     else {
@@ -109,8 +108,8 @@ fn stamps(content: &str) -> Option<(&str, i128)> {
     Some((fields.next()?, fields.next()?.parse().ok()?))
 }
 
-/// Does all that can be done of a decided batch. `folders` are those of its changes,
-/// by the route to each. What could not be done is returned, by the file's name.
+/// Rolls forward all files of a decided batch that it can. `folders` are the folders of the
+/// changes, by the route to each. Returns an error for each other file.
 #[must_use]
 pub(crate) fn complete(decision: &Journal, folders: &BTreeMap<&Path, &Target>) -> Vec<Error> {
     let mut refused = Vec::new();
@@ -141,7 +140,7 @@ fn complete_one(folder: &Target, change: &Change, backups: Option<i32>) -> Resul
             // safeguard: roll-forward-backs-up
             back_up(&file, change, backups, zone)?;
             match temporary::publish(&file, &change.temporary(), &file.name, RENAME_OF_BATCH) {
-                // Somebody has removed the new content meanwhile.
+                // Somebody has removed the new content since the look above.
                 Err(error) if error.errno() == Some(Errno::NOENT.raw_os_error()) => Ok(()),
                 outcome => outcome,
             }
@@ -161,8 +160,8 @@ pub(crate) fn remove_content(folder: &Target, change: &Change) -> Result<()> {
     }
 }
 
-/// Makes a backup of a batch's new content of a file that does not get it, and says
-/// where it is: the newest, or one as old as the content.
+/// Makes the batch's new content for a file that does not get it a backup, and says where it
+/// is. The backup is the newest, or else as old as the content.
 ///
 /// # Errors
 ///
@@ -174,21 +173,21 @@ pub(crate) fn keep_content(
     newest: bool,
 ) -> Result<String> {
     let live = match file.stat() {
-        // Something else has its name: no link to part from.
+        // No file has the name: there is no link to the live file.
         Err(Error::NotAFile { .. }) => None,
         stat => stat?,
     };
     let backups = backup::list(file)?;
-    // What was saved later stays newer: the content comes after what it was to replace.
+    // The content comes right after what it was to replace: later saves stay newer.
     let own = |backup: &&Backup| {
         change.backup.as_ref().is_some_and(|name| backup.is_called(&name.to_path()))
     };
     // safeguard: content-before-the-change
     let after = if newest { backups.last() } else { backups.iter().find(own) };
     // safeguard: content-kept-before-parting
-    let kept = match links::adopt(file, &change.temporary(), after, zone) {
+    let kept = match links::make_from(file, &change.temporary(), after, zone) {
         Ok(kept) => format!("the batch's content for it is kept as {}", kept.display()),
-        // No backup of a name so long can be made.
+        // The name is too long for a backup.
         Err(error) if error.errno() == Some(Errno::NAMETOOLONG.raw_os_error()) => format!(
             "the batch's content for it is in {}; look at it now, since the next save of the \
              file removes it",
@@ -199,13 +198,13 @@ pub(crate) fn keep_content(
     if let (Some(last), Some(live)) = (backups.last(), live)
         && backup::is_live(file, last, &live)?
     {
-        // The batch's own link to what was changed in place since. Not before the content
-        // is kept: with an inode of its own it would say that the file is as the batch
-        // found it, should that fail, and the file would be replaced.
+        // The batch's backup is a link to a file that was changed in place since, and gets an
+        // inode of its own. Not before the content is kept: should that fail, such a backup
+        // would tell that the file is as the batch found it, and the file would be replaced.
         // safeguard: link-parted
-        match links::part(file, last) {
-            // Immutable, or another user's in a sticky folder: no name of it can be
-            // replaced, and it is no reason to keep the batch waiting.
+        match links::separate(file, last) {
+            // Immutable, or another user's in a sticky folder: its names cannot be replaced.
+            // The batch does not wait for that.
             // safeguard: unpartable-backup
             Err(error) if error.errno() == Some(Errno::PERM.raw_os_error()) => {}
             parted => parted?,
@@ -253,9 +252,9 @@ pub(crate) fn zone_of(backups: Option<i32>) -> FixedOffset {
     FixedOffset::east_opt(backups.unwrap_or(0)).unwrap_or(Utc.fix())
 }
 
-/// Backs up what is about to be replaced, by a copy: since the batch was interrupted
-/// another program may have opened it to write into what its backup is a link to. What
-/// the batch may not have seen is kept even where no backups are made.
+/// Backs up the file that is about to be replaced, by a copy: since the batch was interrupted
+/// another program may have opened the inode for writing to which a backup is a link.
+/// Content that the batch may not have seen is backed up even where no backups are made.
 fn back_up(file: &Target, change: &Change, backups: Option<i32>, zone: FixedOffset) -> Result<()> {
     let Some(live) = file.stat()? else { return Ok(()) };
     let seen = change.replaces.as_ref() == Some(&Identity::of(&live).content());
@@ -264,14 +263,14 @@ fn back_up(file: &Target, change: &Change, backups: Option<i32>, zone: FixedOffs
     }
     let earlier = backup::list(file)?;
     match earlier.last() {
-        Some(newest) if backup::is_live(file, newest, &live)? => links::part(file, newest),
+        Some(newest) if backup::is_live(file, newest, &live)? => links::separate(file, newest),
         Some(newest) if is_copy(file, newest)? => Ok(()),
-        _ => links::take(file, None, &earlier, zone).map(drop),
+        _ => links::make(file, None, &earlier, zone).map(drop),
     }
 }
 
-/// Whether a backup holds just what the file holds: one that was killed in here
-/// has made it.
+/// Whether a backup has the content of the file, as a process leaves it that was killed
+/// here.
 fn is_copy(file: &Target, backup: &Backup) -> Result<bool> {
     let Some(opened) = Opened::open(file, backup)? else { return Ok(false) };
     let live = read::read_at(&file.folder, Path::new(&file.name), &file.given_path)?;
@@ -282,7 +281,7 @@ fn is_copy(file: &Target, backup: &Backup) -> Result<bool> {
 ///
 /// # Errors
 ///
-/// When a sync fails: the journals then stay, and the next use goes on.
+/// When a sync fails. The journals then stay, and the next use rolls the batch forward.
 pub(crate) fn sync(folders: &BTreeMap<&Path, &Target>) -> Result<()> {
     folders.values().try_for_each(|target| {
         sync::sync_folder(&target.folder)
@@ -294,7 +293,7 @@ pub(crate) fn sync(folders: &BTreeMap<&Path, &Target>) -> Result<()> {
 ///
 /// # Errors
 ///
-/// When one cannot be removed.
+/// When a journal cannot be removed.
 pub(crate) fn close(batch: &str, folders: &BTreeMap<&Path, &Target>) -> Result<()> {
     // The decision first: without it the others are only leftovers.
     let coordinator = folders.get(Path::new("."));

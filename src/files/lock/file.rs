@@ -60,7 +60,7 @@ pub fn open(target: &Target, path: &Path) -> Result<File> {
             Err(errno) => return Err(sidecar::failed(target, OPEN_LOCK, errno)),
         }
     }
-    // Something that is there and not there, such as a dangling symlink.
+    // Each open found no file, and each creation found a name: a dangling symlink, say.
     Err(target.failed(OPEN_LOCK, Errno::LOOP))
 }
 
@@ -96,7 +96,7 @@ pub fn renew(target: &Target, path: &Path, shared: &File) -> Result<()> {
     let failed = |errno: Errno| target.failed("making its lock anew", errno);
     let new = layout::new_lock(path);
     let made = match create(target, &new) {
-        // Only the holder of the lock makes this file, so whoever made it is dead.
+        // Only the holder of the lock makes this file, so its maker is dead.
         Err(Errno::EXIST) => {
             // safeguard: leftover-new-lock
             fs::unlinkat(&target.folder, &new, AtFlags::empty()).and_then(|()| create(target, &new))

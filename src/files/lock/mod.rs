@@ -1,7 +1,7 @@
 //! One writer at a time per data file, across threads and processes.
 //!
 //! `flock` on a sidecar file: the kernel drops it when its holder dies, it
-//! excludes the threads of one process too (each opens the file anew), and,
+//! excludes the threads of one process too (each opens the file itself), and,
 //! being beside the data file and not on it, it is not moved away by the
 //! rename that publishes new content.
 
@@ -23,12 +23,12 @@ use crate::error::{Error, QUEUE_CALL, Result, Standstill};
 use crate::files::fork::CloseOnFork;
 use crate::files::identity::{FileKey, Identity};
 use crate::files::layout;
+use crate::files::signals::Signals;
 use crate::files::sys::{lock, open};
 use crate::files::target::Target;
 
 pub use self::held::{Owner, after_fork_in_child};
 pub use self::queue::Deadline;
-pub use crate::files::signals::Signals;
 
 /// The right to write one data file, until dropped.
 #[derive(Debug)]

@@ -81,7 +81,8 @@ impl Wait<'_> {
             // safeguard: queue
             holds_queue = holds_queue || self.take(file, QUEUE_CALL, lock::enter_queue)?;
             // The process in the queue may be stopped. At the deadline the wait tries the
-            // lock itself: it takes a free lock, and can name the holder of another.
+            // lock itself: it takes a free lock, and can name the holder of a lock
+            // that is not free.
             // safeguard: when-to-try-the-lock
             let may_lock = holds_queue || left.is_zero() || begun.elapsed() >= QUEUE_PATIENCE;
             // safeguard: lock

@@ -1,4 +1,5 @@
-//! `.oasis_data/`: the hidden folder beside the data files.
+//! The sidecar: `.oasis_data/`, the hidden folder beside the data files. Its names are in
+//! [`layout`].
 
 mod sharing;
 
@@ -22,18 +23,18 @@ use crate::files::target::Target;
 ///
 /// When a folder cannot be made or opened.
 pub fn create(target: &Target) -> Result<()> {
-    // Not beside a device: /dev needs no company.
+    // No sidecar beside a device, in /dev.
     target.stat()?;
     require_no_symlink(target)?;
     create_folder(target, layout::FOLDER)?;
-    // Before the folders by whose absence an unfinished sidecar is known: a
-    // writer killed in here leaves the work to the next.
+    // Before the folders, whose absence tells that a sidecar is unfinished: the next writer
+    // completes a sidecar whose maker was killed here.
     ignore_in_git(target);
     create_folder(target, layout::LOCKS)?;
     create_folder(target, layout::TEMP)
 }
 
-/// A courtesy: no save fails for want of it.
+/// A courtesy: where it fails, no save fails.
 fn ignore_in_git(target: &Target) {
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     if let Ok(file) =
@@ -45,28 +46,27 @@ fn ignore_in_git(target: &Target) {
 
 fn create_folder(target: &Target, path: &str) -> Result<()> {
     match fs::mkdirat(&target.folder, path, Mode::from_raw_mode(0o777)) {
-        // Shared in either case: its maker may have been killed before that.
+        // Shared in either case: the maker of the folder may have been killed before that.
         Ok(()) | Err(Errno::EXIST) => {}
         Err(errno) => return Err(failed(target, "mkdir of .oasis_data", errno)),
     }
     match open_folder(&target.folder, path) {
         Ok(folder) => share(target, &folder),
-        // Gone again: whoever needs it makes it. Another user's: what is done in it
-        // tells whether it may be used.
+        // Gone again: the next call that needs the folder makes it. Another user's: the next
+        // call in the folder tells whether this user may use it.
         Err(Errno::NOENT | Errno::ACCESS) => Ok(()),
         Err(errno) => Err(target.failed("open of .oasis_data", errno)),
     }
 }
 
-/// Lets everyone who may write in the data folder use `made`, a file or folder
-/// of its sidecar. Without it the first writer's umask would lock the others
-/// out. By its descriptor: by its path, another user of the folder could have
-/// root change a file of their choice. What belongs to another is left to them,
-/// and what the kernel refuses is left as it is: to share is a courtesy.
+/// Lets everyone who may write in the data folder use `made`, a file or folder of the
+/// sidecar: the first writer's umask would keep the others out. By the descriptor of `made`:
+/// by a path, another user of the folder could have root change a file of their choice. A
+/// courtesy: a file of another user stays as it is, and so does what the kernel refuses.
 ///
 /// # Errors
 ///
-/// When it cannot be looked at.
+/// When the `stat` of `made` or of the folder fails.
 pub fn share(target: &Target, made: impl AsFd) -> Result<()> {
     DataFolder::of(target)
         .and_then(|folder| folder.share(made))
@@ -74,9 +74,9 @@ pub fn share(target: &Target, made: impl AsFd) -> Result<()> {
         .map_err(|errno| target.failed("fstat in .oasis_data", errno))
 }
 
-/// Refuses a sidecar of which a folder is a symlink: whoever may write in the data folder
-/// could have locks made, temporary files renamed and the content of a batch removed
-/// wherever this user may.
+/// Refuses a sidecar with a symlink for a folder. Through such a link, anybody who may write
+/// in the data folder could have locks made, temporary files renamed and the content of a
+/// batch removed in any folder of this user.
 ///
 /// # Errors
 ///
@@ -98,9 +98,9 @@ fn a_symlink(target: &Target, part: &str) -> Error {
     Error::Syscall { path: target.given_path.clone(), call: "open of .oasis_data", source, hint }
 }
 
-/// Brings the sidecar in line with its folder, if whoever may use the folder has
-/// changed since it was made: all of it where it is this user's, else the lock of
-/// this file. A courtesy, too.
+/// Shares the sidecar anew if others may use the data folder than when it was shared: the
+/// whole sidecar where it is this user's, else the lock of this file. A courtesy, as
+/// [`share`].
 ///
 /// # Errors
 ///
@@ -117,8 +117,8 @@ pub fn follow(target: &Target) -> Result<()> {
     let own = is_own(&sidecar);
     let in_line = is_alike(&stat, &sidecar)
         && (own || stat_of(&lock).is_ok_and(|lock| !is_own(&lock) || is_alike(&stat, &lock)));
-    // A change of the list alone may leave the mode as it is. A list that is gone
-    // from a folder of the same mode is found out by the next new document.
+    // A change of the access list alone may leave the mode as it is. Where a list was taken
+    // from a folder and the mode is the same, the next new document finds that out.
     // safeguard: access-list-alone-followed
     if in_line && matches!(access_list::read(&target.folder, access_list::ACCESS), Ok(None)) {
         return Ok(());
@@ -129,19 +129,19 @@ pub fn follow(target: &Target) -> Result<()> {
     Ok(())
 }
 
-/// Whether a new file among the temporary ones is made as a new file in the data
-/// folder would be: of the same group, with the same mode and access list. Brings
-/// the folder of temporary files in line first, where it is this user's.
+/// Whether a new file among the temporary files gets the group, mode and access list of a
+/// new file in the data folder. Shares the folder of temporary files first, where it is this
+/// user's.
 #[must_use]
 pub fn makes_files_of_its_folder(target: &Target) -> bool {
     let temp = match open_folder(&target.folder, layout::TEMP) {
         Ok(temp) => temp,
-        // Whoever makes it has it in line.
+        // The next call that makes the folder shares it.
         Err(Errno::NOENT) => return true,
         Err(_) => return false,
     };
     let passes_on = DataFolder::of(target).and_then(|folder| {
-        // What it had to be told, the rest has not been told either.
+        // If this folder had to be changed, the rest of the sidecar has to be changed too.
         if folder.share(&temp)? {
             let _ = folder.share_sidecar();
         }
@@ -150,8 +150,8 @@ pub fn makes_files_of_its_folder(target: &Target) -> bool {
     passes_on.unwrap_or(false)
 }
 
-/// The error of a `call` in the sidecar. Where this user is kept out by a part of it
-/// that is another's, it names that part, and what to do.
+/// The error of a `call` in the sidecar. Where another user's part of the sidecar keeps this
+/// user out, the error names that part, and what to do.
 pub fn failed(target: &Target, call: &'static str, errno: Errno) -> Error {
     let lock = layout::lock(&target.name);
     let parts = [layout::FOLDER, layout::LOCKS, layout::TEMP]

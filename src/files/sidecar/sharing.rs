@@ -16,8 +16,8 @@ use crate::files::target::Target;
 
 /// How many names of a folder are looked at to tell whether it is part of a sidecar.
 const MOST_NAMES: usize = 1000;
-/// Whether what was made for a folder has its group, mode and, as far as that can be
-/// changed, owner.
+/// Whether `made`, in the sidecar of `folder`, has the group and the mode of the folder, and
+/// for root the owner too.
 pub(super) fn is_alike(folder: &Stat, made: &Stat) -> bool {
     let is_folder = FileType::from_raw_mode(made.st_mode) == FileType::Directory;
     let shared = folder.st_mode & if is_folder { 0o7777 } else { 0o666 };
@@ -36,14 +36,15 @@ impl<'a> DataFolder<'a> {
     pub(super) fn of(target: &'a Target) -> io::Result<Self> {
         let folder = &target.folder;
         let stat = fs::fstat(folder)?;
-        // A list that cannot be read lets in its owner and all others: the group's
-        // bits would then be those of the mask.
+        // An access list that cannot be read counts as a list for the owner and for others
+        // alone: the group's bits of the mode are then the mask of the list.
         let list = AccessList::of(folder, stat.st_mode)
             .unwrap_or_else(|_| AccessList::of_mode(stat.st_mode & 0o707));
         Ok(Self { folder, stat, list })
     }
 
-    /// Whether anything had to be changed, and could be.
+    /// Shares a file or folder of the sidecar: see [`super::share`]. Whether anything was
+    /// changed.
     pub(super) fn share(&self, made: impl AsFd) -> io::Result<bool> {
         let stat = fs::fstat(&made)?;
         if !is_own(&stat) || !self.is_of_sidecar(&made, &stat).unwrap_or(false) {
@@ -55,7 +56,7 @@ impl<'a> DataFolder<'a> {
         let given = access_list::give(&made, owner, group);
         let mut changed = (owner.is_some() && given.owner.is_none())
             || (group.is_some() && given.group.is_none());
-        // Whoever it could not be given to keeps their rights by name.
+        // An owner or group that it could not be given to gets rights by name.
         let foreign_owner =
             stat.st_uid != self.stat.st_uid && (owner.is_none() || given.owner.is_some());
         let foreign_group = group.filter(|_| given.group.is_some());
@@ -78,31 +79,31 @@ impl<'a> DataFolder<'a> {
                 list = list.without_names();
                 listed = there.is_some() && set(None).is_ok();
             }
-            // A mode would be the mask of the list that is still there.
+            // With the old list still there, a mode would change the mask of that list.
             if !listed && there.is_some() {
                 return Ok(changed);
             }
         }
         let shared = list.mode() | special;
         if changed || listed || stat.st_mode & 0o7777 != shared {
-            // Where a filter refuses set-id bits, those alone are missing.
+            // Where a filter refuses set-id bits, all other bits are set.
             let set = |bits| fs::fchmod(&made, Mode::from_raw_mode(bits));
             let _ = set(shared).or_else(|_| set(shared & !0o6000));
-            // It may have been set in part: no bit for a group that is not this user's.
+            // Perhaps only in part: the kernel sets no set-group-id bit for a foreign group.
             changed |= fs::fstat(&made)?.st_mode != stat.st_mode;
         }
         Ok(changed || listed)
     }
 
-    /// Whether a folder that is called as part of a sidecar is one. Whoever may rename in
-    /// the data folder can give that name to a private folder of this user's, to have it
-    /// shared.
+    /// Whether a folder with the name of a part of the sidecar is a part of the sidecar.
+    /// Anybody who may rename in the data folder can give that name to a private folder of
+    /// this user, to have the folder shared.
     fn is_of_sidecar(&self, made: impl AsFd, stat: &Stat) -> io::Result<bool> {
         let is_folder = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
         if !is_folder || (is_alike(&self.stat, stat) && self.list.is_mode()) {
             return Ok(true);
         }
-        // What may not be changed need not be looked through, at each save.
+        // A folder that may not be changed anyway is not listed at each save.
         if fs::fchmod(&made, Mode::from_raw_mode(stat.st_mode & 0o7777)).is_err() {
             return Ok(false);
         }
@@ -110,18 +111,18 @@ impl<'a> DataFolder<'a> {
         listing::all_first(&made, MOST_NAMES, layout::is_name_of_sidecar)
     }
 
-    /// Shares all of the sidecar, its lock files last but for the sidecar itself:
-    /// by that it is known whether a writer was killed in here.
+    /// Shares the whole sidecar. The folder of the sidecar comes last: the next save sees by
+    /// its mode whether a writer was killed here.
     pub(super) fn share_sidecar(&self) -> io::Result<()> {
-        // Each from the one above it, and through no symlink, lest root be led
-        // elsewhere.
+        // Each folder from the folder above it, and through no symlink, so that nobody leads
+        // root elsewhere.
         let sidecar = open_folder(self.folder, layout::FOLDER)?;
         if !is_own(&fs::fstat(&sidecar)?) {
             return Ok(());
         }
         let locks = open_folder(&sidecar, layout::within_sidecar(layout::LOCKS))?;
         let changed = self.share(&locks)?;
-        // As far as the kernel lets them both are alike, and it costs no more.
+        // Both are as alike as the kernel lets them be: the rest is shared already.
         // safeguard: unsharable-locks-not-listed
         if !changed && is_alike(&fs::fstat(&locks)?, &fs::fstat(&sidecar)?) {
             return Ok(());
@@ -143,13 +144,12 @@ impl<'a> DataFolder<'a> {
     pub(super) fn share_file(&self, folder: impl AsFd, name: impl Arg + Copy) -> io::Result<()> {
         let file = match open::to_read(folder, name, OFlags::NOFOLLOW) {
             Ok(file) => file,
-            // Gone, another user's, or nothing of this package.
+            // Gone, another user's, or a symlink, which this package does not make.
             Err(Errno::NOENT | Errno::ACCESS | Errno::LOOP) => return Ok(()),
             Err(errno) => return Err(errno),
         };
         let stat = fs::fstat(&file)?;
-        // Root gives nothing away that somebody else may have put here by a link
-        // or a rename.
+        // Root gives away no file that somebody may have put here by a link or a rename.
         let expected = [geteuid().as_raw(), self.stat.st_uid].contains(&stat.st_uid);
         let regular = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
         // safeguard: files-shared-by-root
@@ -159,8 +159,8 @@ impl<'a> DataFolder<'a> {
         Ok(())
     }
 
-    /// Has new files in the folder of temporary files made as in this one. Whether
-    /// they are.
+    /// Gives the folder of temporary files the default access list of this folder. Whether new
+    /// files get the same list and group in both.
     pub(super) fn passes_on_to(&self, temp: impl AsFd) -> io::Result<bool> {
         let wanted = access_list::read(self.folder, access_list::DEFAULT)?;
         let stat = fs::fstat(&temp)?;
@@ -178,20 +178,21 @@ impl<'a> DataFolder<'a> {
     }
 }
 
-/// Whether a file has the text of a lock or a journal: a private file of this user's, to
-/// which somebody else has given the name of such, is not to be shared.
+/// Whether a file has the text of a lock or a journal. A private file of this user, to which
+/// somebody has given the name of a lock, must not be shared.
 fn is_text_of_sidecar(file: &File) -> io::Result<bool> {
     let mut start = [0; layout::INDEX_PLACE + 8];
     let length = io::pread(file, &mut start[..], layout::SYNC_STAMP_PLACE)?;
     let (start, index) = start[..length].split_at(length.min(layout::INDEX_PLACE));
     let end = start.iter().position(|&byte| byte == b'\n').map_or(0, |end| end + 1);
-    let (note, rest) = start.split_at(end);
-    let is_note = note.is_empty()
-        || note.starts_with(b"synced ")
-        || note.strip_suffix(b"\n").is_some_and(layout::is_random);
+    let (line, rest) = start.split_at(end);
+    // In the lock of a journal, the line is the folder_id.
+    let is_first_line = line.is_empty()
+        || line.starts_with(b"synced ")
+        || line.strip_suffix(b"\n").is_some_and(layout::is_random);
     let is_index = index.is_empty() || index[0] == b'-' || index.starts_with(b"backups ");
-    // What a save has written over a private file leaves the rest of it.
-    let is_lock = is_note && is_index && rest.iter().all(|&byte| byte == 0);
+    // A save that took a private file for its lock has left the rest of the private text.
+    let is_lock = is_first_line && is_index && rest.iter().all(|&byte| byte == 0);
     Ok(is_lock || start.starts_with(b"{\n  \"format\": "))
 }
 

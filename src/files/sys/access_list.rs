@@ -1,5 +1,5 @@
-//! Access lists (`acl(5)`), as the kernel hands them out in extended attributes:
-//! who may do what with a file, and the same said of a file of other hands.
+//! Access lists (`acl(5)`), which the kernel keeps in extended attributes: who may do what
+//! with a file. And the list that gives the same rights to a file with another owner or group.
 
 use std::os::fd::AsFd;
 
@@ -97,14 +97,14 @@ impl AccessList {
         bits.into_iter().fold(0, |mode, rights| mode << 3 | u32::from(rights.unwrap_or(0)))
     }
 
-    /// Whether it says no more than the bits of a mode.
+    /// Whether the list says no more than the bits of a mode.
     #[must_use]
     pub fn is_mode(&self) -> bool {
         self.rights(MASK).is_none()
     }
 
-    /// What it leaves of everyone's rights; `owner` is the least that the file's
-    /// owner keeps.
+    /// The list with no rights but `rights` for anybody. The file's owner has at least the
+    /// rights `owner`.
     #[must_use]
     pub fn limited(mut self, rights: u16, owner: u16) -> Self {
         for entry in &mut self.entries {
@@ -116,9 +116,9 @@ impl AccessList {
         self
     }
 
-    /// The list that gives everyone the same rights, or fewer, to a file that has
-    /// another owner than `owner` or another group than `group`: those two get
-    /// theirs by name. Nobody gains but the file's new owner.
+    /// The list that gives everyone the same rights, or fewer, to a file that could not be
+    /// given to `owner` or to `group`: they get their rights by name. Nobody gains rights but
+    /// the file's new owner.
     #[must_use]
     pub fn in_other_hands(&self, owner: Option<u32>, group: Option<u32>) -> Self {
         let mut list = self.unmasked();
@@ -147,7 +147,7 @@ impl AccessList {
         list.masked()
     }
 
-    /// The list without names, where the kernel takes none: nobody has more by it.
+    /// The list without names, for a file system that takes none: nobody gains rights by it.
     #[must_use]
     pub fn without_names(&self) -> Self {
         let mut list = self.unmasked();
@@ -168,7 +168,7 @@ impl AccessList {
         self.entries.iter().find(|entry| entry.tag == tag).map(|entry| entry.rights)
     }
 
-    /// What every entry of a kind gives.
+    /// The rights that every entry of a kind gives.
     fn least(&self, tag: u16) -> u16 {
         let all = self.entries.iter().filter(|entry| entry.tag == tag);
         all.fold(ALL, |least, entry| least & entry.rights)
@@ -180,7 +180,7 @@ impl AccessList {
         self.entries.sort_unstable();
     }
 
-    /// Adds to what the entry gives already: a member has the rights of both.
+    /// Adds rights to an entry: a member of two groups has the rights of both.
     fn allow(&mut self, tag: u16, id: u32, rights: u16) {
         let there = self.entries.iter().find(|entry| (entry.tag, entry.id) == (tag, id));
         self.set(tag, id, rights | there.map_or(0, |entry| entry.rights));

@@ -32,8 +32,8 @@ pub(crate) fn list<T: PartialEq>(
     pick: impl Fn(&OsStr, FileType) -> Option<T>,
 ) -> Result<Vec<T>> {
     let open = |more| open::folder(&at, name, OFlags::NOFOLLOW | more);
-    // A new access time would be one more thing for the save's syncs to write,
-    // a tenth of its time on ext4. Only the folder's owner may forbid it.
+    // Without a new access time of the folder, which the save's syncs would have to write: a
+    // tenth of a save's time on ext4. Only the folder's owner may ask for that.
     let folder = match open(OFlags::NOATIME) {
         // safeguard: listing-without-noatime
         Err(Errno::PERM) => open(OFlags::empty()),

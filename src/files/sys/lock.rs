@@ -70,18 +70,18 @@ fn set_queue_lock(file: &File, kind: i32) -> io::Result<()> {
     if answer == -1 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
-/// The process that holds the `flock` of `file`, from the kernel's own list:
-/// nothing has to be written into the lock file, and nothing in it can be stale.
-/// A descriptor of the kind that only names the file (`O_PATH`) is enough.
+/// The process that holds the `flock` of `file`, from the kernel's own list: nothing has to
+/// be written into the lock file, and nothing there can be stale. A descriptor with `O_PATH`
+/// is enough. Nothing where there is no /proc.
 pub(crate) fn holder(file: impl AsFd) -> Option<u32> {
     let stat = fs::fstat(file).ok()?;
-    // The kernel gives the list out page by page, and can pass over a line when
-    // a lock before it goes meanwhile.
+    // The kernel gives the list out page by page, and can leave out a line when an earlier
+    // lock is released between two pages.
     (0..3).find_map(|_| listed_holder(&std::fs::read_to_string("/proc/locks").ok()?, &stat))
 }
 
-/// A device that `stat` and the list number differently (btrfs) is passed over
-/// when the inode alone decides.
+/// The holder in the `list`. Where `stat` and the list have different numbers for a device
+/// (btrfs), the inode alone decides.
 fn listed_holder(list: &str, stat: &Stat) -> Option<u32> {
     let device = format!("{:02x}:{:02x}", fs::major(stat.st_dev), fs::minor(stat.st_dev));
     let mut same_inode = None;
