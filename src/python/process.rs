@@ -55,7 +55,7 @@ pub(super) fn stats(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
 
 #[pyfunction]
 fn before_fork(py: Python<'_>) {
-    gil::returning_after(py, engine::before_fork);
+    gil::without_gil(py, engine::before_fork);
 }
 
 #[pyfunction]

@@ -31,19 +31,19 @@ SABOTAGES = [
         "pytest tests/test_locks.py -k forked_child",
     ),
     Sabotage(
-        "no-return-after-the-end",
-        "a daemon thread stays away from an interpreter that has ended",
+        "no-python-after-the-end",
+        "a daemon thread runs no Python code after the end of the interpreter",
         edit(r"^\(", "(true || "),
         "pytest tests/test_fork.py -k exit",
     ),
     Sabotage(
-        "end-waits-for-returning",
-        "an interpreter waits for the threads on their way back to it",
+        "end-waits-for-python-code",
+        "an interpreter waits for threads in Python code",
         never,
         "pytest tests/test_fork.py -k exit",
     ),
     Sabotage(
-        "child-resets-returning",
+        "child-resets-running",
         "a child does not wait at its end for its parent's threads",
         remove,
         "pytest tests/test_fork.py -k exit",
@@ -59,18 +59,6 @@ SABOTAGES = [
         "a signal is not lost while a failure is told",
         value("cause.unwrap_or(failure)"),
         "pytest tests/test_hostile.py -k failure_is_told",
-    ),
-    Sabotage(
-        "end-waits-for-python-code",
-        "an interpreter waits for threads in Python code",
-        value("return { drop(returning); act() }"),
-        "pytest tests/test_fork.py -k midst",
-    ),
-    Sabotage(
-        "returning-thread-comes-back",
-        "whom the end of an interpreter waits for comes back",
-        always,
-        "pytest tests/test_fork.py -k midst",
     ),
     Sabotage(
         "count-not-below-zero",
