@@ -27,7 +27,7 @@ pub(super) fn integer(number: i64, out: &mut Buffer) -> Result<(), OutOfMemory> 
 pub(super) fn float(number: f64, out: &mut Buffer) -> Result<(), OutOfMemory> {
     let magnitude = number.abs();
     // Most floats are amounts with at most two decimals. A decimal of at most 15
-    // digits that reads back as the number is the shortest one that does.
+    // digits that reads back as the number is the shortest text that does.
     let hundredths = (magnitude * 100.0 + 0.5) as u64;
     // safeguard: exact-decimal
     if hundredths < 1_000_000_000_000_000 && hundredths as f64 / 100.0 == magnitude {

@@ -2,8 +2,8 @@
 
 use pyo3::prelude::*;
 
-/// The options, as the caller gave them. Python makes one of these for each save and
-/// passes it through whole: only `encode.rs` and `stdlib.rs` look inside.
+/// The options, as the caller gave them. `file_operations.py` makes this object for each
+/// save and passes it on whole: only `encode.rs` and `stdlib.rs` read the fields.
 #[pyclass(frozen, module = "oasis_data._native")]
 pub(crate) struct EncodeOptions {
     pub(super) indent: Option<Py<PyAny>>,

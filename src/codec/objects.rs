@@ -316,18 +316,18 @@ pub(super) fn shallow_copy<'py>(container: &Bound<'py, PyAny>) -> PyResult<Bound
     }
 }
 
-/// Has a container fetched from memory, for later.
+/// Makes the processor load a container into its cache.
 #[inline(always)]
 pub(super) fn prefetch(container: &Bound<'_, PyAny>) {
     fetch(container.as_ptr().cast());
 }
 
-/// Has the first of what a dictionary or list holds fetched from memory.
+/// Makes the processor load the start of what a dictionary or list holds into its cache.
 #[inline(always)]
 pub(super) fn prefetch_content(container: &Bound<'_, PyAny>) {
     let object = container.as_ptr();
-    // SAFETY: attached; each cast follows the check that it needs. What the
-    // pointer leads to is not looked at.
+    // SAFETY: attached; each cast follows the type check that allows it. The memory
+    // behind the pointer is not read.
     let content: *const u8 = unsafe {
         if ffi::PyDict_CheckExact(object) != 0 {
             (*object.cast::<ffi::PyDictObject>()).ma_keys.cast()
@@ -341,12 +341,12 @@ pub(super) fn prefetch_content(container: &Bound<'_, PyAny>) {
     fetch(content.wrapping_add(CACHE_LINE));
 }
 
-/// Bytes that the processor fetches together.
+/// The bytes that the processor loads together.
 const CACHE_LINE: usize = 64;
 
 #[inline(always)]
 fn fetch(address: *const u8) {
-    // SAFETY: a hint, which does nothing but save time, whatever the address.
+    // SAFETY: a hint to the processor, which accepts any address and never faults.
     #[cfg(target_arch = "x86_64")]
     unsafe {
         std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(address.cast());

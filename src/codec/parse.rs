@@ -1,7 +1,11 @@
 //! A parser of JSON by the letter of RFC 8259. It hands each value to a [`Builder`].
 //!
-//! The parser stops without a reason at whatever it does not read: `json` then reads
+//! The parser stops without a reason at text that it does not read: `json` then reads
 //! the text, or finds the reason.
+//!
+//! It is not built on jiter. The iterator of jiter 0.19, tried in its place, gives the
+//! same values. But indented documents take it 1.3 to 1.5 times as long, and when memory
+//! runs out in a string with escapes it ends the process, where a load must raise.
 
 use super::buffer::Buffer;
 use super::decimal::{POWERS_OF_TEN, nearest_float};

@@ -24,7 +24,7 @@ const MAX_LEVELS_IN_C: usize = 10_000;
 /// A lower limit of recursion for this thread, until it is dropped: only as many levels
 /// as its stack has room for.
 ///
-/// The limits of other threads stay. This one enters the levels that do not fit, so
+/// The limits of other threads stay. This thread enters the levels that do not fit, so
 /// that `json` finds them used up.
 pub(super) struct RecursionLimit<'py> {
     entered: usize,
