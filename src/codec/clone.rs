@@ -80,9 +80,9 @@ impl CopyPlan {
     /// Copies the document, and prefetches the memory that later steps need.
     ///
     /// A document that was not used lately is in none of the processor's caches: without
-    /// the prefetching, a load of 1 MB after other work takes 1.2 to 1.4 times as long
-    /// (`python benches/cold_hits.py`). Documents below 100 KB, which stay in the caches,
-    /// pay 2 to 4 % for it.
+    /// the prefetching, a load of 1 MB after other work takes 1.15 to 1.4 times as long
+    /// (`python benches/cold_hits.py`). Smaller documents that are in the caches pay 2 to
+    /// 4 % for it.
     pub(crate) fn copy<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let _pause = GcPause::start(py);
         let mut copied = self.document.bind(py).clone();
