@@ -28,7 +28,7 @@ SABOTAGES = [
         "lease-before-link",
         "no link to what others may write into",
         edit(r"\?\.is_ok\(\)", ".is_some()"),
-        "cargo backups::what_others",
+        "cargo leases::a_file_that",
     ),
     Sabotage(
         "lease-answer",
