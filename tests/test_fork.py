@@ -210,14 +210,16 @@ def test_exit_beside_threads_that_save_and_load(tmp_path: Path) -> None:
 
 
 SORTED_AT_EXIT = """
-import sys, threading, oasis_data
-document = {f"tank{number}": {"level": number} for number in range(50_000)}
+import os, sys, threading, oasis_data
+document = {f"tank{number}": {"level": number} for number in range(5_000)}
 began = threading.Event()
-def work():
+def work(number):
     while True:
         began.set()
-        oasis_data.save_json_atomic(sys.argv[1] + "/sorted.json", document, sort_keys=True)
-threading.Thread(target=work, daemon=True).start()
+        path = f"{sys.argv[1]}/sorted{number}.json"
+        oasis_data.save_json_atomic(path, document, sort_keys=True)
+for number in range(4):
+    threading.Thread(target=work, args=(number,), daemon=True).start()
 began.wait()
 """
 LOGGED_AT_EXIT = """
@@ -274,7 +276,7 @@ began.wait()
 
 @pytest.mark.parametrize(
     ("code", "times"),
-    [(SORTED_AT_EXIT, 2), (LOGGED_AT_EXIT, 2), (FORKING_AT_EXIT, 4), (EDITING_AT_EXIT, 20)],
+    [(SORTED_AT_EXIT, 6), (LOGGED_AT_EXIT, 2), (FORKING_AT_EXIT, 4), (EDITING_AT_EXIT, 20)],
     ids=["sorted", "logged", "forking", "editing"],
 )
 def test_exit_beside_a_thread_in_the_midst_of_something(
@@ -310,8 +312,9 @@ def test_exit_of_a_child_that_a_signal_handler_forked(tmp_path: Path) -> None:
     assert float(done.stdout) < 4
 
 
-def test_exit_of_a_child_forked_beside_threads(tmp_path: Path) -> None:
-    code = BUSY_AT_EXIT + (
+@pytest.mark.parametrize("busy", [BUSY_AT_EXIT, SORTED_AT_EXIT], ids=["busy", "sorted"])
+def test_exit_of_a_child_forked_beside_threads(tmp_path: Path, busy: str) -> None:
+    code = busy + (
         "import time\n"
         "slowest = 0.0\n"
         "for _ in range(20):\n"

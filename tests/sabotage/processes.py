@@ -34,7 +34,7 @@ SABOTAGES = [
         "no-python-after-the-end",
         "a daemon thread runs no Python code after the end of the interpreter",
         edit(r"^\(", "(true || "),
-        "pytest tests/test_fork.py -k exit",
+        "pytest tests/test_fork.py -k midst",
     ),
     Sabotage(
         "end-waits-for-python-code",
