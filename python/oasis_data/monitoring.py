@@ -8,9 +8,7 @@ Needs `pip install 'oasis_data[monitoring]'`.
 """
 
 import os
-import re
 import threading
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import accumulate
 from typing import NamedTuple
@@ -25,6 +23,7 @@ from prometheus_client.metrics_core import (
 )
 from prometheus_client.multiprocess import MultiProcessCollector
 
+from oasis_data import _native
 from oasis_data._paths import FilePath
 from oasis_data._settings import Statistics, stats
 
@@ -274,23 +273,19 @@ class _DocumentsCollector:
         backups = gauge("backups", "Backups beside the file")
         free = gauge("disk_free_bytes", "What its file system has left for this user")
         room = gauge("disk_size_bytes", "How large its file system is")
-        folders: dict[str, list[str]] = defaultdict(list)
         for label, path in self._documents.items():
-            folder, name = os.path.split(os.path.realpath(os.fsdecode(path)))
+            file = os.path.realpath(os.fsdecode(path))
             try:
-                if folder not in folders:
-                    folders[folder] = os.listdir(folder)
-                disk = os.statvfs(folder)
+                disk = os.statvfs(os.path.dirname(file))
             except FileNotFoundError:
                 continue
             free.add_metric((label,), disk.f_bavail * disk.f_frsize)
             room.add_metric((label,), disk.f_blocks * disk.f_frsize)
             try:
-                stat = os.stat(os.path.join(folder, name))
+                stat = os.stat(file)
             except FileNotFoundError:
                 continue
             size.add_metric((label,), stat.st_size)
             modified.add_metric((label,), stat.st_mtime)
-            pattern = re.compile(re.escape(name) + r"\.backup\.\d{8}_\d{6}_\d{6}(\.gz)?")
-            backups.add_metric((label,), sum(map(bool, map(pattern.fullmatch, folders[folder]))))
+            backups.add_metric((label,), len(_native.backup_names(file)))
         return [size, modified, backups, free, room]

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import os
+from datetime import datetime
 
 import click
 from click.shell_completion import CompletionItem
 
-from oasis_data import Backup, list_backups
+from oasis_data import Backup, JSONReadError, _native, list_backups
+from oasis_data._records import BackupNameRecord
 from oasis_data.cli.app import folder_of_documents
 from oasis_data.cli.content import Content, read
 from oasis_data.cli.group import Failure, program
 from oasis_data.cli.spelling import quoted, shown
-from oasis_data.cli.survey import backup_name
 from oasis_data.cli.terminal import plural
 
 
@@ -23,8 +24,8 @@ def backups_of(file: str) -> list[Backup]:
         Failure: There is neither such a file nor a backup of it.
     """
     folder, name = os.path.split(os.path.abspath(file))
-    if (known := backup_name(name)) and not os.path.islink(file):
-        original = os.path.join(os.path.dirname(file), known[0])
+    if (known := _native.parse_backup_name(name)) and not os.path.islink(file):
+        original = os.path.join(os.path.dirname(file), known["of"])
         raise Failure(
             f"{shown(file)} is itself a backup\n  -> name the file first, then the backup: "
             f"{quoted(original)} {quoted(name)}"
@@ -65,14 +66,22 @@ def chosen(file: str, given: str | None) -> Backup:
         raise Failure(f"{shown(file)}: of {plural(len(found), 'backup')} none is whole\n{look}")
     beside, name = os.path.split(given)
     for backup in found:
-        folder, known = os.path.split(backup.path)
-        known = known.removesuffix(".gz")
-        # With or without `.gz`: a backup may have been compressed since its name was told.
-        if name.removesuffix(".gz") in (known, known.rpartition(".backup.")[2]) and (
-            not beside or os.path.realpath(beside) == folder
-        ):
+        is_here = not beside or os.path.realpath(beside) == os.path.dirname(backup.path)
+        if is_here and name in _parts(backup)["known_as"]:
             return backup
     raise Failure(f"{shown(given)} is no backup of {shown(file)}\n{look}")
+
+
+def stamp_of(backup: Backup) -> str:
+    """The stamp by which the commands know a backup."""
+    return _parts(backup)["stamp"]
+
+
+def _parts(backup: Backup) -> BackupNameRecord:
+    parts = _native.parse_backup_name(os.path.basename(backup.path))
+    if parts is None:
+        raise ValueError(f"not the name of a backup: {backup.path!r}")
+    return parts
 
 
 def content_of(path: str) -> Content | None:
@@ -105,21 +114,16 @@ def complete_backup(
     ctx: click.Context, param: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
     """The stamps of the file's backups, for shells."""
-    file = os.path.realpath(ctx.params.get("file") or "")
     try:
-        names = sorted(os.listdir(os.path.dirname(file)), reverse=True)
-    except OSError:
+        known = _native.backup_names(ctx.params.get("file") or "")
+    except JSONReadError:
         return []  # nothing to offer is the answer
-    known = [(name, backup_name(name)) for name in names]
-    stamps = [
-        (name.rpartition(".backup.")[2], backup[1])
-        for name, backup in known
-        if backup and backup[0] == os.path.basename(file)
-    ]
     return [
-        CompletionItem(stamp, help=f"{time:%Y-%m-%d %H:%M:%S}")
-        for stamp, time in stamps
-        if stamp.startswith(incomplete)
+        CompletionItem(
+            name["stamp"], help=f"{datetime.fromisoformat(name['time']):%Y-%m-%d %H:%M:%S}"
+        )
+        for name in known
+        if name["stamp"].startswith(incomplete)
     ]
 
 
