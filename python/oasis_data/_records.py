@@ -104,6 +104,7 @@ class BackupNameRecord(TypedDict):
     of: str
     stamp: str
     time: str
+    compressed: bool
     known_as: list[str]
 
 

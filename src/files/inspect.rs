@@ -116,6 +116,8 @@ pub struct BackupName {
     /// The stamp as a time: local time in ISO 8601.
     #[serde(serialize_with = "as_iso")]
     pub time: NaiveDateTime,
+    /// Whether it is the name of a compressed backup.
+    pub compressed: bool,
     /// What an operator may call the backup: its name and its stamp, each as of a plain and
     /// as of a compressed backup. It may have been compressed since its name was told.
     pub known_as: Vec<DiskPath>,
@@ -285,22 +287,26 @@ fn ends_with(name: &OsStr, ends: &[&str]) -> bool {
 #[must_use]
 pub fn backup_name(name: &OsStr) -> Option<BackupName> {
     let plain = layout::plain_backup(name);
-    let (of, text) = layout::split_backup(plain)?;
+    let (of, text) = layout::split_backup(plain).filter(|(of, _)| !of.is_empty())?;
     let time = layout::parse_stamp(text)?;
-    let compressed = layout::compressed_backup(plain);
-    let of_plain = layout::stamp_text(plain);
-    let of_compressed = layout::compressed_backup(OsStr::new(&of_plain));
-    let is_compressed = name == compressed;
-    let stamp =
-        if is_compressed { of_compressed.to_string_lossy().into() } else { of_plain.clone() };
-    let known_as = [plain.into(), compressed, of_plain.into(), of_compressed];
-    (!of.is_empty()).then(|| BackupName {
-        name: DiskPath(name.into()),
-        of: DiskPath(of.into()),
-        stamp,
+    let compressed = plain != name;
+    let stamp = OsString::from(layout::stamp_text(plain));
+    let compressed_stamp = layout::compressed_backup(&stamp);
+    let shown = if compressed { &compressed_stamp } else { &stamp };
+    Some(BackupName {
+        name: disk_path(name),
+        of: disk_path(of),
+        stamp: shown.to_string_lossy().into_owned(),
         time,
-        known_as: known_as.map(|each: OsString| DiskPath(each.into())).into(),
+        compressed,
+        known_as: [plain, &layout::compressed_backup(plain), &stamp, &compressed_stamp]
+            .map(disk_path)
+            .into(),
     })
+}
+
+fn disk_path(name: &OsStr) -> DiskPath {
+    DiskPath(name.into())
 }
 
 /// The names of a file's backups, newest first, read from the folder alone. Nothing for a

@@ -55,7 +55,7 @@ def read(path: str) -> Content:
 def parse(path: str, raw: bytes) -> Content:
     """Takes bytes for a document; decompresses those of a compressed backup."""
     try:
-        if path.endswith(".gz"):
+        if (backup := _native.parse_backup_name(os.path.basename(path))) and backup["compressed"]:
             raw = gzip.decompress(raw)
     except MemoryError:
         return Content(raw, None, _TOO_LARGE)
