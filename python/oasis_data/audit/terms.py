@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from oasis_data.audit.handles import PATHS
+from oasis_data.audit.opening import PATHS
 from oasis_data.audit.source import FUNCTIONS, UNKNOWN, Function, Source
 
 JOINS = frozenset({"os.path.join", *PATHS})

@@ -7,17 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from oasis_data.audit.finding import TORN_WRITE, Finding
-from oasis_data.audit.handles import (
-    IN_UTF8,
-    PATHS,
-    WRITE,
-    Handle,
-    Opened,
-    find_handle,
-    is_parameter,
-    is_path,
-    use_reason,
-)
+from oasis_data.audit.handles import Handle, find_handle, is_parameter, use_reason
 from oasis_data.audit.json_calls import (
     Dumped,
     argument,
@@ -25,6 +15,7 @@ from oasis_data.audit.json_calls import (
     json_function,
     option_reason,
 )
+from oasis_data.audit.opening import IN_UTF8, PATHS, WRITE, Opened, is_path
 from oasis_data.audit.replacing import (
     SAVE,
     call_reason,
