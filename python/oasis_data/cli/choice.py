@@ -1,4 +1,4 @@
-"""The file and the backup that a command is about, however an operator names them."""
+"""The file and the backup of a command, by any name that an operator may give."""
 
 from __future__ import annotations
 
@@ -18,10 +18,11 @@ from oasis_data.cli.terminal import plural
 
 
 def backups_of(file: str) -> list[Backup]:
-    """The backups of a file, newest first, which may be none.
+    """The backups of a file, newest first; an empty list for a file without backups.
 
     Raises:
-        Failure: There is neither such a file nor a backup of it.
+        Failure: The file does not exist and has no backup, or the path is that of a
+            backup or a folder.
     """
     folder, name = os.path.split(os.path.abspath(file))
     if (known := _native.parse_backup_name(name)) and not os.path.islink(file):
@@ -47,10 +48,10 @@ def backups_of(file: str) -> list[Backup]:
 
 
 def chosen(file: str, given: str | None) -> Backup:
-    """The backup of the file that is meant: by path, name or stamp, or the newest whole one.
+    """The backup with the given path, name or stamp, or the newest whole backup.
 
     Raises:
-        Failure: There is none.
+        Failure: There is no such backup.
     """
     found = backups_of(file)
     look = f"  -> see what there is: {program()} backups {quoted(file)}"
@@ -85,7 +86,7 @@ def _parts(backup: Backup) -> BackupNameRecord:
 
 
 def content_of(path: str) -> Content | None:
-    """What a file holds; None for no file."""
+    """The content of a file; None for no file."""
     try:
         return read(path)
     except FileNotFoundError:
@@ -93,7 +94,7 @@ def content_of(path: str) -> Content | None:
 
 
 def fault_of(backup: Backup) -> str | None:
-    """Why a backup cannot be restored, in the words of `verify`; None if it can."""
+    """Why a backup cannot be restored, in the words of `verify`; None if it can be."""
     if backup.fault is None:
         return None
     try:
@@ -106,7 +107,7 @@ def fault_of(backup: Backup) -> str | None:
 def complete_folder(
     ctx: click.Context, param: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
-    """Lets the shell offer folders."""
+    """Has the shell offer folders."""
     return [CompletionItem(incomplete, type="dir")]
 
 

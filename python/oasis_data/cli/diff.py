@@ -1,4 +1,4 @@
-"""`diff`: what putting a backup back would change."""
+"""`diff`: what a restore of a backup would change."""
 
 from __future__ import annotations
 
@@ -61,10 +61,10 @@ def show(
     content: Content,
     limit: int | None = None,
 ) -> bool:
-    """Prints what putting `content` back would change, in `limit` lines at most.
+    """Prints what a restore of `content` would change, in `limit` lines at most.
 
     Returns:
-        Whether it would change anything.
+        Whether the restore would change anything.
 
     Raises:
         Failure: The backup is no JSON document, or cannot be compared.
@@ -92,7 +92,7 @@ def show(
 
 
 def summary(content: Content) -> str:
-    """A document in a line."""
+    """A document in one line."""
     document = content.document
     size = decimal(len(content.raw))
     if isinstance(document, dict):

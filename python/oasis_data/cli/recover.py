@@ -1,4 +1,4 @@
-"""`recover`: finishes what dead writers began, or takes it back."""
+"""`recover`: rolls the interrupted saves of dead writers forward or back."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def command(ctx: click.Context, directory: str, timeout: float, given_up: tuple[
     folders = list(survey(directory))
     for file in given_up:
         work.give_up(file)
-    # The last first: one is there only while all before it are.
+    # The last journal first: a journal is there only while all journals before it are.
     batches = [batch for folder in folders for batch in reversed(work.batches_of(folder))]
     for batch in batches:
         work.recover(batch)
@@ -80,19 +80,19 @@ def command(ctx: click.Context, directory: str, timeout: float, given_up: tuple[
 
 
 class _Recovery:
-    """What is done, told as it happens."""
+    """A run of `recover`, which prints each step as it is done."""
 
     def __init__(self, directory: str, timeout: float) -> None:
         self.directory = directory
         self.timeout = timeout
-        # New contents of batches that could not be recovered: not leftovers.
+        # The new contents of batches that could not be recovered are no leftovers.
         self._pending: set[str] = set()
         self.done = self.left = self.failed = 0
         self._console = screen()
         self._errors = screen(stderr=True)
 
     def listen(self) -> Callable[[], None]:
-        """Tells what the log is told of recoveries, until the function is called."""
+        """Prints what the log gets about recoveries, until the returned function is called."""
         log, handler = logging.getLogger("DataOperations"), logging.Handler()
 
         def emit(record: logging.LogRecord) -> None:
@@ -126,14 +126,14 @@ class _Recovery:
 
     def recover(self, batch: Batch) -> None:
         if not os.path.exists(batch.journal):
-            return  # completed with the one in another folder
+            return  # completed with the journal in another folder
         waiting = batch.waiting
         if batch.state is State.TORN:
             _look_at(batch.folder)
         why = {}
         for content in batch.contents:
             try:
-                # Does what there is to do for the other files too.
+                # This recovers the other files of the batch too.
                 self._lock(content["file"]).close()
             except DataOperationError as error:
                 why[content["file"]] = error.message
@@ -156,7 +156,7 @@ class _Recovery:
         self._tell(f"batch {what}" if batch.files else what, f"{shown(batch.folder)}{files}")
 
     def _is_there(self, batch: Batch) -> bool:
-        """Whether the batch still waits for something. Its journal alone may have to stay."""
+        """Whether the batch is still there. Its journal alone may have to stay."""
         if batch.contents and batch.state is not State.STRANDED and not batch.waiting:
             return False
         return any(other.journal == batch.journal for other in interrupted(batch.folder))
@@ -225,7 +225,7 @@ class _Recovery:
             self._tell(what, f"{shown(folder.path)}: of documents that are gone")
 
     def _lock(self, file: str) -> _native.Edit:
-        """Locks a file, which recovers its batch; unlike a load it says why it cannot."""
+        """Locks a file, which recovers its batch. Unlike a load, a lock fails with the reason."""
         return _native.Edit(file, self.timeout)
 
     def conclude(self) -> None:
@@ -260,14 +260,14 @@ class _Recovery:
 
 
 def _look_at(folder: str) -> None:
-    """Loads a file that is not there: the load finds the journal, and no lock is left."""
+    """Loads a file that does not exist: the load finds the journal and leaves no lock file."""
     with contextlib.suppress(DataFileNotFoundError, CorruptFileError):
         load_data_file(os.path.join(folder, "no such file"), strict=True)
 
 
 @contextlib.contextmanager
 def _if_dead(path: str) -> Iterator[bool]:
-    """Holds a temporary file that no writer holds, and says whether it is one."""
+    """Locks a temporary file unless its writer holds it. Yields whether the writer is dead."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError:

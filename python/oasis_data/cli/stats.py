@@ -1,4 +1,4 @@
-"""`stats`: what a folder holds, and the space that it takes."""
+"""`stats`: the files and backups in a folder, and the space that they take."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from oasis_data.cli.terminal import ago, columns, decimal, plural, print_json, s
 
 @dataclass
 class Holdings:
-    """What was counted."""
+    """The files that were counted."""
 
     files: list[File] = field(default_factory=list)
     backups: list[File] = field(default_factory=list)
@@ -135,7 +135,7 @@ def _status(path: str) -> Status:
 
 def _figures(directory: str, held: Holdings) -> dict[str, Any]:
     space = os.statvfs(directory)
-    # A file with two names takes its space once.
+    # A file with two names takes up its space once.
     blocks = {
         (file.status["device"], file.status["inode"]): file.status["blocks"]
         for file in [*held.files, *held.backups, *held.sidecars]

@@ -1,4 +1,4 @@
-"""`verify`: whether everything in a folder is as it should be. Changes nothing."""
+"""`verify`: checks every file, backup and leftover in a folder. Changes nothing."""
 
 from __future__ import annotations
 
@@ -34,26 +34,26 @@ KINDS = {
     "leftover": "yellow",
     "foreign_temp": "yellow",
 }
-"""What there is to find, the gravest first, and its colour."""
+"""The kinds of findings, the gravest first, and the colour of each."""
 
-# So many notes are printed; --json has all.
+# The most notes that are printed; --json has all.
 _NOTES = 20
-# What opening a file costs, in bytes that could be read meanwhile.
+# The cost of opening a file, in bytes that could be read in the same time.
 _COST_OF_A_FILE = 10_000
-# A writer locks a temporary file right after making it: one that is older than
-# this, in seconds, and not locked, is a dead writer's.
-_SETTLED = 0.2
+# Seconds. A writer locks a temporary file right after it has made the file: an older file
+# without a lock has a dead writer.
+_LOCKED_AFTER = 0.2
 
 
 @dataclass(frozen=True)
 class Finding:
-    """Something that is not as it should be, or to be known.
+    """A problem, or a note about a file.
 
     Attributes:
-        kind: One of `KINDS`; of a note, what it tells.
-        path: Where.
-        problem: What it is.
-        advice: What to do.
+        kind: The kind: one of `KINDS`, or "gone" for a note.
+        path: The file or folder.
+        problem: The problem, in words for an operator.
+        advice: What to do about it.
     """
 
     kind: str
@@ -64,10 +64,14 @@ class Finding:
 
 @dataclass
 class Report:
-    """What there was to look at, and what was found.
+    """The numbers of what was read, and the findings.
 
     Attributes:
-        notes: What may well be meant to be so, and is no finding.
+        files: The number of data files.
+        backups: The number of backups.
+        bytes: The bytes that were read.
+        findings: The problems.
+        notes: States that may be intended, and are no problems.
     """
 
     files: int = 0
@@ -112,7 +116,7 @@ def command(ctx: click.Context, directory: str, as_json: bool) -> None:
 
 
 def verify(directory: str) -> Report:
-    """Looks at everything in the folder and below.
+    """Checks everything in the folder and below.
 
     Raises:
         OSError: The folder itself cannot be listed.
@@ -137,7 +141,7 @@ def _work(file: File) -> int:
 
 
 def _check_documents(folder: Folder, report: Report, bar: Bar) -> None:
-    # One that is there both plain and compressed is one.
+    # A backup that is there both plain and compressed counts once.
     report.backups += len({(backup.of, backup.time) for backup in folder.backups})
     newest_whole: dict[str, BackupFile] = {}
     for backup in folder.backups:
@@ -277,7 +281,7 @@ def _check_leftovers(found: list[TemporaryRecord], report: Report) -> None:
         except FileNotFoundError:
             continue  # its writer is done
     if found:
-        time.sleep(min(max(newest + _SETTLED - time.time(), 0.0), _SETTLED))
+        time.sleep(min(max(newest + _LOCKED_AFTER - time.time(), 0.0), _LOCKED_AFTER))
     corrupt = {finding.path for finding in report.findings if finding.kind == "corrupt"}
     for temporary in found:
         path = temporary["path"]
