@@ -203,9 +203,8 @@ class LockTimeoutError(JSONWriteError, _OperatingSystemError, TimeoutError):
 class AlreadyLockedError(JSONWriteError, _OperatingSystemError):
     """This thread is writing the file already, and would wait for itself.
 
-    Examples are a save of a file inside `edit_json` of the same file (change the
-    document that is being edited instead), and two tasks of one event loop that
-    edit the same file, where the first task awaits inside its `edit_json`.
+    A save inside `edit_json` of the same file, say: change the document instead. Or a
+    task of an event loop that awaits inside `edit_json`, and another on the same file.
     """
 
 
