@@ -203,8 +203,8 @@ class LockTimeoutError(JSONWriteError, _OperatingSystemError, TimeoutError):
 class AlreadyLockedError(JSONWriteError, _OperatingSystemError):
     """This thread is writing the file already, and would wait for itself.
 
-    A save inside `edit_json` of the same file, say: change the document instead. Or a
-    task of an event loop that awaits inside `edit_json`, and another on the same file.
+    A save inside `edit_json` of the same file, say: change the document instead. Or two
+    tasks of one event loop edit the same file, and the first awaits in `edit_json`.
     """
 
 

@@ -21,10 +21,11 @@ class Handle:
     """An open file where it is used.
 
     Attributes:
-        opened: How it was opened.
-        statement: The `with` that closes it; None if it is used where it is opened.
-        item: Which of the statement's items it is.
-        reason: Why it is not certain what becomes of it.
+        opened: The call that opened the file.
+        statement: The `with` that closes the file; None if the file is used where it is
+            opened.
+        item: The number of the file among the items of the statement.
+        reason: Why the use of the file is not certain.
     """
 
     opened: Opened
@@ -37,12 +38,12 @@ class Handle:
         return argument_at(source, self.opened.call, self.opened.path)
 
     def unwraps(self, source: Source) -> tuple[Unwrap, ...]:
-        """What takes the `with` away."""
+        """The edits that remove the `with`."""
         return (Unwrap(source.span(self.statement), self.item),) if self.statement else ()
 
 
 def find_handle(source: Source, expression: ast.expr) -> Handle | None:
-    """Where the file was opened that an expression stands for; None if that is not known."""
+    """The open file that an expression stands for; None if it is not known."""
     inline = opened(source, expression)
     if inline:
         return Handle(inline, None, 0, None)
@@ -97,9 +98,9 @@ def use_reason(source: Source, handle: Handle, use: ast.Name | None, call: ast.C
     """Why a call that uses the handle cannot take the place of the whole `with`.
 
     Args:
-        source: Where all this is.
+        source: The source of the call.
         handle: The open file.
-        use: The name in the call that stands for it.
+        use: The name in the call that stands for the file.
         call: The call that is to be replaced.
     """
     statement = handle.statement
@@ -136,11 +137,11 @@ def use_reason(source: Source, handle: Handle, use: ast.Name | None, call: ast.C
 
 
 def _is_unordered(source: Source, handle: Handle, node: ast.expr | ast.stmt) -> bool:
-    """Whether it is the same if something is done before the file is opened, or after.
+    """Whether code has the same effect before the file is opened and after.
 
-    Reading moves to where the call is, past whatever may change the file, or tell that it
-    could be opened. Writing may move past what is seen nowhere else: nobody relies on a
-    file that is emptied for a moment.
+    A read moves to the place of the call, past code that may change the file or show that
+    the file could be opened. A write may move past code whose effect stays in the
+    function: nobody relies on a file that is empty for a moment.
     """
     if isinstance(node, ast.expr):
         found = opened(source, node)
@@ -162,7 +163,7 @@ def _is_unordered(source: Source, handle: Handle, node: ast.expr | ast.stmt) -> 
 
 
 def _evaluated_before(source: Source, call: ast.Call) -> Iterator[ast.Call]:
-    """The calls in the same statement that are made before a call, and are no part of it."""
+    """The calls in the same statement that run before a call and are no part of it."""
     whole: ast.AST = call
     for around in source.ancestors(call):
         if isinstance(around, ast.stmt):

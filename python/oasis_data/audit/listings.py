@@ -1,7 +1,7 @@
-"""Finds code that lists a folder of JSON files and opens or removes what it meets.
+"""Finds code that lists a folder of JSON files and opens or removes the files that it meets.
 
-What it meets are also the backups `x.json.backup.<stamp>`, and the folder `.oasis_data` with
-locks, temporary files and journals. A pattern or a condition that leaves those out is looked for.
+The code meets backups too (`x.json.backup.<stamp>`), and the folder `.oasis_data` with locks,
+temporary files and journals. A pattern or a condition that leaves those out is looked for.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from oasis_data.audit.json_calls import argument
 from oasis_data.audit.source import Source
 
 OPEN = frozenset({"builtins.open", "io.open"})
-# They open other things than a plain file, or on an event loop.
+# Functions that open something else than a plain file, or open it on an event loop.
 OTHER_OPENERS = {
     **dict.fromkeys(("gzip.open", "bz2.open", "lzma.open"), "the file is compressed"),
     "codecs.open": "codecs.open encodes in its own way; open the file with open(encoding=…) first",
@@ -18,13 +18,13 @@ OTHER_OPENERS = {
     "os.fdopen": "it opens a descriptor, not a path",
 }
 PATHS = frozenset({"pathlib.Path", "pathlib.PosixPath"})
-# What a path gives that is again a path.
+# Attributes and methods of a path whose value is a path again.
 FROM_PATH = {
     *("parent", "joinpath", "with_suffix", "with_name", "with_stem", "resolve", "absolute"),
     *("expanduser", "home", "cwd"),
 }
 DESCRIPTORS = frozenset({"os.open", "os.dup", "tempfile.mkstemp", "os.memfd_create", "os.pipe"})
-# Paths that lead to something else than a file that is kept.
+# Paths that lead to no regular file.
 DEVICES = ("/dev/", "/proc/", "/sys/")
 READ, WRITE = "r", "w"
 # Spellings of the options that a path's methods are given where they leave UTF-8 as it is.
@@ -37,9 +37,9 @@ class Opened:
 
     Attributes:
         call: The call.
-        path: The path that it opens.
-        mode: With which mode; None if that is not certain.
-        encoding: "utf-8", "ascii" for others that write ASCII alike, "other".
+        path: The path that the call opens.
+        mode: The mode; None if it is not certain.
+        encoding: "utf-8", "ascii" for an encoding that writes ASCII alike, or "other".
         reason: Why the file may not be a plain one.
     """
 
@@ -51,11 +51,11 @@ class Opened:
 
     @property
     def direction(self) -> str | None:
-        """`READ`, `WRITE`, or None for both and for what is not certain."""
+        """`READ` or `WRITE`; None for a mode that does both, or that is not certain."""
         if self.mode is None:
             return None
         kind = "".join(sorted(self.mode.replace("b", "").replace("t", "")))
-        # "w+" empties the file as "w" does; what is read from it afterwards is another use.
+        # "w+" empties the file as "w" does; a read from it is a use of its own.
         return {"": READ, "r": READ, "w": WRITE, "+w": WRITE}.get(kind)
 
 
@@ -130,7 +130,7 @@ def _encoding(value: ast.expr) -> str:
     try:
         if not isinstance(name, str) or ascii_text.encode(name) != ascii_text.encode():
             return "other"
-        # One that has more bytes for it, such as utf-8-sig, is caught above.
+        # An encoding with more bytes, such as utf-8-sig, is caught above.
         return "utf-8" if "ä€😀".encode(name) == "ä€😀".encode() else "ascii"
     except UnicodeEncodeError:
         return "ascii"
@@ -179,9 +179,9 @@ def is_path(source: Source, expression: ast.expr, names: frozenset[str] = frozen
     """Whether an expression is certainly a `pathlib.Path`.
 
     Args:
-        source: Where it is.
+        source: The source of the expression.
         expression: The expression.
-        names: Those that are being looked up already.
+        names: The names that are being looked up already.
     """
     if isinstance(expression, ast.Call):
         function = expression.func

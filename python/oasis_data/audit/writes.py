@@ -34,7 +34,7 @@ MODES = {
 }
 # Names of files that hold a JSON text in each line, which is no JSON document.
 LINES = (".jsonl", ".jsonlines", ".ndjson", ".ldjson", ".jsonl.gz", ".ndjson.gz")
-# What makes the name of a temporary file one that no other writer has.
+# Calls that make the name of a temporary file unique to its writer.
 UNIQUE = (
     "tempfile.",
     "uuid.",
@@ -362,7 +362,7 @@ def _moves(source: Source, call: ast.Call) -> Iterator[_Move]:
 
 
 def _unwrapped(source: Source, path: ast.expr) -> ast.expr:
-    """What a path is made of, without the functions that leave it what it is."""
+    """The parts of a path, without functions that leave the path the same."""
     while isinstance(path, ast.Call) and len(path.args) == 1 and not path.keywords:
         if not source.origins(path.func) <= SAME:
             break
