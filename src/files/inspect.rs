@@ -1,5 +1,5 @@
-//! What lies in a folder of data files: the data files, their backups, temporary files. To
-//! look changes nothing: no lock is waited for, and no batch is recovered.
+//! What lies in a folder of data files: the data files, their backups, temporary files. A
+//! look changes nothing: it waits for no lock, and recovers no batch.
 //!
 //! Every path begins with the folder as the caller gave it.
 
@@ -69,7 +69,7 @@ pub struct BackupFile {
     pub path: DiskPath,
     /// The data file, which may be gone.
     pub of: DiskPath,
-    /// When it was made, by its name: local time in ISO 8601.
+    /// When the backup was made, by its name: local time in ISO 8601.
     #[serde(serialize_with = "as_iso")]
     pub time: NaiveDateTime,
     /// What `stat` tells.
@@ -83,9 +83,9 @@ pub struct TemporaryFile {
     pub path: DiskPath,
     /// Whether a save of this package made it, by its name and kind.
     pub is_own: bool,
-    /// The data file that it is for; nothing where only a digest of a long name is known.
+    /// The data file; nothing where only a digest of a long name is known.
     pub owner: Option<DiskPath>,
-    /// Where a save copies it to that may not move it out of its folder.
+    /// The path to which a save copies the file, if the save may not move it out of its folder.
     pub copy: DiskPath,
 }
 
@@ -118,12 +118,13 @@ pub struct BackupName {
     pub time: NaiveDateTime,
     /// Whether it is the name of a compressed backup.
     pub compressed: bool,
-    /// What an operator may call the backup: its name and its stamp, each as of a plain and
-    /// as of a compressed backup. It may have been compressed since its name was told.
+    /// What an operator may call the backup: its name and its stamp, each with and without
+    /// the suffix of a compressed backup. A save may have compressed the backup since the
+    /// operator read its name.
     pub known_as: Vec<DiskPath>,
 }
 
-/// Tells what lies in the folder at `path`. One that is not there is empty.
+/// Tells what lies in the folder at `path`: nothing, where there is no such folder.
 #[must_use]
 pub fn folder(path: &Path) -> Folder {
     let mut found = Folder::default();
@@ -142,14 +143,14 @@ pub fn folder(path: &Path) -> Folder {
             saved = found.look_into_sidecar(&target, path);
         } else if kind == FileType::Directory {
             found.folders.push(DiskPath(path.join(name)));
-        } else if let Some(parts) = backup_name(&name) {
+        } else if let Some((of, time)) = split_backup(&name) {
             if kind == FileType::RegularFile
                 && let Ok(stat) = fs::statat(&target.folder, &name, AtFlags::SYMLINK_NOFOLLOW)
             {
                 found.backups.push(BackupFile {
-                    path: DiskPath(path.join(name)),
-                    of: DiskPath(path.join(parts.of.0)),
-                    time: parts.time,
+                    path: DiskPath(path.join(&name)),
+                    of: DiskPath(path.join(of)),
+                    time,
                     status: Status::of(&stat),
                 });
             }
@@ -286,9 +287,8 @@ fn ends_with(name: &OsStr, ends: &[&str]) -> bool {
 /// Takes the name of a backup apart; nothing for the name of another file.
 #[must_use]
 pub fn backup_name(name: &OsStr) -> Option<BackupName> {
+    let (of, time) = split_backup(name)?;
     let plain = layout::plain_backup(name);
-    let (of, text) = layout::split_backup(plain).filter(|(of, _)| !of.is_empty())?;
-    let time = layout::parse_stamp(text)?;
     let compressed = plain != name;
     let stamp = OsString::from(layout::stamp_text(plain));
     let compressed_stamp = layout::compressed_backup(&stamp);
@@ -303,6 +303,12 @@ pub fn backup_name(name: &OsStr) -> Option<BackupName> {
             .map(disk_path)
             .into(),
     })
+}
+
+/// The data file of a backup, and when the backup was made.
+fn split_backup(name: &OsStr) -> Option<(&OsStr, NaiveDateTime)> {
+    let (of, stamp) = layout::split_backup(layout::plain_backup(name))?;
+    Some((of, layout::parse_stamp(stamp)?)).filter(|_| !of.is_empty())
 }
 
 fn disk_path(name: &OsStr) -> DiskPath {
