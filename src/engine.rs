@@ -5,17 +5,20 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use crate::error::{Error, Result};
-use crate::files::batch::{commit, give_up, recovery};
+use crate::files::batch::{self, commit, give_up, recovery};
 use crate::files::lock::file;
 use crate::files::target::Target;
-use crate::files::{fork, lock, read, session};
+use crate::files::{fork, inspect, lock, read, session};
 
 pub use crate::files::backup::{Backup, Opened as OpenedBackup};
 pub use crate::files::batch::commit::Save;
+pub use crate::files::batch::inspect::Batch as InterruptedBatch;
 pub use crate::files::batch::notice::{Notice, take as take_notices};
 pub use crate::files::batch::recovery::Pending;
 pub use crate::files::host::Host;
 pub use crate::files::identity::{FileKey as Key, Identity as Stamp, Instant};
+pub use crate::files::inspect::{BackupName, Folder, backup_name};
+pub use crate::files::layout::FOLDER as SIDECAR;
 pub use crate::files::lock::file::Collected;
 pub use crate::files::lock::{Deadline, Owner};
 pub use crate::files::read::{MISSING, Snapshot, version_of};
@@ -188,6 +191,48 @@ impl Engine {
     pub fn backups(self, path: &Path) -> Result<Backups> {
         match self {
             Self::Files => session::backups(path).map(|(place, all)| Backups { place, all }),
+        }
+    }
+
+    /// The names of the backups of the document at `path`, newest first. No backup is read,
+    /// and no batch is recovered.
+    ///
+    /// # Errors
+    ///
+    /// As for [`inspect::backup_names`].
+    pub fn backup_names(self, path: &Path) -> Result<Vec<BackupName>> {
+        match self {
+            Self::Files => inspect::backup_names(path),
+        }
+    }
+
+    /// What lies in `folder`.
+    #[must_use]
+    pub fn inspect(self, folder: &Path) -> Folder {
+        match self {
+            Self::Files => inspect::folder(folder),
+        }
+    }
+
+    /// The batches with a journal in `folder` that no process carries out.
+    ///
+    /// # Errors
+    ///
+    /// As for [`batch::inspect::interrupted`].
+    pub fn interrupted_batches(self, folder: &Path) -> Result<Vec<InterruptedBatch>> {
+        match self {
+            Self::Files => batch::inspect::interrupted(folder),
+        }
+    }
+
+    /// Whether a process holds the lock of the temporary file at `path`: its writer lives.
+    ///
+    /// # Errors
+    ///
+    /// As for [`inspect::is_held`].
+    pub fn is_held(self, path: &Path) -> Result<bool> {
+        match self {
+            Self::Files => inspect::is_held(path),
         }
     }
 

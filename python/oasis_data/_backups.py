@@ -18,12 +18,12 @@ class Backup:
     """One backup of a file.
 
     Attributes:
-        path: Where it is.
-        time: When it was made, local time; pushed forward where needed to keep
-            the backups of a file in order.
+        path: The path of the backup.
+        time: When the backup was made, local time; pushed forward where needed to
+            keep the backups of a file in order.
         size: The bytes of the file at `path`, which may be compressed.
-        compressed: Whether it is compressed: `path` then ends in `.gz`.
-        fault: Why it cannot be restored, None if it can.
+        compressed: Whether the backup is compressed: `path` then ends in `.gz`.
+        fault: Why the backup cannot be restored; None if it can.
     """
 
     path: str
@@ -34,10 +34,10 @@ class Backup:
 
 
 def list_backups(file_path: FilePath) -> list[Backup]:
-    """Tells the backups of a file, newest first, and reads each to see if it is whole.
+    """Lists the backups of a file, newest first, and reads each to see if it is whole.
 
-    Only names that this package makes count: the file's own, `.backup.`, a
-    real date and time, and six digits; and `.gz`, if it is compressed.
+    Only names that this package makes count: the name of the file, `.backup.`, a valid
+    date and time, six digits, and `.gz` for a compressed backup.
 
     Raises:
         JSONReadError: The folder could not be read.
@@ -63,23 +63,23 @@ def restore_backup(
 ) -> str:
     """Makes a backup the file's content, byte for byte, as an atomic save would.
 
-    What it replaces, corrupt or not, becomes the newest backup: a restore can
-    be undone by another one. A file that is gone gets the backup's mode, owner
-    and extended attributes.
+    The content that is replaced, corrupt or not, becomes the newest backup: a second
+    restore undoes the first. A file that is gone gets the backup's mode, owner and
+    extended attributes.
 
     Args:
         file_path: The file; it may be missing.
-        backup: Which, from `list_backups` or by its path or name, with or
-            without `.gz`. None: the newest that is a JSON document.
+        backup: The backup: an object from `list_backups`, or a path or name, with or
+            without `.gz`. None: the newest backup that is a JSON document.
         timeout: Seconds to wait for another writer. None: as configured.
 
     Returns:
         The path of the backup that was restored.
 
     Raises:
-        NoBackupError: There is none, or none that is a JSON document.
-        JSONWriteError: As for `save_json_atomic`; or a backup could not be read,
-            and an older one would have lost what it holds.
+        NoBackupError: There is no backup, or no backup that is a JSON document.
+        JSONWriteError: As for `save_json_atomic`; or the newest backup could not be
+            read, and to restore an older backup would lose the newest content.
     """
     started = time.perf_counter()
     folder = folder_of(file_path)
@@ -111,17 +111,18 @@ def prune_backups(
 
     Args:
         file_path: The file; it may be missing.
-        keep: How many stay. None: as configured.
-        max_age: Seconds after which one goes, but for the newest. None: as
-            configured.
+        keep: How many backups stay. None: as configured.
+        max_age: Seconds after which a backup is removed, except for the newest. None:
+            as configured.
         timeout: Seconds to wait for a writer. None: as configured.
 
     Returns:
-        The paths of those that were removed.
+        The paths of the backups that were removed.
 
     Raises:
         ValueError: `keep` is negative.
-        JSONWriteError: One could not be removed, or the lock not be had.
+        JSONWriteError: A backup could not be removed, or the lock was not free until
+            the timeout.
     """
     started = time.perf_counter()
     if keep is not None and keep < 0:

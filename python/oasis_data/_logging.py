@@ -1,13 +1,13 @@
 """Where the log goes, and the history of operations in it.
 
-Private: the face is `oasis_data.error_handling.configure_logging`.
+Private: `configure_logging` is public in `oasis_data.error_handling`.
 """
 
 import logging
 import os
 import threading
 import time
-from typing import Any
+from typing import Any, Literal
 
 from oasis_data._paths import FilePath, whole
 
@@ -17,23 +17,22 @@ FILE_NAME = "data_operations.log"
 # Two threads would each leave their handlers.
 _exchanging = threading.Lock()
 
-# Whether operations that succeed are logged. Looked at in every load, where asking
-# the logger itself would show.
+# Whether operations that succeed are logged. Every load reads this; to ask the logger
+# each time would cost a measurable part of a load.
 writes = False
 reads = False
 
 _logger = logging.getLogger("DataOperations")
 _handlers: list[logging.Handler] = []
 
-# `dictConfig` and `fileConfig` disable each logger that is there before them, unless
-# told otherwise: an application that imports the package first would never hear of it
-# again. Nobody logs to this one. If it is disabled too, then the application did not
-# mean the package's.
+# `dictConfig` and `fileConfig` disable every logger that exists, unless told otherwise: an
+# application that imports the package first would lose the package's log. Nobody logs to
+# this second logger. If it is disabled too, the application did not mean the package's.
 _witness = logging.getLogger("_DataOperationsWitness")
 
 
 def revive() -> None:
-    """Undoes what the configuration of other loggers has done to the package's."""
+    """Enables the package's logger if a configuration of other loggers has disabled it."""
     # safeguard: silenced-on-purpose
     if _logger.disabled and _witness.disabled:
         # In this order: a thread that looks in between finds the logger enabled.
@@ -75,14 +74,14 @@ def log_write(
     operation: str,
     file_path: FilePath,
     started: float,
-    remarks: list[str],
+    warnings: list[str],
     size: int | None,
     backup: str | None,
     version: str | None,
 ) -> None:
-    """Logs a write that stands: what went wrong beside it, and its history if that is wanted."""
-    for remark in remarks:
-        logger().warning("Beside the change of %r, which stands: %s", whole(file_path), remark)
+    """Logs a write that stands: its warnings, and a line of history if the history is on."""
+    for warning in warnings:
+        logger().warning("Beside the change of %r, which stands: %s", whole(file_path), warning)
     if writes:
         record(operation, whole(file_path), started, size=size, version=version, backup=backup)
 
@@ -95,17 +94,47 @@ def log_recovery(file_path: str, text: str) -> None:
     )
 
 
-def configure(
-    folder: str | None,
+def configure_logging(
     *,
-    level: int | str,
-    json_lines: bool,
-    console: bool,
-    history: str | None,
-    max_bytes: int,
-    files_kept: int,
+    folder: str | os.PathLike[str] | None = None,
+    level: int | str = logging.INFO,
+    json_lines: bool = False,
+    console: bool = True,
+    history: Literal["writes", "all"] | None = None,
+    max_bytes: int = 10 << 20,
+    files_kept: int = 10,
 ) -> logging.Logger:
-    """Does what `configure_logging` says."""
+    """Gives the logger "DataOperations" the guide's format, a console and a file.
+
+    Without a call the logger is the application's to configure, as any other logger. A
+    later call replaces the handlers of an earlier call, and enables the logger if
+    something has disabled it (`dictConfig` does, unless told otherwise). The lines do not
+    go to the root logger's handlers too.
+
+    Args:
+        folder: The folder of the file `data_operations.log`, made if missing. The file is
+            rotated safely between all processes that write to it. None: no file. A file
+            needs `pip install 'oasis_data[logging]'`.
+        level: The lowest level that is logged.
+        json_lines: Log one JSON object on each line, with the fields as its keys, in place
+            of the guide's format. This needs `pip install 'oasis_data[logging]'` too.
+        console: Log to stderr too.
+        history: "writes" logs one line at level INFO for each save, edit, deletion,
+            restore and pruned backup: the file, bytes, milliseconds, version and
+            backup. "all" logs a line for each load too; the line has no backup, and has a
+            version only if the caller asked for the version. None: no history, only
+            warnings and errors.
+        max_bytes: The size in bytes at which the file is rotated.
+        files_kept: How many rotated files stay beside the log file.
+
+    Returns:
+        The logger.
+
+    Raises:
+        ImportError: A package that is needed is not installed; nothing has changed.
+        OSError: The folder cannot be made; nothing has changed.
+        ValueError: An option cannot have that value; nothing has changed.
+    """
     global writes, reads
     if history not in (None, "writes", "all"):
         raise ValueError(f"history={history!r}: is None, 'writes' or 'all'")
@@ -116,9 +145,9 @@ def configure(
     if console:
         handlers.append(logging.StreamHandler())
     if folder is not None:
-        handlers.append(_rotating_file(folder, max_bytes, files_kept))
+        handlers.append(_rotating_file(os.fspath(folder), max_bytes, files_kept))
     with _exchanging:
-        # Whoever disabled it: this call is the later word.
+        # This call counts, whoever disabled the logger before.
         # safeguard: configured-logger-enabled
         _logger.disabled = _witness.disabled = False
         _logger.setLevel(level)
@@ -130,7 +159,7 @@ def configure(
             handler.setFormatter(formatter)
             _logger.addHandler(handler)
         _handlers[:] = handlers
-        # Or the handlers of the root logger would write each line once more.
+        # Otherwise the handlers of the root logger write each line a second time.
         _logger.propagate = not handlers
         enabled = _logger.isEnabledFor(logging.INFO)
         writes = enabled and history is not None
@@ -145,15 +174,16 @@ def _rotating_file(folder: str, max_bytes: int, files_kept: int) -> logging.Hand
     except ImportError as error:
         raise ImportError("a log file needs: pip install 'oasis_data[logging]'") from error
     os.makedirs(folder, exist_ok=True)
-    # The standard library's would rotate away what another process is writing to.
+    # The standard library's handler would rotate a file that another process writes to.
     return ConcurrentRotatingFileHandler(
         os.path.join(folder, FILE_NAME),
         maxBytes=max_bytes,
-        # It counts the files beside the one that is written to.
+        # The number of files beside the file that is written to.
         backupCount=files_kept,
         encoding="utf-8",
         unicode_error_policy="replace",
-        # A daemon closes what it finds open, and lines would go to what has its number then.
+        # A program that becomes a daemon closes all descriptors: lines would go to the next
+        # file that gets the same number.
         # safeguard: log-not-held-open
         keep_file_open=False,
     )

@@ -4,14 +4,17 @@ from collections.abc import Callable
 from typing import Any, TypeAlias, final
 
 from oasis_data._paths import FilePath
+from oasis_data._records import BackupNameRecord, BackupRecord, BatchRecord, FolderRecord
 from oasis_data._settings import Settings, Statistics
 
 __all__ = [
     "MISSING",
+    "SIDECAR",
     "Edit",
     "EncodeOptions",
     "Text",
     "__version__",
+    "backup_names",
     "clear",
     "collect_locks",
     "configure",
@@ -19,13 +22,17 @@ __all__ = [
     "delete",
     "encode",
     "give_up",
+    "inspect",
+    "interrupted_batches",
     "invalidate",
     "is_cached",
+    "is_held",
     "list_backups",
     "load",
     "load_many",
     "load_measured",
     "load_with_version",
+    "parse_backup_name",
     "place_of_no_json",
     "prune_backups",
     "restore_backup",
@@ -35,7 +42,8 @@ __all__ = [
 ]
 
 MISSING: str
-# Remarks for the log, bytes, the backup's name, and the version if it was asked for.
+SIDECAR: str
+# Warnings for the log, bytes, the backup's name, and the version if it was asked for.
 _Outcome: TypeAlias = tuple[list[str], int, str | None, str | None]
 __version__: str
 
@@ -106,7 +114,12 @@ def delete(
 ) -> _Outcome: ...
 def collect_locks(folder: FilePath, /) -> tuple[int, list[str]]: ...
 def give_up(path: FilePath, *, timeout: float | None) -> str | None: ...
-def list_backups(path: FilePath) -> list[tuple[str, dict[str, Any]]]: ...
+def inspect(folder: FilePath, /) -> FolderRecord: ...
+def interrupted_batches(folder: FilePath, /) -> list[BatchRecord]: ...
+def backup_names(path: FilePath, /) -> list[BackupNameRecord]: ...
+def parse_backup_name(name: FilePath, /) -> BackupNameRecord | None: ...
+def is_held(path: FilePath, /) -> bool: ...
+def list_backups(path: FilePath) -> list[tuple[str, BackupRecord]]: ...
 def restore_backup(
     path: FilePath, name: FilePath | None, *, timeout: float | None, versioned: bool
 ) -> tuple[str, _Outcome]: ...

@@ -1,4 +1,4 @@
-"""How callers name a file, and how the log names it."""
+"""How callers name a file, and how the log and the answers name it."""
 
 import os
 from typing import TypeAlias
@@ -7,16 +7,34 @@ FilePath: TypeAlias = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 
 
 def folder_of(file_path: FilePath) -> str:
-    """The folder that the file is in, through symlinks."""
+    """The folder of the file that a path leads to, through symlinks."""
     return os.path.dirname(os.path.realpath(os.fsdecode(file_path)))
 
 
 def whole(file_path: FilePath) -> str:
-    """The path from the root, where one can be told."""
-    spelt = os.fsdecode(file_path)
-    if not spelt:
-        return spelt  # abspath would make it the working directory
+    """The absolute path; the path as given where the working directory is gone."""
+    given_path = os.fsdecode(file_path)
+    if not given_path:
+        return given_path  # abspath would make it the working directory
     try:
-        return os.path.abspath(spelt)
+        return os.path.abspath(given_path)
     except FileNotFoundError:  # the working directory itself was removed
-        return spelt
+        return given_path
+
+
+def decoded(file_path: object) -> str:
+    """The path as text; an empty text for an object that is no path."""
+    try:
+        return os.fsdecode(file_path)  # type: ignore[arg-type]  # any object: see below
+    except Exception:  # no path at all, or whatever a foreign __fspath__ may raise
+        return ""
+
+
+def base_name(path: str) -> str:
+    """The last part of a path. A client's path may have the separators of Windows."""
+    return path.replace("\\", "/").rsplit("/", 1)[-1]
+
+
+def printable(text: str) -> str:
+    """The text with escapes for what is not UTF-8, which would break an answer or the log."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -21,10 +21,11 @@ class Settings(TypedDict):
 
 
 class Latency(TypedDict):
-    """How long something took: how many times, how many seconds in all, and a histogram.
+    """How long an operation took: how many times, how many seconds in all, and a histogram.
 
-    Each bucket has its upper bound in seconds, and how many took at most that and
-    more than the bound before; beyond the last are the rest of `count`.
+    Each bucket has its upper bound in seconds, and the number of operations that took
+    at most that and more than the bound before. The operations beyond the last bound are
+    the rest of `count`.
     """
 
     count: int
@@ -36,7 +37,7 @@ class Statistics(TypedDict):
     """What `stats` returns: counts since the process started or was forked, and two sizes.
 
     `failures` counts exceptions by operation and class. `latencies` has "read" (loads
-    that were not answered from the cache), "write", "delete" and "lock_wait".
+    that read the file), "write", "delete" and "lock_wait".
     """
 
     hits: int
@@ -72,28 +73,28 @@ def configure(
     lock_timeout: float | None = None,
     durability: Literal["full", "process"] | None = None,
 ) -> Settings:
-    """Changes process-wide settings; without arguments only tells them.
+    """Changes process-wide settings; without arguments only returns them.
 
     Args:
-        cache_bytes: Bytes of JSON text whose documents the cache holds, and of
-            what it keeps to copy them by (at first 134217728). The objects of
-            those that are loaded again take a few times that.
-        cache_entries: Documents it holds, at most (256).
-        backups_kept: Backups of each file (10); 0 makes none.
-        backups_max_age: Seconds after which a save removes one, but for the
-            newest; at first infinite.
-        backups_compressed_above: Bytes above which a save compresses backups
-            with gzip, after it has let the file's lock go; at first infinite,
-            for never. They stay readable with `gzip.open`.
-        lock_timeout: Seconds to wait for another writer (10.0).
-        durability: "full", or "process" to skip every sync: files then survive
-            a crash of the program, but not a power cut.
+        cache_bytes: Bytes of JSON text whose documents the cache holds, and of the plans
+            by which it copies them (default 134217728). The objects of documents that
+            are loaded again take a few times as much memory.
+        cache_entries: The most documents that the cache holds (default 256).
+        backups_kept: Backups of each file (default 10); 0 makes no backups.
+        backups_max_age: Seconds after which a save removes a backup, except for the
+            newest (default infinite).
+        backups_compressed_above: Bytes above which a save compresses backups with gzip,
+            after it has released the file's lock (default infinite: never). `gzip.open`
+            reads a compressed backup.
+        lock_timeout: Seconds to wait for another writer (default 10.0).
+        durability: "full" (the default), or "process" to skip every sync: files then
+            survive a crash of the program, but not a power cut.
 
     Returns:
         All settings, as they are now.
 
     Raises:
-        ValueError: A setting cannot have that value; none is changed.
+        ValueError: A setting cannot have that value; no setting is changed.
     """
     changes = {
         "cache_bytes": cache_bytes,
@@ -111,11 +112,11 @@ def stats() -> Statistics:
     """What this process has done since it started.
 
     Returns:
-        Counts by name; `cache_entries` and `cache_bytes` are what the cache
-        holds now. `decode_fallbacks` and `encode_fallbacks` count what was left
-        to the standard library's `json`, which is slower: NaN and infinities,
-        lone surrogates, subclasses, names that are no strings, texts that are
-        not UTF-8 or no JSON, `sort_keys`, `ensure_ascii`, great depth. A forked
-        child counts from nothing.
+        Counts by name; `cache_entries` and `cache_bytes` are what the cache holds now.
+        `decode_fallbacks` and `encode_fallbacks` count the documents that were left to
+        the standard library's `json`, which is slower: documents with NaN, infinities,
+        lone surrogates, subclasses, keys that are no strings or great depth; texts that
+        are not UTF-8 or not JSON; saves with `sort_keys` or `ensure_ascii`. A forked
+        child starts from zero.
     """
     return _native.stats()

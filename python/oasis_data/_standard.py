@@ -1,13 +1,13 @@
 """The standard library's `json`, in a copy of the package's own.
 
 Tracing agents, mocks and libraries replace functions and classes of `json`, before or
-after this package is imported. A document must be read and written as by the real ones
-all the same: what a wrapper raises looks like no corrupt file, and what a mock returns
-is no document. So the modules are run once more from the standard library's own files,
-and nobody else gets hold of these. `_json`, which is in C, is shared with `json`.
+after this package is imported. Documents must be read and written as by the original
+functions all the same: an exception of a wrapper looks like no corrupt file, and the
+result of a mock is no document. So this module runs the standard library's files a second
+time, and nobody else has these copies. `_json`, which is in C, is shared with `json`.
 
-One thing is taken from `json` as it is when a document is written: its
-`JSONEncoder.default`, which programs replace to have more kinds of values written.
+The current `JSONEncoder.default` of `json` is used when a document is written: programs
+replace it to have more kinds of values written.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from typing import Any
 
 
 def _spec(name: str) -> ModuleSpec | None:
-    # Where the interpreter's own modules lie: not a module of the same name before them
-    # on `sys.path`, and not through a finder that calls back whoever waits for `json`.
+    # Searched where the interpreter's own modules lie: a module of the same name may come
+    # earlier on `sys.path`, and a finder may call back code that waits for `json`.
     parent, _, _ = name.rpartition(".")
     folder = os.path.join(os.path.dirname(os.__file__), parent)
     # A bundled interpreter may have no such folder.
@@ -42,7 +42,7 @@ _package: Any = _copy("json")
 _decoder: Any = _copy("json.decoder")
 _encoder: Any = _copy("json.encoder")
 _decoder.scanner = _copy("json.scanner")
-# The class that callers know, if it is still a class.
+# The class that callers catch, if it is still a class.
 if isinstance(json.JSONDecodeError, type) and issubclass(json.JSONDecodeError, ValueError):
     _decoder.JSONDecodeError = json.JSONDecodeError
 _package._default_decoder = _decoder.JSONDecoder()
@@ -52,7 +52,7 @@ _default = _encoder.JSONEncoder.default
 
 
 def encoder(**options: Any) -> Any:
-    """A `json.JSONEncoder`, with the `default` that a program may have given to all."""
+    """A `json.JSONEncoder` with the `default` that a program may have set for all encoders."""
     classes = getattr(json.JSONEncoder, "__mro__", ())
     found = (vars(each)["default"] for each in classes if "default" in vars(each))
     _encoder.JSONEncoder.default = next(found, _default)

@@ -1,7 +1,7 @@
-"""Which file holds the documents of a type, and that it is under the root.
+"""The file of each data type, which is always under the root.
 
-A client names a type, never a path: only the names in the catalogue lead to a
-file, each to its own, and no spelling of a name leads anywhere else.
+A client names a data type, never a path: each name in the catalogue leads to its file,
+and no other name leads to any file.
 """
 
 import os
@@ -14,10 +14,10 @@ __all__ = ["DocumentCatalogue", "OutsideRootError", "UnknownDataTypeError"]
 
 
 class UnknownDataTypeError(DataOperationError, ValueError):
-    """No document has that type; it is a client's mistake, and names no file."""
+    """There is no such data type: a mistake of the client. The error names no file."""
 
     def __init__(self) -> None:
-        """The type itself is not repeated: it can be anything."""
+        """Does not repeat the type: a client can send anything."""
         super().__init__(OperationType.READ, "", "Unknown data type")
 
 
@@ -30,7 +30,7 @@ class DocumentCatalogue:
 
     Attributes:
         root: The folder, without symlinks.
-        files: The file of each data type, without a look at the links that lead there.
+        files: The file of each data type; symlinks in the path are not followed.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class DocumentCatalogue:
         Raises:
             NotADirectoryError: There is no such folder. Every save would fail, and every
                 page would look as if nothing had ever been saved.
-            ValueError: A file is not under the root, as it is spelt.
+            ValueError: The path of a file does not lie under the root.
         """
         self.root = Path(root).resolve()
         if not self.root.is_dir():
@@ -52,22 +52,22 @@ class DocumentCatalogue:
         }
 
     def path(self, data_type: object) -> Path:
-        """The file of a data type, there or not.
+        """The file of a data type, whether it exists or not.
 
         Args:
-            data_type: What a client named; anything at all.
+            data_type: What a client has named: any object.
 
         Raises:
             UnknownDataTypeError: The catalogue has no such type.
             OutsideRootError: A symlink leads out of the root.
         """
-        # Not every object can be looked up, and some that are no str equal one.
+        # Some objects have no hash, and some that are no str equal a str.
         # safeguard: plain-text-data-type
         if type(data_type) is not str or data_type not in self.files:
             raise UnknownDataTypeError
         path = self.files[data_type]
-        # Each time: a link may have come since. A file not there yet is resolved too,
-        # as far as there are links on the way.
+        # Checked on each call: somebody may have made a symlink since. The links in the
+        # path of a file that does not exist are followed too.
         # safeguard: no-symlink-out-of-root
         if not Path(os.path.realpath(path)).is_relative_to(self.root):
             raise OutsideRootError(
@@ -78,7 +78,7 @@ class DocumentCatalogue:
         return path
 
     def __iter__(self) -> Iterator[str]:
-        """The data types, as they were given."""
+        """The data types, in the order in which they were given."""
         return iter(self.files)
 
     def __len__(self) -> int:

@@ -8,15 +8,16 @@ the path as it was given.
 import copyreg
 import json
 import logging
-import os
 import pickle
 import traceback
 import uuid
 from datetime import datetime
 from enum import Enum
-from typing import Any, Literal
+from typing import Any
 
 from oasis_data import _logging
+from oasis_data._logging import configure_logging
+from oasis_data._paths import base_name, decoded, printable
 
 __all__ = [
     "AlreadyLockedError",
@@ -57,9 +58,9 @@ class DataOperationError(Exception):
 
     Attributes:
         operation: What was being done.
-        file_path: The file, as the caller spelt it.
+        file_path: The file's path, as the caller gave it.
         message: What happened and what to do; also `str(error)`.
-        original_error: What was raised underneath, or None.
+        original_error: The exception underneath, or None.
         timestamp: When this error was made, local time.
     """
 
@@ -129,7 +130,7 @@ class _OperatingSystemError(DataOperationError, OSError):
 class JSONWriteError(DataOperationError):
     """A save that did not happen; the file is as it was (guide, fix 1).
 
-    As in the guide it may also be made from a message alone.
+    As in the guide, a message alone is enough to make this error.
     """
 
     def __init__(
@@ -202,9 +203,8 @@ class LockTimeoutError(JSONWriteError, _OperatingSystemError, TimeoutError):
 class AlreadyLockedError(JSONWriteError, _OperatingSystemError):
     """This thread is writing the file already, and would wait for itself.
 
-    A save of a file inside its own `edit_json`, say: change the document that
-    is being edited instead. Or a task of an event loop (a greenlet) that wants a
-    file while another one awaits (switches) inside its `edit_json` of it.
+    A save inside `edit_json` of the same file, say: change the document instead. Or two
+    tasks of one event loop edit the same file, and the first awaits in `edit_json`.
     """
 
 
@@ -221,7 +221,7 @@ class VersionConflictError(JSONWriteError):
 
     Attributes:
         expected: The version asked for by `if_version=`.
-        found: The version of the file as it is, or `MISSING`.
+        found: The version that the file has now, or `MISSING`.
     """
 
     def __init__(
@@ -243,9 +243,9 @@ class VersionConflictError(JSONWriteError):
 class NotDurableError(JSONWriteError, _OperatingSystemError):
     """The change is in place, but its folder could not be synced.
 
-    Unlike after any other `JSONWriteError` the file has the new content; it may
-    go back to the old one if the power fails now. Of a batch: it is decided,
-    loads see it, and the next use of one of its files puts it in place.
+    The file has the new content, unlike after any other `JSONWriteError`. A power
+    cut may bring the old content back. A batch with this error is decided: loads
+    see its documents, and the next use of one of its files puts them in place.
     """
 
 
@@ -291,7 +291,6 @@ class CorruptFileError(JSONReadError, json.JSONDecodeError):
         """Takes `DataOperationError`'s arguments and the place in the file."""
         DataOperationError.__init__(self, operation, file_path, message, original_error)
         self.msg = reason or message
-        # The text itself can be large and secret: not kept.
         self.doc = ""
         self.pos = pos
         self.lineno = lineno
@@ -299,7 +298,7 @@ class CorruptFileError(JSONReadError, json.JSONDecodeError):
 
 
 class ErrorHandler:
-    """Logs an error whole, and answers with what a client may see (guide, fix 3).
+    """Logs all of an error, and answers with what a client may see (guide, fix 3).
 
     Attributes:
         logger: The logger "DataOperations", as the application configured it.
@@ -319,24 +318,22 @@ class ErrorHandler:
     ) -> dict[str, Any]:
         """Logs `error` with its path, message and traceback, and makes an answer.
 
-        All of it is logged at level ERROR, whatever the error is: only the caller knows
-        whether it is an ordinary outcome.
-
         Args:
             operation: What was being done.
-            file_path: The file, whole; any path or even none.
-            error: What was raised; anything.
-            level: Where the log has it. Below ERROR, as for what a client can mend, it
-                is logged without its traceback.
+            file_path: The path of the file. An object that is no path is logged as an
+                empty path.
+            error: The exception.
+            level: The level of the log line: ERROR, unless the caller knows that the
+                error is an ordinary outcome. A line below ERROR has no traceback.
 
         Returns:
             The guide's keys `success` (False), `error` (a sentence), `operation`
-            and `details`. No folder and no raw message is in it;
+            and `details`. The answer has no folder and no raw message;
             `details["error_id"]` finds the log line that has both.
         """
         error_id = uuid.uuid4().hex[:12]
-        spelt = _spelt(file_path)
-        path = _printable(spelt)
+        given_path = decoded(file_path)
+        path = printable(given_path)
         doing = operation.value if isinstance(operation, OperationType) else str(operation)
         kind = type(error).__name__
         message = _text(error)
@@ -369,64 +366,13 @@ class ErrorHandler:
             "operation": doing,
             "details": {
                 "operation": doing,
-                "file_path": _name(spelt),
+                "file_path": printable(base_name(given_path)),
                 "error_type": kind,
                 "message": sentence,
                 "timestamp": datetime.now().isoformat(),
                 "error_id": error_id,
             },
         }
-
-
-def configure_logging(
-    *,
-    folder: str | os.PathLike[str] | None = None,
-    level: int | str = logging.INFO,
-    json_lines: bool = False,
-    console: bool = True,
-    history: Literal["writes", "all"] | None = None,
-    max_bytes: int = 10 << 20,
-    files_kept: int = 10,
-) -> logging.Logger:
-    """Gives the logger "DataOperations" the guide's format, a console and a file.
-
-    Only if called: until then the logger is the application's to configure, as any
-    other. A later call takes the place of an earlier one, and brings the logger back if
-    something has disabled it (`dictConfig` does, unless told otherwise). What is logged here does
-    not go to the root logger's handlers too.
-
-    Args:
-        folder: Where the file `data_operations.log` is kept, rotated safely between
-            all processes that write to it; made if missing. None: no file. Needs
-            `pip install 'oasis_data[logging]'`.
-        level: The least that is logged.
-        json_lines: One JSON object on each line in place of the guide's format, with
-            the fields as such. Needs the same.
-        console: Log to stderr too.
-        history: "writes" logs one line at level INFO for each save, edit, deletion,
-            restore and pruned backup: the file, bytes, milliseconds, version and
-            backup. "all" does so for loads too, which have no backup, and a version
-            only if it was asked for. None: only what goes wrong.
-        max_bytes: When the file is rotated.
-        files_kept: How many rotated files stay beside it.
-
-    Returns:
-        The logger.
-
-    Raises:
-        ImportError: Something is not installed; nothing has changed.
-        OSError: The folder cannot be made; nothing has changed.
-        ValueError: An option cannot have that value; nothing has changed.
-    """
-    return _logging.configure(
-        None if folder is None else os.fspath(folder),
-        level=level,
-        json_lines=json_lines,
-        console=console,
-        history=history,
-        max_bytes=max_bytes,
-        files_kept=files_kept,
-    )
 
 
 def _sentence(error: BaseException) -> str:
@@ -444,26 +390,9 @@ def _sentence(error: BaseException) -> str:
     return "An unexpected error occurred during data operation"
 
 
-def _spelt(file_path: object) -> str:
-    try:
-        return os.fsdecode(file_path)  # type: ignore[arg-type]  # any object: see below
-    except Exception:  # no path at all, or whatever a foreign __fspath__ may raise
-        return ""
-
-
-def _name(path: str) -> str:
-    # Either separator: a path from a client may be a Windows one.
-    return _printable(path.replace("\\", "/").rsplit("/", 1)[-1])
-
-
-def _printable(text: str) -> str:
-    # What is not UTF-8 in a name must not break the answer or the log.
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
-
-
 def _text(error: BaseException) -> str:
     try:
-        return _printable(str(error))
+        return printable(str(error))
     except Exception as failure:  # whatever a foreign __str__ may raise
         return f"<{type(failure).__name__} while reading the message>"
 

@@ -1,28 +1,36 @@
 """Saving and loading JSON files: the guide's names over the native core.
 
-Every path is a `str`, `bytes` or `os.PathLike`; a symlink stands for the file
-it leads to. Times are in seconds, sizes in bytes. Options are keyword-only.
+Every path is a `str`, `bytes` or `os.PathLike`. A symlink stands for the file
+that it leads to. Times are in seconds, sizes in bytes. Options are keyword-only.
 """
 
-import copy as _copy
-import logging
-import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from oasis_data import _logging, _native
 from oasis_data._backups import Backup, list_backups, prune_backups, restore_backup
-from oasis_data._paths import FilePath, whole
+from oasis_data._loading import (
+    MISSING,
+    clear_all_cache,
+    get_file_mtime,
+    invalidate_cache,
+    is_cache_valid,
+    load_data_file,
+    load_many,
+    load_with_version,
+    own_default,
+)
+from oasis_data._paths import FilePath
 from oasis_data._settings import configure, stats
-from oasis_data.error_handling import CorruptFileError, DataFileNotFoundError, JSONWriteError
+from oasis_data.error_handling import JSONWriteError
 
 __all__ = [
     "MISSING",
     "AtomicJSONWriter",
     "Backup",
-    # Lives with its family in `error_handling`; the guide has it here.
+    # Defined with the other errors in `error_handling`; the guide imports it from here.
     "JSONWriteError",
     "atomic_writer",
     "clear_all_cache",
@@ -49,9 +57,6 @@ _Path = TypeVar("_Path", bound=FilePath)
 
 _ENCODE_OPTIONS = ("indent", "ensure_ascii", "sort_keys", "allow_nan", "default")
 
-MISSING = _native.MISSING
-"""The version of a file that does not exist."""
-
 
 def save_json_atomic(
     file_path: FilePath,
@@ -70,37 +75,39 @@ def save_json_atomic(
 ) -> bool:
     """Replaces the file's content with `data` as JSON, or creates the file.
 
-    Readers see the old content or the new, whole. When this returns, the new
-    content survives a power cut. The file's mode, owner and extended attributes
-    stay; a new file obeys the umask.
+    A reader sees all of the old content or all of the new content. When this
+    returns, the new content survives a power cut. The file keeps its mode, owner
+    and extended attributes; a new file obeys the umask.
 
     Args:
         file_path: The file.
-        data: The document. It is encoded before anything is touched.
-        indent: As for `json.dump`, as are the next four; the bytes are the same.
-        ensure_ascii: Write all but ASCII as escapes.
+        data: The document. It is encoded before any file is touched.
+        indent: As for `json.dump`: the file has the same bytes as with `json.dump`
+            and the same `indent`, `ensure_ascii`, `sort_keys`, `allow_nan` and `default`.
+        ensure_ascii: Write every character outside ASCII as an escape.
         sort_keys: Write dictionaries in the order of their keys.
         allow_nan: Write NaN and infinities, which are not JSON.
-        default: Called with what `json` cannot write, for what to write instead.
+        default: A function that is called with each value that `json` cannot write;
+            its result is written instead.
         backup: Whether to keep the content that is replaced, as
             `<name>.backup.<YYYYmmdd_HHMMSS>_<microseconds>`. None: as configured.
-        if_version: The version (of `load_with_version`) that the file must
-            still have; `MISSING` if there must be no file.
+        if_version: The version (of `load_with_version`) that the file must still
+            have; `MISSING` if the file must not exist.
         timeout: Seconds to wait for another writer. None: as configured.
-        make_parents: Create missing folders on the way.
-        skip_unchanged: Leave a file that has just this content as it is, but
-            make it durable: no new inode, no backup. False writes it anew.
+        make_parents: Create missing parent folders.
+        skip_unchanged: Leave a file that has these bytes already as it is, but make
+            the file durable: no new inode, no backup. False always writes the file.
 
     Returns:
-        True; anything else is an exception.
+        True. A save that fails raises.
 
     Raises:
-        UnserializableError: `json` cannot write the data; names the value.
-        LockTimeoutError: Another writer took too long.
-        VersionConflictError: The file is not `if_version` any more.
-        NotDurableError: The new content is in place, but not yet safe.
-        JSONWriteError: Any other failure, and the base of the ones above. After
-            all of them but `NotDurableError` the file is as it was.
+        UnserializableError: `json` cannot write the data; the error names the value.
+        LockTimeoutError: Another writer held the lock until the timeout.
+        VersionConflictError: The file does not have `if_version` any more.
+        NotDurableError: The new content is in place, but may not survive a power cut.
+        JSONWriteError: Any other failure, and the base of the errors above. The file
+            is as it was, except after `NotDurableError`.
     """
     started = time.perf_counter()
     encode_options = _native.EncodeOptions(
@@ -126,10 +133,10 @@ def save_json_atomic(
 
 
 def save_with_version(file_path: FilePath, data: Any, **options: Any) -> str:
-    """Saves as `save_json_atomic` does, and tells the version of what was saved.
+    """Saves as `save_json_atomic` does, and returns the version of what was saved.
 
-    Whoever loads the version afterwards instead may be told that of somebody
-    else's save, and overwrite it with the next one.
+    A caller that loads the version after a save may get the version of another
+    writer's save, and overwrite that save with the next.
 
     Args:
         file_path: The file.
@@ -168,38 +175,38 @@ def edit_json(
     """Locks the file, gives its document to be changed, and saves it.
 
     No update is lost between threads, processes and forked children that all
-    edit through this. Two files may be edited at once, one inside the other; two
-    programs that do so in opposite order end at the deadline. A load, or a save
-    of another file, inside is fine; a save of this one is refused. The block may
-    be left in another thread than it was entered in, but should not await.
+    edit with `edit_json`. Inside the block, a load of any file and a save or an edit
+    of another file are fine; a save of the same file is refused. Two programs that
+    edit two files inside each other in opposite order end at the timeout. The
+    block may end in another thread than it began in, but should not await.
 
     Args:
         file_path: The file.
-        default: The document to start from when there is no file; copied as by
-            `load_data_file`. A corrupt file is never taken for a missing one.
-        indent: As for `save_json_atomic`, as are the next three.
-        ensure_ascii: Write all but ASCII as escapes.
+        default: The document to start from when there is no file; copied as
+            `load_data_file` copies it. A corrupt file is not a missing file.
+        indent: As for `save_json_atomic`.
+        ensure_ascii: Write every character outside ASCII as an escape.
         sort_keys: Write dictionaries in the order of their keys.
         allow_nan: Write NaN and infinities, which are not JSON.
-        encode_default: The `default` of `save_json_atomic`: called with what `json`
-            cannot write, for what to write instead.
+        encode_default: The `default` of `save_json_atomic`: a function that is called
+            with each value that `json` cannot write.
         backup: Whether to keep the content that is replaced. None: as configured.
         if_version: The version that the file must have, before the block and still
-            after it; `MISSING` if there must be no file.
+            after it; `MISSING` if the file must not exist.
         timeout: Seconds to wait for another writer. None: as configured.
-        make_parents: Create missing folders on the way, before the block.
-        skip_unchanged: Leave a file that has just this content as it is.
+        make_parents: Create missing parent folders, before the block.
+        skip_unchanged: Leave a file that has these bytes already as it is.
 
     Yields:
-        The document, to be changed in place. Saved when the block ends; an
-        exception leaves the file as it was.
+        The document, to be changed in place. It is saved when the block ends; an
+        exception in the block leaves the file as it was.
 
     Raises:
         CorruptFileError: The file is not JSON; it stays as it is.
         AlreadyLockedError: This thread is editing the file already, and would
             wait for itself.
-        LockTimeoutError: Another writer took too long.
-        VersionConflictError: The file is not `if_version`.
+        LockTimeoutError: Another writer held the lock until the timeout.
+        VersionConflictError: The file does not have `if_version`.
         JSONWriteError: As for `save_json_atomic`.
         TypeError: There is no file, and `default` is a function.
     """
@@ -220,7 +227,7 @@ def edit_json(
                     f"default={default!r}: must be the document to start from where there is no "
                     "file; a function for what JSON has not is given as encode_default="
                 )
-            document = _own(default)
+            document = own_default(default)
         yield document
         encode_options = _native.EncodeOptions(
             indent=indent,
@@ -251,37 +258,38 @@ def save_many_atomic(
 ) -> bool:
     """Saves several documents as one change: after any crash all are saved, or none.
 
-    The files may be in different folders. All are locked first, then written
-    beside themselves; a journal in `.oasis_data` then decides, and the renames
-    follow. What a crash interrupts is completed or taken back on the next use of
-    any of the files, be it only a load. `load_many` never sees half of it.
+    The files may be in different folders. A save locks all files, writes the new
+    contents beside them, writes a journal in `.oasis_data`, which decides, and
+    renames. The next use of any of the files, even a load, rolls a batch that a
+    crash interrupted forward or back. `load_many` never sees half of a batch.
 
     Args:
         documents: The document for each file.
-        indent: As for `save_json_atomic`, as are all others but `if_version`.
-        ensure_ascii: Write all but ASCII as escapes.
+        indent: As for `save_json_atomic`.
+        ensure_ascii: Write every character outside ASCII as an escape.
         sort_keys: Write dictionaries in the order of their keys.
         allow_nan: Write NaN and infinities, which are not JSON.
-        default: Called with what `json` cannot write, for what to write instead.
-        backup: Whether to keep what is replaced. None: as configured.
-        if_version: The versions that some of the files must still have, by the
-            paths as they are in `documents`.
-        timeout: Seconds to wait in all for other writers. None: as configured.
-        make_parents: Create missing folders on the way.
-        skip_unchanged: Leave files that have just this content as they are.
+        default: A function that is called with each value that `json` cannot write.
+        backup: Whether to keep the contents that are replaced. None: as configured.
+        if_version: The versions that some of the files must still have. Each path is
+            as it is in `documents`.
+        timeout: Seconds to wait for other writers, for all files together. None: as
+            configured.
+        make_parents: Create missing parent folders.
+        skip_unchanged: Leave files that have these bytes already as they are.
 
     Returns:
-        True; anything else is an exception.
+        True. A save that fails raises.
 
     Raises:
         NamedTwiceError: Two of the paths lead to the same file.
         UnserializableError: `json` cannot write one of the documents.
-        LockTimeoutError: Another writer took too long.
-        VersionConflictError: A file is not what `if_version` says any more.
-        NotDurableError: The batch is decided, but not yet in place everywhere:
-            the next use of one of its files completes it.
-        JSONWriteError: Any other failure, and the base of the ones above. After
-            all of them but `NotDurableError` every file is as it was.
+        LockTimeoutError: Another writer held a lock until the timeout.
+        VersionConflictError: A file does not have its version of `if_version` any more.
+        NotDurableError: The batch is decided, but some files do not have their new
+            content yet: the next use of one of the files rolls the batch forward.
+        JSONWriteError: Any other failure, and the base of the errors above. Every file
+            is as it was, except after `NotDurableError`.
         ValueError: `if_version` names a file that is not in `documents`.
     """
     versions = dict(if_version or {})
@@ -316,169 +324,39 @@ def delete_json_atomic(
     if_version: str | None = None,
     timeout: float | None = None,
 ) -> bool:
-    """Deletes the file, for good even across a power cut; its content becomes a backup.
+    """Deletes the file; its content becomes a backup. The deletion survives a power cut.
 
     Args:
-        file_path: The file; a symlink to it stays.
+        file_path: The file. A symlink to the file stays.
         backup: Whether to keep the content as a backup. None: as configured.
         if_version: The version that the file must still have.
         timeout: Seconds to wait for another writer. None: as configured.
 
     Returns:
-        True; anything else is an exception.
+        True. A deletion that fails raises.
 
     Raises:
         DataFileNotFoundError: There is no such file.
         JSONWriteError: As for `save_json_atomic`.
     """
     started = time.perf_counter()
-    remarks, _, kept, _ = _native.delete(
+    warnings, _, kept, _ = _native.delete(
         file_path, backup=backup, if_version=if_version, timeout=timeout
     )
-    _logging.log_write("delete", file_path, started, remarks, None, kept, None)
+    _logging.log_write("delete", file_path, started, warnings, None, kept, None)
     return True
 
 
-def load_data_file(
-    file_path: FilePath,
-    *,
-    default: Any = {},  # noqa: B006 -- never handed out: every use copies it
-    strict: bool = False,
-    copy: bool = True,
-) -> Any:
-    """Loads the document in a file, from the cache when the file has not changed.
-
-    Needs no lock and no write permission. Reads what `json.load` reads, to
-    equal values.
-
-    Args:
-        file_path: The file.
-        default: What to answer when the file is missing or corrupt. A
-            dictionary, list or set is copied, so that no two calls share it;
-            anything else is answered as it is.
-        strict: Raise instead of answering with the default.
-        copy: True for an object of the caller's own. False lends the cached
-            one: faster, and only to be read.
-
-    Returns:
-        The document: whatever JSON value is at the top.
-
-    Raises:
-        DataFileNotFoundError: There is no such file, and `strict`.
-        CorruptFileError: The file is not JSON, and `strict`.
-        JSONReadError: The file could not be read, strict or not.
-    """
-    try:
-        if _logging.reads and _logging.logger().isEnabledFor(logging.INFO):
-            return _load_measured(file_path, copy)
-        return _native.load(file_path, copy)
-    except (DataFileNotFoundError, CorruptFileError) as error:
-        if strict:
-            raise
-        return _default_for(file_path, error, default)
-
-
-def load_many(
-    file_paths: Iterable[FilePath],
-    *,
-    default: Any = {},  # noqa: B006 -- never handed out: every use copies it
-    strict: bool = False,
-    copy: bool = True,
-    timeout: float | None = None,
-) -> list[Any]:
-    """Loads several documents as they were at one moment, never half of a batch.
-
-    Args:
-        file_paths: The files.
-        default: As for `load_data_file`, as are the next two.
-        strict: Raise instead of answering with the default.
-        copy: False lends the cached objects: faster, and only to be read.
-        timeout: Seconds until a batch that is being saved must be done. None:
-            as configured.
-
-    Returns:
-        The documents, in the order of the files.
-
-    Raises:
-        LockTimeoutError: The files kept changing.
-        JSONReadError: As for `load_data_file`.
-    """
-    started = time.perf_counter()
-    if isinstance(file_paths, str | bytes | os.PathLike):
-        raise TypeError(f"load_many takes several paths, not the one {os.fspath(file_paths)!r}")
-    paths = list(file_paths)
-    answers = []
-    for path, loaded in zip(
-        paths, _native.load_many(paths, copy=copy, timeout=timeout), strict=True
-    ):
-        answers.append(_answer(path, loaded, default, strict))
-        if _logging.reads and not isinstance(loaded, Exception):
-            _logging.record("batch load", whole(path), started)
-    return answers
-
-
-def load_with_version(file_path: FilePath) -> tuple[Any, str]:
-    """Loads a document together with its version, for a later `if_version=`.
-
-    Args:
-        file_path: The file.
-
-    Returns:
-        The document and its version: a string made from the file's bytes, fit
-        for an HTTP ETag. For no file: `(None, MISSING)`.
-
-    Raises:
-        CorruptFileError: The file is not JSON.
-        JSONReadError: The file could not be read.
-    """
-    started = time.perf_counter()
-    try:
-        document, version, size = _native.load_with_version(file_path)
-    except DataFileNotFoundError:
-        return None, MISSING
-    if _logging.reads:
-        _logging.record("load", whole(file_path), started, size=size, version=version)
-    return document, version
-
-
-def invalidate_cache(file_path: FilePath) -> None:
-    """Lets the cached document of a file go (guide, fix 2).
-
-    Never needed for correctness: a load notices by itself that the file has
-    changed. It frees the memory; of a file that is gone or replaced, if the path is
-    spelt as it was for the load.
-    """
-    _native.invalidate(file_path)
-
-
-def clear_all_cache() -> None:
-    """Lets every cached document go, with its memory."""
-    _native.clear()
-
-
-def is_cache_valid(file_path: FilePath) -> bool:
-    """Whether the next load of a file would be answered from the cache."""
-    return _native.is_cached(file_path)
-
-
-def get_file_mtime(file_path: FilePath) -> float:
-    """When the file was last modified, in seconds since 1970; 0.0 if there is none."""
-    try:
-        return os.path.getmtime(os.fspath(file_path))
-    except (OSError, ValueError):  # ValueError: a null byte in the path
-        return 0.0
-
-
 class AtomicJSONWriter:
-    """The guide's writer class, over the same core, with settings of its own.
+    """The guide's writer class: saves with options of its own.
 
     Attributes:
-        backup_enabled: Whether its saves keep backups.
-        options: The other keyword options of `save_json_atomic` for its saves.
+        backup_enabled: Whether the saves keep backups.
+        options: The other keyword options of `save_json_atomic` for the saves.
     """
 
     def __init__(self, backup_enabled: bool = True, **options: Any) -> None:
-        """Takes the keyword options of `save_json_atomic`, but `backup`.
+        """Takes the keyword options of `save_json_atomic`, except `backup`.
 
         Raises:
             TypeError: There is no such option.
@@ -501,10 +379,10 @@ atomic_writer = AtomicJSONWriter()
 def _save_with_version(
     file_path: FilePath, data: Any, options: Mapping[str, Any], *, keep_layout: bool = False
 ) -> str:
-    """Saves with options of `save_json_atomic`, and tells the version.
+    """Saves with options of `save_json_atomic`, and returns the version.
 
-    With `keep_layout` a file that holds the same document in another layout (its
-    indent, its escapes, a line break at its end) keeps that layout.
+    With `keep_layout`, a file that holds the same document in another layout (indent,
+    escapes, a line break at the end) keeps that layout.
     """
     started = time.perf_counter()
     write_options = (save_json_atomic.__kwdefaults__ or {}) | dict(options)
@@ -517,27 +395,3 @@ def _save_with_version(
     _logging.log_write("save", file_path, started, *outcome)
     _, _, _, version = outcome
     return str(version)
-
-
-def _answer(file_path: FilePath, loaded: Any, default: Any, strict: bool) -> Any:
-    if not isinstance(loaded, DataFileNotFoundError | CorruptFileError):
-        return loaded
-    if strict:
-        raise loaded
-    return _default_for(file_path, loaded, default)
-
-
-def _default_for(file_path: FilePath, error: Exception, default: Any) -> Any:
-    _logging.logger().warning("Using the default for %r: %s", whole(file_path), error)
-    return _own(default)
-
-
-def _own(default: Any) -> Any:
-    return _copy.deepcopy(default) if isinstance(default, (dict, list, set)) else default
-
-
-def _load_measured(file_path: FilePath, copy: bool) -> Any:
-    started = time.perf_counter()
-    document, size = _native.load_measured(file_path, copy)
-    _logging.record("load", whole(file_path), started, size=size)
-    return document

@@ -18,7 +18,6 @@ Needs `pip install 'oasis_data[flask]'`.
 import errno
 import json
 import logging
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +25,12 @@ from flask import Flask, Response, current_app, jsonify, request
 from werkzeug.exceptions import BadRequest
 
 from oasis_data import _native
+from oasis_data._conditions import ChangedETagError, is_conditional, save_if_allowed
 from oasis_data._paths import FilePath, whole
 from oasis_data.catalogue import DocumentCatalogue, OutsideRootError, UnknownDataTypeError
 from oasis_data.error_handling import (
     DataFileNotFoundError,
     DataOperationError,
-    JSONReadError,
     LockTimeoutError,
     OperationType,
     UnserializableError,
@@ -58,8 +57,6 @@ __all__ = [
 ]
 
 _EXTENSION = "oasis_data"
-# No file has this version: asking for it tells which one it has.
-_NO_VERSION = "*"
 _CHANGED = "Not saved: the document is another one by now; load it again and repeat the change"
 _SENTENCES = {
     409: _CHANGED,
@@ -67,24 +64,13 @@ _SENTENCES = {
     503: "Not saved: somebody else is saving the document; try again",
     507: "The disk of the server is full",
 }
-# Loading again gives a client no other tag than the one that was refused.
-_WEAK = (
-    'If-Match has a weak ETag (W/"..."), and only a strong one allows a save; a proxy makes '
-    "ETags weak where it compresses answers: switch its compression off for this address "
-    '(nginx: "gzip off;"), then load the document again'
-)
-_SUFFIXED = (
-    "the ETag in If-Match was given a suffix on its way; a proxy does that where it compresses "
-    'answers: switch that off for this address (Apache: "DeflateAlterETag NoChange"), then load '
-    "the document again"
-)
 
 
 class NotJSONError(DataOperationError, ValueError):
-    """A document holds what JSON has no text for, though `json.load` reads it from the file.
+    """A document holds a value that JSON has no text for, though `json.load` reads the file.
 
-    NaN and infinities are such values, and so is a number too large for a float (`1e999`),
-    which is read as infinity.
+    The values are NaN, infinities, and numbers too large for a float (`1e999`), which
+    `json.load` reads as infinity.
 
     Attributes:
         place: The value at fault, as a path: `$.mean`.
@@ -104,55 +90,36 @@ class NotJSONError(DataOperationError, ValueError):
         self.place = place
 
 
-class ChangedETagError(VersionConflictError):
-    """If-Match does not have the ETag as it was sent: something on the way changes ETags.
-
-    Attributes:
-        reason: What was changed, and what to do about it.
-    """
-
-    def __init__(
-        self,
-        operation: OperationType,
-        file_path: str,
-        message: str,
-        original_error: BaseException | None = None,
-        *,
-        expected: str = "",
-        found: str = "",
-        reason: str = "",
-    ) -> None:
-        """Takes `VersionConflictError`'s arguments and the reason."""
-        super().__init__(
-            operation, file_path, message, original_error, expected=expected, found=found
-        )
-        self.reason = reason
-
-
 class OasisData:
-    """The extension. One may serve several apps; what it knows of each is in the app.
+    """The extension. One object may serve several apps; the state of each is in the app.
 
     Reads from `app.config`, when the app is initialised:
 
     * `OASIS_DATA_ROOT`, `OASIS_DATA_DOCUMENTS`: the folder of the documents, and the
       catalogue of data types with the file of each, relative to the folder;
     * `OASIS_DATA_LOCK_TIMEOUT`, `OASIS_DATA_BACKUPS_KEPT` and so on: the options of
-      `configure`. They are the process's: of several apps the last one's hold;
+      `configure`. They hold for the process: the last app that is initialised sets them;
     * `OASIS_DATA_RETRY_AFTER` (1): seconds that a client is told to wait when a document
       is locked;
     * `OASIS_DATA_REQUIRE_VERSION` (False): whether a save without If-Match and without
-      If-None-Match is refused (428), so that nobody can overwrite what they have not seen;
-    * `OASIS_DATA_METRICS_PATH` (None): where metrics for Prometheus are served. Needs
+      If-None-Match is refused (428), so that no client overwrites a version that it has
+      not seen;
+    * `OASIS_DATA_METRICS_PATH` (None): the path that serves metrics for Prometheus. Needs
       `pip install 'oasis_data[monitoring]'`.
 
-    Errors of the package become JSON answers: 404 for a missing file, 412 for a version
-    that is not the request's, 409 for one that is not the program's, 422 for what JSON
-    has no text for, 503 with Retry-After for a lock that could not be had, 507 for a full
-    disk, 500 for the rest, each with an `error_id` that finds the log line, and with what
-    the client can do about it, such as the place of the value that JSON has no text for;
-    and 400 for an unknown data type. What is a client's to mend (below 500) is logged as
-    a warning, without a traceback; the rest is an error of the server, a lock that could
-    not be had included. Handlers that the app registers afterwards come first.
+    Errors of the package become JSON answers with an `error_id` that finds the log line:
+
+    * 400: an unknown data type;
+    * 404: a missing file;
+    * 409: the file does not have the version that the program expects;
+    * 412: the file does not have the version that the request expects;
+    * 422: a value that JSON has no text for; the answer has its place;
+    * 503, with Retry-After: the lock was not free until the timeout;
+    * 507: a full disk;
+    * 500: all other errors.
+
+    An error below 500 is logged as a warning without a traceback, all others as errors of
+    the server. Error handlers that the app registers later take precedence.
     """
 
     def __init__(self, app: Flask | None = None) -> None:
@@ -164,7 +131,7 @@ class OasisData:
         """Reads the app's settings, and answers its errors.
 
         Raises:
-            NotADirectoryError: The root is not there.
+            NotADirectoryError: There is no folder at the root.
             ValueError: A setting cannot have that value, or a document is not under the root.
         """
         config = app.config
@@ -189,11 +156,11 @@ class OasisData:
         return _catalogue()
 
     def get_data_file_path(self, data_type: object) -> Path:
-        """As the function of this module."""
+        """As `get_data_file_path` of this module."""
         return get_data_file_path(data_type)
 
     def get_document(self, data_type: str) -> Response:
-        """A view: the document with its version as ETag; 304 for who has it already.
+        """A view: the document with its version as ETag; 304 if the client has that version.
 
         Raises:
             NotJSONError: As for `answer_document`.
@@ -223,28 +190,29 @@ class OasisData:
         """Saves a document, if the request's If-Match and If-None-Match allow it.
 
         A file that holds the same document already stays as it is, byte for byte, even
-        if it is written in another way than a save writes it.
+        if its layout differs from that of a save.
 
-        `If-Match: "<version>"` saves over that version only, `If-Match: *` over any file
-        that is there, `If-None-Match: *` only where there is none. A weak tag is no version:
-        a proxy that makes tags weak, as nginx does with what it compresses, must leave these
-        answers alone.
+        `If-Match: "<version>"` saves over that version only, `If-Match: *` over any
+        existing file, `If-None-Match: *` only where there is no file. A weak tag is no
+        version: a proxy that makes tags weak (nginx does where it compresses answers) must
+        not do so with these answers.
 
         Returns:
             An answer with the new version as ETag, for the client's next If-Match.
 
         Raises:
             VersionConflictError: The conditions are not met; nothing was saved.
-            ChangedETagError: So it is, and a proxy has changed the tag in If-Match.
+            ChangedETagError: The conditions are not met, since a proxy has changed the
+                tag in If-Match; nothing was saved.
             JSONWriteError: As for `save_json_atomic`.
         """
         path = get_data_file_path(data_type)
-        if not _is_conditional():
+        if not is_conditional():
             if current_app.config["OASIS_DATA_REQUIRE_VERSION"]:
                 return _refusal(428, "Missing If-Match or If-None-Match")
             version = _save_with_version(path, content, {}, keep_layout=True)
         else:
-            version = _save_if_allowed(path, content)
+            version = save_if_allowed(path, content)
         response = jsonify({"success": True, "message": f"{data_type} saved successfully"})
         # The version of the document, which is what the next If-Match is about.
         # safeguard: answer-with-saved-version
@@ -253,7 +221,7 @@ class OasisData:
 
 
 def get_data_file_path(data_type: object) -> Path:
-    """Returns where the running app keeps the documents of a type (guide, fix 1).
+    """The file of a data type in the running app (guide, fix 1).
 
     Raises:
         UnknownDataTypeError: The app's catalogue has no such type.
@@ -264,18 +232,19 @@ def get_data_file_path(data_type: object) -> Path:
 
 
 def answer_document(document: Any, file_path: FilePath = "") -> Response:
-    """Answers with a document: its keys in their order, and nothing but JSON.
+    """Answers with a document: strict JSON, with the keys in their order.
 
     `jsonify` sorts the keys, and writes NaN, which `JSON.parse` refuses.
 
     Args:
-        document: What a load gave, or anything else that the app's `jsonify` takes.
-        file_path: The file that it is from, for the log.
+        document: A document, or any other object that the app's `jsonify` takes.
+        file_path: The document's file, for the log.
 
     Raises:
-        NotJSONError: JSON has no text for a value in it.
+        NotJSONError: JSON has no text for a value in the document.
     """
-    # What `json` cannot write, such as a date, is written as the app writes it elsewhere.
+    # A value that `json` cannot write, such as a date, is written as the app writes it
+    # elsewhere.
     default = getattr(current_app.json, "default", None)
     try:
         # Escapes for all but ASCII: half a surrogate pair has no other text.
@@ -300,7 +269,7 @@ def answer_error(error: DataOperationError, *, status: int | None = None) -> Res
 
     Args:
         error: The error.
-        status: The status of the answer. None: that of the error's kind.
+        status: The status of the answer. None: the status for the class of the error.
     """
     status = _status(error) if status is None else status
     # safeguard: log-level-of-failure
@@ -317,7 +286,7 @@ def answer_error(error: DataOperationError, *, status: int | None = None) -> Res
 
 def _status(error: DataOperationError) -> int:
     if isinstance(error, VersionConflictError):
-        return 412 if _is_conditional() else 409
+        return 412 if is_conditional() else 409
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return 507
     for kind, status in (
@@ -331,11 +300,11 @@ def _status(error: DataOperationError) -> int:
 
 
 def _sentence(error: DataOperationError, status: int) -> str | None:
-    """What a client can do about it; None where there is nothing."""
+    """What a client can do about an error; None where a client can do nothing."""
     if isinstance(error, ChangedETagError):
         return f"Not saved: {error.reason}"
     if isinstance(error, NotJSONError | UnserializableError):
-        # The keys on the way there are the content's, and may themselves be no text.
+        # The keys in the place are the document's, and may not be UTF-8.
         place = error.place.encode("utf-8", "backslashreplace").decode("utf-8")
         saying = f"JSON has no text for the value at {place} (NaN is such a value)"
         if isinstance(error, UnserializableError):
@@ -359,77 +328,6 @@ def _catalogue() -> DocumentCatalogue:
     if catalogue is None:
         raise RuntimeError("the app has no catalogue of documents: set OASIS_DATA_ROOT")
     return catalogue
-
-
-def _is_conditional() -> bool:
-    return "If-Match" in request.headers or "If-None-Match" in request.headers
-
-
-def _save_if_allowed(path: Path, content: Any) -> str:
-    expected, allows = _condition(path)
-    while True:
-        try:
-            # safeguard: client-version-saved-over
-            return _save_with_version(path, content, {"if_version": expected}, keep_layout=True)
-        except VersionConflictError as conflict:
-            # Several versions can be allowed: the one that is there is asked for next.
-            if not allows(conflict.found):
-                if (reason := _change_on_the_way(conflict.found)) is not None:
-                    raise ChangedETagError(
-                        conflict.operation,
-                        conflict.file_path,
-                        f"{path.name}: {reason}; nothing was saved",
-                        conflict,
-                        expected=conflict.expected,
-                        found=conflict.found,
-                        reason=reason,
-                    ) from conflict
-                raise
-            expected = conflict.found
-
-
-def _condition(path: Path) -> tuple[str, Callable[[str], bool]]:
-    """The version to try first, and whether the request allows to save over a version."""
-    match, none_match = request.if_match, request.if_none_match
-    # Also if there is nothing readable in it: then it allows nothing.
-    # safeguard: unreadable-if-match
-    has_match = "If-Match" in request.headers
-
-    def allows(version: str) -> bool:
-        exists = version != MISSING
-        # `contains` is true for each of `*`, and never for a weak tag.
-        # safeguard: no-file-is-no-match
-        if has_match and not (exists and match.contains(version)):
-            return False
-        return not (exists and none_match.contains_weak(version))
-
-    # An empty tag comes as None, which would ask for no version at all.
-    # safeguard: empty-if-match-tag
-    allowed = [tag for tag in match.as_set() if tag and allows(tag)]
-    # Asked for where the request does not name just one: a save that has to find it
-    # out counts as failed.
-    first = allowed[0] if len(allowed) == 1 else _version_at(path)
-    if not allows(first):
-        first = _NO_VERSION if has_match else MISSING
-    return first, allows
-
-
-def _change_on_the_way(found: str) -> str | None:
-    """What a proxy has done to the tag in If-Match, if that is why it does not match."""
-    match = request.if_match
-    if match.contains(found):
-        return None
-    if match.as_set(include_weak=True) != match.as_set():
-        # safeguard: weak-tag-told
-        return _WEAK
-    return _SUFFIXED if any(tag and tag.startswith(found) for tag in match) else None
-
-
-def _version_at(path: Path) -> str:
-    try:
-        return load_with_version(path)[1]
-    except JSONReadError:
-        return _NO_VERSION
 
 
 def _serve_metrics(app: Flask, address: str) -> None:

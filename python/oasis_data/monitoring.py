@@ -1,16 +1,14 @@
-"""Metrics for Prometheus: what `stats()` counts, and how the documents' files are.
+"""Metrics for Prometheus: what `stats()` counts, and the state of the documents' files.
 
 With several processes (gunicorn's workers) set `PROMETHEUS_MULTIPROC_DIR` to an empty
 folder before they start, as `prometheus_client` says. Each process then keeps its counts
-in that folder, and whichever is asked for metrics adds them up.
+in that folder, and the process that is asked for metrics adds them up.
 
 Needs `pip install 'oasis_data[monitoring]'`.
 """
 
 import os
-import re
 import threading
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import accumulate
 from typing import NamedTuple
@@ -25,18 +23,19 @@ from prometheus_client.metrics_core import (
 )
 from prometheus_client.multiprocess import MultiProcessCollector
 
+from oasis_data import _native
 from oasis_data._paths import FilePath
 from oasis_data._settings import Statistics, stats
 
 __all__ = ["exposition", "publish"]
 
-# What is there now; all else that is a number is a count.
+# Numbers that tell a present size; all other numbers are counts.
 _SIZES = {"cache_entries", "cache_bytes"}
-# Told by operation and class, which these are the sums of.
+# Sums of `failures`, which has the counts by operation and class.
 _SUMS = {"read_failures", "write_failures"}
 _OPERATIONS = ("read", "write", "delete")
-# Here from the start: of a series that appears with a first failure Prometheus cannot
-# tell that it grew.
+# Series that exist before the first failure: Prometheus sees no growth in a series that
+# appears with its first failure.
 _AWAITED = [("read", "CorruptFileError")] + [
     (operation, "LockTimeoutError") for operation in _OPERATIONS
 ]
@@ -52,10 +51,10 @@ class _Series(NamedTuple):
 
 
 def exposition(documents: Mapping[str, FilePath] | None = None) -> tuple[bytes, str]:
-    """The metrics of all processes, those of the application's own among them.
+    """The metrics of all processes, including the application's own metrics.
 
     Args:
-        documents: Files to tell the state of, by the label they are told under.
+        documents: The files whose state is told, by the label in the metrics.
 
     Returns:
         The body of an answer to Prometheus, and its content type.
@@ -72,11 +71,11 @@ def exposition(documents: Mapping[str, FilePath] | None = None) -> tuple[bytes, 
 
 
 def publish() -> None:
-    """Adds what this process has counted since the last time to what all share.
+    """Adds what this process has counted since the last call to the counts of all processes.
 
-    The Flask extension does so after each request. A program of another kind does it
-    now and then, and before it ends: what is not published is not in the metrics. With
-    a single process there is nothing to do.
+    The Flask extension calls this after each request. Any other program calls it now and
+    then, and before it ends: counts that are not published are missing in the metrics.
+    With a single process the call does nothing.
     """
     if _several_processes():
         _published.bring_up_to_date()
@@ -86,7 +85,7 @@ def _several_processes() -> bool:
     several = bool(values.ValueClass._multiprocess)
     # safeguard: late-metrics-folder
     if not several and "PROMETHEUS_MULTIPROC_DIR" in os.environ:
-        # Each worker would tell its own counts alone, and look right.
+        # Each worker would answer with its own counts alone, which look right.
         raise RuntimeError(
             "PROMETHEUS_MULTIPROC_DIR was set after prometheus_client had been imported;"
             " set it before the program starts"
@@ -98,7 +97,7 @@ class _Published:
     """What this process has written into its own files of the multiprocess mode."""
 
     def __init__(self) -> None:
-        # Reentrant, for a signal handler that publishes or forks in the midst of it.
+        # Reentrant: a signal handler may publish or fork while its thread publishes.
         self._lock = threading.RLock()
         self._writing = False
         self._amounts: dict[_Series, float] = {}
@@ -130,17 +129,17 @@ class _Published:
             if series.kind == "gauge":
                 value.set(amount)  # type: ignore[no-untyped-call]
             else:
-                # A file is found again by a process that was given the number of one
-                # that is gone: what that one counted stays.
+                # A process may have the pid of an earlier process, and finds its file:
+                # the counts of the earlier process stay.
                 value.inc(amount - (before or 0))  # type: ignore[no-untyped-call]
             self._amounts[series] = amount
 
     def before_fork(self) -> None:
-        # Kept until after it: a child in which another thread was just writing would
-        # wait for ever for the lock of prometheus_client's own.
+        # Held until after the fork: a child that is forked while another thread writes
+        # would wait for ever for the lock of prometheus_client.
         self._lock.acquire()
         if _several_processes():
-            # What gunicorn --preload did before its workers; it serves nothing after.
+            # The counts of gunicorn --preload before its workers: it serves nothing later.
             # safeguard: published-before-fork
             self._write()
 
@@ -148,7 +147,7 @@ class _Published:
         self._lock.release()
 
     def after_fork_in_child(self) -> None:
-        # The native counters start from nothing too; the values find the child's files.
+        # The native counters start from zero too; the values find the child's files.
         # safeguard: child-publishes-its-own
         self._amounts.clear()
         self._lock.release()
@@ -177,7 +176,7 @@ def _value(series: _Series) -> values.MutexValue:
 
 
 def _amounts(statistics: Statistics) -> Iterator[tuple[_Series, float]]:
-    """Every number of the statistics; buckets not added up, as the files have them."""
+    """Every number of the statistics. Buckets are not added up, as in the files."""
     for name, amount in _numbers(statistics):
         metric = f"oasis_data_{name}"
         if name in _SIZES:
@@ -196,7 +195,7 @@ def _amounts(statistics: Statistics) -> Iterator[tuple[_Series, float]]:
 
 
 class _StatisticsCollector:
-    """The statistics of a process that is the only one."""
+    """The statistics of a single process."""
 
     def collect(self) -> Iterable[Metric]:
         statistics = stats()
@@ -243,7 +242,7 @@ def _failures(statistics: Statistics) -> Iterator[tuple[tuple[str, str], int]]:
 def _latencies(
     statistics: Statistics,
 ) -> Iterator[tuple[str, str, list[tuple[str, int]], float]]:
-    """Metric, operation, counts by upper bound as Prometheus spells it, and the sum."""
+    """Metric, operation, counts by the text of the upper bound, and the sum of seconds."""
     for name, taken in statistics["latencies"].items():
         counts = [(str(bound), count) for bound, count in taken["buckets"]]
         rest = taken["count"] - sum(count for _, count in taken["buckets"])
@@ -260,7 +259,7 @@ def _help(metric: str) -> str:
 
 
 class _DocumentsCollector:
-    """How the documents' files are when the metrics are asked for."""
+    """The state of the documents' files at the time of the request for metrics."""
 
     def __init__(self, documents: Mapping[str, FilePath]) -> None:
         self._documents = documents
@@ -274,23 +273,19 @@ class _DocumentsCollector:
         backups = gauge("backups", "Backups beside the file")
         free = gauge("disk_free_bytes", "What its file system has left for this user")
         room = gauge("disk_size_bytes", "How large its file system is")
-        folders: dict[str, list[str]] = defaultdict(list)
         for label, path in self._documents.items():
-            folder, name = os.path.split(os.path.realpath(os.fsdecode(path)))
+            file = os.path.realpath(os.fsdecode(path))
             try:
-                if folder not in folders:
-                    folders[folder] = os.listdir(folder)
-                disk = os.statvfs(folder)
+                disk = os.statvfs(os.path.dirname(file))
             except FileNotFoundError:
                 continue
             free.add_metric((label,), disk.f_bavail * disk.f_frsize)
             room.add_metric((label,), disk.f_blocks * disk.f_frsize)
             try:
-                stat = os.stat(os.path.join(folder, name))
+                stat = os.stat(file)
             except FileNotFoundError:
                 continue
             size.add_metric((label,), stat.st_size)
             modified.add_metric((label,), stat.st_mtime)
-            pattern = re.compile(re.escape(name) + r"\.backup\.\d{8}_\d{6}_\d{6}(\.gz)?")
-            backups.add_metric((label,), sum(map(bool, map(pattern.fullmatch, folders[folder]))))
+            backups.add_metric((label,), len(_native.backup_names(file)))
         return [size, modified, backups, free, room]

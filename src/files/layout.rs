@@ -143,6 +143,22 @@ pub fn is_random(letters: &[u8]) -> bool {
     letters.len() == RANDOM_LETTERS && letters.iter().all(u8::is_ascii_alphanumeric)
 }
 
+/// The stem of the data file that a temporary file is of, or nothing for the name of another
+/// file.
+#[must_use]
+pub fn stem_of_temporary(name: &OsStr) -> Option<&OsStr> {
+    let dot = name.as_bytes().iter().rposition(|&byte| byte == b'.').filter(|&dot| dot > 0)?;
+    let (stem, letters) = name.as_bytes().split_at(dot);
+    is_random(&letters[1..]).then(|| OsStr::from_bytes(stem))
+}
+
+/// Whether a stem is the digest of a long name: the name itself cannot be told from it.
+#[must_use]
+pub fn is_digest(stem: &OsStr) -> bool {
+    let is_digit = |byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+    stem.len() == blake3::OUT_LEN * 2 && stem.as_bytes().iter().all(is_digit)
+}
+
 /// The journal of this number: `journal`, `journal.1`, `journal.2` and so on.
 #[must_use]
 pub fn journal(number: u32) -> String {

@@ -8,6 +8,7 @@ pub mod fork;
 mod hint;
 pub mod host;
 pub mod identity;
+pub mod inspect;
 pub mod layout;
 pub mod lease;
 pub mod lock;

@@ -12,6 +12,7 @@ mod editing;
 mod exceptions;
 mod gil;
 mod host;
+mod inspecting;
 mod interpreter;
 mod loading;
 mod owner;
@@ -37,6 +38,10 @@ mod _native {
     #[pymodule_export]
     use super::editing::Edit;
     #[pymodule_export]
+    use super::inspecting::{
+        backup_names, inspect, interrupted_batches, is_held, parse_backup_name,
+    };
+    #[pymodule_export]
     use super::loading::{
         clear, invalidate, is_cached, load, load_many, load_measured, load_with_version,
     };
@@ -54,6 +59,7 @@ mod _native {
         super::process::require_first_interpreter(module.py())?;
         module.add("__version__", env!("CARGO_PKG_VERSION"))?;
         module.add("MISSING", crate::engine::MISSING)?;
+        module.add("SIDECAR", crate::engine::SIDECAR)?;
         super::host::prepare(module.py())?;
         super::owner::prepare(module.py())?;
         super::gil::register(module.py())?;

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import textwrap
+from pathlib import Path
 
 import pytest
 
+from oasis_data import _native, save_json_atomic
+from oasis_data.audit.listings import ENDS, INSIDE
 from tests.audit.sources import findings, fixed
 
 HEAD = """\
@@ -145,3 +148,17 @@ def test_a_listing_says_where_its_names_are_used() -> None:
 def test_what_has_nothing_to_do_with_json_is_not_found() -> None:
     code = "import os\ndef clean(d):\n    for n in os.listdir(d):\n        os.remove(n)\n"
     assert findings(code) == []
+
+
+def test_the_names_that_a_pattern_is_held_against_are_those_of_the_package(tmp_path: Path) -> None:
+    assert all(_native.parse_backup_name(f"x.json{end}") for end in ENDS)
+    save_json_atomic(tmp_path / "x.json", 1)
+    for name in (each.format("x.json") for each in INSIDE):
+        path = tmp_path / _native.SIDECAR / name
+        assert path.parent.is_dir()
+        if name.startswith("temp/"):
+            path.touch()
+            (temporary,) = _native.inspect(tmp_path)["temporaries"]
+            assert temporary["owner"] == str(tmp_path / "x.json")
+        elif not name.startswith("journal"):
+            assert path.exists()

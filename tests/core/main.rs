@@ -15,6 +15,7 @@ mod compression;
 mod documents;
 mod identity;
 mod index;
+mod inspect;
 mod layout;
 mod leases;
 mod locks;

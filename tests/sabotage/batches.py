@@ -93,7 +93,7 @@ SABOTAGES = [
     Sabotage(
         "journal-slots",
         "a batch that stays holds up no other batch",
-        edit(r"0\.\.\w+", "0..1"),
+        edit(r"all\(\)", "all().take(1)"),
         "cargo recoveries::a_journal_that_stays",
     ),
     Sabotage(

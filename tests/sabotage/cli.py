@@ -9,7 +9,7 @@ SABOTAGES = [
     Sabotage(
         "verify-spares-live-writers",
         "verify leaves live writers alone",
-        value("False"),
+        value("Ok(false)"),
         "pytest tests/cli/test_verify.py -k live_writer or carried_out",
     ),
     Sabotage(

@@ -42,7 +42,7 @@ def audit_source(source: Source, foreign: Foreign) -> list[Finding]:
         foreign: What the other sources mention.
     """
     comments = Suppressions(source)
-    # Before anything is built on them: what is suppressed stays as it is.
+    # First of all: suppressed code stays as it is, and no fix builds on it.
     writes = [replace(each, finding=comments.apply(each.finding)) for each in find_writes(source)]
     reads = [
         replace(each, finding=comments.apply(each.finding)) if each.finding else each
@@ -70,7 +70,7 @@ def audit_source(source: Source, foreign: Foreign) -> list[Finding]:
 
 
 def _placed(source: Source, finding: Finding) -> Finding:
-    """The finding with what it is known by where lines come and go."""
+    """The finding with a fingerprint that stays when lines come and go."""
     span = finding.span
     around = [
         each
@@ -102,7 +102,7 @@ def _loads(source: Source) -> Iterator[Read]:
 
 
 def offered(source: Source, module: str) -> Shared:
-    """What a source offers to others: helpers that load and save, and paths."""
+    """The helpers that load and save, and the paths, of a source."""
     terms = Terms(source, module, {})
     writes, reads = list(find_writes(source)), list(find_reads(source))
     found = _accesses(source, writes, reads, Foreign(module))

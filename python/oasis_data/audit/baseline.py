@@ -1,4 +1,4 @@
-"""The findings that are known already, in a file: only what is new counts.
+"""The findings that are known already, in a file: only new findings count.
 
 A finding is known by its file, its rule, the function it is in and its own text, so that
 other lines may come and go. Of several that are alike, as many are known as were written.

@@ -30,7 +30,7 @@ Load = Read | Access
 MEMOIZERS = frozenset(
     {"functools.lru_cache", "functools.cache", "cachetools.cached", "cachetools.func.ttl_cache"}
 )
-# What changes nothing in what it looks at.
+# Syntax that does not change the values in it.
 LOOKING = (ast.If, ast.UnaryOp, ast.Compare, ast.Return)
 MAKERS = frozenset({"builtins.dict", "collections.OrderedDict"})
 
@@ -115,7 +115,7 @@ def _memoized(source: Source, reads: list[Load]) -> Iterator[Finding]:
 
 
 def _fills(source: Source, read: Load) -> Iterator[ast.Assign]:
-    """The assignments that put what was read into something with keys."""
+    """The assignments that put a loaded document into an object with keys."""
     statement = source.statement(read.call)
     if not isinstance(statement, ast.Assign) or statement.value is not read.call:
         return

@@ -149,7 +149,7 @@ def command(
 
 
 def audit_paths(paths: tuple[Path, ...], exclude: tuple[str, ...] = ()) -> list[Audited]:
-    """Audits all sources under some paths, each in the light of the others."""
+    """Audits all sources under some paths, each with the names that the others look up."""
     contents: dict[Path, bytes] = {}
     unread: list[Audited] = []
 

@@ -1,4 +1,4 @@
-"""What the audit finds, and what `--fix` is to do about it."""
+"""The findings of the audit, and the edits of `--fix`."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ class Argument:
 
 @dataclass(frozen=True)
 class Call:
-    """Puts a call of the package in the place of another call.
+    """Replaces a call with a call of the package.
 
     Attributes:
         target: The call that goes.
@@ -102,7 +102,7 @@ class Call:
 
 @dataclass(frozen=True)
 class Unwrap:
-    """Takes one item out of a `with` statement, and with the last one the statement."""
+    """Takes an item out of a `with` statement, and takes the statement out with its last item."""
 
     target: Span
     item: int

@@ -1,4 +1,4 @@
-"""Fixes one file: everything that is certain, checked before a byte is written."""
+"""Fixes one file: all certain fixes, checked before a byte is written."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from oasis_data.audit.rewriting import rewrite
 from oasis_data.audit.source import Source
 
 ROUNDS = 10
-"""A fix can make another one certain; each takes something out, so that this ends by itself."""
+"""A fix can make a further fix certain. Each fix removes code, so the rounds come to an end."""
 
 
 class NotFixedError(Exception):
@@ -30,7 +30,7 @@ class NotFixedError(Exception):
 
 @dataclass(frozen=True)
 class Audited:
-    """A file with what was found in it, and what it would be after `--fix`.
+    """A file with its findings, and its content after `--fix`.
 
     Attributes:
         path: The file.
@@ -60,7 +60,7 @@ class Audited:
 
 
 def audit_file(path: Path, content: bytes, foreign: Foreign) -> Audited:
-    """Audits a file's bytes, and works out what they would be after all fixes.
+    """Audits the bytes of a file, and computes the bytes after all fixes.
 
     Raises:
         NotFixedError: The fixes do not hold, which is a fault of the audit; or the file is
@@ -106,7 +106,7 @@ def _rewritten(
 
 
 def write(audited: Audited) -> None:
-    """Writes the fixed bytes in place of those that were audited, or nothing.
+    """Writes the fixed bytes if the file still has the bytes that were audited.
 
     The file is replaced whole, and keeps its mode and owner; a symlink to it stays.
 

@@ -1,4 +1,4 @@
-"""Where values come from, and what becomes of them, inside one function."""
+"""Where values come from and where they go, inside one function."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Flows:
     """Follows values through the variables of one source."""
 
     def __init__(self, source: Source) -> None:
-        """Notes what is put into variables that are there already."""
+        """Collects the values that are put into existing variables."""
         self._source = source
         self._put: dict[tuple[object, str], list[ast.expr]] = {}
         for node in source.nodes:
@@ -92,7 +92,7 @@ class Flows:
             return
 
     def keeping(self, call: ast.Call) -> Iterator[Place]:
-        """Where what a call gives is kept beyond the function that the call is in."""
+        """Where the result of a call is kept after the function of the call ends."""
         for function, calls, places in self._kept:
             if call in calls and function is self._source.function(call):
                 yield from places

@@ -12,7 +12,7 @@ from pathlib import Path
 SKIPPED = frozenset(
     {"node_modules", "__pycache__", "site-packages", "venv", "env", "build", "dist", "target"}
 )
-"""Folders of what others wrote, or a tool made; like all whose names begin with a dot."""
+"""Folders of foreign code and of tools. Folders whose names begin with a dot are left out too."""
 
 
 def find_sources(

@@ -1,66 +1,19 @@
-"""Open files: which path they lead to, how they were opened, and what else is done with them."""
+"""Open files where they are used: how they were opened, and what else is done with them."""
 
 from __future__ import annotations
 
 import ast
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from oasis_data.audit.finding import Argument, Unwrap
-from oasis_data.audit.json_calls import argument, argument_at, enclosing_function
+from oasis_data.audit.json_calls import argument_at, enclosing_function
+from oasis_data.audit.opening import PATHS, READ, WRITE, Opened, opened
 from oasis_data.audit.replacing import SAVE, origins_of
 from oasis_data.audit.source import COMPREHENSIONS, Scope, Source
 
-OPEN = frozenset({"builtins.open", "io.open"})
-# They open other things than a plain file, or on an event loop.
-OTHER_OPENERS = {
-    **dict.fromkeys(("gzip.open", "bz2.open", "lzma.open"), "the file is compressed"),
-    "codecs.open": "codecs.open encodes in its own way; open the file with open(encoding=…) first",
-    "aiofiles.open": "it is asynchronous; call the replacement through asyncio.to_thread",
-    "os.fdopen": "it opens a descriptor, not a path",
-}
-PATHS = frozenset({"pathlib.Path", "pathlib.PosixPath"})
-# What a path gives that is again a path.
-FROM_PATH = {
-    *("parent", "joinpath", "with_suffix", "with_name", "with_stem", "resolve", "absolute"),
-    *("expanduser", "home", "cwd"),
-}
+# Calls that have the same value again for the same arguments.
 PURE = frozenset({"os.path.join", "os.fspath", "builtins.str", *PATHS})
-DESCRIPTORS = frozenset({"os.open", "os.dup", "tempfile.mkstemp", "os.memfd_create", "os.pipe"})
-# Paths that lead to something else than a file that is kept.
-DEVICES = ("/dev/", "/proc/", "/sys/")
-READ, WRITE = "r", "w"
-# Spellings of the options that a path's methods are given where they leave UTF-8 as it is.
-IN_UTF8 = {"", "encoding='utf-8'", "encoding='utf8'", "'utf-8'", "'utf8'"}
-
-
-@dataclass(frozen=True)
-class Opened:
-    """A call that opens a file.
-
-    Attributes:
-        call: The call.
-        path: The path that it opens.
-        mode: With which mode; None if that is not certain.
-        encoding: "utf-8", "ascii" for others that write ASCII alike, "other".
-        reason: Why the file may not be a plain one.
-    """
-
-    call: ast.Call
-    path: ast.expr
-    mode: str | None
-    encoding: str
-    reason: str | None
-
-    @property
-    def direction(self) -> str | None:
-        """`READ`, `WRITE`, or None for both and for what is not certain."""
-        if self.mode is None:
-            return None
-        kind = "".join(sorted(self.mode.replace("b", "").replace("t", "")))
-        # "w+" empties the file as "w" does; what is read from it afterwards is another use.
-        return {"": READ, "r": READ, "w": WRITE, "+w": WRITE}.get(kind)
 
 
 @dataclass(frozen=True)
@@ -68,10 +21,11 @@ class Handle:
     """An open file where it is used.
 
     Attributes:
-        opened: How it was opened.
-        statement: The `with` that closes it; None if it is used where it is opened.
-        item: Which of the statement's items it is.
-        reason: Why it is not certain what becomes of it.
+        opened: The call that opened the file.
+        statement: The `with` that closes the file; None if the file is used where it is
+            opened.
+        item: The number of the file among the items of the statement.
+        reason: Why the use of the file is not certain.
     """
 
     opened: Opened
@@ -84,166 +38,12 @@ class Handle:
         return argument_at(source, self.opened.call, self.opened.path)
 
     def unwraps(self, source: Source) -> tuple[Unwrap, ...]:
-        """What takes the `with` away."""
+        """The edits that remove the `with`."""
         return (Unwrap(source.span(self.statement), self.item),) if self.statement else ()
 
 
-@dataclass(frozen=True)
-class _Options:
-    mode: str | None
-    encoding: str
-    reason: str | None
-
-
-def opened(source: Source, expression: ast.expr) -> Opened | None:
-    """How an expression opens a file; None if it does not."""
-    if not isinstance(expression, ast.Call):
-        return None
-    origins = source.origins(expression.func)
-    if origins & OPEN:
-        path = argument(expression, 0, "file")
-        if path is None:
-            return None
-        options = _options(expression, 1)
-        reason = options.reason or _file_reason(source, path)
-        if origins - OPEN:
-            reason = "open may stand for something else here"
-        return Opened(expression, path, options.mode, options.encoding, reason)
-    for origin in sorted(origins & OTHER_OPENERS.keys()):
-        path = argument(expression, 0, "filename")
-        mode = argument(expression, 1, "mode")
-        value = mode.value if isinstance(mode, ast.Constant) else None
-        if path is not None:
-            spelt = value if isinstance(value, str) else None
-            return Opened(expression, path, spelt, "other", OTHER_OPENERS[origin])
-    if isinstance(expression.func, ast.Attribute) and expression.func.attr == "open":
-        return _path_opened(source, expression, expression.func.value)
-    return None
-
-
-def _path_opened(source: Source, call: ast.Call, path: ast.expr) -> Opened | None:
-    options = _options(call, 0)
-    mode = options.mode
-    certain = is_path(source, path)
-    if not certain and (mode is None or not call.args or not re.fullmatch("[rwxabt+]+", mode)):
-        return None
-    reason = None if certain else f"cannot tell that {source.text_of(path)} is a pathlib.Path"
-    return Opened(call, path, mode, options.encoding, options.reason or reason)
-
-
-def _options(call: ast.Call, first: int) -> _Options:
-    """The options of `open`; `first` is the place of the mode."""
-    names = ("mode", "buffering", "encoding", "errors", "newline")
-    given: dict[str, ast.expr] = dict(zip(names, call.args[first:], strict=False))
-    given |= {each.arg or "**": each.value for each in call.keywords if each.arg != "file"}
-    mode = _literal(given.pop("mode", ast.Constant("r")))
-    if any(isinstance(each, ast.Starred) for each in call.args) or "**" in given:
-        return _Options(None, "other", "the arguments of open cannot be told apart")
-    encoding = _encoding(given.pop("encoding", ast.Constant(None)))
-    for name, fine in (("newline", (None, "\n", "")), ("errors", (None, "strict"))):
-        if name in given and _literal(given.pop(name)) not in fine:
-            return _Options(_text(mode), encoding, f"open is given {name}")
-    given.pop("buffering", None)
-    if given:
-        return _Options(_text(mode), encoding, f"open is given {next(iter(given))}")
-    reason = None if isinstance(mode, str) else "the mode of open is not a constant"
-    return _Options(_text(mode), encoding, reason)
-
-
-def _encoding(value: ast.expr) -> str:
-    name = _literal(value)
-    if name is None:
-        # The locale's, which is UTF-8 wherever this package runs.
-        return "utf-8"
-    ascii_text = "".join(map(chr, range(128)))
-    try:
-        if not isinstance(name, str) or ascii_text.encode(name) != ascii_text.encode():
-            return "other"
-        # One that has more bytes for it, such as utf-8-sig, is caught above.
-        return "utf-8" if "ä€😀".encode(name) == "ä€😀".encode() else "ascii"
-    except UnicodeEncodeError:
-        return "ascii"
-    except (LookupError, ValueError):
-        return "other"
-
-
-def _literal(value: ast.expr) -> object:
-    """A constant's value; for anything else a value that equals no constant."""
-    return value.value if isinstance(value, ast.Constant) else value
-
-
-def _text(value: object) -> str | None:
-    return value if isinstance(value, str) else None
-
-
-def _file_reason(source: Source, path: ast.expr) -> str | None:
-    if isinstance(path, ast.Constant):
-        if not isinstance(path.value, str | bytes):
-            return "it opens a descriptor, not a path"
-        if str(path.value).startswith(DEVICES):
-            return "it opens a device"
-    for inside in ast.walk(path):
-        if isinstance(inside, ast.Name) and _is_descriptor(source, inside):
-            return "it may open a descriptor, not a path"
-        if isinstance(inside, (ast.Await, ast.Yield, ast.YieldFrom, ast.NamedExpr)):
-            return "the path is no plain expression"
-    if isinstance(path, ast.Call) and source.origins(path.func) & DESCRIPTORS:
-        return "it opens a descriptor, not a path"
-    return None
-
-
-def _is_descriptor(source: Source, name: ast.Name) -> bool:
-    for binding in source.bindings(name):
-        for around in source.ancestors(binding.node):
-            if isinstance(around, ast.Assign):
-                called = around.value
-                if isinstance(called, ast.Call) and source.origins(called.func) & DESCRIPTORS:
-                    return True
-            if isinstance(around, ast.stmt):
-                break
-    return bool(re.search(r"(^|_)fd$", name.id))
-
-
-def is_path(source: Source, expression: ast.expr, names: frozenset[str] = frozenset()) -> bool:
-    """Whether an expression is certainly a `pathlib.Path`.
-
-    Args:
-        source: Where it is.
-        expression: The expression.
-        names: Those that are being looked up already.
-    """
-    if isinstance(expression, ast.Call):
-        function = expression.func
-        return source.origins(function) <= PATHS or (
-            isinstance(function, ast.Attribute)
-            and function.attr in FROM_PATH
-            and (source.origins(function.value) <= PATHS or is_path(source, function.value, names))
-        )
-    if isinstance(expression, ast.BinOp) and isinstance(expression.op, ast.Div):
-        sides = (expression.left, expression.right)
-        return any(is_path(source, each, names) for each in sides)
-    if isinstance(expression, ast.Attribute):
-        return expression.attr == "parent" and is_path(source, expression.value, names)
-    if isinstance(expression, ast.Name) and expression.id not in names:
-        bindings = source.bindings(expression)
-        known = names | {expression.id}
-        return bool(bindings) and all(_binds_path(source, each.node, known) for each in bindings)
-    return False
-
-
-def _binds_path(source: Source, node: ast.AST, names: frozenset[str]) -> bool:
-    around = source.parents.get(node)
-    if isinstance(node, ast.arg):
-        return node.annotation is not None and source.origins(node.annotation) <= PATHS
-    if isinstance(around, ast.AnnAssign):
-        return source.origins(around.annotation) <= PATHS
-    if isinstance(around, ast.Assign) and around.targets == [node]:
-        return is_path(source, around.value, names)
-    return False
-
-
 def find_handle(source: Source, expression: ast.expr) -> Handle | None:
-    """Where the file was opened that an expression stands for; None if that is not known."""
+    """The open file that an expression stands for; None if it is not known."""
     inline = opened(source, expression)
     if inline:
         return Handle(inline, None, 0, None)
@@ -298,9 +98,9 @@ def use_reason(source: Source, handle: Handle, use: ast.Name | None, call: ast.C
     """Why a call that uses the handle cannot take the place of the whole `with`.
 
     Args:
-        source: Where all this is.
+        source: The source of the call.
         handle: The open file.
-        use: The name in the call that stands for it.
+        use: The name in the call that stands for the file.
         call: The call that is to be replaced.
     """
     statement = handle.statement
@@ -337,11 +137,11 @@ def use_reason(source: Source, handle: Handle, use: ast.Name | None, call: ast.C
 
 
 def _is_unordered(source: Source, handle: Handle, node: ast.expr | ast.stmt) -> bool:
-    """Whether it is the same if something is done before the file is opened, or after.
+    """Whether code has the same effect before the file is opened and after.
 
-    Reading moves to where the call is, past whatever may change the file, or tell that it
-    could be opened. Writing may move past what is seen nowhere else: nobody relies on a
-    file that is emptied for a moment.
+    A read moves to the place of the call, past code that may change the file or show that
+    the file could be opened. A write may move past code whose effect stays in the
+    function: nobody relies on a file that is empty for a moment.
     """
     if isinstance(node, ast.expr):
         found = opened(source, node)
@@ -363,7 +163,7 @@ def _is_unordered(source: Source, handle: Handle, node: ast.expr | ast.stmt) -> 
 
 
 def _evaluated_before(source: Source, call: ast.Call) -> Iterator[ast.Call]:
-    """The calls in the same statement that are made before a call, and are no part of it."""
+    """The calls in the same statement that run before a call and are no part of it."""
     whole: ast.AST = call
     for around in source.ancestors(call):
         if isinstance(around, ast.stmt):

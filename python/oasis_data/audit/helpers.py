@@ -79,7 +79,7 @@ class Accesses:
 def find_accesses(
     source: Source, module: str, direct: Iterable[Access], shared: Shared, terms: Terms
 ) -> Accesses:
-    """Finds all loads and saves, those through helpers too.
+    """Finds all loads and saves, including those through helpers.
 
     Args:
         source: Where to look.
@@ -219,7 +219,7 @@ def _through(call: ast.Call, target: _Target, found: Accesses) -> Iterator[Acces
     for path in helper.loads:
         yield Access(call, substitute(path, values), None, (), helper.name)
     for path in helper.saves:
-        # One that is given nothing saves what its module keeps.
+        # A helper without arguments saves what its module keeps.
         data = tuple(given) or (call.func,)
         yield Access(call, substitute(path, values), None, data, helper.name)
 

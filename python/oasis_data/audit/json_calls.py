@@ -1,4 +1,4 @@
-"""Calls of the `json` module: what they write or read, and with which options."""
+"""Calls of the `json` module: their documents, files and options."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Finds code that lists a folder of JSON files and opens or removes what it meets.
+"""Finds code that lists a folder of JSON files and opens or removes the files that it meets.
 
-What it meets are also the backups `x.json.backup.<stamp>`, and the folder `.oasis_data` with
-locks, temporary files and journals. A pattern or a condition that leaves those out is looked for.
+The code meets backups too (`x.json.backup.<stamp>`), and the folder `.oasis_data` with locks,
+temporary files and journals. A pattern or a condition that leaves those out is looked for.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
+from oasis_data._native import SIDECAR
 from oasis_data.audit.finding import LISTED_FOLDER, Finding
 from oasis_data.audit.helpers import Accesses
 from oasis_data.audit.json_calls import argument
@@ -20,7 +21,7 @@ from oasis_data.audit.terms import Terms
 
 STAMP = "20260101_120000_123456"
 BACKUPS = "the backups"
-FOLDER = "the folder .oasis_data"
+FOLDER = f"the folder {SIDECAR}"
 # What a document's neighbours are called, with the ends that a pattern may ask for.
 ENDS = (f".backup.{STAMP}", f".backup.{STAMP}.gz")
 INSIDE = ("locks/{}.lock", "temp/{}.k3QxZ81bTqwe", "journal", "journal.lock", ".gitignore")
@@ -116,7 +117,7 @@ def _matched(pattern: ast.expr | None, terms: Terms, hidden: bool, deep: bool) -
     if any(fnmatchcase(name, last) for name in _backups_like(last)):
         meets.add(BACKUPS)
     deep = deep or ("**" in folders and hidden)
-    if hidden and (fnmatchcase(".oasis_data", last) or (deep and _matches_inside(last))):
+    if hidden and (fnmatchcase(SIDECAR, last) or (deep and _matches_inside(last))):
         meets.add(FOLDER)
     return frozenset(meets)
 
@@ -256,7 +257,7 @@ def _excluded(source: Source, test: ast.expr, wanted: bool) -> set[str]:
         globs = texts if patterns else []
         if not any(fnmatchcase(name, each) for each in globs for name in _backups_like(each)):
             excluded.add(BACKUPS)
-        if not any(fnmatchcase(".oasis_data", each) or _matches_inside(each) for each in globs):
+        if not any(fnmatchcase(SIDECAR, each) or _matches_inside(each) for each in globs):
             excluded.add(FOLDER)
     elif "is_file" in spelt or "isfile" in spelt:
         excluded |= {FOLDER} if wanted else set()

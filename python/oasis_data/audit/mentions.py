@@ -1,4 +1,4 @@
-"""What sources say of each other: which names of a module the others look up."""
+"""Which names of a module the other sources look up."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ ALL = "*"
 
 @dataclass(frozen=True)
 class Helper:
-    """A function that hands on what it loads, or saves what it is given.
+    """A helper: a function that returns a document it loads, or saves a document it is given.
 
     Attributes:
-        name: What it is called.
+        name: The name of the function.
         home: The home of its parameters.
-        own: The home of the object whose method it is, if it is one.
-        parameters: Those that can be given by place.
-        others: Those that are given by name.
-        defaults: What the parameters are that are not given.
-        loads: The paths that it loads, in terms of its parameters.
-        saves: The paths that it saves.
+        own: For a method, the home of its object; None for a plain function.
+        parameters: The parameters that a call can give by place.
+        others: The parameters that a call gives by name.
+        defaults: The values of parameters that a call does not give.
+        loads: The paths that the function loads, in terms of its parameters.
+        saves: The paths that the function saves.
     """
 
     name: str
@@ -45,11 +45,11 @@ class Helper:
 
 @dataclass(frozen=True)
 class Shared:
-    """What modules offer to others, by `module.name`.
+    """The helpers and paths of modules, by `module.name`.
 
     Attributes:
-        helpers: Their helpers.
-        constants: Their paths.
+        helpers: The helpers.
+        constants: The paths.
     """
 
     helpers: Mapping[str, Helper] = field(default_factory=dict)
@@ -58,13 +58,13 @@ class Shared:
 
 @dataclass(frozen=True)
 class Foreign:
-    """What the sources beside one mention.
+    """What one source knows of all others: the names that they look up, and their helpers.
 
     Attributes:
-        module: The name of that one.
-        counts: In how many sources each name is mentioned, that one too.
-        own: The names that it mentions itself.
-        shared: What all modules offer.
+        module: The name of the source's module.
+        counts: The number of sources that mention each name, including this source.
+        own: The names that this source mentions.
+        shared: The helpers and paths of all modules.
     """
 
     module: str = ""
@@ -73,11 +73,11 @@ class Foreign:
     shared: Shared = Shared()
 
     def uses(self, name: str) -> bool:
-        """Whether another source may use the module's thing of that name."""
+        """Whether a different source may use the module's object of that name."""
         return self._mentions(name) or self.looks_up(name)
 
     def looks_up(self, name: str) -> bool:
-        """Whether another source looks up the name in this module."""
+        """Whether a different source looks up the name in this module."""
         # `from . import name` may mean any package.
         modules = (self.module, "")
         return any(self._mentions(f"{module}.{each}") for module in modules for each in (name, ALL))
@@ -124,20 +124,20 @@ def _looked_up(source: Source, module: ast.expr, name: str) -> Iterator[str]:
 def foreign(
     mentions: Mapping[Path, frozenset[str]], shared: Shared
 ) -> Iterator[tuple[Path, Foreign]]:
-    """For each source what the others mention, and offer."""
+    """For each source, the names that the other sources look up and define."""
     counts = Counter(name for each in mentions.values() for name in each)
     for path, own in mentions.items():
         yield path, Foreign(module_of(path), counts, own, shared)
 
 
 def module_of(path: Path) -> str:
-    """The name that others import a source by."""
+    """The name by which other sources import a source."""
     path = Path(os.path.realpath(path))
     return path.parent.name if path.stem == "__init__" else path.stem
 
 
 def together(offers: Iterable[Shared]) -> Shared:
-    """What all modules offer; not the names that several modules of one name have."""
+    """The helpers and paths of all modules, except for names that several modules share."""
     helpers: dict[str, list[Helper]] = {}
     constants: dict[str, list[Term]] = {}
     for each in offers:

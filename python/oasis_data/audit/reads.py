@@ -7,16 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from oasis_data.audit.finding import PLAIN_READ, Finding
-from oasis_data.audit.handles import (
-    IN_UTF8,
-    READ,
-    Handle,
-    Opened,
-    find_handle,
-    is_path,
-    use_reason,
-)
+from oasis_data.audit.handles import Handle, find_handle, use_reason
 from oasis_data.audit.json_calls import argument, json_function, loading_reason
+from oasis_data.audit.opening import IN_UTF8, READ, Opened, is_path
 from oasis_data.audit.replacing import (
     LOAD,
     call_reason,

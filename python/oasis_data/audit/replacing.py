@@ -1,4 +1,4 @@
-"""The calls of the package that take the place of others, in words and as edits."""
+"""The calls of the package that replace other calls, in words and as edits."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from oasis_data.audit.source import UNKNOWN, Source, Span
 SAVE, LOAD = "save_json_atomic", "load_data_file"
 # What they are called where a module has the name for something of its own.
 OTHER_NAMES = {SAVE: "save_json_file", LOAD: "load_json_file"}
-# What `open` and `json` raise, and the package raises as another OSError or ValueError.
+# Exceptions of `open` and `json` that the package raises as a different OSError or ValueError.
 UNLIKE = frozenset(
     f"builtins.{name}"
     for name in (
@@ -91,7 +91,7 @@ def call_reason(source: Source, call: ast.Call, function: str) -> str | None:
 
 
 def star_reason(source: Source) -> str | None:
-    """Why no name is certain: a star may bind `open`, `json` or what the package is called."""
+    """Why no name is certain: a star import may bind `open`, `json` or the package's name."""
     for node in source.nodes:
         if isinstance(node, ast.ImportFrom) and any(each.name == "*" for each in node.names):
             module = "." * node.level + (node.module or "")
@@ -102,7 +102,7 @@ def star_reason(source: Source) -> str | None:
 
 
 def _is_known(source: Source, caught: ast.expr) -> bool:
-    """Whether it is one exception for certain: a builtin, an import, or a class of this source."""
+    """Whether it is certainly one exception: a builtin, an import, or a class of this source."""
     bindings = source.bindings(caught) if isinstance(caught, ast.Name) else []
     if bindings and all(isinstance(each.node, ast.ClassDef) for each in bindings):
         return True

@@ -1,4 +1,4 @@
-"""Says what was found, for people."""
+"""Prints the findings for people."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ NOT_SEEN = (
 
 
 def printable(text: str | Path) -> str:
-    """A text on one line, fit for any terminal: what cannot be shown is escaped."""
+    """A text on one line, with escapes for characters that a terminal cannot show."""
     shown = str(text).encode("utf-8", "backslashreplace").decode()
     return "".join(
         each if each.isprintable() else each.encode("unicode_escape").decode() for each in shown
@@ -23,7 +23,7 @@ def printable(text: str | Path) -> str:
 
 
 def describe(path: Path, findings: Iterable[Finding]) -> Iterator[str]:
-    """The lines about what is left to do in one file."""
+    """The lines about the findings that are left in one file."""
     for finding in (each for each in findings if each.is_open):
         # Editors count columns from 1.
         place = f"{printable(path)}:{finding.span.line}:{finding.span.column + 1}"

@@ -1,4 +1,4 @@
-"""Says what was found as SARIF 2.1.0, for tools that review code."""
+"""Writes the findings as SARIF 2.1.0, for tools that review code."""
 
 from __future__ import annotations
 

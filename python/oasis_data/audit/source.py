@@ -1,4 +1,4 @@
-"""A parsed Python source: positions in it, and what its names stand for."""
+"""A parsed Python source: positions, and the meaning of its names."""
 
 from __future__ import annotations
 
@@ -89,11 +89,11 @@ class Source:
         )
 
     def text_of(self, node: ast.AST) -> str:
-        """A node as one line of source; not as it is spelt, but the same."""
+        """A node as one line of source, in the spelling of `ast.unparse`."""
         return ast.unparse(node)
 
     def text_at(self, span: Span) -> str:
-        """What is spelt in a span, on one line."""
+        """The source of a span, on one line."""
         lines = self._lines[span.line - 1 : span.end_line]
         if lines:
             lines[-1] = lines[-1][: span.end_column]
@@ -124,7 +124,7 @@ class Source:
         return scope
 
     def home(self, name: ast.Name) -> Scope | None:
-        """The scope whose name this is; None for a builtin, or one that nobody binds."""
+        """The scope that binds a name; None for a builtin, or a name without a binding."""
         return self._home(name.id, self.scope(name))
 
     def bindings(self, name: ast.Name) -> list[Binding]:
@@ -141,7 +141,7 @@ class Source:
         return [each for names in self._bindings.values() for each in names.get(name, [])]
 
     def unbound(self) -> frozenset[str]:
-        """The names that are used, and bound by nothing in this source, such as builtins."""
+        """The names that are used but not bound in this source, such as builtins."""
         names = (each for each in self.nodes if isinstance(each, ast.Name))
         return frozenset(each.id for each in names if self.home(each) is None)
 

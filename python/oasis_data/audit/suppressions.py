@@ -20,7 +20,7 @@ MARK = "oasis-data:"
 COMMENT = re.compile(r"#\s*oasis-data:\s*ignore\b\s*(?:\[(?P<rules>[^\]]*)\])?(?P<reason>[^#]*)")
 NAMES = frozenset(each.name for each in RULES) - {NOT_READ.name, UNUSED_SUPPRESSION.name}
 ACCEPTED = "a comment accepts it"
-"""Why `--fix` leaves what is suppressed."""
+"""Why `--fix` leaves suppressed code as it is."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Suppressions:
         return finding
 
     def unused(self) -> Iterator[Finding]:
-        """The comments that are wrong, and those that accepted nothing."""
+        """The comments with a mistake, and the comments that accepted no finding."""
         yield from self.wrong
         for each in self._all:
             # safeguard: needless-ignore-told
@@ -99,7 +99,7 @@ def _wrong(span: Span, message: str) -> Finding:
 
 
 def _lines(line: int, alone: bool, statements: list[tuple[int, int]]) -> tuple[int, int]:
-    """The lines that a comment is about: those of its statement, or of the statement below."""
+    """The lines that a comment covers: its statement, or the statement below."""
     around = [each for each in statements if each[0] <= line <= each[1]]
     if around:
         return min(around, key=lambda each: each[1] - each[0])
@@ -112,7 +112,7 @@ def _lines(line: int, alone: bool, statements: list[tuple[int, int]]) -> tuple[i
 
 
 def _statements(source: Source) -> list[tuple[int, int]]:
-    """The lines of each simple statement, and of the head of each that has others inside."""
+    """The lines of each simple statement, and of the head of each compound statement."""
     lines = []
     for node in source.nodes:
         if not isinstance(node, ast.stmt):

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from oasis_data.audit.handles import PATHS
+from oasis_data.audit.opening import PATHS
 from oasis_data.audit.source import FUNCTIONS, UNKNOWN, Function, Source
 
 JOINS = frozenset({"os.path.join", *PATHS})
@@ -120,7 +120,7 @@ def _render_atom(atom: Atom) -> str:
 
 
 def _merged(atoms: Iterable[Atom]) -> Term:
-    """Texts side by side as one, and without what changes nothing in a path."""
+    """Joins adjacent texts, and drops the parts that change nothing in a path."""
     merged: list[Atom] = []
     for atom in atoms:
         if isinstance(atom, str) and merged and isinstance(merged[-1], str):

@@ -1,4 +1,4 @@
-"""Finds lost updates: what is loaded, changed and saved without a lock around all three."""
+"""Finds lost updates: a load, a change and a save without one lock around all three."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from oasis_data.audit.helpers import Access, Accesses, Scope
 from oasis_data.audit.source import Source
 from oasis_data.audit.terms import render
 
-# Locks between processes; one between threads leaves the other processes out.
+# Locks between processes: a lock between threads does not exclude other processes.
 LOCKS = (
     *("filelock.", "portalocker.", "fasteners.InterProcess", "oslo_concurrency."),
     *("oasis_data.edit_json", "oasis_data.file_operations.edit_json"),
@@ -59,7 +59,7 @@ def _saved_later(
     function: Scope,
     save: Access,
 ) -> Iterator[Finding]:
-    """What is loaded once, kept in a module or an object, and saved by another function."""
+    """Documents that one function loads and keeps in a module or an object, and another saves."""
     for place in sorted(found.flows.into(save.data).kept, key=lambda each: each[1]):
         for load in kept.get(place, []):
             if load.path == save.path and source.function(load.call) is not function:
@@ -121,7 +121,7 @@ def _is_reached(source: Source, load: Access, save: Access) -> bool:
                 if any(isinstance(each, ast.Return | ast.Raise) for each in later):
                     return False
                 if isinstance(around, ast.If | ast.Match) and around in around_save:
-                    # The save is in another branch.
+                    # The save is in a different branch.
                     return False
         if isinstance(around, ast.match_case) and around not in around_save:
             whole = source.parents[around]

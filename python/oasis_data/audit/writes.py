@@ -7,17 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from oasis_data.audit.finding import TORN_WRITE, Finding
-from oasis_data.audit.handles import (
-    IN_UTF8,
-    PATHS,
-    WRITE,
-    Handle,
-    Opened,
-    find_handle,
-    is_parameter,
-    is_path,
-    use_reason,
-)
+from oasis_data.audit.handles import Handle, find_handle, is_parameter, use_reason
 from oasis_data.audit.json_calls import (
     Dumped,
     argument,
@@ -25,6 +15,7 @@ from oasis_data.audit.json_calls import (
     json_function,
     option_reason,
 )
+from oasis_data.audit.opening import IN_UTF8, PATHS, WRITE, Opened, is_path
 from oasis_data.audit.replacing import (
     SAVE,
     call_reason,
@@ -43,7 +34,7 @@ MODES = {
 }
 # Names of files that hold a JSON text in each line, which is no JSON document.
 LINES = (".jsonl", ".jsonlines", ".ndjson", ".ldjson", ".jsonl.gz", ".ndjson.gz")
-# What makes the name of a temporary file one that no other writer has.
+# Calls that make the name of a temporary file unique to its writer.
 UNIQUE = (
     "tempfile.",
     "uuid.",
@@ -371,7 +362,7 @@ def _moves(source: Source, call: ast.Call) -> Iterator[_Move]:
 
 
 def _unwrapped(source: Source, path: ast.expr) -> ast.expr:
-    """What a path is made of, without the functions that leave it what it is."""
+    """The parts of a path, without functions that leave the path the same."""
     while isinstance(path, ast.Call) and len(path.args) == 1 and not path.keywords:
         if not source.origins(path.func) <= SAME:
             break

@@ -1,4 +1,4 @@
-"""The question before what cannot be taken for granted."""
+"""The question before a change."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from oasis_data.cli.group import Failure
 
 
 def confirmed(question: str) -> bool:
-    """Asks; anything but a yes is a no.
+    """Asks a question. Every answer but a yes is a no.
 
     Raises:
-        Failure: There is nobody to ask.
+        Failure: There is no terminal to ask on.
         KeyboardInterrupt: The answer was Ctrl-C, or the end of the input.
     """
     try:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
-
 import click
 from rich.text import Text
 
-from oasis_data.cli.choice import backups_of, fault_of
+from oasis_data.cli.choice import backups_of, fault_of, stamp_of
 from oasis_data.cli.group import program
 from oasis_data.cli.spelling import quoted, shown
 from oasis_data.cli.terminal import ago, columns, decimal, plural, print_json, screen
@@ -50,7 +48,7 @@ def command(file: str, as_json: bool) -> None:
         return
     rows = [
         (
-            os.path.basename(each.path).rpartition(".backup.")[2],
+            stamp_of(each),
             f"{each.time:%Y-%m-%d %H:%M:%S}",
             ago(each.time),
             decimal(each.size),

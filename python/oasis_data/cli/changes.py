@@ -1,7 +1,7 @@
-"""What is different between two JSON documents, value by value.
+"""The differences between two JSON documents, value by value.
 
-No library: those that were tried (deepdiff among them) call every element of a
-list of objects changed when one is put in front, and take seconds for a megabyte.
+No library does this well: deepdiff and others report every element of a list of objects
+as changed when an element is put in front, and take seconds for a megabyte.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from difflib import SequenceMatcher
 from typing import Any
 
-# Pairs of equal elements that aligning two lists may have to look at: of a long
-# list of few different values there are too many.
+# The most pairs of equal elements that two lists may have to be aligned: long lists of a
+# few different values have too many.
 _PAIRS = 4_000_000
 
 
@@ -23,10 +23,10 @@ class Change:
     """One value that is different.
 
     Attributes:
-        sign: `+` for a value that is only in the second document, `-` for one
-            that is only in the first, `~` for one that is another.
-        place: Where, as `$.vessels[3].cost`; of a `+` in the second document,
-            else in the first.
+        sign: `+` for a value that is only in the second document, `-` for a value that
+            is only in the first, `~` for a value that differs.
+        place: The place of the value, as `$.vessels[3].cost`: in the second document
+            for a `+`, otherwise in the first.
         before: The value in the first document.
         after: The value in the second.
     """
@@ -38,16 +38,16 @@ class Change:
 
 
 def changes(before: Any, after: Any, place: str = "$", there: str = "$") -> Iterator[Change]:
-    """What makes the second document of the first, in the order of the first.
+    """The changes from the first document to the second, in the order of the first.
 
     Args:
         before: The first document, or a value in it.
-        after: The second, or the value in it that the other became.
-        place: Where the one is in the first document.
-        there: Where the other is in the second.
+        after: The second document, or the value in it at the same place.
+        place: The place of `before` in the first document.
+        there: The place of `after` in the second document.
 
     Raises:
-        RecursionError: They are nested too deeply.
+        RecursionError: The documents are nested too deeply.
     """
     if isinstance(before, dict) and isinstance(after, dict):
         yield from _in_objects(before, after, place, there)

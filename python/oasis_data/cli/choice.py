@@ -1,30 +1,32 @@
-"""The file and the backup that a command is about, however an operator names them."""
+"""The file and the backup of a command, by any name that an operator may give."""
 
 from __future__ import annotations
 
 import os
+from datetime import datetime
 
 import click
 from click.shell_completion import CompletionItem
 
-from oasis_data import Backup, list_backups
+from oasis_data import Backup, JSONReadError, _native, list_backups
+from oasis_data._records import BackupNameRecord
 from oasis_data.cli.app import folder_of_documents
 from oasis_data.cli.content import Content, read
 from oasis_data.cli.group import Failure, program
 from oasis_data.cli.spelling import quoted, shown
-from oasis_data.cli.survey import backup_name
 from oasis_data.cli.terminal import plural
 
 
 def backups_of(file: str) -> list[Backup]:
-    """The backups of a file, newest first, which may be none.
+    """The backups of a file, newest first; an empty list for a file without backups.
 
     Raises:
-        Failure: There is neither such a file nor a backup of it.
+        Failure: The file does not exist and has no backup, or the path is that of a
+            backup or a folder.
     """
     folder, name = os.path.split(os.path.abspath(file))
-    if (known := backup_name(name)) and not os.path.islink(file):
-        original = os.path.join(os.path.dirname(file), known[0])
+    if (known := _native.parse_backup_name(name)) and not os.path.islink(file):
+        original = os.path.join(os.path.dirname(file), known["of"])
         raise Failure(
             f"{shown(file)} is itself a backup\n  -> name the file first, then the backup: "
             f"{quoted(original)} {quoted(name)}"
@@ -46,10 +48,10 @@ def backups_of(file: str) -> list[Backup]:
 
 
 def chosen(file: str, given: str | None) -> Backup:
-    """The backup of the file that is meant: by path, name or stamp, or the newest whole one.
+    """The backup with the given path, name or stamp, or the newest whole backup.
 
     Raises:
-        Failure: There is none.
+        Failure: There is no such backup.
     """
     found = backups_of(file)
     look = f"  -> see what there is: {program()} backups {quoted(file)}"
@@ -65,18 +67,26 @@ def chosen(file: str, given: str | None) -> Backup:
         raise Failure(f"{shown(file)}: of {plural(len(found), 'backup')} none is whole\n{look}")
     beside, name = os.path.split(given)
     for backup in found:
-        folder, known = os.path.split(backup.path)
-        known = known.removesuffix(".gz")
-        # With or without `.gz`: a backup may have been compressed since its name was told.
-        if name.removesuffix(".gz") in (known, known.rpartition(".backup.")[2]) and (
-            not beside or os.path.realpath(beside) == folder
-        ):
+        is_here = not beside or os.path.realpath(beside) == os.path.dirname(backup.path)
+        if is_here and name in _parts(backup)["known_as"]:
             return backup
     raise Failure(f"{shown(given)} is no backup of {shown(file)}\n{look}")
 
 
+def stamp_of(backup: Backup) -> str:
+    """The stamp by which the commands know a backup."""
+    return _parts(backup)["stamp"]
+
+
+def _parts(backup: Backup) -> BackupNameRecord:
+    parts = _native.parse_backup_name(os.path.basename(backup.path))
+    if parts is None:
+        raise ValueError(f"not the name of a backup: {backup.path!r}")
+    return parts
+
+
 def content_of(path: str) -> Content | None:
-    """What a file holds; None for no file."""
+    """The content of a file; None for no file."""
     try:
         return read(path)
     except FileNotFoundError:
@@ -84,7 +94,7 @@ def content_of(path: str) -> Content | None:
 
 
 def fault_of(backup: Backup) -> str | None:
-    """Why a backup cannot be restored, in the words of `verify`; None if it can."""
+    """Why a backup cannot be restored, in the words of `verify`; None if it can be."""
     if backup.fault is None:
         return None
     try:
@@ -97,7 +107,7 @@ def fault_of(backup: Backup) -> str | None:
 def complete_folder(
     ctx: click.Context, param: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
-    """Lets the shell offer folders."""
+    """Has the shell offer folders."""
     return [CompletionItem(incomplete, type="dir")]
 
 
@@ -105,21 +115,16 @@ def complete_backup(
     ctx: click.Context, param: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
     """The stamps of the file's backups, for shells."""
-    file = os.path.realpath(ctx.params.get("file") or "")
     try:
-        names = sorted(os.listdir(os.path.dirname(file)), reverse=True)
-    except OSError:
+        known = _native.backup_names(ctx.params.get("file") or "")
+    except JSONReadError:
         return []  # nothing to offer is the answer
-    known = [(name, backup_name(name)) for name in names]
-    stamps = [
-        (name.rpartition(".backup.")[2], backup[1])
-        for name, backup in known
-        if backup and backup[0] == os.path.basename(file)
-    ]
     return [
-        CompletionItem(stamp, help=f"{time:%Y-%m-%d %H:%M:%S}")
-        for stamp, time in stamps
-        if stamp.startswith(incomplete)
+        CompletionItem(
+            name["stamp"], help=f"{datetime.fromisoformat(name['time']):%Y-%m-%d %H:%M:%S}"
+        )
+        for name in known
+        if name["stamp"].startswith(incomplete)
     ]
 
 

@@ -1,4 +1,4 @@
-"""What a file holds, read plainly: without the cache, and recovering nothing."""
+"""The content of a file, read without the cache and without a recovery."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class Content:
     """A file's bytes as a document.
 
     Attributes:
-        raw: The bytes; of a compressed backup, decompressed.
-        document: What they say, if they are a JSON document.
-        fault: Why they are none, None if they are one.
+        raw: The bytes; those of a compressed backup are decompressed.
+        document: The JSON document, if the bytes are a document.
+        fault: Why the bytes are no JSON document; None if they are.
     """
 
     raw: bytes
@@ -34,11 +34,11 @@ class Content:
 def read(path: str) -> Content:
     """Reads the document in a file.
 
-    A file that another program is writing in place is read again: half of it
-    is no fault of the file.
+    A file that another program is writing in place is read again: a half-written file
+    has no fault.
 
     Raises:
-        OSError: It cannot be read, or is no regular file.
+        OSError: The file cannot be read, or is no regular file.
     """
     # safeguard: verify-does-not-recover
     content = parse(path, _bytes_of(path))
@@ -53,16 +53,16 @@ def read(path: str) -> Content:
 
 
 def parse(path: str, raw: bytes) -> Content:
-    """Takes bytes for a document; decompresses those of a compressed backup."""
+    """Parses the bytes of a file; decompresses those of a compressed backup."""
     try:
-        if path.endswith(".gz"):
+        if (backup := _native.parse_backup_name(os.path.basename(path))) and backup["compressed"]:
             raw = gzip.decompress(raw)
     except MemoryError:
         return Content(raw, None, _TOO_LARGE)
     except (EOFError, OSError, zlib.error) as error:
         return Content(raw, None, f"not a whole gzip file: {error}")
     try:
-        # Not `json` itself, which goes deeper than the stack where it is allowed to.
+        # Not with `json`, which may go deeper than the stack.
         return Content(raw, _native.decode(raw), None)
     except (JSONReadError, MemoryError, RecursionError) as error:
         return Content(raw, None, _reason(raw, getattr(error, "original_error", None) or error))

@@ -1,4 +1,4 @@
-"""`diff`: what putting a backup back would change."""
+"""`diff`: what a restore of a backup would change."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rich.text import Text
 
 from oasis_data import Backup
 from oasis_data.cli.changes import Change, changes
-from oasis_data.cli.choice import chosen, complete_backup, content_of
+from oasis_data.cli.choice import chosen, complete_backup, content_of, stamp_of
 from oasis_data.cli.content import Content, read
 from oasis_data.cli.group import ATTENTION, Failure, program
 from oasis_data.cli.spelling import quoted, shown
@@ -48,7 +48,7 @@ def command(ctx: click.Context, file: str, backup: str | None) -> None:
     differs = show(console, file, content_of(file), back, read(back.path))
     if differs:
         console.print(
-            f"  -> to put it back: {program()} restore {quoted(file)} {quoted(_stamp(back))}"
+            f"  -> to put it back: {program()} restore {quoted(file)} {quoted(stamp_of(back))}"
         )
     ctx.exit(ATTENTION if differs else 0)
 
@@ -61,10 +61,10 @@ def show(
     content: Content,
     limit: int | None = None,
 ) -> bool:
-    """Prints what putting `content` back would change, in `limit` lines at most.
+    """Prints what a restore of `content` would change, in `limit` lines at most.
 
     Returns:
-        Whether it would change anything.
+        Whether the restore would change anything.
 
     Raises:
         Failure: The backup is no JSON document, or cannot be compared.
@@ -92,7 +92,7 @@ def show(
 
 
 def summary(content: Content) -> str:
-    """A document in a line."""
+    """A document in one line."""
     document = content.document
     size = decimal(len(content.raw))
     if isinstance(document, dict):
@@ -136,7 +136,3 @@ def _value(value: Any) -> str:
 
 def _name(backup: Backup) -> str:
     return backup.path.rpartition("/")[2]
-
-
-def _stamp(backup: Backup) -> str:
-    return _name(backup).rpartition(".backup.")[2]

@@ -1,7 +1,7 @@
-"""The group of commands, and what all of them have in common: how they end.
+"""The group of commands, and how each command ends.
 
-Needs click alone, which Flask has: `flask` loads this module on every run, and
-must not fail where the rest of the extra is not installed.
+This module needs only click, which Flask has: `flask` loads the module on every run, and
+must not fail where the other packages of the extra are not installed.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ COMMANDS = {
     "stats": "oasis_data.cli.stats",
     "audit": "oasis_data.audit.command",
 }
-"""The module of each command, which has it as `command`."""
+"""The module of each command; the attribute `command` of the module is the command."""
 
 
 timeout_option = click.option(
@@ -66,7 +66,7 @@ timeout_option = click.option(
 
 
 class Failure(click.ClickException):
-    """What kept a command from doing its work, in words for an operator."""
+    """A command could not do its work; the text is for an operator."""
 
     exit_code = FAILED
 
@@ -75,7 +75,7 @@ class Commands(click.Group):
     """Commands that are imported when they are used."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """In the order of an incident: look, compare, put back, tidy."""
+        """The commands in the order of an incident: look, compare, put back, prune."""
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
@@ -101,8 +101,8 @@ class Commands(click.Group):
             click.echo("\nInterrupted.", err=True)
             ctx.exit(INTERRUPTED)
         except BrokenPipeError:
-            # Nobody reads on, as after `| head`. What is still to be flushed at
-            # exit has to go somewhere.
+            # Nobody reads the rest, as after `| head`. The interpreter still flushes its
+            # output at exit, and needs a place to write it.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             ctx.exit(READER_GONE)
         except (DataOperationError, OSError) as error:
@@ -110,7 +110,7 @@ class Commands(click.Group):
 
 
 def program() -> str:
-    """What to type before a command's name: `oasis-data`, or `flask data`."""
+    """The text before a command's name: `oasis-data`, or `flask data`."""
     context = click.get_current_context()
     return context.parent.command_path if context.parent else context.command_path
 
@@ -146,14 +146,14 @@ def data(ctx: click.Context) -> None:
 
 
 def _stand_in_for_closed_streams() -> None:
-    """Opens what a shell has closed (`>&-`), for Python has no stream there at all."""
+    """Opens the streams that a shell has closed (`>&-`): Python has None in their place."""
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), mode))
 
 
 def _lacking(command: str, module: str) -> click.Command:
-    """Stands for a command whose part of the extra is not installed."""
+    """A command that only says which package it needs."""
 
     def fail() -> None:
         raise Failure(f"{command} needs {module}: pip install 'oasis_data[cli]'")
@@ -165,7 +165,7 @@ def _lacking(command: str, module: str) -> click.Command:
 
 
 def told(error: DataOperationError | OSError, program: str) -> str:
-    """What went wrong and what to do, in words for an operator."""
+    """What failed and what to do, in words for an operator."""
     if not isinstance(error, DataOperationError):
         return _told_by_system(error)
     message = shown(error.message)

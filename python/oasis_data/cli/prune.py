@@ -21,7 +21,7 @@ _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
 
 def _seconds(ctx: click.Context, param: click.Parameter, value: str | None) -> float:
-    """Reads an age such as `12h` or `30d`; none is endless."""
+    """Reads an age such as `12h` or `30d`; no age is infinite."""
     if value is None:
         return float("inf")
     match = re.fullmatch(r"([0-9]{1,9})([smhdw])", value)
@@ -152,9 +152,9 @@ def _backups(path: str) -> tuple[dict[str, list[Backup | BackupFile]], list[OSEr
     unreadable: list[OSError] = []
     for folder in survey(path):
         unreadable += [error for _, error in folder.unreadable]
-        # One that is there both plain and compressed is one.
+        # A backup that is there both plain and compressed counts once.
         for backup in {(backup.of, backup.time): backup for backup in folder.backups}.values():
-            # By a symlink's name those of what it leads to are pruned, which are not these.
+            # A prune by the name of a symlink removes the backups of the file it leads to.
             if not os.path.islink(backup.of):
                 found.setdefault(backup.of, []).append(backup)
     return found, unreadable
@@ -174,9 +174,10 @@ def _surplus(
 
 
 def _is_all_that_is_left(file: str, backups: list[Backup | BackupFile]) -> bool:
-    """Whether a file is not there, but something whole of it.
+    """Whether a file does not exist but has a whole backup.
 
-    Whether it was deleted or lost cannot be told: only a person removes the last of it.
+    The command cannot tell whether the file was deleted or lost: only a person removes the
+    last whole content.
     """
     return not os.path.exists(file) and any(_is_whole(backup.path) for backup in backups)
 
@@ -184,7 +185,7 @@ def _is_all_that_is_left(file: str, backups: list[Backup | BackupFile]) -> bool:
 def _reason_to_spare(
     file: str, backups: list[Backup | BackupFile], surplus: list[Backup | BackupFile]
 ) -> str | None:
-    """Why no backup of a file may go: what is whole would, and what is not would stay."""
+    """Why no backup of a file may go: the whole backups would go, and the others stay."""
     stays = [backup for backup in backups if backup not in surplus]
     if not surplus or any(_is_whole(backup.path) for backup in stays):
         return None

@@ -1,4 +1,4 @@
-"""`recover`: finishes what dead writers began, or takes it back."""
+"""`recover`: rolls the interrupted saves of dead writers forward or back."""
 
 from __future__ import annotations
 
@@ -18,12 +18,13 @@ from oasis_data import (
     _native,
     load_data_file,
 )
+from oasis_data._records import TemporaryRecord
 from oasis_data.cli.batches import Batch, State, give_up, interrupted
 from oasis_data.cli.choice import folder_argument
 from oasis_data.cli.content import read
 from oasis_data.cli.group import ATTENTION, FAILED, program, timeout_option
 from oasis_data.cli.spelling import quoted, shown
-from oasis_data.cli.survey import Folder, copy_of, is_digest, owner_of, survey
+from oasis_data.cli.survey import Folder, survey
 from oasis_data.cli.terminal import plural, screen
 
 
@@ -67,7 +68,7 @@ def command(ctx: click.Context, directory: str, timeout: float, given_up: tuple[
     folders = list(survey(directory))
     for file in given_up:
         work.give_up(file)
-    # The last first: one is there only while all before it are.
+    # The last journal first: a journal is there only while all journals before it are.
     batches = [batch for folder in folders for batch in reversed(work.batches_of(folder))]
     for batch in batches:
         work.recover(batch)
@@ -79,19 +80,19 @@ def command(ctx: click.Context, directory: str, timeout: float, given_up: tuple[
 
 
 class _Recovery:
-    """What is done, told as it happens."""
+    """A run of `recover`, which prints each step as it is done."""
 
     def __init__(self, directory: str, timeout: float) -> None:
         self.directory = directory
         self.timeout = timeout
-        # New contents of batches that could not be recovered: not leftovers.
+        # The new contents of batches that could not be recovered are no leftovers.
         self._pending: set[str] = set()
         self.done = self.left = self.failed = 0
         self._console = screen()
         self._errors = screen(stderr=True)
 
     def listen(self) -> Callable[[], None]:
-        """Tells what the log is told of recoveries, until the function is called."""
+        """Prints what the log gets about recoveries, until the returned function is called."""
         log, handler = logging.getLogger("DataOperations"), logging.Handler()
 
         def emit(record: logging.LogRecord) -> None:
@@ -118,27 +119,26 @@ class _Recovery:
         for path, error in folder.unreadable:
             self._fail(path, error.strerror or str(error))
         try:
-            return interrupted(folder.path) if folder.has_sidecar else []
+            return interrupted(folder.path) if folder.sidecar else []
         except OSError as error:
             self._fail(folder.path, error.strerror or str(error))
             return []
 
     def recover(self, batch: Batch) -> None:
         if not os.path.exists(batch.journal):
-            return  # completed with the one in another folder
+            return  # completed with the journal in another folder
         waiting = batch.waiting
         if batch.state is State.TORN:
             _look_at(batch.folder)
         why = {}
-        for name in batch.beside:
-            file = os.path.join(batch.folder, name)
+        for content in batch.contents:
             try:
-                # Does what there is to do for the other files too.
-                self._lock(file).close()
+                # This recovers the other files of the batch too.
+                self._lock(content["file"]).close()
             except DataOperationError as error:
-                why[file] = error.message
+                why[content["file"]] = error.message
         if self._is_there(batch):
-            self._pending.update(batch.contents)
+            self._pending.update(content["temporary"] for content in batch.contents)
             self._fail(batch.journal, *(why.values() or [batch.state.value]))
             rest = batch.waiting
             if done := [file for file in waiting if file not in rest]:
@@ -156,45 +156,45 @@ class _Recovery:
         self._tell(f"batch {what}" if batch.files else what, f"{shown(batch.folder)}{files}")
 
     def _is_there(self, batch: Batch) -> bool:
-        """Whether the batch still waits for something. Its journal alone may have to stay."""
-        if batch.beside and batch.state is not State.STRANDED and not batch.waiting:
+        """Whether the batch is still there. Its journal alone may have to stay."""
+        if batch.contents and batch.state is not State.STRANDED and not batch.waiting:
             return False
         return any(other.journal == batch.journal for other in interrupted(batch.folder))
 
     def sweep(self, folder: Folder) -> None:
-        by_owner: dict[str, list[str]] = {}
-        for path in folder.temporaries:
+        by_owner: dict[str, list[TemporaryRecord]] = {}
+        for temporary in folder.temporaries:
+            path, owner = temporary["path"], temporary["owner"]
             if path in self._pending:
                 continue
-            owner = owner_of(path)
-            if owner is None:
+            if not temporary["is_own"]:
                 self._leave(path, "not a temporary file of oasis_data")
-            elif is_digest(owner):
+            elif owner is None:
                 self._leave(path, "the next save of its file, whose name is very long, removes it")
             else:
-                by_owner.setdefault(owner, []).append(path)
-        for owner, paths in by_owner.items():
-            file = os.path.join(folder.path, owner)
+                by_owner.setdefault(owner, []).append(temporary)
+        for file, temporaries in by_owner.items():
             try:
-                self._sweep(file, paths)
+                self._sweep(file, temporaries)
             except DataOperationError as error:
                 self._fail(file, error.message)
 
-    def _sweep(self, file: str, paths: list[str]) -> None:
+    def _sweep(self, file: str, temporaries: list[TemporaryRecord]) -> None:
         # Under its lock no writer can be between making a temporary file and
         # locking it.
         # safeguard: recover-waits-for-writer
         lock = self._lock(file)
         try:
-            for path in paths:
+            for temporary in temporaries:
                 try:
-                    self._sweep_one(file, path)
+                    self._sweep_one(file, temporary)
                 except OSError as error:
-                    self._fail(error.filename or path, error.strerror or str(error))
+                    self._fail(error.filename or temporary["path"], error.strerror or str(error))
         finally:
             lock.close()
 
-    def _sweep_one(self, file: str, path: str) -> None:
+    def _sweep_one(self, file: str, temporary: TemporaryRecord) -> None:
+        path = temporary["path"]
         with _if_dead(path) as dead:
             # safeguard: recover-keeps-only-good-copy
             if dead and (fault := _fault(file)):
@@ -203,14 +203,14 @@ class _Recovery:
                 # In this order: the copy is found by nothing else.
                 with contextlib.suppress(FileNotFoundError):
                     # safeguard: recover-removes-the-copy
-                    os.unlink(copy_of(path, os.path.dirname(file)))
+                    os.unlink(temporary["copy"])
                 os.unlink(path)
                 self.done += 1
                 self._tell("leftover removed", shown(path))
 
     def collect(self, folder: Folder) -> None:
         """Removes the lock files of documents that are gone."""
-        if not folder.has_sidecar:
+        if folder.sidecar is None:
             return
         try:
             removed, failures = _native.collect_locks(folder.path)
@@ -225,7 +225,7 @@ class _Recovery:
             self._tell(what, f"{shown(folder.path)}: of documents that are gone")
 
     def _lock(self, file: str) -> _native.Edit:
-        """Locks a file, which recovers its batch; unlike a load it says why it cannot."""
+        """Locks a file, which recovers its batch. Unlike a load, a lock fails with the reason."""
         return _native.Edit(file, self.timeout)
 
     def conclude(self) -> None:
@@ -260,14 +260,14 @@ class _Recovery:
 
 
 def _look_at(folder: str) -> None:
-    """Loads a file that is not there: the load finds the journal, and no lock is left."""
+    """Loads a file that does not exist: the load finds the journal and leaves no lock file."""
     with contextlib.suppress(DataFileNotFoundError, CorruptFileError):
-        load_data_file(os.path.join(folder, ".oasis_data.none"), strict=True)
+        load_data_file(os.path.join(folder, "no such file"), strict=True)
 
 
 @contextlib.contextmanager
 def _if_dead(path: str) -> Iterator[bool]:
-    """Holds a temporary file that no writer holds, and says whether it is one."""
+    """Locks a temporary file unless its writer holds it. Yields whether the writer is dead."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError:

@@ -8,7 +8,7 @@ import click
 
 from oasis_data import Backup, configure, list_backups, restore_backup
 from oasis_data.cli.ask import confirmed
-from oasis_data.cli.choice import chosen, complete_backup, content_of
+from oasis_data.cli.choice import chosen, complete_backup, content_of, stamp_of
 from oasis_data.cli.content import read
 from oasis_data.cli.diff import show
 from oasis_data.cli.group import ATTENTION, program, timeout_option
@@ -64,8 +64,7 @@ def command(ctx: click.Context, file: str, backup: str | None, yes: bool, timeou
         if kept:
             console.print(f"What it held before is a backup now: {shown(kept.path)}")
         if kept and kept.fault is None:
-            stamp = kept.path.rpartition(".backup.")[2]
-            console.print(f"  -> to undo: {program()} restore {quoted(file)} {stamp}")
+            console.print(f"  -> to undo: {program()} restore {quoted(file)} {stamp_of(kept)}")
 
 
 def _raw(backup: Backup) -> bytes | None:

@@ -1,4 +1,4 @@
-"""Names on a terminal: nothing in one may act on it, and a shell takes it back."""
+"""Names on a terminal: no name acts on the terminal, and a shell reads each name back."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ import shlex
 
 
 def shown(name: str | bytes) -> str:
-    r"""A name or message to be read: what is not printable is escaped.
+    r"""A name or message for a person, with escapes for characters that are not printable.
 
-    A byte that is no UTF-8 becomes `\xff`, a control character `\u001b`.
+    A byte that is not UTF-8 becomes `\xff`, a control character `\u001b`.
     """
     return "".join(_escaped(letter) for letter in os.fsdecode(name))
 
 
 def quoted(path: str | bytes) -> str:
-    """A path as a word of a command that can be pasted into a shell."""
+    """A path as a word of a command that an operator can paste into a shell."""
     text = os.fsdecode(path)
     if text.startswith("-"):
         text = f"./{text}"
@@ -32,7 +32,7 @@ def _escaped(letter: str) -> str:
     # safeguard: printable-names
     if letter.isprintable():
         return letter
-    # Where os.fsdecode keeps a byte that is no UTF-8.
+    # os.fsdecode makes these of bytes that are not UTF-8.
     if "\udc80" <= letter <= "\udcff":
         return f"\\x{ord(letter) - 0xDC00:02x}"
     return f"\\u{ord(letter):04x}"

@@ -1,25 +1,27 @@
-"""`stats`: what a folder holds, and the space that it takes."""
+"""`stats`: the files and backups in a folder, and the space that they take."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 import click
 
+from oasis_data._native import SIDECAR
+from oasis_data._records import Status
 from oasis_data.cli.choice import folder_argument
 from oasis_data.cli.group import program
 from oasis_data.cli.spelling import quoted, shown
-from oasis_data.cli.survey import SIDECAR, File, each_file_once, survey
+from oasis_data.cli.survey import File, each_file_once, survey
 from oasis_data.cli.terminal import ago, columns, decimal, plural, print_json, screen
 
 
 @dataclass
 class Holdings:
-    """What was counted."""
+    """The files that were counted."""
 
     files: list[File] = field(default_factory=list)
     backups: list[File] = field(default_factory=list)
@@ -105,25 +107,37 @@ def _count(directory: str) -> Holdings:
         held.backups += folder.backups
         held.backup_count += len({(backup.of, backup.time) for backup in folder.backups})
         held.files_with_backups += len({backup.of for backup in folder.backups})
-        held.sidecars += _sidecar(folder.path)
+        held.sidecars += _sidecar(folder.sidecar)
         held.unreadable += [path for path, _ in folder.unreadable]
     return held
 
 
-def _sidecar(folder: str) -> Iterable[File]:
-    for path, _, names in os.walk(os.path.join(folder, SIDECAR)):
+def _sidecar(sidecar: str | None) -> Iterator[File]:
+    for folder, _, names in os.walk(sidecar) if sidecar else ():
         for name in names:
+            path = os.path.join(folder, name)
             try:
-                yield File(os.path.join(path, name), os.lstat(os.path.join(path, name)))
+                yield File(path, _status(path))
             except FileNotFoundError:
                 continue  # a temporary file whose save is done
 
 
+def _status(path: str) -> Status:
+    found = os.lstat(path)
+    return {
+        "size": found.st_size,
+        "blocks": found.st_blocks,
+        "modified": found.st_mtime_ns,
+        "device": found.st_dev,
+        "inode": found.st_ino,
+    }
+
+
 def _figures(directory: str, held: Holdings) -> dict[str, Any]:
     space = os.statvfs(directory)
-    # A file with two names takes its space once.
+    # A file with two names takes up its space once.
     blocks = {
-        (file.status.st_dev, file.status.st_ino): file.status.st_blocks
+        (file.status["device"], file.status["inode"]): file.status["blocks"]
         for file in [*held.files, *held.backups, *held.sidecars]
         if file.status
     }

@@ -1,4 +1,4 @@
-"""`verify`: whether everything in a folder is as it should be. Changes nothing."""
+"""`verify`: checks every file, backup and leftover in a folder. Changes nothing."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from dataclasses import asdict, dataclass, field
 import click
 from rich.text import Text
 
-from oasis_data.cli.batches import Batch, State, give_up, interrupted, is_held
+from oasis_data import _native
+from oasis_data._records import TemporaryRecord
+from oasis_data.cli.batches import Batch, State, give_up, interrupted
 from oasis_data.cli.choice import folder_argument
 from oasis_data.cli.content import Content, read
 from oasis_data.cli.group import ATTENTION, program
@@ -20,8 +22,6 @@ from oasis_data.cli.survey import (
     Folder,
     backups_beside_target,
     each_file_once,
-    is_digest,
-    owner_of,
     survey,
 )
 from oasis_data.cli.terminal import Bar, ago, decimal, plural, print_json, screen
@@ -34,26 +34,26 @@ KINDS = {
     "leftover": "yellow",
     "foreign_temp": "yellow",
 }
-"""What there is to find, the gravest first, and its colour."""
+"""The kinds of findings, the gravest first, and the colour of each."""
 
-# So many notes are printed; --json has all.
+# The most notes that are printed; --json has all.
 _NOTES = 20
-# What opening a file costs, in bytes that could be read meanwhile.
+# The cost of opening a file, in bytes that could be read in the same time.
 _COST_OF_A_FILE = 10_000
-# A writer locks a temporary file right after making it: one that is older than
-# this, in seconds, and not locked, is a dead writer's.
-_SETTLED = 0.2
+# Seconds. A writer locks a temporary file right after it has made the file: an older file
+# without a lock has a dead writer.
+_LOCKED_AFTER = 0.2
 
 
 @dataclass(frozen=True)
 class Finding:
-    """Something that is not as it should be, or to be known.
+    """A problem, or a note about a file.
 
     Attributes:
-        kind: One of `KINDS`; of a note, what it tells.
-        path: Where.
-        problem: What it is.
-        advice: What to do.
+        kind: The kind: one of `KINDS`, or "gone" for a note.
+        path: The file or folder.
+        problem: The problem, in words for an operator.
+        advice: What to do about it.
     """
 
     kind: str
@@ -64,10 +64,14 @@ class Finding:
 
 @dataclass
 class Report:
-    """What there was to look at, and what was found.
+    """The numbers of what was read, and the findings.
 
     Attributes:
-        notes: What may well be meant to be so, and is no finding.
+        files: The number of data files.
+        backups: The number of backups.
+        bytes: The bytes that were read.
+        findings: The problems.
+        notes: States that may be intended, and are no problems.
     """
 
     files: int = 0
@@ -112,14 +116,14 @@ def command(ctx: click.Context, directory: str, as_json: bool) -> None:
 
 
 def verify(directory: str) -> Report:
-    """Looks at everything in the folder and below.
+    """Checks everything in the folder and below.
 
     Raises:
         OSError: The folder itself cannot be listed.
     """
     folders = each_file_once(survey(directory))
     report = Report()
-    young: list[str] = []
+    young: list[TemporaryRecord] = []
     work = sum(_work(file) for folder in folders for file in [*folder.files, *folder.backups])
     with Bar("Reading", work) as bar:
         for folder in folders:
@@ -137,7 +141,7 @@ def _work(file: File) -> int:
 
 
 def _check_documents(folder: Folder, report: Report, bar: Bar) -> None:
-    # One that is there both plain and compressed is one.
+    # A backup that is there both plain and compressed counts once.
     report.backups += len({(backup.of, backup.time) for backup in folder.backups})
     newest_whole: dict[str, BackupFile] = {}
     for backup in folder.backups:
@@ -234,7 +238,7 @@ def _unreadable(path: str, error: OSError) -> Finding:
     return Finding("unreadable", path, error.strerror or str(error), advice)
 
 
-def _check_remains(folder: Folder, report: Report) -> list[str]:
+def _check_remains(folder: Folder, report: Report) -> list[TemporaryRecord]:
     """Returns the temporary files that no interrupted batch accounts for."""
     for path, error in folder.unreadable:
         report.findings.append(_unreadable(path, error))
@@ -248,13 +252,13 @@ def _check_remains(folder: Folder, report: Report) -> list[str]:
             )
         )
     try:
-        batches = interrupted(folder.path) if folder.has_sidecar else []
+        batches = interrupted(folder.path) if folder.sidecar else []
     except OSError as error:
         report.findings.append(_unreadable(error.filename or folder.path, error))
         return []
     report.findings.extend(map(_of_batch, batches))
-    accounted = {path for batch in batches for path in batch.contents}
-    return [path for path in folder.temporaries if path not in accounted]
+    accounted = {content["temporary"] for batch in batches for content in batch.contents}
+    return [each for each in folder.temporaries if each["path"] not in accounted]
 
 
 def _of_batch(batch: Batch) -> Finding:
@@ -269,30 +273,30 @@ def _of_batch(batch: Batch) -> Finding:
     return Finding("interrupted_batch", batch.journal, problem, advice)
 
 
-def _check_leftovers(paths: list[str], report: Report) -> None:
+def _check_leftovers(found: list[TemporaryRecord], report: Report) -> None:
     newest = 0.0
-    for path in paths:
+    for temporary in found:
         try:
-            newest = max(newest, os.lstat(path).st_ctime)
+            newest = max(newest, os.lstat(temporary["path"]).st_ctime)
         except FileNotFoundError:
             continue  # its writer is done
-    if paths:
-        time.sleep(min(max(newest + _SETTLED - time.time(), 0.0), _SETTLED))
+    if found:
+        time.sleep(min(max(newest + _LOCKED_AFTER - time.time(), 0.0), _LOCKED_AFTER))
     corrupt = {finding.path for finding in report.findings if finding.kind == "corrupt"}
-    for path in paths:
+    for temporary in found:
+        path = temporary["path"]
         try:
-            if is_held(path) or not os.path.lexists(path):
+            if (temporary["is_own"] and _native.is_held(path)) or not os.path.lexists(path):
                 continue
         except OSError as error:
             report.findings.append(_unreadable(path, error))
             continue
-        report.findings.append(_of_leftover(path, corrupt))
+        report.findings.append(_of_leftover(temporary, corrupt))
 
 
-def _of_leftover(path: str, corrupt: set[str]) -> Finding:
-    folder = os.path.dirname(os.path.dirname(os.path.dirname(path)))
-    owner = owner_of(path)
-    if owner is None:
+def _of_leftover(temporary: TemporaryRecord, corrupt: set[str]) -> Finding:
+    path, owner = temporary["path"], temporary["owner"]
+    if not temporary["is_own"]:
         remove = "rmdir" if os.path.isdir(path) else "rm"
         return Finding(
             "foreign_temp",
@@ -300,13 +304,12 @@ def _of_leftover(path: str, corrupt: set[str]) -> Finding:
             "not a temporary file of oasis_data",
             f"look what it is, then {remove} {quoted(path)}",
         )
-    advice = f"the next save of that file removes it, as does {program()} recover {quoted(folder)}"
-    if os.path.join(folder, owner) in corrupt:
+    file, advice = "a file with a very long name", "the next save of that file removes it"
+    if owner is not None:
+        file = shown(owner)
+        advice += f", as does {program()} recover {quoted(os.path.dirname(owner) or '.')}"
+    if owner in corrupt:
         advice = "the file itself is corrupt, and this may be the only good copy: look at it first"
-    file = shown(os.path.join(folder, owner))
-    if is_digest(owner):
-        file = "a file with a very long name"
-        advice = "the next save of that file removes it"
     return Finding("leftover", path, f"an unfinished save of {file}, whose writer died", advice)
 
 

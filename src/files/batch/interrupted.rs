@@ -96,7 +96,7 @@ pub(crate) fn lock_journals<'a>(
 
 /// Follows the route from the folder of a `journal`, `from`, to another folder of the batch
 /// that was met at `target`.
-fn folder_of_batch(
+pub(crate) fn folder_of_batch(
     target: &Target,
     from: &Target,
     journal: &Journal,

@@ -40,7 +40,13 @@ const MOST_SLOTS: u32 = 100;
 pub struct Slot(u32);
 
 impl Slot {
-    fn path(self) -> String {
+    /// All slots, the first one first.
+    pub(crate) fn all() -> impl Iterator<Item = Self> {
+        (0..MOST_SLOTS).map(Self)
+    }
+
+    /// The journal, seen from its folder.
+    pub(crate) fn path(self) -> String {
         layout::journal(self.0)
     }
 }
@@ -181,7 +187,7 @@ pub fn exists_beside(path: &Path) -> bool {
 /// When a journal cannot be read, or is of a later format.
 pub fn read_all(target: &Target) -> Result<Vec<(Slot, Found)>> {
     let mut all = Vec::new();
-    for slot in (0..MOST_SLOTS).map(Slot) {
+    for slot in Slot::all() {
         match read(target, slot)? {
             Found::Nothing => break,
             found => all.push((slot, found)),
@@ -208,7 +214,7 @@ pub fn find(target: &Target, batch: &str) -> Result<Option<(Slot, Journal)>> {
 #[must_use]
 pub fn free_slot(target: &Target) -> Option<Slot> {
     // safeguard: journal-slots
-    (0..MOST_SLOTS).map(Slot).find(|slot| !is_there(target, *slot))
+    Slot::all().find(|slot| !is_there(target, *slot))
 }
 
 fn is_there(target: &Target, slot: Slot) -> bool {

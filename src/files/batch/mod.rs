@@ -4,6 +4,7 @@ pub mod commit;
 mod decision;
 mod folders;
 pub mod give_up;
+pub mod inspect;
 mod interrupted;
 pub mod journal;
 pub mod name;

@@ -219,7 +219,8 @@ pub fn journal_is_held(target: &Target) -> bool {
 ///
 /// When it cannot be opened.
 pub fn is_held(target: &Target, name: &Path) -> rustix::io::Result<bool> {
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    // Opening a pipe without a writer would wait for ever.
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let opened = CloseOnFork::open(|| {
         let opened = fs::openat(&target.folder, name, flags, Mode::empty());
         opened.map(File::from)
