@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from tests import architecture
+from tests.conftest import require
+
+PAGE = architecture.ROOT / "ARCHITECTURE.md"
+BESIDE = "needs the whole project beside the tests"
+NAMED = re.compile(r"`([\w/]+\.rs)`")
+
+
+def page() -> str:
+    require(PAGE.exists(), BESIDE)
+    return PAGE.read_text()
 
 
 def test_no_rust_file_imports_in_a_circle() -> None:
@@ -21,6 +32,44 @@ def test_nothing_is_imported_from_a_floor_above() -> None:
 
 def test_each_room_is_on_a_floor() -> None:
     assert architecture.homeless(architecture.rust_graph()) == []
+
+
+def test_the_face_and_the_documents_know_storage_by_its_door_alone() -> None:
+    graph = architecture.rust_graph()
+    above = [file for file in graph if file.startswith(("python/", "documents/"))]
+    assert above
+    reached = {target for file in above for target in graph[file]}
+    assert not {target for target in reached if target.startswith("files/")}
+
+
+def test_the_page_names_each_file_once_in_its_tables() -> None:
+    """Each row of a room's table begins with the file that it is about."""
+    rows = [line for line in page().splitlines() if line.startswith("| `")]
+    named = [name for row in rows for name in NAMED.findall(row.split("|")[1])]
+    assert sorted(named) == sorted(architecture.rust_graph())
+
+
+def test_the_page_names_the_modules_of_the_package() -> None:
+    package = architecture.ROOT / "python" / "oasis_data"
+    require(package.exists(), BESIDE)
+    files = {file.name for file in package.glob("*.py*") if file.name != "__init__.py"}
+    folders = {f"{file.parent.name}/" for file in package.glob("*/__init__.py")}
+    assert {name for name in files | folders if f"`{name}`" not in page()} == set()
+
+
+def test_whatever_the_page_names_is_there() -> None:
+    """Paths in backquotes, from the root, from src/ or from the package."""
+    roots = [architecture.ROOT, architecture.ROOT / "src"]
+    paths = re.findall(r"`([\w.]+/[\w./]*|[\w/]+\.rs)`", page())
+    assert paths
+    missing = {
+        path
+        for path in paths
+        if not any((root / path).exists() for root in roots)
+        and not any((architecture.ROOT / "src").rglob(path))
+        and not path.startswith(("python/", "cli/", "audit/", ".oasis_data/"))
+    }
+    assert missing == set()
 
 
 def write(folder: Path, files: dict[str, str]) -> dict[str, set[str]]:
