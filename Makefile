@@ -12,7 +12,7 @@ PYTHONS ?= $(shell tests/find_pythons.sh)
 VERSION := $(shell $(PYTHON) -c 'import platform; print(platform.python_version())' 2>/dev/null)
 INSTALLED := .venv/installed-$(VERSION)
 
-.PHONY: run test lint test-rust test-python test-pythons smoke-pythons wheels torture promises sabotage bench bench-quick docs fuzz sanitize check build clean
+.PHONY: run test lint test-rust test-python test-pythons smoke-pythons wheels torture promises sabotage mutants bench bench-quick docs fuzz sanitize check build clean
 
 run: build
 	@$(BIN)/python examples/backend/run.py
@@ -61,6 +61,13 @@ promises: build
 # Takes each safeguard out of a copy: its test must fail.
 sabotage: build
 	$(BIN)/python -m tests.sabotage
+
+# Ordinary mutations (`==` for `!=`, a constant for a function's answer) of the core: which of them no
+# core test notices. FILES= names fewer files; all of them take hours.
+FILES ?= src/cache.rs src/documents/*.rs src/files/*.rs src/files/*/*.rs
+mutants: check
+	@cargo mutants --version >/dev/null || { echo "cargo-mutants is missing: cargo install --locked cargo-mutants" >&2; exit 1; }
+	cargo mutants --no-shuffle --timeout 120 $(addprefix --file=,$(wildcard $(FILES))) -- --tests
 
 # Against peers, into docs/benchmarks.md; `bench-quick` takes a minute or two, leaves out the
 # large documents, and only prints.
