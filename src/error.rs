@@ -114,7 +114,7 @@ pub enum Error {
         /// The same file, as the caller gave it elsewhere.
         twin: PathBuf,
     },
-    /// A batch of a writer that died can be neither completed nor taken back.
+    /// A batch of a writer that died can be neither rolled forward nor rolled back.
     #[error("{}: belongs to a batch of saves that was interrupted, and {reason}", name(path))]
     Unrecovered {
         /// The file, as the caller gave it.

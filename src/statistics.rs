@@ -286,6 +286,6 @@ counters! {
     encode_fallbacks,
     /// Temporary files of dead writers that were removed.
     leftovers_swept,
-    /// Batches of dead writers that were completed or taken back.
+    /// Batches of dead writers that were rolled forward or back.
     recoveries,
 }

@@ -1,4 +1,4 @@
-"""`recover`: what dead writers left is finished or taken back, and nothing else touched."""
+"""`recover`: what dead writers left is rolled forward or back, and nothing else touched."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_completes_what_was_decided(strace: str, tmp_path: Path, fault: str) -> 
     ran = run("recover", tmp_path)
     assert ran.status == 0
     assert ran.err == ""
-    assert ran.out.count("batch completed") == 1
+    assert ran.out.count("batch rolled forward") == 1
     assert all(str(path) in ran.out for path in paths[:1])
     assert ran.out.endswith(f"In order: {tmp_path}\n")
     assert contents(paths) == ["new"] * 3
@@ -67,7 +67,7 @@ def test_takes_back_what_was_not(strace: str, tmp_path: Path) -> None:
     paths = undecided(strace, tmp_path)
     ran = run("recover", tmp_path)
     assert ran.status == 0
-    assert "batch taken back" in ran.out
+    assert "batch rolled back" in ran.out
     assert "leftover removed" in ran.out
     assert contents(paths) == ["old"] * 3
     require_tidy({path.parent for path in paths})

@@ -21,7 +21,7 @@ from oasis_data.audit.frameworks import is_of_framework
 from oasis_data.audit.helpers import Access
 from oasis_data.audit.mentions import Foreign
 from oasis_data.audit.reads import Read
-from oasis_data.audit.replacing import LOAD, SAVE, origins_of, spelt, star_reason
+from oasis_data.audit.replacing import LOAD, SAVE, named, origins_of, star_reason
 from oasis_data.audit.source import FUNCTIONS, Source
 from oasis_data.audit.suppressions import Suppressions
 
@@ -78,7 +78,7 @@ def find_caches(
                     STALE_CACHE,
                     source.span(fill),
                     f"{source.text_of(container)} keeps what was read from a file",
-                    f"load with {spelt(source, LOAD)} each time; it has a cache of its own",
+                    f"load with {named(source, LOAD)} each time; it has a cache of its own",
                     f"cannot tell who else uses {source.text_of(container)}",
                 )
             )
@@ -109,7 +109,7 @@ def _memoized(source: Source, reads: list[Load]) -> Iterator[Finding]:
                         STALE_CACHE,
                         source.span(decorator),
                         f"{around.name} answers with what it read the first time",
-                        f"load with {spelt(source, LOAD)}, without @{source.text_of(decorator)}",
+                        f"load with {named(source, LOAD)}, without @{source.text_of(decorator)}",
                         "callers may need its cache_clear, or one and the same object",
                     )
 
@@ -229,7 +229,7 @@ def _module_cache(
         reason = reason or f"{name.id} is exported, or bound anew by a function"
     unique = list(dict.fromkeys(removed))
     edits: tuple[Edit, ...] = tuple(Remove(source.span(each)) for each in unique)
-    load = spelt(source, LOAD)
+    load = named(source, LOAD)
     yield Finding(
         STALE_CACHE,
         source.span(definition or first),
@@ -243,7 +243,7 @@ def _module_cache(
             CACHE_WRITE,
             source.span(write),
             f"{source.text_of(write.targets[0])} is set by hand",
-            f"{spelt(source, SAVE)}(path, {source.text_of(write.value)}), and no cache is told",
+            f"{named(source, SAVE)}(path, {source.text_of(write.value)}), and no cache is told",
             why or reason,
         )
 

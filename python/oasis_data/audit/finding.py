@@ -90,7 +90,7 @@ class Call:
         function: The package's function, by its own name.
         layout: The call whose way with lines is kept.
         arguments: The positional arguments.
-        keywords: The others, each from the source or spelt out.
+        keywords: The others, each from the source or written out.
     """
 
     target: Span

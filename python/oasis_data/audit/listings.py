@@ -245,26 +245,26 @@ def _excluded(source: Source, test: ast.expr, wanted: bool) -> set[str]:
     excluded = {BACKUPS} if any("backup" in each for each in texts) else set()
     if any("oasis_data" in each for each in texts):
         excluded.add(FOLDER)
-    spelt = ast.unparse(test)
+    guard = ast.unparse(test)
     negated = isinstance(test, ast.Compare) and isinstance(test.ops[0], ast.NotEq | ast.NotIn)
     holds = wanted != negated
-    ends = "endswith" in spelt or "suffix" in spelt or "splitext" in spelt
+    ends = "endswith" in guard or "suffix" in guard or "splitext" in guard
     equal = isinstance(test, ast.Compare) and isinstance(test.ops[0], ast.Eq | ast.In)
     equal = equal or negated
     contains = equal and isinstance(test, ast.Compare) and isinstance(test.left, ast.Constant)
-    patterns = "fnmatch" in spelt or ".match(" in spelt
+    patterns = "fnmatch" in guard or ".match(" in guard
     if holds and (ends or (equal and not contains) or patterns):
         globs = texts if patterns else []
         if not any(fnmatchcase(name, each) for each in globs for name in _backups_like(each)):
             excluded.add(BACKUPS)
         if not any(fnmatchcase(SIDECAR, each) or _matches_inside(each) for each in globs):
             excluded.add(FOLDER)
-    elif "is_file" in spelt or "isfile" in spelt:
+    elif "is_file" in guard or "isfile" in guard:
         excluded |= {FOLDER} if wanted else set()
-    elif "is_dir" in spelt or "isdir" in spelt:
+    elif "is_dir" in guard or "isdir" in guard:
         excluded |= {BACKUPS} if wanted else {FOLDER}
-    elif "startswith" in spelt and "." in texts and not wanted:
+    elif "startswith" in guard and "." in texts and not wanted:
         excluded.add(FOLDER)
-    elif ("re.match" in spelt or "re.fullmatch" in spelt or "re.search" in spelt) and holds:
+    elif ("re.match" in guard or "re.fullmatch" in guard or "re.search" in guard) and holds:
         excluded |= {BACKUPS, FOLDER}
     return excluded

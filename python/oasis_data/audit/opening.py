@@ -85,8 +85,8 @@ def opened(source: Source, expression: ast.expr) -> Opened | None:
         mode = argument(expression, 1, "mode")
         value = mode.value if isinstance(mode, ast.Constant) else None
         if path is not None:
-            spelt = value if isinstance(value, str) else None
-            return Opened(expression, path, spelt, "other", OTHER_OPENERS[origin])
+            mode_text = value if isinstance(value, str) else None
+            return Opened(expression, path, mode_text, "other", OTHER_OPENERS[origin])
     if isinstance(expression.func, ast.Attribute) and expression.func.attr == "open":
         return _path_opened(source, expression, expression.func.value)
     return None

@@ -57,7 +57,7 @@ def local_name(source: Source, function: str) -> tuple[str, bool] | None:
     return None
 
 
-def spelt(source: Source, function: str) -> str:
+def named(source: Source, function: str) -> str:
     """What the function is called in a replacement."""
     found = local_name(source, function)
     return found[0] if found else f"oasis_data.{function}"
@@ -153,7 +153,7 @@ def saving_text(source: Source, path: ast.expr, data: ast.expr, call: ast.Call, 
     ]
     options += [f"{name}={value}" for name, value in more.items()]
     arguments = ", ".join([source.text_of(path), source.text_of(data), *options])
-    return f"{spelt(source, SAVE)}({arguments}){_import_of(source, SAVE)}"
+    return f"{named(source, SAVE)}({arguments}){_import_of(source, SAVE)}"
 
 
 def saving_edit(
@@ -171,12 +171,12 @@ def saving_edit(
 
 def loading_text(source: Source, path: ast.expr) -> str:
     """The load that reads what a `json.load` does, and raises what it does."""
-    return f"{spelt(source, LOAD)}({source.text_of(path)}, strict=True){_import_of(source, LOAD)}"
+    return f"{named(source, LOAD)}({source.text_of(path)}, strict=True){_import_of(source, LOAD)}"
 
 
 def _import_of(source: Source, function: str) -> str:
     """Says where the name is from, if it is not the package's own."""
-    name = spelt(source, function)
+    name = named(source, function)
     if name.endswith(function):
         return ""
     return f"  # from oasis_data import {function} as {name}"

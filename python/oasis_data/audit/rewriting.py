@@ -243,7 +243,7 @@ class _Rewriter(cst.CSTTransformer):
         self, statements: Sequence[cst.BaseStatement]
     ) -> tuple[list[cst.BaseStatement], list[cst.EmptyLine]]:
         """A block without what is gone, and the comments that are left after its end."""
-        settled: list[cst.BaseStatement] = []
+        placed: list[cst.BaseStatement] = []
         carried: list[cst.EmptyLine] = []
         # What is gone stood first: the empty lines after it separate nothing any more.
         opening = False
@@ -252,7 +252,7 @@ class _Rewriter(cst.CSTTransformer):
                 raise TypeError("a statement of an unknown kind")
             if statement in self._gone:
                 carried = _joined(carried, self._gone[statement])
-                opening = not settled and not carried
+                opening = not placed and not carried
                 continue
             body: Sequence[Statement] = [statement]
             after: Sequence[cst.EmptyLine] = []
@@ -263,9 +263,9 @@ class _Rewriter(cst.CSTTransformer):
             while opening and lines and lines[0].comment is None:
                 del lines[0]
             opening = False
-            settled += [first.with_changes(leading_lines=lines), *others]
+            placed += [first.with_changes(leading_lines=lines), *others]
             carried = list(after)
-        return settled, carried
+        return placed, carried
 
 
 def _unwrapped(statement: cst.With) -> tuple[list[Statement], Sequence[cst.EmptyLine]]:

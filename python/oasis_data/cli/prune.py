@@ -85,8 +85,8 @@ def command(
         try:
             is_last = kept == 0 and _is_all_that_is_left(file, found)
             keeping[file] = 1 if is_last else kept
-            surplus = _surplus(found, keeping[file], max_age)
-            reason = _reason_to_spare(file, found, surplus)
+            outdated = _outdated(found, keeping[file], max_age)
+            reason = _reason_to_spare(file, found, outdated)
         except OSError as error:
             fail(error)
             continue
@@ -101,17 +101,17 @@ def command(
                 f"  -> put it back: {program()} restore {quoted(file)}; or, if it was deleted on "
                 f"purpose: rm {quoted(found[0].path)}"
             )
-        if surplus:
-            going[file] = surplus
+        if outdated:
+            going[file] = outdated
     if not going:
         if not spared and not failures:
             console.print(f"Nothing to remove: {shown(path)}")
         ctx.exit(_status(spared, failures))
-    for file, surplus in going.items():
-        size = decimal(sum(backup.size for backup in surplus))
-        console.print(f"{shown(file)}: {plural(len(surplus), 'backup')} ({size})")
+    for file, outdated in going.items():
+        size = decimal(sum(backup.size for backup in outdated))
+        console.print(f"{shown(file)}: {plural(len(outdated), 'backup')} ({size})")
     count = sum(map(len, going.values()))
-    total = decimal(sum(backup.size for surplus in going.values() for backup in surplus))
+    total = decimal(sum(backup.size for outdated in going.values() for backup in outdated))
     if dry_run:
         console.print(f"{plural(count, 'backup')} ({total}) would go. Nothing was changed.")
         ctx.exit(_status(spared, failures))
@@ -119,12 +119,12 @@ def command(
         console.print("Nothing was changed.")
         ctx.exit(ATTENTION)
     removed = 0
-    for file, surplus in going.items():
+    for file, outdated in going.items():
         found = backups[file]
         try:
             # The file may have gone or been torn since the question was asked.
-            is_last = len(surplus) == len(found) and _is_all_that_is_left(file, found)
-            if is_last or _reason_to_spare(file, found, surplus):
+            is_last = len(outdated) == len(found) and _is_all_that_is_left(file, found)
+            if is_last or _reason_to_spare(file, found, outdated):
                 spared += 1
                 console.print(
                     f"{shown(file)}: none of its backups goes\n"
@@ -160,7 +160,7 @@ def _backups(path: str) -> tuple[dict[str, list[Backup | BackupFile]], list[OSEr
     return found, unreadable
 
 
-def _surplus(
+def _outdated(
     backups: list[Backup | BackupFile], keep: int, max_age: float
 ) -> list[Backup | BackupFile]:
     oldest = datetime.min
@@ -183,13 +183,13 @@ def _is_all_that_is_left(file: str, backups: list[Backup | BackupFile]) -> bool:
 
 
 def _reason_to_spare(
-    file: str, backups: list[Backup | BackupFile], surplus: list[Backup | BackupFile]
+    file: str, backups: list[Backup | BackupFile], outdated: list[Backup | BackupFile]
 ) -> str | None:
     """Why no backup of a file may go: the whole backups would go, and the others stay."""
-    stays = [backup for backup in backups if backup not in surplus]
-    if not surplus or any(_is_whole(backup.path) for backup in stays):
+    stays = [backup for backup in backups if backup not in outdated]
+    if not outdated or any(_is_whole(backup.path) for backup in stays):
         return None
-    whole = next((backup for backup in surplus if _is_whole(backup.path)), None)
+    whole = next((backup for backup in outdated if _is_whole(backup.path)), None)
     if whole is None:
         return None
     name = os.path.basename(whole.path)

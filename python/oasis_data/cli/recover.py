@@ -28,7 +28,7 @@ from oasis_data.cli.survey import Folder, survey
 from oasis_data.cli.terminal import plural, screen
 
 
-@click.command(name="recover", short_help="Finish or take back what dead writers began.")
+@click.command(name="recover", short_help="Roll forward or back what dead writers began.")
 @folder_argument
 @timeout_option
 @click.option(
@@ -44,8 +44,8 @@ from oasis_data.cli.terminal import plural, screen
 def command(ctx: click.Context, directory: str, timeout: float, given_up: tuple[str, ...]) -> None:
     """Puts DIR and all below in order after a crash.
 
-    Saves of several files that were interrupted are completed if they were
-    decided, else taken back, as the next load of one of the files would do by
+    Saves of several files that were interrupted are rolled forward if they were
+    decided, else rolled back, as the next load of one of the files would do by
     itself; files outside DIR that belong to them too. Unfinished saves of
     single files are removed, and the lock files of documents that are gone.
     What a live writer is doing is left alone, and so is the unfinished save
@@ -126,7 +126,7 @@ class _Recovery:
 
     def recover(self, batch: Batch) -> None:
         if not os.path.exists(batch.journal):
-            return  # completed with the journal in another folder
+            return  # rolled forward with the journal in another folder
         waiting = batch.waiting
         if batch.state is State.TORN:
             _look_at(batch.folder)
@@ -150,7 +150,7 @@ class _Recovery:
                 )
             return
         self.done += 1
-        did = {State.DECIDED: "completed", State.UNDECIDED: "taken back"}
+        did = {State.DECIDED: "rolled forward", State.UNDECIDED: "rolled back"}
         what = did.get(batch.state, "removed a journal that decided nothing")
         files = f": {', '.join(map(shown, batch.files))}" if batch.files else ""
         self._tell(f"batch {what}" if batch.files else what, f"{shown(batch.folder)}{files}")
