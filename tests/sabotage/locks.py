@@ -63,7 +63,7 @@ SABOTAGES = [
     Sabotage(
         "signals-end-the-wait",
         "signals end the wait",
-        never,
+        edit(r"^if (.*?) \{", r"if \1 && false {"),
         "pytest tests/test_locks.py -k handler_that_raises",
     ),
     Sabotage(
