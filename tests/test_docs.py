@@ -90,9 +90,10 @@ def lay_out_a_backend(folder: Path) -> None:
 
 def lay_out_an_incident(folder: Path) -> None:
     shutil.copytree(BACKEND / "sample_data", folder / "data")
+    tanks = folder / "data" / "tanks.json"
     for number in range(3):
-        save_json_atomic(folder / "tanks.json", {"Tank1": number})
-    (folder / "tanks.json").write_text('{"Tank1": 2')
+        save_json_atomic(tanks, {"Tank1": number})
+    tanks.write_text('{"Tank1": 2')
 
 
 def lay_out_an_editor(folder: Path) -> None:
