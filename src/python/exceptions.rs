@@ -229,8 +229,8 @@ fn build(
         Operation::Read => COUNTERS.read_failures.count(),
         Operation::Write | Operation::Delete => COUNTERS.write_failures.count(),
     }
-    // safeguard: failures-counted
     let kind = CLASSES.iter().position(|kind| *kind == class).unwrap_or(CLASSES.len());
+    // safeguard: failures-counted
     FAILURES.count(operation, kind);
     let built = || -> PyResult<PyErr> {
         let module = py.import("oasis_data.error_handling")?;
