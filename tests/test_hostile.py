@@ -23,6 +23,7 @@ from oasis_data import (
     clear_all_cache,
     edit_json,
     load_data_file,
+    load_many,
     load_with_version,
     save_json_atomic,
 )
@@ -88,8 +89,15 @@ def test_a_healthy_file_is_never_corrupt_because_of_a_signal(
     assert interrupted
 
 
+def load_of_many(path: Path, *, default: str) -> Any:
+    return load_many([path], default=default)[0]
+
+
 @pytest.mark.usefixtures("no_collector_callbacks")
-def test_a_signal_is_not_lost_while_a_failure_is_told(tmp_path: Path) -> None:
+@pytest.mark.parametrize("load", [load_data_file, load_of_many])
+def test_a_signal_is_not_lost_while_a_failure_is_told(
+    tmp_path: Path, load: Callable[..., Any]
+) -> None:
     """Moments are tried, many of which fall into the making of the exception."""
     heard = 0
 
@@ -101,7 +109,7 @@ def test_a_signal_is_not_lost_while_a_failure_is_told(tmp_path: Path) -> None:
     for number in range(300):
         with pytest.raises(KeyboardInterrupt), alarm(number % 150 * 2e-6 + 2e-6, interrupt):
             while heard == number:
-                assert load_data_file(tmp_path / "none.json", default="none") == "none"
+                assert load(tmp_path / "none.json", default="none") == "none"
     assert heard == 300
 
 

@@ -60,10 +60,18 @@ pub(super) fn load_many(
     let timeout = arguments::timeout("timeout", seconds)?;
     let exception = |failure| interpreter.exception(Operation::Read, failure);
     let answers = consistent::load_many(interpreter, &paths, copy, timeout).map_err(exception)?;
-    let answers = answers.into_iter().map(|answer| {
-        answer.unwrap_or_else(|failure| exception(failure).into_value(py).into_bound(py).into_any())
-    });
-    Ok(answers.collect())
+    let classes = py.import("oasis_data.error_handling")?;
+    let classes = (classes.getattr("DataFileNotFoundError")?, classes.getattr("CorruptFileError")?);
+    let told = |failure| {
+        let error = exception(failure);
+        // What a signal handler raises while the exception is made is no answer.
+        // safeguard: signal-is-no-answer
+        if error.matches(py, &classes)? {
+            return Ok(error.into_value(py).into_bound(py).into_any());
+        }
+        Err(error)
+    };
+    answers.into_iter().map(|answer| answer.or_else(told)).collect()
 }
 
 /// Whether a load of `path` would be answered from the cache.

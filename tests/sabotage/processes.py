@@ -61,6 +61,12 @@ SABOTAGES = [
         "pytest tests/test_hostile.py -k failure_is_told",
     ),
     Sabotage(
+        "signal-is-no-answer",
+        "a signal is not lost while the failures of a batch load are told",
+        always,
+        "pytest tests/test_hostile.py -k failure_is_told",
+    ),
+    Sabotage(
         "count-not-below-zero",
         "a child's count of threads does not fall below zero",
         edit(r"\w+\.checked_sub\(1\)", "Some(n.wrapping_sub(1))"),
