@@ -260,6 +260,31 @@ def work():
 threading.Thread(target=work, daemon=True).start()
 began.wait()
 """
+SAVING_AFTER_FORKS = """
+import os, sys, threading, time, oasis_data
+oasis_data.configure(durability="process")
+class AtLast:
+    def __init__(self, save, path, clock):
+        self.save, self.path, self.clock = save, path, clock
+    def __del__(self):
+        began = self.clock()
+        self.save(self.path, "ended")
+        assert self.clock() - began < 1, "waited for a thread that is no more"
+sys.modules["at_last"] = AtLast(
+    oasis_data.save_json_atomic, sys.argv[1] + "/forks.json", time.monotonic
+)
+def work():
+    while True:
+        try: child = os.fork()
+        except RuntimeError: return  # Python 3.12: not at the end of the interpreter
+        if not child: os._exit(0)
+        os.waitpid(child, 0)
+for _ in range(4):
+    threading.Thread(target=work, daemon=True).start()
+# Not asleep: the threads are to wait for the interpreter.
+end = time.monotonic() + 0.15
+while time.monotonic() < end: pass
+"""
 EDITING_AT_EXIT = """
 import atexit, sys, threading, time, traceback
 atexit.register(time.sleep, 0.02)
@@ -280,8 +305,14 @@ began.wait()
 
 @pytest.mark.parametrize(
     ("code", "times"),
-    [(SORTED_AT_EXIT, 3), (LOGGED_AT_EXIT, 2), (FORKING_AT_EXIT, 4), (EDITING_AT_EXIT, 20)],
-    ids=["sorted", "logged", "forking", "editing"],
+    [
+        (SORTED_AT_EXIT, 3),
+        (LOGGED_AT_EXIT, 2),
+        (FORKING_AT_EXIT, 4),
+        (SAVING_AFTER_FORKS, 10),
+        (EDITING_AT_EXIT, 20),
+    ],
+    ids=["sorted", "logged", "forking", "forked", "editing"],
 )
 def test_exit_beside_a_thread_in_the_midst_of_something(
     tmp_path: Path, code: str, times: int

@@ -55,7 +55,10 @@ pub(super) fn stats(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
 
 #[pyfunction]
 fn before_fork(py: Python<'_>) {
-    gil::without_gil(py, engine::before_fork);
+    // The end of the interpreter waits for this thread: a thread that never gets the
+    // interpreter's lock back would keep the gate of forks shut.
+    // safeguard: gate-not-kept-at-the-end
+    gil::run_python(py, || gil::without_gil(py, engine::before_fork));
 }
 
 #[pyfunction]

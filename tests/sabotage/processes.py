@@ -67,6 +67,12 @@ SABOTAGES = [
         "pytest tests/test_hostile.py -k failure_is_told",
     ),
     Sabotage(
+        "gate-not-kept-at-the-end",
+        "a thread that is no more keeps no fork's gate shut",
+        value("gil::without_gil(py, engine::before_fork)"),
+        "pytest tests/test_fork.py -k forked",
+    ),
+    Sabotage(
         "count-not-below-zero",
         "a child's count of threads does not fall below zero",
         edit(r"\w+\.checked_sub\(1\)", "Some(n.wrapping_sub(1))"),
