@@ -342,14 +342,15 @@ pub fn is_held(path: &Path) -> Result<bool> {
         Err(Errno::NOENT) => return Ok(false),
         target => target.map_err(|errno| Error::syscall(path, OPEN_FOLDER, errno))?,
     };
-    held(&target, Path::new(path.file_name().unwrap_or_default()))
+    held(&target, Path::new(path.file_name().unwrap_or_default()), path)
 }
 
-pub(crate) fn held(target: &Target, name: &Path) -> Result<bool> {
+/// Whether a process holds the lock called `name`. Errors name the `given_path`.
+pub(crate) fn held(target: &Target, name: &Path, given_path: &Path) -> Result<bool> {
     match lock::is_held(target, name) {
         Err(Errno::NOENT) => Ok(false),
         // safeguard: verify-spares-live-writers
-        held => held.map_err(|errno| target.failed("open of a lock", errno)),
+        held => held.map_err(|errno| Error::syscall(given_path, "open of a lock", errno)),
     }
 }
 

@@ -416,6 +416,16 @@ def test_a_journal_of_another_release(path: Path, text: str) -> None:
     assert "another release" in finding["problem"]
 
 
+@pytest.mark.parametrize("name", ["journal", "journal.1", "journal.lock"])
+def test_what_cannot_be_read_of_a_journal_is_named(path: Path, name: str) -> None:
+    sidecar = path.parent / ".oasis_data"
+    if name != "journal":
+        (sidecar / "journal").write_text("{")
+    (sidecar / name).symlink_to("elsewhere")
+    (finding,) = found(path.parent)
+    assert (finding["kind"], finding["path"]) == ("unreadable", str(sidecar / name))
+
+
 def test_a_batch_that_is_being_carried_out_is_no_finding(strace: str, tmp_path: Path) -> None:
     interrupt(strace, three_files(tmp_path), DECIDED)
     held = [tmp_path / name / ".oasis_data" / "journal.lock" for name in ("here", "there")]

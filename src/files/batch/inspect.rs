@@ -57,22 +57,25 @@ pub struct Content {
 ///
 /// When a journal or its lock cannot be read.
 pub fn interrupted(path: &Path) -> Result<Vec<Batch>> {
-    let target = match inspect::open(path, &path.join(layout::JOURNAL)) {
+    let mut target = match inspect::open(path, &path.join(layout::JOURNAL)) {
         Err(Errno::NOENT) => return Ok(Vec::new()),
         target => target.map_err(|errno| Error::syscall(path, OPEN_FOLDER, errno))?,
     };
     let mut met = Vec::new();
     for slot in Slot::all() {
+        target.given_path = path.join(slot.path());
         match read(&target, slot)? {
             Some(Found::Nothing) => break,
             found => met.push((slot, found)),
         }
     }
-    if met.is_empty() || inspect::held(&target, Path::new(layout::JOURNAL_LOCK))? {
+    let lock = Path::new(layout::JOURNAL_LOCK);
+    if met.is_empty() || inspect::held(&target, lock, &path.join(lock))? {
         return Ok(Vec::new());
     }
     let mut batches = Vec::with_capacity(met.len());
     for (slot, found) in met {
+        target.given_path = path.join(slot.path());
         // A writer has the lock for as long as its journal is there. A journal that is the
         // same before and after a moment without the lock has no writer.
         if read(&target, slot)? == found {
