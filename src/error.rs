@@ -213,7 +213,11 @@ impl Error {
     #[must_use]
     pub fn remedy(&self) -> Option<Remedy> {
         match (self, self.errno().map(Errno::from_raw_os_error)) {
-            (Self::NoBackup { tried, .. }, _) if !tried.is_empty() => Some(Remedy::ListBackups),
+            (Self::NoBackup { tried, .. }, _)
+                if tried.iter().any(|fault| fault.ends_with(NO_SUCH_BACKUP)) =>
+            {
+                Some(Remedy::ListBackups)
+            }
             (Self::AlreadyLocked { why, .. }, _) => Some(Remedy::DoNotWait(*why)),
             (Self::LockTimeout { by_this_thread: true, .. }, _) => Some(Remedy::LeaveBlock),
             (Self::NotDurable { .. }, Some(errno)) if is_without_sync(errno) => {
@@ -281,6 +285,9 @@ pub const KEEP_OWNER: &str = "fchown (to keep the file's owner)";
 
 /// The `call` of opening the file that a save replaces, which has to read it.
 pub const OPEN_REPLACED: &str = "open (to keep the file's attributes)";
+
+/// The fault, in [`Error::NoBackup`], of a name that no backup has.
+pub const NO_SUCH_BACKUP: &str = "there is no such backup";
 
 /// The `kind` of [`Error::NotAFile`] that has an errno of its own.
 pub const A_DIRECTORY: &str = "a directory";

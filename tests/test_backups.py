@@ -402,8 +402,12 @@ def test_a_backup_that_there_is_not_is_named(tmp_path: Path) -> None:
     path = tmp_path / "tanks.json"
     save_json_atomic(path, 1)
     save_json_atomic(path, 2)
-    with pytest.raises(NoBackupError, match="nope: there is no such backup"):
+    with pytest.raises(NoBackupError, match=r"nope: there is no such backup \(see list_backups\)$"):
         restore_backup(path, "nope")
+    (backup,) = list_backups(path)
+    Path(backup.path).write_text("{")
+    with pytest.raises(NoBackupError, match=r"line 1 column 2$"):
+        restore_backup(path)
 
 
 def test_a_file_that_is_corrupt_again_and_again_keeps_its_whole_backups(tmp_path: Path) -> None:

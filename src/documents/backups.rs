@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::{DecodeError, Failure, Runtime};
 use crate::engine::{Backup, Engine, Session};
-use crate::error::Error;
+use crate::error::{Error, NO_SUCH_BACKUP};
 use crate::statistics::Operation;
 
 /// A backup, and whether it is a document.
@@ -87,7 +87,7 @@ pub fn choose<R: Runtime>(
         faults.push(format!("{}: {fault}", backup.name.display()));
     }
     if let (Some(name), true) = (name, faults.is_empty()) {
-        faults.push(format!("{}: there is no such backup", name.display()));
+        faults.push(format!("{}: {NO_SUCH_BACKUP}", name.display()));
     }
     Err(Error::NoBackup { path: path.to_path_buf(), tried: faults }.into())
 }

@@ -4,6 +4,9 @@ use crate::error::{Error, Remedy, Standstill, name};
 
 /// The message of an error, with the remedy in Python's terms.
 pub(super) fn message(error: &Error) -> String {
+    if let Error::Unfinished { cause, .. } = error {
+        return error.to_string().replacen(&cause.to_string(), &message(cause), 1);
+    }
     let remedy = match error.remedy() {
         None => "",
         Some(Remedy::MakeFolders) => " (save_json_atomic does with make_parents=True)",

@@ -302,3 +302,27 @@ def test_a_file_system_that_syncs_no_folders(strace: str, tmp_path: Path, refusa
     assert load_data_file(deep) == "new"
     error = told(strace, "fsync,fdatasync:error=EIO", tmp_path, tmp_path / "c.json")
     assert "check the disk and save again" in error
+
+
+TOLD_OF_BATCH = """
+import sys, oasis_data
+try: oasis_data.save_many_atomic({path: "new" for path in sys.argv[1:]})
+except oasis_data.NotDurableError as error: print(error)
+"""
+
+
+def test_a_batch_over_a_file_system_that_syncs_no_folders(strace: str, tmp_path: Path) -> None:
+    fault = "inject=fsync,fdatasync:error=EINVAL"
+    traced = [strace, "-f", "-qq", "-o", os.devnull, "-P", tmp_path, "-e", fault]
+    program = [sys.executable, "-c", TOLD_OF_BATCH, tmp_path / "a.json", tmp_path / "b.json"]
+    done = subprocess.run(
+        [*map(str, traced), *map(str, program)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    cause, _, then = done.stdout.partition("; the next use of any of its files completes it")
+    assert "decided, but not yet in place" in cause
+    assert 'configure(durability="process") saves without it' in cause
+    assert then == "\n"
