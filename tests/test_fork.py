@@ -285,6 +285,33 @@ for _ in range(4):
 end = time.monotonic() + 0.15
 while time.monotonic() < end: pass
 """
+PATHS_AT_EXIT = """
+import pathlib, sys, threading, time, oasis_data
+path = pathlib.Path(sys.argv[1], "paths.json")
+oasis_data.save_json_atomic(path, 1)
+def work():
+    while True:
+        oasis_data.load_data_file(path)
+for _ in range(4):
+    threading.Thread(target=work, daemon=True).start()
+end = time.monotonic() + 0.1
+while time.monotonic() < end: pass
+"""
+NAMES_AT_EXIT = """
+import pathlib, sys, threading, time
+from oasis_data import _native
+path = pathlib.Path(sys.argv[1], "names.json")
+path.write_text("1")
+for number in range(300):
+    pathlib.Path(f"{path}.backup.20260101_000000_{number:06}").write_text("0")
+def work():
+    while True:
+        _native.backup_names(str(path))
+for _ in range(4):
+    threading.Thread(target=work, daemon=True).start()
+end = time.monotonic() + 0.1
+while time.monotonic() < end: pass
+"""
 EDITING_AT_EXIT = """
 import atexit, sys, threading, time, traceback
 atexit.register(time.sleep, 0.02)
@@ -310,9 +337,11 @@ began.wait()
         (LOGGED_AT_EXIT, 2),
         (FORKING_AT_EXIT, 4),
         (SAVING_AFTER_FORKS, 10),
+        (PATHS_AT_EXIT, 10),
+        (NAMES_AT_EXIT, 10),
         (EDITING_AT_EXIT, 20),
     ],
-    ids=["sorted", "logged", "forking", "forked", "editing"],
+    ids=["sorted", "logged", "forking", "forked", "paths", "names", "editing"],
 )
 def test_exit_beside_a_thread_in_the_midst_of_something(
     tmp_path: Path, code: str, times: int

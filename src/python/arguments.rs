@@ -9,6 +9,7 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString};
 
+use super::gil::run_python;
 use crate::codec::ascii_of;
 use crate::imported::Imported;
 
@@ -30,7 +31,9 @@ impl<'py> FromPyObject<'_, 'py> for FilePath {
         let given_path = if path.is_instance_of::<PyString>() || path.is_instance_of::<PyBytes>() {
             path.to_owned()
         } else {
-            FSPATH.get(path.py())?.call1((path,))?
+            // `__fspath__` may be Python code, as that of pathlib is.
+            // safeguard: path-asked-before-the-end
+            run_python(path.py(), || FSPATH.get(path.py())?.call1((path,)))?
         };
         if let Ok(bytes) = given_path.cast::<PyBytes>() {
             return Ok(Self(OsStr::from_bytes(bytes.as_bytes()).into()));

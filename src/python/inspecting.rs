@@ -8,6 +8,7 @@ use pythonize::pythonize;
 use serde::Serialize;
 
 use super::arguments::FilePath;
+use super::gil::run_python;
 use super::interpreter::Interpreter;
 use crate::engine::{self, Engine};
 use crate::error::Result;
@@ -65,6 +66,11 @@ fn told<'py, T: Serialize + Send>(
 
 /// The same with a `str` for each name on disk, as `os.fsdecode` makes it.
 fn with_names<'py>(found: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    // safeguard: names-decoded-before-the-end
+    run_python(found.py(), || decoded(found))
+}
+
+fn decoded<'py>(found: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     static FSDECODE: Imported = Imported::new("os", "fsdecode");
     let py = found.py();
     if found.is_instance_of::<PyBytes>() {
@@ -72,14 +78,14 @@ fn with_names<'py>(found: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     }
     if let Ok(record) = found.cast::<PyDict>() {
         for (key, value) in record.iter() {
-            record.set_item(key, with_names(&value)?)?;
+            record.set_item(key, decoded(&value)?)?;
         }
     } else if let Ok(list) = found.cast::<PyList>() {
         for (index, each) in list.iter().enumerate() {
-            list.set_item(index, with_names(&each)?)?;
+            list.set_item(index, decoded(&each)?)?;
         }
     } else if let Ok(tuple) = found.cast::<PyTuple>() {
-        let each: Vec<_> = tuple.iter().map(|each| with_names(&each)).collect::<PyResult<_>>()?;
+        let each: Vec<_> = tuple.iter().map(|each| decoded(&each)).collect::<PyResult<_>>()?;
         return Ok(PyTuple::new(py, each)?.into_any());
     }
     Ok(found.clone())

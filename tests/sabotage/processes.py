@@ -73,6 +73,18 @@ SABOTAGES = [
         "pytest tests/test_fork.py -k forked",
     ),
     Sabotage(
+        "path-asked-before-the-end",
+        "an interpreter waits for a thread that asks a path for its text",
+        edit(r"run_python\(path\.py\(\), \|\| (.*)\)\?$", r"\1?"),
+        "pytest tests/test_fork.py -k paths",
+    ),
+    Sabotage(
+        "names-decoded-before-the-end",
+        "an interpreter waits for a thread that decodes names",
+        value("decoded(found)"),
+        "pytest tests/test_fork.py -k names",
+    ),
+    Sabotage(
         "count-not-below-zero",
         "a child's count of threads does not fall below zero",
         edit(r"\w+\.checked_sub\(1\)", "Some(n.wrapping_sub(1))"),
