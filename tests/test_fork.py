@@ -209,12 +209,17 @@ def test_exit_beside_threads_that_save_and_load(tmp_path: Path) -> None:
         )
 
 
-SORTED_AT_EXIT = """
-import os, sys, threading, time, oasis_data
+# Long enough for a thread that begins something after the end has begun.
+LATE = """
+import time
 class Late:
-    # Long enough for a thread that begins something after the end has begun.
     def __del__(self, sleep=time.sleep): sleep(0.3)
 late = Late()
+"""
+SORTED_AT_EXIT = (
+    LATE
+    + """
+import os, sys, threading, oasis_data
 document = {f"tank{number}": {"level": number} for number in range(5_000)}
 began = threading.Event()
 def work(number):
@@ -226,6 +231,7 @@ for number in range(4):
     threading.Thread(target=work, args=(number,), daemon=True).start()
 began.wait()
 """
+)
 LOGGED_AT_EXIT = """
 import logging, sys, threading, oasis_data
 began = threading.Event()
@@ -285,7 +291,9 @@ for _ in range(4):
 end = time.monotonic() + 0.15
 while time.monotonic() < end: pass
 """
-PATHS_AT_EXIT = """
+PATHS_AT_EXIT = (
+    LATE
+    + """
 import pathlib, sys, threading, time, oasis_data
 path = pathlib.Path(sys.argv[1], "paths.json")
 oasis_data.save_json_atomic(path, 1)
@@ -297,7 +305,10 @@ for _ in range(4):
 end = time.monotonic() + 0.1
 while time.monotonic() < end: pass
 """
-NAMES_AT_EXIT = """
+)
+NAMES_AT_EXIT = (
+    LATE
+    + """
 import pathlib, sys, threading, time
 from oasis_data import _native
 path = pathlib.Path(sys.argv[1], "names.json")
@@ -312,6 +323,7 @@ for _ in range(4):
 end = time.monotonic() + 0.1
 while time.monotonic() < end: pass
 """
+)
 EDITING_AT_EXIT = """
 import atexit, sys, threading, time, traceback
 atexit.register(time.sleep, 0.02)
@@ -337,7 +349,7 @@ began.wait()
         (LOGGED_AT_EXIT, 2),
         (FORKING_AT_EXIT, 4),
         (SAVING_AFTER_FORKS, 10),
-        (PATHS_AT_EXIT, 10),
+        (PATHS_AT_EXIT, 20),
         (NAMES_AT_EXIT, 10),
         (EDITING_AT_EXIT, 20),
     ],
