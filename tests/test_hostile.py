@@ -106,10 +106,15 @@ def test_a_signal_is_not_lost_while_a_failure_is_told(
         heard += 1
         raise KeyboardInterrupt
 
+    def load_until_heard(number: int) -> None:
+        while heard == number:
+            assert load(tmp_path / "none.json", default="none") == "none"
+
     for number in range(300):
         with pytest.raises(KeyboardInterrupt), alarm(number % 150 * 2e-6 + 2e-6, interrupt):
-            while heard == number:
-                assert load(tmp_path / "none.json", default="none") == "none"
+            # A function of its own: Python 3.13 does not catch what a handler raises at the
+            # jump back of a loop that stands in the block itself.
+            load_until_heard(number)
     assert heard == 300
 
 

@@ -21,6 +21,10 @@ const FRAME: usize = 640;
 /// `sys.setrecursionlimit` was told.
 const MAX_LEVELS_IN_C: usize = 10_000;
 
+/// The levels of recursion with which Python 3.13 drops what it has put off: more than the
+/// hundred that it wants to be left, of about 100 bytes each.
+const LEVELS_TO_DROP: usize = 160;
+
 /// A lower limit of recursion for this thread, until it is dropped: only as many levels
 /// as its stack has room for.
 ///
@@ -28,6 +32,8 @@ const MAX_LEVELS_IN_C: usize = 10_000;
 /// that `json` finds them used up.
 pub(super) struct RecursionLimit<'py> {
     entered: usize,
+    /// The levels that were left for `json`.
+    fitting: usize,
     /// The interpreter's lock, and the thread whose levels were entered.
     lock: PhantomData<Python<'py>>,
 }
@@ -39,14 +45,14 @@ impl<'py> RecursionLimit<'py> {
         let brackets = text.iter().filter(|&&byte| matches!(byte, b'[' | b'{'));
         // Counts no further than needed: a text may be large.
         if brackets.take(fitting.saturating_add(1)).count() <= fitting {
-            return Self { entered: 0, lock: PhantomData };
+            return Self { entered: 0, fitting, lock: PhantomData };
         }
         Self::new(py)
     }
 
     pub(super) fn new(py: Python<'py>) -> Self {
-        let mut limit = Self { entered: 0, lock: PhantomData };
         let fitting = stack::levels(FRAME);
+        let mut limit = Self { entered: 0, fitting, lock: PhantomData };
         // safeguard: json-fits-the-stack
         if max_levels(py) <= fitting {
             return limit;
@@ -82,6 +88,14 @@ impl<'py> RecursionLimit<'py> {
 
 impl Drop for RecursionLimit<'_> {
     fn drop(&mut self) {
+        if self.entered > 0 {
+            // Python 3.13 puts off the end of nested objects (the tracebacks of what `json`
+            // raised) where few levels are left, and then nests it by all levels there are.
+            // The end of a list makes up for it now, by no more levels than fit.
+            self.leave(LEVELS_TO_DROP.saturating_sub(self.fitting));
+            // SAFETY: attached; the list is new, and nobody else has it.
+            unsafe { ffi::Py_XDECREF(ffi::PyList_New(0)) };
+        }
         self.leave(usize::MAX);
     }
 }
