@@ -137,3 +137,18 @@ fn what_an_entry_has_grown_by_counts_until_it_goes() {
     assert!(cache.remove(a.key).is_some());
     assert_eq!(cache.bytes(), 0);
 }
+
+#[test]
+fn an_entry_just_as_large_as_the_limit_is_kept_and_may_grow_to_it() {
+    let files = Files::new();
+    let mut cache = Cache::default();
+    let path = files.path("a");
+    let _ = cache.insert(&path, files.entry("a", 100), 10, 100);
+    assert_eq!((cache.len(), cache.bytes()), (1, 100));
+    let smaller = files.entry("a", 60);
+    let _ = cache.insert(&path, Arc::clone(&smaller), 10, 100);
+    assert!(cache.grow(&smaller, 40, 10, 100).is_empty());
+    assert_eq!((cache.len(), cache.bytes()), (1, 100));
+    assert_eq!(cache.grow(&smaller, 1, 10, 100).len(), 1);
+    assert!(cache.is_empty());
+}
