@@ -37,6 +37,14 @@ def require_programs(*names: str) -> None:
     require(not missing, f"needs {', '.join(missing)}")
 
 
+def require_mounts() -> None:
+    """Skips the test where a program may not mount: without root, or in a changed root folder."""
+    require(os.geteuid() == 0, "needs root, to mount")
+    require_programs("unshare")
+    probe = subprocess.run(["unshare", "--mount", "true"], capture_output=True, check=False)
+    require(probe.returncode == 0, "needs mounts of its own")
+
+
 measures_memory = pytest.mark.skipif(
     "OASIS_SANITIZED" in os.environ,
     reason="the sanitiser keeps what is freed, and cannot report within a limit",

@@ -272,15 +272,17 @@ def test_no_link_of_another_user_is_followed_by_root(tmp_path: Path) -> None:
     assert secret.stat().st_uid == 0
 
 
+# The signal is blocked until it is waited for. A Python handler would not run where the signal came
+# between two calls of the interpreter, just before the program waits for the end of its input.
 LEASED = """
 import fcntl, os, signal, sys
 descriptor = os.open(sys.argv[1], os.O_RDWR)
-def let_go(*_):
-    os.write(1, b"asked\\n")  # a print may be under way
-    fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_UNLCK)
-signal.signal(signal.SIGIO, let_go)
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGIO})
 fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_WRLCK)
 print("leased", flush=True)
+signal.sigwait({signal.SIGIO})
+print("asked", flush=True)
+fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_UNLCK)
 sys.stdin.read()
 """
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from oasis_data import configure, list_backups, save_json_atomic
-from tests.conftest import backups, require, temporaries, visible
+from tests.conftest import backups, require_mounts, temporaries, visible
 
 SAVE = (
     "import os, sys, oasis_data\n"
@@ -339,7 +338,7 @@ def test_a_writer_killed_in_a_large_folder_leaves_no_backup_that_is_forgotten(
 
 
 def test_an_index_of_another_run_of_the_kernel_is_not_believed(tmp_path: Path) -> None:
-    require(os.geteuid() == 0 and shutil.which("unshare"), "needs root and unshare")
+    require_mounts()
     for other in range(1_000):
         (tmp_path / f"{other:032}.json").touch()
     path = tmp_path / "tanks.json"

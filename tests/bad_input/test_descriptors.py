@@ -33,7 +33,7 @@ from oasis_data import (
     save_json_atomic,
     save_many_atomic,
 )
-from tests.conftest import require, visible
+from tests.conftest import require_mounts, visible
 
 DOCUMENT = {"tanks": [1, 2.5, "é"]}
 TEXT = json.dumps(DOCUMENT).encode()
@@ -222,9 +222,7 @@ for name in "theirs.json", "chain.json", "new.json", "own.json":
 @pytest.fixture
 def shared(tmp_path: Path) -> Path:
     """A sticky folder for everyone, with another user's symlinks, and one of this user's."""
-    require(os.geteuid() == 0, "needs root, to give links away and to mount")
-    probe = subprocess.run(["unshare", "-m", "true"], capture_output=True, check=False)
-    require(probe.returncode == 0, "needs mounts of its own")
+    require_mounts()
     shared = tmp_path / "shared"
     shared.mkdir()
     shared.chmod(0o1777)
