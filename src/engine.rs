@@ -21,7 +21,7 @@ pub use crate::files::inspect::{BackupName, Folder, backup_name};
 pub use crate::files::layout::FOLDER as SIDECAR;
 pub use crate::files::lock::file::Collected;
 pub use crate::files::lock::{Deadline, Owner};
-pub use crate::files::read::{MISSING, Snapshot, version_of};
+pub use crate::files::read::{MISSING, Snapshot, require_version, version_of};
 pub use crate::files::session::Session;
 pub use crate::files::signals::Signals;
 pub use crate::files::write::{WriteOptions, Written};

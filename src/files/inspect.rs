@@ -18,7 +18,7 @@ use crate::error::{Error, OPEN_FOLDER, Result};
 use crate::files::backup;
 use crate::files::layout;
 use crate::files::lock;
-use crate::files::sys;
+use crate::files::sys::{self, listing};
 use crate::files::target::Target;
 
 /// A path or a name on disk, serialized as its bytes: not every name is text.
@@ -203,7 +203,8 @@ impl Folder {
         let seen = Path::new(name);
         let pick = |entry: &OsStr, kind| {
             let dots = [".", ".."].contains(&entry.to_str().unwrap_or_default());
-            (!dots).then(|| (entry.to_owned(), kind_of(target, &seen.join(entry), kind)))
+            (!dots)
+                .then(|| (entry.to_owned(), listing::kind(&target.folder, seen.join(entry), kind)))
         };
         target.list(name, pick).unwrap_or_else(|errno| {
             let folder = if name == "." { path.to_path_buf() } else { path.join(name) };
@@ -259,14 +260,6 @@ fn data_file(target: &Target, name: &OsStr, kind: FileType, path: PathBuf) -> Op
     };
     // What is gone by now was no symlink to nothing.
     (is_link || status.is_some()).then_some(DataFile { path: DiskPath(path), is_link, status })
-}
-
-fn kind_of(target: &Target, name: &Path, listed: FileType) -> FileType {
-    if listed != FileType::Unknown {
-        return listed;
-    }
-    fs::statat(&target.folder, name, AtFlags::SYMLINK_NOFOLLOW)
-        .map_or(FileType::Unknown, |stat| FileType::from_raw_mode(stat.st_mode))
 }
 
 /// Whether editors and bare writers leave files of this name: `x.json.tmp`, `x.json~`,

@@ -8,7 +8,7 @@ use rustix::fs::{self, Stat};
 use crate::error::{Error, Result};
 use crate::files::identity::Identity;
 use crate::files::lock::{Lock, Owner};
-use crate::files::read::{MISSING, Same, Snapshot, read_at, version_of};
+use crate::files::read::{Same, Snapshot, read_at, require_version};
 use crate::files::target::Target;
 
 /// A data file that nobody else may write, until dropped.
@@ -53,7 +53,7 @@ impl LockedFile {
         if self.lock.is_own() && self.target.folder.own().is_some() {
             return Ok(());
         }
-        Err(Error::LockGone { path: self.target.given_path.clone() })
+        Err(self.lock_gone())
     }
 
     /// Refuses where the lock file is not at its path any more, because somebody has removed
@@ -68,23 +68,17 @@ impl LockedFile {
         if self.lock.is_current(&self.target)? {
             return Ok(());
         }
-        Err(Error::LockGone { path: self.target.given_path.clone() })
+        Err(self.lock_gone())
+    }
+
+    fn lock_gone(&self) -> Error {
+        Error::LockGone { path: self.target.given_path.clone() }
     }
 
     pub(crate) fn check_version(&self, live: Option<&Stat>, expected: Option<&str>) -> Result<()> {
         let Some(expected) = expected else { return Ok(()) };
         let content = if live.is_some() { self.read()? } else { None };
-        let found = content.map_or_else(|| MISSING.to_owned(), |found| version_of(&found.bytes));
-        // safeguard: version-compared
-        if found == expected {
-            return Ok(());
-        }
-        let some_file = |version: String| (version != MISSING).then_some(version);
-        Err(Error::VersionConflict {
-            path: self.target.given_path.clone(),
-            expected: some_file(expected.to_owned()),
-            found: some_file(found),
-        })
+        require_version(&self.target.given_path, content.as_ref(), expected)
     }
 
     /// Leaves the sync stamp of content that was synced and then renamed to the file, if

@@ -223,3 +223,22 @@ pub fn version_of(bytes: &[u8]) -> String {
     version.truncate(32);
     version
 }
+
+/// Refuses content, or the lack of content, that is not of the `expected` version.
+///
+/// # Errors
+///
+/// [`Error::VersionConflict`].
+pub fn require_version(path: &Path, content: Option<&Snapshot>, expected: &str) -> Result<()> {
+    let found = content.map_or_else(|| MISSING.to_owned(), |found| version_of(&found.bytes));
+    // safeguard: version-compared
+    if found == expected {
+        return Ok(());
+    }
+    let of_content = |version: String| (version != MISSING).then_some(version);
+    Err(Error::VersionConflict {
+        path: path.to_path_buf(),
+        expected: of_content(expected.to_owned()),
+        found: of_content(found),
+    })
+}

@@ -14,7 +14,7 @@ use super::owner::Block;
 use super::saving::{Outcome, closed, encoded, options, saved};
 use crate::codec::EncodeOptions;
 use crate::documents::load::document_in;
-use crate::engine::{Engine, MISSING, Owner, Session, Snapshot, WriteOptions, version_of};
+use crate::engine::{Engine, Owner, Session, WriteOptions, require_version};
 use crate::error::{Error, Result};
 use crate::settings;
 use crate::statistics::{LATENCIES, Operation};
@@ -60,8 +60,10 @@ impl Edit {
         let found =
             Interpreter(py).wait(Operation::Read, &self.path, |_| self.with(Session::read))?;
         // Before the block, which would otherwise do its work for nothing.
-        if let Some(conflict) = without_gil(py, || self.conflict(found.as_ref())) {
-            return Err(engine_error(py, Operation::Write, &conflict));
+        // safeguard: edit-of-this-version-only
+        if let Some(expected) = &self.options.if_version {
+            without_gil(py, || require_version(&self.path, found.as_ref(), expected))
+                .map_err(|conflict| engine_error(py, Operation::Write, &conflict))?;
         }
         let Some(snapshot) = found else { return Ok((false, None)) };
         let document = document_in(Interpreter(py), &self.path, &snapshot)
@@ -103,18 +105,6 @@ impl Edit {
 }
 
 impl Edit {
-    /// What is wrong with the file that was found, if it had to be of a certain version.
-    fn conflict(&self, found: Option<&Snapshot>) -> Option<Error> {
-        // safeguard: edit-of-this-version-only
-        let expected = self.options.if_version.as_ref()?;
-        let found = found.map(|snapshot| version_of(&snapshot.bytes));
-        if found.as_deref().unwrap_or(MISSING) == expected {
-            return None;
-        }
-        let expected = (expected != MISSING).then(|| expected.clone());
-        Some(Error::VersionConflict { path: self.path.clone(), expected, found })
-    }
-
     fn with<T>(&self, act: impl FnOnce(&Session) -> Result<T>) -> Result<T> {
         match &*self.locked.lock().unwrap_or_else(PoisonError::into_inner) {
             Some(locked) => act(locked),

@@ -279,7 +279,7 @@ SABOTAGES = [
     Sabotage(
         "edit-of-this-version-only",
         "an edit of a version that is not there any more does not begin",
-        edit(r"\?;$", ".filter(|_| false)?;"),
+        never,
         "pytest tests/test_edit.py -k only_the_version",
     ),
     Sabotage(

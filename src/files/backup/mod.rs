@@ -23,6 +23,7 @@ use crate::files::backup::gzip::gunzip;
 use crate::files::identity::{FileKey, Identity};
 use crate::files::layout;
 use crate::files::read::read_whole;
+use crate::files::sys::listing;
 use crate::files::target::Target;
 
 /// One backup of a file.
@@ -118,11 +119,7 @@ fn list_in_folder<'a>(
         let (of, stamp) = layout::split_backup(plain)?;
         let (of, _) = found.get_key_value(of)?;
         let stamp = layout::parse_stamp(stamp)?;
-        let kind = match kind {
-            FileType::Unknown => fs::statat(&folder.folder, name, AtFlags::SYMLINK_NOFOLLOW)
-                .map_or(FileType::Unknown, |stat| FileType::from_raw_mode(stat.st_mode)),
-            kind => kind,
-        };
+        let kind = listing::kind(&folder.folder, name, kind);
         let compressed = name != plain;
         let backup = Backup { stamp, name: name.into(), compressed, doubled: false };
         (kind == FileType::RegularFile).then_some((*of, backup))

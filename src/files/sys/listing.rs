@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 
-use rustix::fs::{self, FileType, OFlags, RawDir, SeekFrom};
+use rustix::fs::{self, AtFlags, FileType, OFlags, RawDir, SeekFrom};
 use rustix::io::{Errno, Result};
 use rustix::path::Arg;
 
@@ -74,6 +74,15 @@ pub(crate) fn list<T: PartialEq>(
         earlier = Some(picked);
         fs::seek(&folder, SeekFrom::Start(0))?;
     }
+}
+
+/// The kind of a listed name: asked for where the file system's listing does not tell it.
+pub(crate) fn kind(folder: impl AsFd, name: impl Arg, listed: FileType) -> FileType {
+    if listed != FileType::Unknown {
+        return listed;
+    }
+    fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW)
+        .map_or(FileType::Unknown, |stat| FileType::from_raw_mode(stat.st_mode))
 }
 
 /// Whether the first `most` names in an open folder pass the `test`. The folder is read by
