@@ -266,7 +266,15 @@ def work():
 threading.Thread(target=work, daemon=True).start()
 began.wait()
 """
-SAVING_AFTER_FORKS = """
+BUSY_WITH_WORK = """
+for _ in range(4):
+    threading.Thread(target=work, daemon=True).start()
+# Not asleep: the threads are to wait for the interpreter.
+end = time.monotonic() + 0.1
+while time.monotonic() < end: pass
+"""
+SAVING_AFTER_FORKS = (
+    """
 import os, sys, threading, time, oasis_data
 oasis_data.configure(durability="process")
 class AtLast:
@@ -285,26 +293,23 @@ def work():
         except RuntimeError: return  # Python 3.12: not at the end of the interpreter
         if not child: os._exit(0)
         os.waitpid(child, 0)
-for _ in range(4):
-    threading.Thread(target=work, daemon=True).start()
-# Not asleep: the threads are to wait for the interpreter.
-end = time.monotonic() + 0.15
-while time.monotonic() < end: pass
 """
+    + BUSY_WITH_WORK
+)
 PATHS_AT_EXIT = (
     LATE
     + """
-import pathlib, sys, threading, time, oasis_data
-path = pathlib.Path(sys.argv[1], "paths.json")
-oasis_data.save_json_atomic(path, 1)
+import sys, threading, time, oasis_data
+class Path:
+    def __fspath__(self):
+        time.sleep(0.001)  # lets the interpreter's lock go
+        return sys.argv[1] + "/paths.json"
+oasis_data.save_json_atomic(Path(), 1)
 def work():
     while True:
-        oasis_data.load_data_file(path)
-for _ in range(4):
-    threading.Thread(target=work, daemon=True).start()
-end = time.monotonic() + 0.1
-while time.monotonic() < end: pass
+        oasis_data.load_data_file(Path())
 """
+    + BUSY_WITH_WORK
 )
 NAMES_AT_EXIT = (
     LATE
@@ -318,11 +323,8 @@ for number in range(300):
 def work():
     while True:
         _native.backup_names(str(path))
-for _ in range(4):
-    threading.Thread(target=work, daemon=True).start()
-end = time.monotonic() + 0.1
-while time.monotonic() < end: pass
 """
+    + BUSY_WITH_WORK
 )
 EDITING_AT_EXIT = """
 import atexit, sys, threading, time, traceback
