@@ -18,7 +18,7 @@ import pytest
 from oasis_data import configure, save_json_atomic
 from tests.audit.test_migration import LEGACY
 from tests.backend.conftest import BACKEND
-from tests.conftest import require
+from tests.conftest import require, require_programs
 from tests.test_batch import DECIDED, contents, interrupt, three_files
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -28,6 +28,8 @@ PAGES = {
 }
 MIGRATION = "docs/how-to/migration.md"
 ON_DISK = "docs/reference/on-disk.md"
+# Programs of the pages' commands that a small machine does not have.
+TOOLS = {"diff", "find", "flock", "make", "sed", "tar"}
 NEEDED = {"docs/how-to/django.md": "django", "docs/how-to/fastapi.md": "fastapi"}
 
 
@@ -42,6 +44,7 @@ def run(blocks: list[tuple[str, str]], folder: Path) -> None:
         if language == "python":
             execute([sys.executable, "-W", "error", "-c", code], folder, ends_with=0)
         elif language == "sh":
+            require_programs(*sorted(TOOLS & set(re.findall(r"[\w-]+", code))))
             # Each line is a command, and says how it ends.
             for line in code.splitlines():
                 told = re.search(r"# exits with (\d+)", line)
