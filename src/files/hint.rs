@@ -3,7 +3,6 @@
 use std::io;
 use std::path::Path;
 
-use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags, statx};
 use rustix::io::Errno;
 
 use crate::error::{
@@ -11,6 +10,7 @@ use crate::error::{
     UNLINK, is_without_sync,
 };
 use crate::files::layout;
+use crate::files::sys::stat;
 
 /// The calls that read a file.
 const READING: [&str; 4] = ["stat", "open", "read", OPEN_REPLACED];
@@ -97,14 +97,13 @@ fn marked(path: &Path) -> String {
     let places = [(path.as_path(), "it"), (folder, "its folder")]
         .into_iter()
         .chain(in_sidecar.iter().map(|(place, what)| (place.as_path(), what.as_str())));
-    let marks = [
-        (StatxAttributes::IMMUTABLE, "immutable", 'i'),
-        (StatxAttributes::APPEND, "append-only", 'a'),
-    ];
     for (place, what) in places {
-        let Ok(told) = statx(CWD, place, AtFlags::empty(), StatxFlags::TYPE) else { continue };
-        let set = |(mark, ..): &&(StatxAttributes, _, _)| told.stx_attributes.contains(*mark);
-        if let Some((_, called, letter)) = marks.iter().find(set) {
+        let mark = match stat::marks(place) {
+            Some((true, _)) => Some(("immutable", 'i')),
+            Some((false, true)) => Some(("append-only", 'a')),
+            _ => None,
+        };
+        if let Some((called, letter)) = mark {
             return format!(
                 "; {what} is {called}, for root too (see lsattr): take that off with chattr -{letter}"
             );

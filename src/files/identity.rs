@@ -20,9 +20,10 @@ use std::fmt::{self, Display, Formatter};
 use std::os::fd::AsFd;
 use std::path::Path;
 
-use rustix::fs::{self, AtFlags, RawMode, Stat, Statx, StatxFlags};
-use rustix::io::Errno;
-use rustix::time::{ClockId, Timespec, clock_gettime};
+use rustix::fs::{RawMode, Stat};
+
+use crate::files::sys::clock;
+use crate::files::sys::stat::{self, Nanoseconds, Told};
 
 /// The racy window of most file systems. Linux stamps files with the time of the last timer
 /// tick, and ticks are at most 10 ms apart: two writes within one tick can have the same
@@ -37,10 +38,6 @@ const COARSE_TICK: i128 = 2_100_000_000;
 /// How far the clock may be set back before stamps are doubted. Even without that much time,
 /// the two windows above are longer than the ticks of their file systems.
 const SET_BACK: i128 = 100_000_000;
-
-/// A point in time in nanoseconds since 1970; wide, because a file's stamp may
-/// be any 64-bit number of seconds.
-type Nanoseconds = i128;
 
 /// What identifies the content behind a path. Compared with `==` only: a stamp
 /// may as well go back (a restore, a clock set back) as forward.
@@ -75,8 +72,7 @@ impl Identity {
     ///
     /// When the file cannot be looked at.
     pub fn at(folder: impl AsFd, path: &Path) -> rustix::io::Result<(Self, RawMode)> {
-        let flags = AtFlags::empty();
-        seen(&fs::statx(&folder, path, flags, ASKED), || fs::statat(&folder, path, flags))
+        stat::at(folder, path).map(|told| (Self::of_told(&told), told.mode))
     }
 
     /// Of an open file, with its birth time; and the mode.
@@ -85,41 +81,20 @@ impl Identity {
     ///
     /// When the file cannot be looked at.
     pub fn of_open(file: impl AsFd) -> rustix::io::Result<(Self, RawMode)> {
-        seen(&fs::statx(&file, c"", AtFlags::EMPTY_PATH, ASKED), || fs::fstat(&file))
+        stat::of_open(file).map(|told| (Self::of_told(&told), told.mode))
     }
 
-    /// Reads the signature out of a `statx`.
+    /// Of what a `stat` told, which has no birth time.
     #[must_use]
-    pub fn of_statx(statx: &Statx) -> Self {
-        let known = StatxFlags::from_bits_retain(statx.stx_mask).contains(StatxFlags::BTIME);
-        let birth = nanoseconds(statx.stx_btime.tv_sec, statx.stx_btime.tv_nsec);
-        Self {
-            key: FileKey {
-                device: fs::makedev(statx.stx_dev_major, statx.stx_dev_minor),
-                inode: statx.stx_ino,
-            },
-            // Some file systems say that they have birth times, but have none of an old file.
-            // safeguard: identity-birth-time
-            birth: (known && birth != 0).then_some(birth),
-            size: statx.stx_size.cast_signed(),
-            mtime: nanoseconds(statx.stx_mtime.tv_sec, statx.stx_mtime.tv_nsec),
-            // safeguard: identity-ctime
-            ctime: nanoseconds(statx.stx_ctime.tv_sec, statx.stx_ctime.tv_nsec),
-        }
-    }
-
-    /// Reads the signature out of a `stat`, which has no birth time.
-    #[must_use]
-    // Not `from`: the types of a stat's fields differ between targets.
-    #[allow(clippy::useless_conversion, reason = "st_dev and st_ino are u64 on some targets only")]
     pub fn of(stat: &Stat) -> Self {
-        Self {
-            key: FileKey { device: stat.st_dev.into(), inode: stat.st_ino.into() },
-            birth: None,
-            size: stat.st_size,
-            mtime: nanoseconds(stat.st_mtime, stat.st_mtime_nsec),
-            ctime: nanoseconds(stat.st_ctime, stat.st_ctime_nsec),
-        }
+        Self::of_told(&stat.into())
+    }
+
+    /// Of what the kernel told.
+    #[must_use]
+    pub fn of_told(told: &Told) -> Self {
+        let Told { device, inode, birth, size, mtime, ctime, mode: _ } = *told;
+        Self { key: FileKey { device, inode }, birth, size, mtime, ctime }
     }
 
     /// How many bytes are in it.
@@ -193,10 +168,10 @@ impl Instant {
     /// Now, by the clock with which the kernel stamps files.
     #[must_use]
     pub fn now() -> Self {
-        let mut monotonic = read(ClockId::MonotonicCoarse);
+        let mut monotonic = clock::monotonic();
         loop {
-            let realtime = read(ClockId::RealtimeCoarse);
-            let again = read(ClockId::MonotonicCoarse);
+            let realtime = clock::realtime();
+            let again = clock::monotonic();
             // Otherwise a tick, or a pause of the process, came between the two clocks.
             if again == monotonic {
                 return Self { realtime, monotonic };
@@ -225,32 +200,7 @@ impl Instant {
         // In this order, a tick or a pause between the two clocks makes the clock seem behind,
         // and the file is read without need. In the other order a clock that is behind could
         // go unseen.
-        let realtime = read(ClockId::RealtimeCoarse);
-        self.is_ahead_of(&Self { realtime, monotonic: read(ClockId::MonotonicCoarse) })
+        let realtime = clock::realtime();
+        self.is_ahead_of(&Self { realtime, monotonic: clock::monotonic() })
     }
-}
-
-/// The fields that a load needs.
-const ASKED: StatxFlags = StatxFlags::BASIC_STATS.union(StatxFlags::BTIME);
-
-/// What a `statx` told; where there is no `statx` (an old kernel, a sandbox), what a `stat`
-/// tells.
-fn seen(
-    statx: &rustix::io::Result<Statx>,
-    stat: impl FnOnce() -> rustix::io::Result<Stat>,
-) -> rustix::io::Result<(Identity, RawMode)> {
-    match statx {
-        Ok(statx) => Ok((Identity::of_statx(statx), statx.stx_mode.into())),
-        Err(Errno::NOSYS | Errno::PERM) => stat().map(|stat| (Identity::of(&stat), stat.st_mode)),
-        Err(errno) => Err(*errno),
-    }
-}
-
-fn read(clock: ClockId) -> Nanoseconds {
-    let Timespec { tv_sec, tv_nsec } = clock_gettime(clock);
-    nanoseconds(tv_sec, tv_nsec)
-}
-
-fn nanoseconds(seconds: impl Into<i128>, nanoseconds: impl TryInto<i128>) -> Nanoseconds {
-    seconds.into() * 1_000_000_000 + nanoseconds.try_into().unwrap_or(0)
 }

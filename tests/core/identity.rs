@@ -53,17 +53,17 @@ fn a_file_born_at_another_time_is_another_though_all_else_be_the_same() {
     let mut statx = rustix::fs::statx(CWD, &path, AtFlags::empty(), asked).unwrap();
     statx.stx_mask |= StatxFlags::BTIME.bits();
     statx.stx_btime.tv_sec = 1_000_000_000;
-    let found = Identity::of_statx(&statx);
+    let found = Identity::of_told(&(&statx).into());
     assert!(found.has_birth());
-    assert_eq!(found, Identity::of_statx(&statx));
+    assert_eq!(found, Identity::of_told(&(&statx).into()));
     statx.stx_btime.tv_nsec += 1;
-    assert_ne!(found, Identity::of_statx(&statx));
+    assert_ne!(found, Identity::of_told(&(&statx).into()));
     // Nothing, or a zero, is no birth time.
     (statx.stx_btime.tv_sec, statx.stx_btime.tv_nsec) = (0, 0);
-    assert!(!Identity::of_statx(&statx).has_birth());
+    assert!(!Identity::of_told(&(&statx).into()).has_birth());
     statx.stx_btime.tv_sec = 1_000_000_000;
     statx.stx_mask &= !StatxFlags::BTIME.bits();
-    assert!(!Identity::of_statx(&statx).has_birth());
+    assert!(!Identity::of_told(&(&statx).into()).has_birth());
 }
 
 #[test]

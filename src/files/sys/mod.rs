@@ -2,9 +2,11 @@
 //! `statat`, `renameat`) go to rustix wherever they are needed.
 
 pub mod access_list;
+pub(crate) mod clock;
 pub mod lease;
 pub(crate) mod listing;
 pub(crate) mod lock;
 pub(crate) mod open;
+pub mod stat;
 pub(crate) mod sync;
 pub(crate) mod xattr;
