@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from oasis_data import save_json_atomic
+from oasis_data import load_data_file, save_json_atomic
 from tests.bad_input.outcomes import OLD, alone, assert_untouched
+from tests.conftest import require
+from tests.test_sharing import access_list
 
 # Root may read and write everything, and so becomes nobody. Loaded first is
 # what nobody may not find, and the folder is reached by no path.
@@ -97,3 +102,29 @@ print(told(lambda: save_json_atomic(path, {"new": [1, 2]}, backup=False)))
     assert "check the owner and the mode of the file" in said
     path.chmod(0o644)
     assert_untouched(path)
+
+
+@pytest.mark.parametrize("attribute", ["system.posix_acl_access", "user.origin"])
+def test_an_attribute_that_the_disk_fails_to_set_is_no_refusal(
+    strace: str, tmp_path: Path, attribute: str
+) -> None:
+    path = tmp_path / "tanks.json"
+    save_json_atomic(path, "old")
+    value = access_list(users={1: 4}, group=4, other=0) if "acl" in attribute else b"refinery"
+    try:
+        os.setxattr(path, attribute, value)
+    except OSError as error:
+        require(error.errno != errno.ENOTSUP, "needs a file system with attributes")
+        raise
+    code = "import sys, oasis_data; oasis_data.save_json_atomic(sys.argv[1], 'new')"
+    failing = [strace, "-f", "-o", os.devnull, "-e", "inject=fsetxattr:error=EIO"]
+    done = subprocess.run(
+        [*failing, sys.executable, "-c", code, str(path)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert "setxattr" in done.stderr
+    assert "the disk reported an error" in done.stderr
+    assert load_data_file(path) == "old"
