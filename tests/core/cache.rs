@@ -46,6 +46,7 @@ fn the_least_recently_used_goes_first() {
     assert_eq!(evicted.len(), 1);
     assert_eq!(evicted[0].value, entries[1].1.value);
     assert!(cache.get(entries[1].1.key).is_none());
+    assert!(!cache.is_empty());
     assert_eq!((cache.len(), cache.bytes()), (2, 2));
 }
 
