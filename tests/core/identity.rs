@@ -4,6 +4,7 @@ use std::path::Path;
 use oasis_data::error::Error;
 use oasis_data::files::identity::{Identity, Instant};
 use oasis_data::files::read::{identify, read};
+use oasis_data::files::sys::stat::Told;
 
 use rustix::fs::{AtFlags, CWD, StatxFlags};
 
@@ -128,4 +129,47 @@ fn a_change_in_place_shows_even_with_its_mtime_put_back() {
     file.write_all(b"2").unwrap();
     file.set_modified(mtime).unwrap();
     assert_ne!(identify(&path).unwrap(), old);
+}
+
+#[test]
+fn each_part_of_an_identity_shows_in_its_sync_stamp() {
+    let told = Told {
+        device: 1,
+        inode: 7,
+        birth: None,
+        size: 11,
+        mtime: 1_000_000_000,
+        ctime: 2_000_000_000,
+        mode: 0o100_644,
+    };
+    let stamp_of = |told: &Told| Identity::of_told(told).sync_stamp();
+    let stamp = stamp_of(&told);
+    assert!(stamp.starts_with("synced "));
+    for other in [
+        Told { inode: 8, ..told },
+        Told { size: 12, ..told },
+        Told { mtime: 1_000_000_001, ..told },
+        Told { ctime: i128::from(i64::MAX) * 1_000_000_000, ..told },
+    ] {
+        assert_ne!(stamp_of(&other), stamp);
+        // A new stamp is written over the old stamp.
+        assert_eq!(stamp_of(&other).len(), stamp.len());
+    }
+    assert_eq!(Identity::of_told(&told).size(), 11);
+    assert_eq!(Identity::of_told(&Told { size: -1, ..told }).size(), 0);
+}
+
+#[test]
+fn a_rename_changes_the_ctime_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tanks.json");
+    save(&path, "1").unwrap();
+    let look = |path: &Path| Identity::at(CWD, path).unwrap().0;
+    let before = look(&path);
+    assert!(before.differs_by_ctime_only(&before));
+    let renamed = folder.path().join("renamed.json");
+    std::fs::rename(&path, &renamed).unwrap();
+    assert!(look(&renamed).differs_by_ctime_only(&before));
+    std::fs::write(&renamed, "22").unwrap();
+    assert!(!look(&renamed).differs_by_ctime_only(&before));
 }
