@@ -52,7 +52,7 @@ class Sample:
         return Row(self.name, len(self.text), medians)
 
 
-def settled(folder: Path, documents: list[tuple[str, Any]]) -> list[Sample]:
+def past_racy_window(folder: Path, documents: list[tuple[str, Any]]) -> list[Sample]:
     """Writes the documents, and waits until their files' stamps can be trusted."""
     written = []
     for name, document in documents:
@@ -311,8 +311,8 @@ def main() -> None:
     largest = 64_000 if quick else 10_000_000
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        made = settled(folder, list(corpora.made(largest)))
-        samples = settled(folder, list(corpora.samples()))
+        made = past_racy_window(folder, list(corpora.made(largest)))
+        samples = past_racy_window(folder, list(corpora.samples()))
         schedules = [each for each in made if each.name == "schedule"]
         for title, measured in (
             ("A load of a file that has not changed", hits),

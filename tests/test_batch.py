@@ -33,7 +33,7 @@ from oasis_data import (
     save_many_atomic,
     stats,
 )
-from tests.cache.files import settle
+from tests.cache.files import leave_racy_window
 from tests.conftest import python, require, temporaries, visible
 from tests.nobody import as_nobody
 from tests.test_syscalls import Call, trace
@@ -265,7 +265,7 @@ def test_a_reader_that_has_the_old_content_cached_finds_the_batch(
 ) -> None:
     paths = three_files(tmp_path)
     for path in paths:
-        settle(path)
+        leave_racy_window(path)
     # A backup would change the identity too, since it is a link.
     without_backup = BATCH.replace("paths})", "paths}, backup=False)")
     interrupt(strace, paths, HALF, without_backup)

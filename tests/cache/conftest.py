@@ -1,4 +1,4 @@
-"""Files that are known to be settled."""
+"""Files that are past their racy window."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from pathlib import Path
 import pytest
 
 from oasis_data import clear_all_cache
-from tests.cache.files import settle, write
+from tests.cache.files import leave_racy_window, write
 
 
 @pytest.fixture
-def settled_files(tmp_path: Path) -> list[Path]:
-    """Six files of a thousand bytes each, which load as settled at once."""
+def files_past_racy_window(tmp_path: Path) -> list[Path]:
+    """Six files of a thousand bytes each, which load as past their racy window at once."""
     paths = [tmp_path / f"{number}.json" for number in range(6)]
     for number, path in enumerate(paths):
         write(path, str(number) * 998)
     for path in paths:
-        settle(path)
+        leave_racy_window(path)
     clear_all_cache()
     return paths

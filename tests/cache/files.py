@@ -28,7 +28,7 @@ def counts() -> Counter[str]:
     return Counter({name: count for name, count in stats().items() if isinstance(count, int)})
 
 
-def settle(path: Path) -> None:
+def leave_racy_window(path: Path) -> None:
     """Waits until the file's stamps can be trusted alone, without a look at its bytes."""
     load_data_file(path)
     end = time.monotonic() + 30

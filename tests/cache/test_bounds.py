@@ -21,14 +21,14 @@ from oasis_data import (
 from tests.cache.files import counts, held, key, open_files, write
 
 
-def test_least_recently_used_document_goes_first(settled_files: list[Path]) -> None:
+def test_least_recently_used_document_goes_first(files_past_racy_window: list[Path]) -> None:
     configure(cache_entries=3)
     before = counts()
     for number in (0, 1, 2, 0, 3, 4):
-        load_data_file(settled_files[number])
+        load_data_file(files_past_racy_window[number])
 
     # 3 put out 1, not 0, which had been used again; 4 put out 2.
-    assert held(settled_files) == [0, 3, 4]
+    assert held(files_past_racy_window) == [0, 3, 4]
     gained = counts() - before
     assert gained["evictions"] == 2
     assert gained["hits"] == 1
@@ -36,20 +36,20 @@ def test_least_recently_used_document_goes_first(settled_files: list[Path]) -> N
     assert stats()["cache_entries"] == 3
 
 
-def test_bytes_of_text_are_bounded(settled_files: list[Path]) -> None:
+def test_bytes_of_text_are_bounded(files_past_racy_window: list[Path]) -> None:
     configure(cache_bytes=3_500)
     before = counts()
-    for path in settled_files:
+    for path in files_past_racy_window:
         load_data_file(path)
         assert stats()["cache_bytes"] <= 3_500
 
-    assert held(settled_files) == [3, 4, 5]
+    assert held(files_past_racy_window) == [3, 4, 5]
     assert stats()["cache_bytes"] == 3_000
     assert (counts() - before)["evictions"] == 3
 
 
-def test_lower_limits_hold_at_once(settled_files: list[Path]) -> None:
-    for path in settled_files:
+def test_lower_limits_hold_at_once(files_past_racy_window: list[Path]) -> None:
+    for path in files_past_racy_window:
         load_data_file(path)
     assert stats()["cache_bytes"] == 6_000
 
@@ -57,13 +57,13 @@ def test_lower_limits_hold_at_once(settled_files: list[Path]) -> None:
     assert stats()["cache_entries"] == 5
     configure(cache_bytes=2_000)
     assert stats()["cache_entries"] == 2
-    assert held(settled_files) == [4, 5]
+    assert held(files_past_racy_window) == [4, 5]
 
 
-def test_document_over_the_limit_is_loaded_but_not_kept(settled_files: list[Path]) -> None:
+def test_document_over_the_limit_is_loaded_but_not_kept(files_past_racy_window: list[Path]) -> None:
     configure(cache_bytes=1_500)
-    load_data_file(settled_files[0])
-    large = settled_files[5].with_name("large.json")
+    load_data_file(files_past_racy_window[0])
+    large = files_past_racy_window[5].with_name("large.json")
     write(large, "x" * 2_000)
 
     for _ in range(3):
@@ -71,7 +71,7 @@ def test_document_over_the_limit_is_loaded_but_not_kept(settled_files: list[Path
         assert not is_cache_valid(large)
 
     # And what was there is not thrown out for it.
-    assert held(settled_files) == [0]
+    assert held(files_past_racy_window) == [0]
 
 
 @pytest.mark.parametrize("limit", ["entries", "bytes"])
@@ -90,16 +90,16 @@ def test_cache_of_no_size_keeps_nothing_and_loads_all(tmp_path: Path, limit: str
     assert stats()["cache_entries"] == stats()["cache_bytes"] == 0
 
 
-def test_sizes_return_to_nothing(settled_files: list[Path]) -> None:
-    for path in settled_files:
+def test_sizes_return_to_nothing(files_past_racy_window: list[Path]) -> None:
+    for path in files_past_racy_window:
         load_data_file(path)
         write(path, "fresh")
         load_data_file(path)
-    for path in settled_files[:3]:
+    for path in files_past_racy_window[:3]:
         invalidate_cache(path)
     assert stats()["cache_entries"] == 3
-    settled_files[3].unlink()
-    load_data_file(settled_files[3])
+    files_past_racy_window[3].unlink()
+    load_data_file(files_past_racy_window[3])
     clear_all_cache()
 
     assert stats()["cache_entries"] == stats()["cache_bytes"] == 0

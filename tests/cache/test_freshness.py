@@ -18,8 +18,8 @@ from tests.cache.files import (
     counts_of_load,
     is_hit,
     key,
+    leave_racy_window,
     open_files,
-    settle,
     write,
 )
 from tests.conftest import mounted, python, require
@@ -46,10 +46,10 @@ def test_save_makes_the_next_load_miss_and_show_it(folder: Path) -> None:
         assert is_hit(path)
 
 
-def test_hit_on_a_settled_file_reads_no_bytes(tmp_path: Path) -> None:
+def test_hit_past_the_racy_window_reads_no_bytes(tmp_path: Path) -> None:
     path = tmp_path / "x.json"
     write(path, {"a": [1, 2, 3]})
-    settle(path)
+    leave_racy_window(path)
 
     assert counts_of_load(path) == {"hits": 1}
 
@@ -106,18 +106,18 @@ def test_edit_in_place_with_size_and_mtime_kept_shows_at_once(
         assert hidden > 0, "the clock of this file system is too fine for this test"
 
 
-def test_edit_in_place_of_a_settled_file_shows(tmp_path: Path) -> None:
+def test_edit_in_place_of_a_file_past_its_racy_window_shows(tmp_path: Path) -> None:
     path = tmp_path / "x.json"
     for number in range(10_000, 10_010):
         write(path, number)
-        settle(path)
+        leave_racy_window(path)
         assert load_data_file(path) == number
 
 
 def test_edit_that_only_mtime_shows_makes_the_cache_invalid(tmp_path: Path) -> None:
     path = tmp_path / "x.json"
     write(path, 1)
-    settle(path)
+    leave_racy_window(path)
     assert is_cache_valid(path)
 
     os.utime(path, ns=(LONG_AGO - 1, LONG_AGO - 1))
@@ -163,11 +163,11 @@ def test_file_under_a_reused_inode_is_another_file(folder: Path) -> None:
         require(reused, "needs a temporary folder on a file system that reuses inode numbers")
 
 
-def test_settled_file_under_a_reused_inode_is_another_file(tmp_path: Path) -> None:
+def test_file_past_its_racy_window_under_a_reused_inode_is_another_file(tmp_path: Path) -> None:
     path = tmp_path / "x.json"
     for number in range(10_000, 10_010):
         write(path, number)
-        settle(path)
+        leave_racy_window(path)
         path.unlink()
         write(path, number + 1)
         assert load_data_file(path) == number + 1
@@ -180,7 +180,7 @@ def test_cached_file_is_not_held_open(tmp_path: Path) -> None:
     load_data_file(path)
     assert is_cache_valid(path)
     assert key(path) not in open_files()
-    settle(path)
+    leave_racy_window(path)
     load_data_file(path, copy=False)
     assert open_files() == before
 

@@ -20,25 +20,25 @@ from oasis_data._paths import FilePath
 from tests.cache.files import held, is_hit, write
 
 
-def test_clear_all_cache_lets_everything_go(settled_files: list[Path]) -> None:
-    for path in settled_files:
+def test_clear_all_cache_lets_everything_go(files_past_racy_window: list[Path]) -> None:
+    for path in files_past_racy_window:
         load_data_file(path)
     assert stats()["cache_entries"] == 6
 
     clear_all_cache()
 
     assert stats()["cache_entries"] == 0
-    assert held(settled_files) == []
-    assert not is_hit(settled_files[0])
+    assert held(files_past_racy_window) == []
+    assert not is_hit(files_past_racy_window[0])
 
 
-def test_invalidate_cache_lets_one_document_go(settled_files: list[Path]) -> None:
-    for path in settled_files:
+def test_invalidate_cache_lets_one_document_go(files_past_racy_window: list[Path]) -> None:
+    for path in files_past_racy_window:
         load_data_file(path)
 
-    invalidate_cache(settled_files[2])
+    invalidate_cache(files_past_racy_window[2])
 
-    assert held(settled_files) == [0, 1, 3, 4, 5]
+    assert held(files_past_racy_window) == [0, 1, 3, 4, 5]
 
 
 def test_invalidate_cache_lets_the_document_of_a_deleted_file_go(tmp_path: Path) -> None:

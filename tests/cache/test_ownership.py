@@ -13,7 +13,7 @@ from oasis_data import (
     load_data_file,
     save_json_atomic,
 )
-from tests.cache.files import settle, write
+from tests.cache.files import leave_racy_window, write
 
 
 def nested() -> dict[str, Any]:
@@ -42,9 +42,9 @@ def ruin(value: Any) -> None:
 def test_change_of_a_loaded_document_never_shows_in_another_load(tmp_path: Path) -> None:
     path = tmp_path / "x.json"
     write(path, nested())
-    for state in ("fresh", "settled"):
-        if state == "settled":
-            settle(path)
+    for state in ("fresh", "past its racy window"):
+        if state == "past its racy window":
+            leave_racy_window(path)
         for hit in (False, True, True):
             if not hit:
                 invalidate_cache(path)
@@ -88,7 +88,7 @@ def test_load_without_copy_lends_the_cached_object(tmp_path: Path) -> None:
     lent = load_data_file(path, copy=False)
     assert load_data_file(path, copy=False) is lent
     assert load_data_file(path) is not lent
-    settle(path)
+    leave_racy_window(path)
     assert load_data_file(path, copy=False) is lent
 
     write(path, {"new": []})

@@ -85,7 +85,7 @@ fn a_clock_that_is_behind_what_it_was_is_noticed() {
 }
 
 #[test]
-fn a_file_just_written_is_not_settled_and_an_old_one_is() {
+fn a_file_just_written_is_in_its_racy_window_and_an_old_file_is_past_it() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("tanks.json");
     save(&path, "1").unwrap();

@@ -189,13 +189,13 @@ def clock_set_back(seconds: float) -> Iterator[None]:
 # Rounds
 
 
-def settle(path: Path) -> None:
+def leave_racy_window(path: Path) -> None:
     """Loads until the file's stamps are trusted, or would be if it had a birth time."""
     while True:
         before = stats()["racy_rereads"], stats()["misses"]
         if load_number(path) is None or before == (stats()["racy_rereads"], stats()["misses"]):
             return
-        # Without one, the bytes are compared for ever.
+        # Without a birth time, the bytes are compared for ever.
         if time.time() - os.stat(path).st_ctime > 3:
             return
         # Up to two seconds where stamps are whole seconds.
@@ -229,16 +229,16 @@ class Companion:
     def load(self, path: Path) -> int | None:
         return self._executor.submit(load_number, path).result()
 
-    def settle(self, path: Path) -> None:
-        self._executor.submit(settle, path).result()
+    def leave_racy_window(self, path: Path) -> None:
+        self._executor.submit(leave_racy_window, path).result()
 
 
-def settling(change: Change, *settles: Callable[[Path], None]) -> Change:
+def after_waits(change: Change, *waits: Callable[[Path], None]) -> Change:
     """The change, made to a file that all caches have come to trust."""
 
     def changed(path: Path, number: int) -> None:
-        for settle in settles:
-            settle(path)
+        for wait in waits:
+            wait(path)
         change(path, number)
 
     return changed

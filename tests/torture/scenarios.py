@@ -192,15 +192,15 @@ BATCH_SAVE = Scenario(
 )
 
 
-def recovery_of(interrupted: Path, settled: object) -> Scenario:
+def recovery_of(interrupted: Path, recovered: object) -> Scenario:
     """A load of a file of a batch whose writer was killed and left this."""
     return dataclasses.replace(
         BATCH_SAVE,
         name="recovery",
         prepare=lambda root: shutil.copytree(interrupted, root, symlinks=True, dirs_exist_ok=True),
         act=lambda root: oasis_data.load_data_file(root / BATCH[0], strict=True),
-        old=settled,
-        new=settled,
+        old=recovered,
+        new=recovered,
     )
 
 

@@ -87,7 +87,7 @@ def test_a_recovery_killed_anywhere_is_finished_by_the_next_use(
     root, log, tally = tmp_path / "root", tmp_path / "log", Tally()
     interrupted = tmp_path / "interrupted"
     kills = [Fault(name, when, KILL) for name, when in storage_calls(strace, BATCH_SAVE, root, log)]
-    settled: Counter[str] = Counter()
+    ends: Counter[str] = Counter()
     for kill in kills if FULL else kills[-60::6]:
         prepared(BATCH_SAVE, root)
         interrupt(strace, BATCH_SAVE, root, log, kill)
@@ -97,17 +97,18 @@ def test_a_recovery_killed_anywhere_is_finished_by_the_next_use(
         shutil.copytree(root, interrupted, symlinks=True)
         recovery = recovery_of(interrupted, BATCH_SAVE.state(root))
         assert recovery.new in (BATCH_SAVE.old, BATCH_SAVE.new)
-        settled["completed" if recovery.new == BATCH_SAVE.new else "taken back"] += 1
+        ends["rolled forward" if recovery.new == BATCH_SAVE.new else "rolled back"] += 1
         calls = storage_calls(strace, recovery, root, log)
         for name, when in calls if FULL else calls[::4]:
             strike(strace, recovery, root, log, Fault(name, when, KILL), tally)
     broken = tally.all_broken()
     report(
-        f"recovery: {settled['completed']} interrupted batches completed, {settled['taken back']} "
-        f"taken back, {tally.tried[KILL]} kills meanwhile; {len(broken)} promises broken"
+        f"recovery: {ends['rolled forward']} interrupted batches rolled forward, "
+        f"{ends['rolled back']} rolled back, {tally.tried[KILL]} kills meanwhile; "
+        f"{len(broken)} promises broken"
     )
     assert broken == []
-    assert settled["completed"] >= 3
+    assert ends["rolled forward"] >= 3
 
 
 def fill(filler: Path, spare: int) -> None:

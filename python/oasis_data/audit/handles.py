@@ -207,7 +207,7 @@ def _stable(source: Source, node: ast.expr, changed: set[str]) -> bool:
     if isinstance(node, ast.Constant):
         return True
     if isinstance(node, ast.Name):
-        return node.id not in changed and _is_settled(source, node)
+        return node.id not in changed and _is_bound_once(source, node)
     if isinstance(node, ast.JoinedStr):
         return all(_stable(source, each, changed) for each in node.values)
     if isinstance(node, ast.FormattedValue):
@@ -221,7 +221,7 @@ def _stable(source: Source, node: ast.expr, changed: set[str]) -> bool:
     return False
 
 
-def _is_settled(source: Source, name: ast.Name) -> bool:
+def _is_bound_once(source: Source, name: ast.Name) -> bool:
     """Whether no call can bind the name anew."""
     home: Scope | None = source.home(name)
     bindings = source.bindings(name)

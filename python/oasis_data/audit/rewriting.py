@@ -232,14 +232,14 @@ class _Rewriter(cst.CSTTransformer):
     def leave_IndentedBlock(
         self, original_node: cst.IndentedBlock, updated_node: cst.IndentedBlock
     ) -> cst.IndentedBlock:
-        body, after = self._settled(updated_node.body)
+        body, after = self._without_gone(updated_node.body)
         return updated_node.with_changes(body=body, footer=[*after, *updated_node.footer])
 
     def leave_Module(self, original_node: cst.Module, updated_node: cst.Module) -> cst.Module:
-        body, after = self._settled(updated_node.body)
+        body, after = self._without_gone(updated_node.body)
         return updated_node.with_changes(body=body, footer=[*after, *updated_node.footer])
 
-    def _settled(
+    def _without_gone(
         self, statements: Sequence[cst.BaseStatement]
     ) -> tuple[list[cst.BaseStatement], list[cst.EmptyLine]]:
         """A block without what is gone, and the comments that are left after its end."""
