@@ -1,5 +1,6 @@
+use std::fs::Permissions;
 use std::io::Write;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Barrier;
 
@@ -39,6 +40,31 @@ fn a_backup_is_the_replaced_inode() {
     let backup = folder.path().join(&backups(&path)[0]);
     assert_eq!(backup.metadata().unwrap().ino(), inode);
     assert_eq!(backup.metadata().unwrap().nlink(), 1);
+}
+
+#[test]
+fn a_restored_file_keeps_its_own_mode_and_a_file_that_is_gone_gets_that_of_the_backup() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tanks.json");
+    let mode_of = |path: &Path| path.metadata().unwrap().mode() & 0o777;
+    let restore = || {
+        let session = Session::open(&path, &options(), &Quiet).unwrap();
+        let backup = session.backups().unwrap().remove(0);
+        session.restore(&backup, b"1", &options()).unwrap();
+        backup
+    };
+    save(&path, "1").unwrap();
+    std::fs::set_permissions(&path, Permissions::from_mode(0o640)).unwrap();
+    save(&path, "2").unwrap();
+    std::fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
+    let backup = restore();
+    assert_eq!((content(&path), mode_of(&path)), ("1".to_owned(), 0o600));
+    // What was restored over is the newest backup now.
+    std::fs::remove_file(folder.path().join(&backups(&path)[1])).unwrap();
+    assert_eq!(mode_of(&folder.path().join(&backup.name)), 0o640);
+    std::fs::remove_file(&path).unwrap();
+    restore();
+    assert_eq!(mode_of(&path), 0o640);
 }
 
 #[test]

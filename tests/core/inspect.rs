@@ -24,7 +24,9 @@ fn tells_data_files_from_all_others() {
         save(&at(name), "1").unwrap();
     }
     save(&at("tanks.json"), "2").unwrap();
-    for name in ["upper.JSON", "notes.txt", "tanks.json.tmp", "tanks.json~", ".tanks.json.SWP"] {
+    let foreign = [".tanks.json.SWP", "tanks.json.tmp", "tanks.json~"];
+    let others = ["upper.JSON", "notes.txt", ".tanks.json.swz", ".tanks.json.xxa"];
+    for name in others.iter().chain(&foreign) {
         fs::write(at(name), "").unwrap();
     }
     fs::write(at("tanks.json.backup.20260231_000000_000000"), "no such day").unwrap();
@@ -40,9 +42,42 @@ fn tells_data_files_from_all_others() {
     assert_eq!(found.backups.len(), 1);
     assert_eq!(found.backups[0].of.0, at("tanks.json"));
     assert_eq!(found.sidecar.map(|sidecar| sidecar.0), Some(at(".oasis_data")));
-    let mut foreign = paths(&found.foreign);
-    foreign.sort();
-    assert_eq!(foreign, [".tanks.json.SWP", "tanks.json.tmp", "tanks.json~"].map(at));
+    let mut told = paths(&found.foreign);
+    told.sort();
+    assert_eq!(told, foreign.map(at));
+}
+
+#[test]
+fn unfinished_writes_are_told_where_there_are_data_files_or_were() {
+    let foreign_in = |names: &[&str], saved: bool| {
+        let folder = tempfile::tempdir().unwrap();
+        if saved {
+            // Of the file its lock is left.
+            save(&folder.path().join("state"), "1").unwrap();
+            fs::remove_file(folder.path().join("state")).unwrap();
+        }
+        for name in names.iter().chain(&["notes.tmp"]) {
+            fs::write(folder.path().join(name), "").unwrap();
+        }
+        inspect::folder(folder.path()).foreign.len()
+    };
+    assert_eq!(foreign_in(&[], false), 0);
+    assert_eq!(foreign_in(&["notes.txt"], false), 0);
+    assert_eq!(foreign_in(&["tanks.json"], false), 1);
+    assert_eq!(foreign_in(&["state.backup.20260102_030405_000006"], false), 1);
+    assert_eq!(foreign_in(&[], true), 1);
+}
+
+#[test]
+fn a_file_that_is_nowhere_has_no_backups_and_a_name_that_is_too_long_is_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    for path in ["none/tanks.json", "tanks.json", "."] {
+        assert!(inspect::backup_names(&folder.path().join(path)).unwrap().is_empty(), "{path}");
+    }
+    let circle = folder.path().join("circle");
+    symlink("circle", &circle).unwrap();
+    let error = inspect::backup_names(&circle.join("tanks.json")).unwrap_err();
+    assert_eq!(error.errno(), Some(Errno::LOOP.raw_os_error()));
 }
 
 #[test]

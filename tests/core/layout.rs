@@ -55,6 +55,20 @@ fn a_temporary_file_is_of_one_data_file() {
 }
 
 #[test]
+fn the_stem_of_a_temporary_file_is_the_name_of_a_data_file_or_its_digest() {
+    let stem_of = |name| layout::stem_of_temporary(OsStr::new(name));
+    assert_eq!(stem_of("a.json.AbCdEf123456"), Some(OsStr::new("a.json")));
+    for other in [".AbCdEf123456", "a.json.AbCdEf12345", "AbCdEf123456", "a."] {
+        assert_eq!(stem_of(other), None, "{other}");
+    }
+    let is_digest = |stem: &str| layout::is_digest(OsStr::new(stem));
+    assert!(is_digest(&"0a".repeat(32)));
+    assert!(!is_digest(&"0a".repeat(31)));
+    assert!(!is_digest(&"0g".repeat(32)));
+    assert!(!is_digest("tanks.json"));
+}
+
+#[test]
 fn the_names_of_a_sidecar_are_known() {
     let known = [
         ".",
