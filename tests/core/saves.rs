@@ -170,6 +170,17 @@ fn a_sidecar_that_lost_a_part_is_completed() {
 }
 
 #[test]
+fn a_planted_symlink_in_a_new_sidecar_is_not_written_through() {
+    let folder = tempfile::tempdir().unwrap();
+    let victim = folder.path().join("victim");
+    std::fs::write(&victim, "keep me").unwrap();
+    std::fs::create_dir(folder.path().join(".oasis_data")).unwrap();
+    symlink("../victim", folder.path().join(".oasis_data/.gitignore")).unwrap();
+    save(&folder.path().join("tanks.json"), "1").unwrap();
+    assert_eq!(content(&victim), "keep me");
+}
+
+#[test]
 fn a_failed_open_keeps_its_errno() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("tanks.json");
