@@ -284,11 +284,15 @@ oasis_data.configure(durability="process")
 class AtLast:
     def __init__(self, save, path, clock, sleep):
         self.save, self.path, self.clock, self.sleep = save, path, clock, sleep
+        self.ends_threads = sys.version_info < (3, 14)
     def __del__(self):
         self.sleep(0.1)
         began = self.clock()
         self.save(self.path, "ended")
-        assert self.clock() - began < 1, "waited for a thread that is no more"
+        # From Python 3.14 on a thread is not ended but hangs, in the other handlers too, and keeps
+        # the gate of forks shut: for no longer than others wait for a fork.
+        most = 1 if self.ends_threads else 4
+        assert self.clock() - began < most, "waited for a thread that is no more"
 sys.modules["at_last"] = AtLast(
     oasis_data.save_json_atomic, sys.argv[1] + "/forks.json", time.monotonic, time.sleep
 )
