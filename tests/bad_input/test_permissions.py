@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import subprocess
 import sys
@@ -12,8 +11,7 @@ import pytest
 
 from oasis_data import load_data_file, save_json_atomic
 from tests.bad_input.outcomes import OLD, alone, assert_untouched
-from tests.conftest import require
-from tests.test_sharing import access_list
+from tests.test_sharing import ACCESS, access_list, set_list
 
 # Root may read and write everything, and so becomes nobody. Loaded first is
 # what nobody may not find, and the folder is reached by no path.
@@ -104,18 +102,14 @@ print(told(lambda: save_json_atomic(path, {"new": [1, 2]}, backup=False)))
     assert_untouched(path)
 
 
-@pytest.mark.parametrize("attribute", ["system.posix_acl_access", "user.origin"])
+@pytest.mark.parametrize("attribute", [ACCESS, "user.origin"])
 def test_an_attribute_that_the_disk_fails_to_set_is_no_refusal(
     strace: str, tmp_path: Path, attribute: str
 ) -> None:
     path = tmp_path / "tanks.json"
     save_json_atomic(path, "old")
-    value = access_list(users={1: 4}, group=4, other=0) if "acl" in attribute else b"refinery"
-    try:
-        os.setxattr(path, attribute, value)
-    except OSError as error:
-        require(error.errno != errno.ENOTSUP, "needs a file system with attributes")
-        raise
+    value = access_list(users={1: 4}, group=4, other=0) if attribute == ACCESS else b"refinery"
+    set_list(path, attribute, value)
     code = "import sys, oasis_data; oasis_data.save_json_atomic(sys.argv[1], 'new')"
     failing = [strace, "-f", "-o", os.devnull, "-e", "inject=fsetxattr:error=EIO"]
     done = subprocess.run(
