@@ -3,6 +3,7 @@
 use std::io;
 use std::path::Path;
 
+use rustix::fs::{AtFlags, CWD};
 use rustix::io::Errno;
 
 use crate::error::{
@@ -98,9 +99,9 @@ fn marked(path: &Path) -> String {
         .into_iter()
         .chain(in_sidecar.iter().map(|(place, what)| (place.as_path(), what.as_str())));
     for (place, what) in places {
-        let mark = match stat::marks(place) {
-            Some((true, _)) => Some(("immutable", 'i')),
-            Some((false, true)) => Some(("append-only", 'a')),
+        let mark = match stat::marks(CWD, place, AtFlags::empty()) {
+            Some(marks) if marks.is_immutable => Some(("immutable", 'i')),
+            Some(marks) if marks.is_append_only => Some(("append-only", 'a')),
             _ => None,
         };
         if let Some((called, letter)) = mark {

@@ -2,7 +2,7 @@
 
 use rustix::time::{ClockId, Timespec, clock_gettime};
 
-use crate::files::sys::stat::Nanoseconds;
+use crate::files::sys::stat::{Nanoseconds, nanoseconds};
 
 /// The clock that can be set, since 1970.
 pub(crate) fn realtime() -> Nanoseconds {
@@ -16,5 +16,5 @@ pub(crate) fn monotonic() -> Nanoseconds {
 
 fn read(clock: ClockId) -> Nanoseconds {
     let Timespec { tv_sec, tv_nsec } = clock_gettime(clock);
-    i128::from(tv_sec) * 1_000_000_000 + i128::from(tv_nsec)
+    nanoseconds(tv_sec, tv_nsec)
 }

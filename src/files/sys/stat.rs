@@ -4,8 +4,9 @@
 use std::os::fd::AsFd;
 use std::path::Path;
 
-use rustix::fs::{self, AtFlags, CWD, RawMode, Stat, Statx, StatxAttributes, StatxFlags};
+use rustix::fs::{self, AtFlags, RawMode, Stat, Statx, StatxAttributes, StatxFlags};
 use rustix::io::{Errno, Result};
+use rustix::path::Arg;
 
 /// A point in time in nanoseconds since 1970; wide, because a file's stamp may be any 64-bit
 /// number of seconds.
@@ -60,11 +61,32 @@ fn told(statx: &Result<Statx>, stat: impl FnOnce() -> Result<Stat>) -> Result<To
     }
 }
 
-/// Whether the file at `path` is immutable, and whether it is append-only; nothing where
-/// that cannot be told.
-pub(crate) fn marks(path: &Path) -> Option<(bool, bool)> {
-    let told = fs::statx(CWD, path, AtFlags::empty(), StatxFlags::TYPE).ok()?.stx_attributes;
-    Some((told.contains(StatxAttributes::IMMUTABLE), told.contains(StatxAttributes::APPEND)))
+/// What may keep a file from being replaced.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Marks {
+    /// Whether a mount begins at it.
+    pub(crate) is_mounted: bool,
+    /// Whether not even root may change it.
+    pub(crate) is_immutable: bool,
+    /// Whether root too may only add to it.
+    pub(crate) is_append_only: bool,
+    /// The owner.
+    pub(crate) owner: u32,
+    /// The type and the mode.
+    pub(crate) mode: RawMode,
+}
+
+/// Of the file at `path`, seen from an open folder; nothing where that cannot be told.
+pub(crate) fn marks(folder: impl AsFd, path: impl Arg, flags: AtFlags) -> Option<Marks> {
+    let told = fs::statx(folder, path, flags, StatxFlags::MODE | StatxFlags::UID).ok()?;
+    let has = |mark| told.stx_attributes.contains(mark);
+    Some(Marks {
+        is_mounted: has(StatxAttributes::MOUNT_ROOT),
+        is_immutable: has(StatxAttributes::IMMUTABLE),
+        is_append_only: has(StatxAttributes::APPEND),
+        owner: told.stx_uid,
+        mode: told.stx_mode.into(),
+    })
 }
 
 impl From<&Statx> for Told {
@@ -102,6 +124,10 @@ impl From<&Stat> for Told {
     }
 }
 
-fn nanoseconds(seconds: impl Into<i128>, nanoseconds: impl TryInto<i128>) -> Nanoseconds {
+/// A time of which the kernel tells the seconds and the rest apart.
+pub(crate) fn nanoseconds(
+    seconds: impl Into<i128>,
+    nanoseconds: impl TryInto<i128>,
+) -> Nanoseconds {
     seconds.into() * 1_000_000_000 + nanoseconds.try_into().unwrap_or(0)
 }
