@@ -347,6 +347,59 @@ def test_a_dead_batch_of_another_user_is_nobody_elses_concern(strace: str, mode:
         require_tidy({folder})
 
 
+def test_a_batch_is_refused_before_the_rename_that_a_sticky_folder_refuses() -> None:
+    require(os.geteuid() == 0, "needs root, to become another user")
+    user = 2001
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        paths = [folder / f"{letter}.json" for letter in "ab"]
+
+        def begin(mode: int, owner: int) -> None:
+            """A file of the user, and a file of root that the user's group may write."""
+            os.chown(folder, owner, user)
+            folder.chmod(mode)
+            save_many_atomic(dict.fromkeys(paths, "old"))
+            os.chown(paths[0], user, user)
+            os.chown(paths[1], 0, user)
+            paths[1].chmod(0o664)
+
+        begin(0o1777, 0)
+        refused = batch_as(user, paths, strace=[])
+        assert refused.startswith("b.json: rename failed: Operation not permitted")
+        # The user's own file is not replaced either.
+        assert contents(paths) == ["old"] * 2
+        assert list_backups(paths[0]) == list_backups(paths[1]) == []
+        # Without the sticky bit, as the owner of the folder, and as root.
+        for mode, owner, who in ((0o777, 0, user), (0o1777, user, user), (0o1777, user, 0)):
+            begin(mode, owner)
+            assert batch_as(who, paths, strace=[]) == ""
+            assert contents(paths) == ["new"] * 2
+        require_tidy({folder})
+
+
+@pytest.mark.parametrize("user", [0, 2001])
+def test_whose_batch_it_is_that_cannot_be_completed(strace: str, tmp_path: Path, user: int) -> None:
+    require(os.geteuid() == 0 or user == 0, "needs root, to give a file away")
+    paths = three_files(tmp_path)
+    command = injected(strace, "renameat:signal=SIGKILL", BATCH, "new", *paths)
+    subprocess.run(command, check=False, timeout=60, capture_output=True)
+    if user:
+        for folder in {path.parent for path in paths}:
+            os.chown(folder / ".oasis_data" / "journal", user, -1)
+    code = (
+        "import sys, oasis_data\n"
+        "try: oasis_data.save_json_atomic(sys.argv[1], 'next')\n"
+        "except oasis_data.StorageWriteError as error: print(error)\n"
+    )
+    command = injected(strace, "renameat:error=EROFS", code, paths[0])
+    told = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60).stdout
+    assert told.startswith(f"{paths[0].name}: ")
+    assert "a file of a batch of saves that was interrupted" in told
+    advice = f"the batch is of the user with uid {user}: as that user or as root, run"
+    assert (advice if user else "once that is mended, run") in told
+    assert load_data_file(paths[0]) == "new"
+
+
 def load_pair() -> list[Any]:
     paths = ["a.json", "b.json"]
     return [load_data_file(path, strict=True) for path in paths] + load_many(paths, strict=True)

@@ -118,6 +118,48 @@ def test_the_check_above_misses_syncs_that_are_left_out(strace: str, tmp_path: P
     ]
 
 
+EVERYTHING = """
+import os, sys, oasis_data
+from oasis_data import *
+folder = sys.argv[1]
+one, two, three = (os.path.join(folder, name) for name in ("1.json", "2.json", "below/3.json"))
+configure(backups_compressed_above=10)
+os.write(1, b"begin")
+for number in range(3):
+    save_json_atomic(one, f"{number:100}")
+load_with_version(one), load_many([one, two])
+with edit_json(one) as document: pass
+save_many_atomic({one: 1, two: 2, three: 3})
+list_backups(one), restore_backup(one), prune_backups(one, keep=1)
+delete_json_atomic(two)
+oasis_data._native.collect_locks(folder)
+os.write(1, b"returned")
+"""
+
+
+def test_every_file_is_opened_for_this_process_and_through_no_symlink(
+    strace: str, tmp_path: Path
+) -> None:
+    folder = tmp_path / "data"
+    (folder / "below").mkdir(parents=True)
+    calls = trace(strace, tmp_path / "log", EVERYTHING, folder)
+    opened = [
+        (match[1], match[2].split("|"))
+        for call in calls
+        if (match := re.search(rf'openat\(.*{folder}.*"(.*)", ([A-Z_|]+)', call.text))
+    ]
+    of_the_sidecar = [(name, flags) for name, flags in opened if ".oasis_data" in name]
+    assert len(opened) > 100
+    assert len(of_the_sidecar) > 50
+    # A program that another thread starts in the middle must not get the descriptor.
+    assert [name for name, flags in opened if "O_CLOEXEC" not in flags] == []
+    # Nor may a symlink in the sidecar lead to a file elsewhere.
+    assert [name for name, flags in of_the_sidecar if "O_NOFOLLOW" not in flags] == []
+    # A pipe in the place of a file must not keep a reader waiting.
+    read = [flags for _, flags in opened if not {"O_DIRECTORY", "O_PATH"} & {*flags}]
+    assert [flags for flags in read if flags[0] == "O_RDONLY" and "O_NONBLOCK" not in flags] == []
+
+
 @pytest.mark.parametrize(("durability", "begun"), [("full", [0, 1, 2]), ("process", [])])
 def test_the_disk_begins_with_a_large_document_while_it_is_written(
     strace: str, tmp_path: Path, durability: str, begun: list[int]

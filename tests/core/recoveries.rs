@@ -1,6 +1,7 @@
 //! Batches whose writer died, where not all is as they left it.
 
 use std::fs;
+use std::io::Write;
 use std::path::PathBuf;
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -170,6 +171,50 @@ fn the_link_that_a_killed_batch_left_is_no_backup_of_what_was_written_since() {
     // Its own by now: what is written next leaves it alone.
     fs::write(&one.path, "again").unwrap();
     assert_eq!(one.backups(), [&b"new"[..], b"by hand"]);
+}
+
+/// A batch that makes backups, and what its file has for the newest backup: `made` by the batch,
+/// or from before.
+fn recover_beside(made: impl FnOnce(&PathBuf, &PathBuf)) -> One {
+    let one = One::new(None);
+    let journal = fs::read_to_string(one.sidecar("journal")).unwrap();
+    fs::write(one.sidecar("journal"), journal.replace(r#""backups": null"#, r#""backups": 0"#))
+        .unwrap();
+    made(&one.path, &one.path.with_file_name("a.backup.20200101_000000_000000"));
+    assert_eq!(recovery::read(&one.path).unwrap().bytes, b"new");
+    one.scene.require_tidy();
+    one
+}
+
+#[test]
+fn what_a_recovery_replaces_is_backed_up_once() {
+    // The writer was killed after it had linked the backup. A program that still has the old
+    // content open does not change the backup.
+    let mut writer = None;
+    let one = recover_beside(|path, backup| {
+        fs::hard_link(path, backup).unwrap();
+        writer = Some(fs::File::options().write(true).open(path).unwrap());
+    });
+    writer.unwrap().write_all(b"by hand").unwrap();
+    assert_eq!(one.backups(), [b"old"]);
+    // A recovery was killed after it had copied the backup.
+    let one = recover_beside(|_, backup| fs::write(backup, "old").unwrap());
+    assert_eq!(one.backups(), [b"old"]);
+    // The backup is of earlier content.
+    let one = recover_beside(|_, backup| fs::write(backup, "older").unwrap());
+    assert_eq!(one.backups(), [&b"old"[..], b"older"]);
+}
+
+#[test]
+fn a_batch_notices_a_batch_that_died_since_its_recovery() {
+    let one = One::new(None);
+    let target = Target::resolve(&one.path, false).unwrap();
+    let recover = || recovery::recover_any(&target, &Deadline::now(), &Quiet).unwrap();
+    let recovered = recover();
+    assert!(recovered.is_all_in(&target).unwrap());
+    one.interrupt("a.BBBBBBBBBBBB", "journal", None);
+    assert!(!recovered.is_all_in(&target).unwrap());
+    assert!(recover().is_all_in(&target).unwrap());
 }
 
 #[test]
