@@ -118,6 +118,35 @@ def test_the_check_above_misses_syncs_that_are_left_out(strace: str, tmp_path: P
     ]
 
 
+NEW_FOLDERS = SAVE.replace("sys.argv[2])", "1, make_parents=True)").replace(
+    "oasis_data.load_data_file(sys.argv[1])\n", ""
+)
+
+
+def test_a_new_folder_is_on_the_disk_before_anything_lies_in_it(
+    strace: str, tmp_path: Path
+) -> None:
+    calls = trace(strace, tmp_path / "log", NEW_FOLDERS, tmp_path / "a" / "b" / "tanks.json", 0)
+    of_folders = [call for call in calls if ".oasis_data" not in call.text]
+    pattern = rf"(mkdirat|fsync).*[<\"]{tmp_path}([\w/]*)[>\"]"
+    steps = [re.search(pattern, call.text) for call in of_folders]
+    assert [step.groups() for step in steps if step] == [
+        ("mkdirat", "/a"),
+        ("fsync", ""),
+        ("mkdirat", "/a/b"),
+        ("fsync", "/a"),
+        ("fsync", "/a/b"),
+    ]
+
+
+def test_a_new_folder_that_may_not_be_on_the_disk_is_told(strace: str, tmp_path: Path) -> None:
+    command = [strace, "-f", "-qq", "-o", os.devnull, "-e", "inject=fsync:error=EIO:when=2"]
+    command += [sys.executable, "-c", NEW_FOLDERS, str(tmp_path / "a" / "b" / "tanks.json"), "0"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
+    assert "failed: tanks.json: fsync of its folder failed" in done.stdout
+    assert not (tmp_path / "a" / "b" / "tanks.json").exists()
+
+
 EVERYTHING = """
 import os, sys, oasis_data
 from oasis_data import *

@@ -274,6 +274,16 @@ def test_another_users_symlink_in_a_sticky_folder(
     assert visible(shared) == ["chain.json", "new.json", "own.json", "theirs.json"]
 
 
+@pytest.mark.parametrize("mode", [0o1755, 0o777])
+def test_another_users_symlink_in_a_folder_that_is_not_everyones_or_not_sticky(
+    shared: Path, tmp_path: Path, mode: int
+) -> None:
+    shared.chmod(mode)
+    said = while_protected("1", tmp_path, sys.executable, "-c", WRITE_THROUGH, shared)
+    assert len(said.splitlines()) == 16
+    assert " 13 " not in said
+
+
 LOAD = """
 import sys, oasis_data
 try: oasis_data.load_data_file(sys.argv[1], default=None)

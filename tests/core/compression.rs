@@ -309,4 +309,14 @@ fn a_name_that_has_no_room_for_the_compressed_one_is_left_plain() {
     assert_eq!(made.len(), 2);
     std::fs::remove_file(folder.path().join(&made[0].name)).unwrap();
     assert!(Opened::open(&target(&path), &made[0]).unwrap().is_none());
+    // The longest name that has room.
+    let path = folder.path().join("x".repeat(255 - ".backup.20200101_000000_000000.gz".len()));
+    for round in 0..3 {
+        save(&path, &format!("{round}{}", "x".repeat(1000))).unwrap();
+    }
+    assert!(compress(&path).is_empty());
+    assert_eq!(
+        backups(&path).iter().map(|backup| backup.compressed).collect::<Vec<_>>(),
+        [true; 2]
+    );
 }

@@ -3,7 +3,7 @@ use std::path::Path;
 
 use oasis_data::error::Error;
 use oasis_data::files::identity::{Identity, Instant};
-use oasis_data::files::read::{identify, read};
+use oasis_data::files::read::{identify, read, read_whole};
 use oasis_data::files::sys::stat::Told;
 
 use rustix::fs::{AtFlags, CWD, StatxFlags};
@@ -81,6 +81,8 @@ fn a_clock_that_is_behind_what_it_was_is_noticed() {
     assert!(read_at.is_ahead_of(&after(9_000 * SECOND, 9_000 * SECOND)));
     // By less than the windows of the stamps have to spare.
     assert!(!read_at.is_ahead_of(&after(1_000 * SECOND - SECOND / 20, 50 * SECOND)));
+    assert!(!read_at.is_ahead_of(&after(1_000 * SECOND - SECOND / 10, 50 * SECOND)));
+    assert!(read_at.is_ahead_of(&after(1_000 * SECOND - SECOND / 10 - 1, 50 * SECOND)));
     assert!(!Instant::now().is_ahead_of(&Instant::now()));
 }
 
@@ -98,6 +100,21 @@ fn a_file_just_written_is_in_its_racy_window_and_an_old_file_is_past_it() {
         std::thread::yield_now();
     }
     assert!(read(&path).unwrap().past_racy_window);
+}
+
+#[test]
+fn a_file_is_read_to_its_end_whatever_its_size_was_said_to_be() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tanks.json");
+    let content = "tank".repeat(1000);
+    std::fs::write(&path, &content).unwrap();
+    // As the kernel says of files in /proc, of a file that has grown, and of one cut short.
+    for size in [0, 1, 3999, 4000, 4001, 100_000] {
+        let file = std::fs::File::open(&path).unwrap();
+        assert_eq!(read_whole(&file, size).unwrap(), content.as_bytes(), "{size}");
+    }
+    let status = read(Path::new("/proc/self/status")).unwrap();
+    assert!(status.bytes.starts_with(b"Name:") && status.bytes.ends_with(b"\n"));
 }
 
 #[test]

@@ -111,6 +111,41 @@ fn what_the_batch_has_not_found_stays_and_its_content_becomes_a_backup() {
 }
 
 #[test]
+fn content_that_is_kept_has_the_stamp_of_its_writing_or_the_next_that_is_free() {
+    const FREE: &str = "a.backup.20200101_000000_000002";
+    let one = One::new(None);
+    let written = UNIX_EPOCH + Duration::from_secs(1_577_836_800);
+    let new = fs::File::options().write(true).open(one.sidecar("temp/a.AAAAAAAAAAAA")).unwrap();
+    new.set_modified(written).unwrap();
+    for taken in ["000000", "000001.gz"] {
+        let taken = one.path.with_file_name(format!("a.backup.20200101_000000_{taken}"));
+        fs::write(taken, "by hand").unwrap();
+    }
+    fs::write(&one.path, "newer").unwrap();
+    assert_eq!(recovery::read(&one.path).unwrap().bytes, b"newer");
+    assert_eq!(content(&one.path.with_file_name(FREE)), "new");
+    assert_eq!(session::backups(&one.path).unwrap().1.len(), 3);
+    one.scene.require_tidy();
+}
+
+#[test]
+fn content_whose_file_has_no_room_for_a_backups_name_stays_where_it_is() {
+    let scene = Scene::new();
+    let name = "x".repeat(240);
+    let one = One { path: scene.root.join("here").join(&name), scene };
+    fs::write(&one.path, "old").unwrap();
+    one.interrupt("a.AAAAAAAAAAAA", "journal", None);
+    let journal = fs::read_to_string(one.sidecar("journal")).unwrap();
+    let journal = journal.replace(r#""name": "a""#, &format!(r#""name": "{name}""#));
+    fs::write(one.sidecar("journal"), journal).unwrap();
+    fs::write(&one.path, "newer").unwrap();
+    assert_eq!(recovery::read(&one.path).unwrap().bytes, b"newer");
+    let [notice] = &notice::take()[..] else { panic!("one notice") };
+    assert!(notice.text.contains(".oasis_data/temp/a.AAAAAAAAAAAA; look at it now"));
+    assert_eq!(content(&one.sidecar("temp/a.AAAAAAAAAAAA")), "new");
+}
+
+#[test]
 fn a_file_that_came_into_being_after_the_batch_stays() {
     let one = One::new(None);
     fs::remove_file(&one.path).unwrap();
