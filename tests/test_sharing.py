@@ -396,6 +396,23 @@ def test_a_root_without_rights_saves(shared: Path, command: tuple[str, ...]) -> 
     assert load_data_file(shared / "a.json") == 2
 
 
+def test_a_root_that_may_only_give_files_away_keeps_what_a_file_has(shared: Path) -> None:
+    prefix = confined("setpriv", "--bounding-set=-all,+chown", "--inh-caps=-all")
+    give(shared, 0, 0, 0o755)
+    path = shared / "a.json"
+    path.write_text("0")
+    set_list(path, ACCESS, access_list(users={SECOND: 6}, group=4, other=0))
+    os.setxattr(path, "user.origin", b"refinery")
+    os.chown(path, FIRST, 0)
+    before = path.stat(), os.getxattr(path, ACCESS)
+    assert save_confined(shared, path.name, *prefix) == ""
+    after = path.stat(), os.getxattr(path, ACCESS)
+    assert load_data_file(path) == 2
+    assert (after[0].st_mode, after[0].st_uid) == (before[0].st_mode, before[0].st_uid)
+    assert after[1] == before[1]
+    assert os.getxattr(path, "user.origin") == b"refinery"
+
+
 def test_no_program_runs_as_who_saved_it(shared: Path) -> None:
     # A write takes the bit from a file, unless the writer has just this right.
     prefix = confined("setpriv", "--bounding-set=-all,+fsetid", "--inh-caps=-all")

@@ -9,6 +9,7 @@ use std::io;
 
 use rustix::fs::{self, Mode, Stat};
 use rustix::io::Errno;
+use rustix::process::{Uid, geteuid};
 
 use crate::error::{Error, KEEP_OWNER, Result};
 use crate::files::sys::access_list::{self, AccessList, Given};
@@ -43,6 +44,10 @@ pub(crate) struct Adopted {
 /// file would lose rights to the file.
 pub(crate) fn adopt(target: &Target, new: &File, like: &Stat, old: &File) -> Result<Adopted> {
     let mut adopted = adopt_owner(target, new, like)?;
+    // Who may give files away, and change no file of another (CAP_CHOWN without CAP_FOWNER),
+    // gives the file away at the end.
+    // safeguard: given-away-last
+    let given_away_last = take_back(new);
     let list = adopt_xattrs(target, new, old, &mut adopted)?;
     let bits = adopt_access(target, new, like, list, &mut adopted)?;
     // Last: a change of owner clears set-id bits, a list sets group bits.
@@ -56,7 +61,22 @@ pub(crate) fn adopt(target: &Target, new: &File, like: &Stat, old: &File) -> Res
         special &= !SET_GROUP_ID;
     }
     adopt_mode(target, new, bits | special, &mut adopted)?;
+    if let Some(owner) = given_away_last {
+        fs::fchown(new, Some(owner), None).map_err(|errno| target.failed(KEEP_OWNER, errno))?;
+    }
     Ok(adopted)
+}
+
+/// Makes this user the owner of a file again, if the file was given to a user whose files
+/// this user may not change. Returns that user.
+fn take_back(new: &File) -> Option<Uid> {
+    let stat = fs::fstat(new).ok()?;
+    let (owner, user) = (Uid::from_raw(stat.st_uid), geteuid());
+    let may_change = || fs::fchmod(new, Mode::from_raw_mode(stat.st_mode & 0o7777)).is_ok();
+    if owner == user || may_change() {
+        return None;
+    }
+    fs::fchown(new, Some(user), None).is_ok().then_some(owner)
 }
 
 fn adopt_owner(target: &Target, new: &File, like: &Stat) -> Result<Adopted> {

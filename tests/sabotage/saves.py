@@ -151,6 +151,12 @@ SABOTAGES = [
         "pytest tests/test_sharing.py -k foreign_group_keeps",
     ),
     Sabotage(
+        "given-away-last",
+        "who may give files away keeps what a file has",
+        value("None"),
+        "pytest tests/test_sharing.py -k give_files_away",
+    ),
+    Sabotage(
         "no-takeover-by-save",
         "who may not write a file does not get it by a save",
         never,
