@@ -302,6 +302,16 @@ def test_a_rename_that_is_refused_holds_up_no_other_file(strace: str, tmp_path: 
     require_tidy({path.parent for path in paths})
 
 
+@pytest.mark.parametrize("kept", [True, False])
+def test_a_recovery_makes_backups_where_the_batch_was_to_make_them(
+    strace: str, tmp_path: Path, kept: bool
+) -> None:
+    paths = three_files(tmp_path)
+    interrupt(strace, paths, DECIDED, BATCH.replace("})", "}, backup=" + str(kept) + ")"))
+    assert load_many(paths) == ["new"] * 3
+    assert [len(list_backups(path)) for path in paths] == [int(kept)] * 3
+
+
 # Other users, and places where little is allowed
 
 

@@ -524,6 +524,27 @@ def test_a_sidecar_that_keeps_a_user_out_is_named_with_the_remedy(shared: Path) 
     save_json_atomic(shared / "tanks.json", 2)
     assert_in_line(shared)
     assert save_as(FIRST, shared / "mine.json", 1) == ""
+    # The part that keeps the user out, and no other that is somebody else's too.
+    for part in ("locks", "locks/mine.json.lock"):
+        closed = shared / ".oasis_data" / part
+        os.chown(closed, 0, 0)
+        closed.chmod(0o500)
+        said = save_as(FIRST, shared / "mine.json", 2)
+        assert (
+            f"; .oasis_data/{part} beside it belongs to uid 0 and gid 0 and has mode 0500" in said
+        )
+        os.chown(closed, FIRST, FIRST)
+        closed.chmod(0o700)
+
+
+def test_the_sidecar_has_no_access_list_where_the_folder_has_none(shared: Path) -> None:
+    for user, group in ((0, 0), (FIRST, FIRST), (FIRST, TEAM)):
+        give(shared, user, group, 0o775)
+        save_json_atomic(shared / f"{user}.json", 1)
+        assert save_as(user, shared / "tanks.json", 1) == ""
+        sidecar = shared / ".oasis_data"
+        parts = [sidecar, *sidecar.rglob("*")]
+        assert [part for part in parts if ACCESS in os.listxattr(part)] == []
 
 
 def test_root_gives_away_no_file_that_was_put_among_the_locks(shared: Path) -> None:

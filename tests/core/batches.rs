@@ -114,6 +114,17 @@ fn replaces_creates_and_leaves_nothing_else() {
 }
 
 #[test]
+fn two_links_of_one_file_are_two_files_of_a_batch() {
+    let scene = Scene::new();
+    let [a, b, _] = scene.paths();
+    fs::remove_file(&b).unwrap();
+    fs::hard_link(&a, &b).unwrap();
+    save_all(&[a.clone(), b.clone()], "new", &options()).unwrap();
+    assert_eq!([content(&a), content(&b)], ["new", "new"]);
+    assert_ne!(a.metadata().unwrap().ino(), b.metadata().unwrap().ino());
+}
+
+#[test]
 fn each_file_keeps_its_own_backups_whatever_else_is_in_its_folder() {
     let scene = Scene::new();
     let twins = ["here/a", "here/b", "there/a"].map(|name| scene.root.join(name));
