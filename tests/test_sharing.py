@@ -515,6 +515,22 @@ def test_the_owner_of_a_folder_may_use_what_a_guest_has_made_there(shared: Path)
     assert save_as(STRANGER, shared / "third.json", 1) == ""
 
 
+def test_an_owner_or_a_group_alone_that_a_sidecar_cannot_have_may_use_it(shared: Path) -> None:
+    # The group can be given, the owner cannot.
+    give(shared, FIRST, TEAM, 0o770)
+    assert save_as(SECOND, shared / "second.json", 1, TEAM) == ""
+    assert list_of(shared / ".oasis_data") == access_list(users={FIRST: 7}, group=7, other=0)
+    assert save_as(FIRST, shared / "first.json", 1) == ""
+    # The owner has it already, the group cannot be given.
+    team = shared / "team"
+    team.mkdir()
+    give(team, FIRST, TEAM, 0o770)
+    assert save_as(FIRST, team / "first.json", 1) == ""
+    found = list_of(team / ".oasis_data")
+    assert found == access_list(groups={TEAM: 7}, group=0, other=0)
+    assert save_as(SECOND, team / "second.json", 1, TEAM) == ""
+
+
 def test_a_sidecar_that_keeps_a_user_out_is_named_with_the_remedy(shared: Path) -> None:
     save_json_atomic(shared / "tanks.json", 1)
     os.chown(shared, FIRST, FIRST)
@@ -525,16 +541,12 @@ def test_a_sidecar_that_keeps_a_user_out_is_named_with_the_remedy(shared: Path) 
     assert_in_line(shared)
     assert save_as(FIRST, shared / "mine.json", 1) == ""
     # The part that keeps the user out, and no other that is somebody else's too.
-    for part in ("locks", "locks/mine.json.lock"):
-        closed = shared / ".oasis_data" / part
-        os.chown(closed, 0, 0)
-        closed.chmod(0o500)
+    give(shared / ".oasis_data", 0, 0, 0o777)
+    for part, mode in ((".oasis_data/locks", 0o666), (".oasis_data/locks/mine.json.lock", 0o555)):
+        give(shared / part, 0, 0, mode)
         said = save_as(FIRST, shared / "mine.json", 2)
-        assert (
-            f"; .oasis_data/{part} beside it belongs to uid 0 and gid 0 and has mode 0500" in said
-        )
-        os.chown(closed, FIRST, FIRST)
-        closed.chmod(0o700)
+        assert f"; {part} beside it belongs to uid 0 and gid 0 and has mode {mode:04o}" in said
+        give(shared / part, FIRST, FIRST, 0o755)
 
 
 def test_the_sidecar_has_no_access_list_where_the_folder_has_none(shared: Path) -> None:
