@@ -602,6 +602,38 @@ def test_root_gives_away_no_private_file_that_was_renamed(shared: Path, name: st
     assert (secret.stat().st_uid, stat.S_IMODE(secret.stat().st_mode)) == (0, 0o600)
 
 
+SYNCED = b"synced 1 2 3\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "is_lock"),
+    [
+        (b"", True),
+        (SYNCED, True),
+        (b"aB3aB3aB3aB3\n", True),
+        (SYNCED.ljust(256, b"\0"), True),
+        (SYNCED.ljust(256, b"\0") + b"backups 1 of these", True),
+        (SYNCED.ljust(256, b"\0") + b"-ackups 1 of these", True),
+        (bytes(256) + b"backups 1 of these", True),
+        (b"a secret", False),
+        (b"a secret\n", False),
+        (b"synced", False),
+        (SYNCED + b"a secret", False),
+        (SYNCED.ljust(256, b"\0") + b"a secret", False),
+        (bytes(256) + b"a secret", False),
+    ],
+)
+def test_root_shares_what_has_the_text_of_a_lock(shared: Path, text: bytes, is_lock: bool) -> None:
+    save_json_atomic(shared / "tanks.json", 1)
+    lock = shared / ".oasis_data" / "locks" / "x.json.lock"
+    lock.write_bytes(text)
+    lock.chmod(0o600)
+    give(shared, FIRST, FIRST, 0o755)
+    save_json_atomic(shared / "tanks.json", 2)
+    assert lock.stat().st_uid == (FIRST if is_lock else 0)
+    assert lock.read_bytes() == text
+
+
 @pytest.mark.parametrize("owner", [0, FIRST])
 @pytest.mark.parametrize("name", [".oasis_data", ".oasis_data/locks", ".oasis_data/temp"])
 def test_no_private_folder_that_was_renamed_is_shared(shared: Path, name: str, owner: int) -> None:
