@@ -177,8 +177,11 @@ def test_an_inherited_list_is_gone_before_the_mode_lets_anyone_in(
     assert [line.split("(")[0].split()[-1] for line in temporary[1:]] == ["fremovexattr", "fchmod"]
 
 
-def test_a_new_file_has_what_open_would_give_it_whoever_made_the_sidecar(shared: Path) -> None:
-    give(shared, FIRST, TEAM, 0o2777)
+@pytest.mark.parametrize(("group", "mode"), [(TEAM, 0o2777), (FIRST, 0o777)])
+def test_a_new_file_has_what_open_would_give_it_whoever_made_the_sidecar(
+    shared: Path, group: int, mode: int
+) -> None:
+    give(shared, FIRST, group, mode)
     set_list(shared, DEFAULT, access_list(users={STRANGER: 6}, group=6, other=4, owner=6))
     assert save_as(FIRST, shared / "first.json", 1) == ""
     assert list_of(shared / "first.json")
@@ -191,7 +194,7 @@ def test_a_new_file_has_what_open_would_give_it_whoever_made_the_sidecar(shared:
     mask = os.umask(0)
     os.umask(mask)
     assert stat.S_IMODE(found.st_mode) == 0o666 & ~mask
-    assert (found.st_uid, found.st_gid) == (SECOND, TEAM)
+    assert (found.st_uid, found.st_gid) == (SECOND, TEAM if group == TEAM else SECOND)
     # And it has none from the first user's next new document on.
     assert save_as(FIRST, shared / "third.json", 1) == ""
     assert os.listxattr(shared / "third.json") == []
