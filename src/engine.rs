@@ -1,6 +1,16 @@
 //! The one door to storage. A path belongs to one engine, which keeps its document; every
 //! engine answers the same calls. The face and `documents` know nothing else of storage.
 
+pub mod backups;
+pub mod deadline;
+pub mod host;
+pub mod owner;
+pub mod session;
+pub mod signals;
+pub mod stamp;
+pub mod warning;
+pub mod write;
+
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
@@ -8,48 +18,31 @@ use crate::error::{Error, Result};
 use crate::files::batch::{self, commit, give_up, recovery};
 use crate::files::lock::file;
 use crate::files::target::Target;
-use crate::files::{fork, inspect, lock, read, session};
+use crate::files::{self, fork, inspect, lock, read};
 
-pub use crate::files::backup::{Backup, Opened as OpenedBackup};
+pub use self::backups::{Backup, Backups, OpenedBackup};
+pub use self::deadline::Deadline;
+pub use self::host::Host;
+pub use self::owner::Owner;
+pub use self::session::Session;
+pub use self::signals::{NoSignals, Signals};
+pub use self::stamp::{Key, Probe, Snapshot, Stamp};
+pub use self::write::{WriteOptions, Written};
 pub use crate::files::batch::commit::Save;
 pub use crate::files::batch::inspect::Batch as InterruptedBatch;
 pub use crate::files::batch::notice::{Notice, take as take_notices};
 pub use crate::files::batch::recovery::Pending;
-pub use crate::files::host::Host;
-pub use crate::files::identity::{FileKey as Key, Identity as Stamp, Instant};
+pub use crate::files::identity::Instant;
 pub use crate::files::inspect::{BackupName, Folder, backup_name};
 pub use crate::files::layout::FOLDER as SIDECAR;
 pub use crate::files::lock::file::Collected;
-pub use crate::files::lock::{Deadline, Owner};
-pub use crate::files::read::{MISSING, Snapshot, require_version, version_of};
-pub use crate::files::session::Session;
-pub use crate::files::signals::Signals;
-pub use crate::files::write::{WriteOptions, Written};
+pub use crate::files::read::{MISSING, require_version, version_of};
 
 /// Where a document is kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum Engine {
     /// In the file system of one host.
     Files,
-}
-
-/// The backups of one document, newest first.
-#[derive(Debug)]
-pub struct Backups {
-    place: Target,
-    /// Which there are.
-    pub all: Vec<Backup>,
-}
-
-impl Backups {
-    /// Opens a backup, or finds none any more.
-    ///
-    /// # Errors
-    ///
-    /// When the backup cannot be opened.
-    pub fn open(&self, backup: &Backup) -> Result<Option<OpenedBackup<'_>>> {
-        OpenedBackup::open(&self.place, backup)
-    }
 }
 
 impl Engine {
@@ -59,21 +52,43 @@ impl Engine {
         Self::Files
     }
 
-    /// Which content is at `path` now, without reading it.
+    /// The key of the document, where storage need not be asked for it.
+    #[must_use]
+    pub fn key(&self) -> Option<Key> {
+        match self {
+            Self::Files => None,
+        }
+    }
+
+    /// Whether even a look at a document can wait: for a network.
+    #[must_use]
+    pub fn waits(&self) -> bool {
+        match self {
+            Self::Files => false,
+        }
+    }
+
+    /// Which content is at `path` now. It is not read unless a read costs nothing more, and
+    /// then only if its stamp is not the stamp that is `kept`.
     ///
     /// # Errors
     ///
-    /// [`Error::NotFound`], [`Error::NotAFile`], or a failing syscall.
-    pub fn probe(self, path: &Path) -> Result<Stamp> {
+    /// [`Error::NotFound`], [`Error::NotAFile`], or a failing call.
+    pub fn probe(
+        &self,
+        path: &Path,
+        _kept: Option<Stamp>,
+        _signals: &dyn Signals,
+    ) -> Result<Probe> {
         match self {
-            Self::Files => read::identify(path),
+            Self::Files => read::identify(path).map(|found| Probe::Stamp(Stamp::File(found))),
         }
     }
 
     /// Whether the content at `path` can be read but has no stamp: an open descriptor of the
     /// process, a pipe perhaps.
     #[must_use]
-    pub fn is_without_stamp(self, path: &Path) -> bool {
+    pub fn is_without_stamp(&self, path: &Path) -> bool {
         match self {
             Self::Files => Target::is_descriptor(path),
         }
@@ -85,14 +100,14 @@ impl Engine {
     ///
     /// As for [`Self::probe`], and [`Error::Interrupted`] for a signal in the wait for a
     /// pipe's writer.
-    pub fn read(self, path: &Path, signals: &dyn Signals) -> Result<Snapshot> {
+    pub fn read(&self, path: &Path, signals: &dyn Signals) -> Result<Snapshot> {
         match self {
             Self::Files => match recovery::read(path) {
                 // A pipe that is open already keeps nobody waiting for its writer.
                 Err(Error::NotAFile { .. }) if Target::is_descriptor(path) => {
-                    read::read_pipe(path, signals)
+                    read::read_pipe(path, signals).map(Snapshot::from)
                 }
-                outcome => outcome,
+                outcome => outcome.map(Snapshot::from),
             },
         }
     }
@@ -100,7 +115,7 @@ impl Engine {
     /// Whether a batch changes the content at `path` at this moment. A batch that was
     /// interrupted is recovered.
     #[must_use]
-    pub fn pending(self, path: &Path) -> Pending {
+    pub fn pending(&self, path: &Path) -> Pending {
         match self {
             Self::Files => recovery::pending(path),
         }
@@ -109,11 +124,11 @@ impl Engine {
     /// Holds what `path` leads to, so that its key means no other content until the answer
     /// is dropped; nothing where `stamp` is not that of the content any more.
     #[must_use]
-    pub fn pin(self, path: &Path, stamp: Stamp) -> Option<OwnedFd> {
+    pub fn pin(&self, path: &Path, stamp: Stamp) -> Option<OwnedFd> {
         match self {
             Self::Files => {
                 let (descriptor, now) = read::pin(path).ok()?;
-                (now == stamp).then_some(descriptor)
+                (Stamp::File(now) == stamp).then_some(descriptor)
             }
         }
     }
@@ -124,13 +139,15 @@ impl Engine {
     ///
     /// As for [`Session::open`].
     pub fn open(
-        self,
+        &self,
         path: &Path,
         options: &WriteOptions,
         signals: &dyn Signals,
     ) -> Result<Session> {
         match self {
-            Self::Files => Session::open(path, options, signals),
+            Self::Files => {
+                files::session::Session::open(path, options, signals).map(Session::Files)
+            }
         }
     }
 
@@ -138,16 +155,16 @@ impl Engine {
     ///
     /// # Errors
     ///
-    /// As for [`session::save`].
+    /// As for [`files::session::save`].
     pub fn save(
-        self,
+        &self,
         path: &Path,
         bytes: &[u8],
         options: &WriteOptions,
         signals: &dyn Signals,
     ) -> Result<Written> {
         match self {
-            Self::Files => session::save(path, bytes, options, signals),
+            Self::Files => files::session::save(path, bytes, options, signals),
         }
     }
 
@@ -157,7 +174,7 @@ impl Engine {
     ///
     /// As for [`commit::save_many`].
     pub fn save_many(
-        self,
+        &self,
         saves: &[Save<'_>],
         options: &WriteOptions,
         signals: &dyn Signals,
@@ -171,15 +188,15 @@ impl Engine {
     ///
     /// # Errors
     ///
-    /// As for [`session::delete`].
+    /// As for [`files::session::delete`].
     pub fn delete(
-        self,
+        &self,
         path: &Path,
         options: &WriteOptions,
         signals: &dyn Signals,
     ) -> Result<Written> {
         match self {
-            Self::Files => session::delete(path, options, signals),
+            Self::Files => files::session::delete(path, options, signals),
         }
     }
 
@@ -188,9 +205,11 @@ impl Engine {
     /// # Errors
     ///
     /// When they cannot be listed.
-    pub fn backups(self, path: &Path) -> Result<Backups> {
+    pub fn backups(&self, path: &Path, _signals: &dyn Signals) -> Result<Backups> {
         match self {
-            Self::Files => session::backups(path).map(|(place, all)| Backups { place, all }),
+            Self::Files => {
+                files::session::backups(path).map(|(target, all)| Backups::of_file(target, all))
+            }
         }
     }
 
@@ -200,7 +219,7 @@ impl Engine {
     /// # Errors
     ///
     /// As for [`inspect::backup_names`].
-    pub fn backup_names(self, path: &Path) -> Result<Vec<BackupName>> {
+    pub fn backup_names(&self, path: &Path) -> Result<Vec<BackupName>> {
         match self {
             Self::Files => inspect::backup_names(path),
         }
@@ -208,7 +227,7 @@ impl Engine {
 
     /// What lies in `folder`.
     #[must_use]
-    pub fn inspect(self, folder: &Path) -> Folder {
+    pub fn inspect(&self, folder: &Path) -> Folder {
         match self {
             Self::Files => inspect::folder(folder),
         }
@@ -219,7 +238,7 @@ impl Engine {
     /// # Errors
     ///
     /// As for [`batch::inspect::interrupted`].
-    pub fn interrupted_batches(self, folder: &Path) -> Result<Vec<InterruptedBatch>> {
+    pub fn interrupted_batches(&self, folder: &Path) -> Result<Vec<InterruptedBatch>> {
         match self {
             Self::Files => batch::inspect::interrupted(folder),
         }
@@ -230,7 +249,7 @@ impl Engine {
     /// # Errors
     ///
     /// As for [`inspect::is_held`].
-    pub fn is_held(self, path: &Path) -> Result<bool> {
+    pub fn is_held(&self, path: &Path) -> Result<bool> {
         match self {
             Self::Files => inspect::is_held(path),
         }
@@ -243,7 +262,7 @@ impl Engine {
     ///
     /// As for [`give_up::give_up`].
     pub fn give_up(
-        self,
+        &self,
         path: &Path,
         deadline: &Deadline,
         signals: &dyn Signals,
@@ -258,7 +277,7 @@ impl Engine {
     /// # Errors
     ///
     /// As for [`file::collect`].
-    pub fn collect_locks(self, folder: &Path, signals: &dyn Signals) -> Result<Collected> {
+    pub fn collect_locks(&self, folder: &Path, signals: &dyn Signals) -> Result<Collected> {
         match self {
             Self::Files => file::collect(folder, signals),
         }

@@ -25,15 +25,16 @@ pub struct Examined {
 /// When they cannot be listed; what a signal handler raised.
 pub fn examine<R: Runtime>(runtime: R, path: &Path) -> Result<Vec<Examined>, Failure<R>> {
     let engine = Engine::of(path);
-    let listed = runtime.run(Operation::Read, path, |_| engine.backups(path));
+    let listed = runtime.run(Operation::Read, path, |signals| engine.backups(path, signals));
     let backups = listed.map_err(Failure::Raised)??;
     let mut examined = Vec::with_capacity(backups.all.len());
     // Each after the other, so that only one content at a time is in memory.
     for backup in &backups.all {
-        let opened = runtime.without_lock(|| {
-            backups.open(backup).map(|opened| opened.map(|opened| (opened.size, opened.read())))
+        let opened = runtime.run(Operation::Read, path, |signals| {
+            let opened = backups.open(backup, signals);
+            opened.map(|opened| opened.map(|opened| (opened.size(), opened.read())))
         });
-        let (size, content) = match opened {
+        let (size, content) = match opened.map_err(Failure::Raised)? {
             Ok(Some(read)) => read,
             // Pruned meanwhile.
             Ok(None) => continue,
@@ -60,19 +61,18 @@ pub fn choose<R: Runtime>(
     session: &Session,
     name: Option<&Path>,
 ) -> Result<(Backup, Vec<u8>), Failure<R>> {
-    let listed = runtime.run(Operation::Write, path, |_| session.backups());
+    let listed = runtime.run(Operation::Write, path, |signals| session.backups(signals));
     let backups = listed.map_err(Failure::Raised)??;
     let mut faults = Vec::new();
     for backup in backups {
         if name.is_some_and(|name| !backup.is_called(name)) {
             continue;
         }
-        let read = runtime.without_lock(|| {
-            session
-                .open_backup(&backup)
-                .and_then(|opened| opened.map(|opened| opened.read()).transpose())
+        let read = runtime.run(Operation::Write, path, |signals| {
+            let opened = session.open_backup(&backup, signals);
+            opened.and_then(|opened| opened.map(|opened| opened.read()).transpose())
         });
-        let fault = match read {
+        let fault = match read.map_err(Failure::Raised)? {
             Ok(Some(bytes)) => match fault(runtime, path, &bytes)? {
                 None => return Ok((backup, bytes)),
                 Some(fault) => fault,

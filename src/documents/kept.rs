@@ -18,8 +18,8 @@ pub struct Origin {
     /// The text, while the stamp is in its racy window or can never be trusted alone: a hit
     /// then compares this text with the content.
     pub racy_text: Option<Arc<Vec<u8>>>,
-    /// When the content was read.
-    pub read_at: Instant,
+    /// When the content was read; nothing where stamps have nothing to do with a clock.
+    pub read_at: Option<Instant>,
 }
 
 /// A document in the cache.

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use super::kept::{Document, Origin};
 use super::{DecodeError, Failure, Runtime};
-use crate::engine::{Engine, Snapshot, Stamp, version_of};
+use crate::engine::{Engine, NoSignals, Probe, Signals, Snapshot, Stamp, version_of};
 use crate::error::Error;
 use crate::statistics::{COUNTERS, LATENCIES, Operation};
 
@@ -42,7 +42,8 @@ pub fn load<R: Runtime>(
     path: &Path,
     own: bool,
 ) -> Result<Loaded<R::Document>, Failure<R>> {
-    match look_up(runtime, path)? {
+    let engine = Engine::of(path);
+    match look_up(runtime, &engine, path)? {
         Found::Fresh(entry) => {
             COUNTERS.hits.count();
             let stamp = entry.stamp.stamp;
@@ -56,7 +57,7 @@ pub fn load<R: Runtime>(
             Ok(Loaded { document, stamp })
         }
         Found::Reread(snapshot) => decode(runtime, path, snapshot, own),
-        Found::Nothing => load_anew(runtime, path, own),
+        Found::Nothing => load_from(runtime, &engine, path, own),
     }
 }
 
@@ -70,8 +71,17 @@ pub fn load_anew<R: Runtime>(
     path: &Path,
     own: bool,
 ) -> Result<Loaded<R::Document>, Failure<R>> {
+    load_from(runtime, &Engine::of(path), path, own)
+}
+
+fn load_from<R: Runtime>(
+    runtime: R,
+    engine: &Engine,
+    path: &Path,
+    own: bool,
+) -> Result<Loaded<R::Document>, Failure<R>> {
     let started = Instant::now();
-    let snapshot = read(runtime, path)?;
+    let snapshot = read(runtime, engine, path)?;
     let loaded = decode(runtime, path, snapshot, own)?;
     LATENCIES.read.observe(started);
     Ok(loaded)
@@ -88,7 +98,7 @@ pub fn load_versioned<R: Runtime>(
     path: &Path,
 ) -> Result<Versioned<R::Document>, Failure<R>> {
     let started = Instant::now();
-    let snapshot = read(runtime, path)?;
+    let snapshot = read(runtime, &Engine::of(path), path)?;
     let version = runtime.without_lock(|| version_of(&snapshot.bytes));
     let document = document_in(runtime, path, &snapshot)?;
     LATENCIES.read.observe(started);
@@ -97,16 +107,21 @@ pub fn load_versioned<R: Runtime>(
 
 /// Whether a load of `path` would be answered from the cache.
 pub fn is_kept<R: Runtime>(runtime: R, path: &Path) -> bool {
+    let engine = Engine::of(path);
     // Asked first, because the question about a missing file is no failed load.
-    runtime.without_lock(|| Engine::of(path).probe(path)).is_ok()
-        && matches!(look_up(runtime, path), Ok(Found::Fresh(_)))
+    probe(runtime, &engine, path, None).is_ok_and(|probed| probed.is_ok())
+        && matches!(look_up(runtime, &engine, path), Ok(Found::Fresh(_)))
 }
 
 /// Drops the kept document of `path`.
 pub fn invalidate<R: Runtime>(runtime: R, path: &Path) {
-    // A path that leads nowhere may still have an entry from before.
-    let stamp = runtime.without_lock(|| Engine::of(path).probe(path)).ok();
-    R::documents().forget(path, stamp.map(|stamp| stamp.key()));
+    let engine = Engine::of(path);
+    let key = engine.key().or_else(|| {
+        // A path that leads nowhere may still have an entry from before.
+        let probed = runtime.without_lock(|| engine.probe(path, None, &NoSignals));
+        probed.ok().map(|found| found.stamp().key())
+    });
+    R::documents().forget(path, key);
 }
 
 /// Makes a document of content, and remembers whether the content is corrupt: a save over
@@ -122,7 +137,7 @@ pub fn document_in<R: Runtime>(
 ) -> Result<R::Document, Failure<R>> {
     let decoded = runtime.decode(&snapshot.bytes);
     let corrupt = decoded.as_ref().is_err_and(|error| error.corruption().is_some());
-    R::documents().with(|cache| cache.remember_corrupt(snapshot.identity.key(), corrupt));
+    R::documents().with(|cache| cache.remember_corrupt(snapshot.stamp.key(), corrupt));
     decoded.map_err(|error| Failure::Decode {
         path: path.into(),
         error,
@@ -138,10 +153,16 @@ enum Found<V> {
 }
 
 /// What the cache has for `path`, compared with the content as it is now.
-fn look_up<R: Runtime>(runtime: R, path: &Path) -> Result<Found<R::Kept>, Failure<R>> {
-    let engine = Engine::of(path);
-    let stamp = match runtime.without_lock(|| engine.probe(path)) {
-        Ok(stamp) => stamp,
+fn look_up<R: Runtime>(
+    runtime: R,
+    engine: &Engine,
+    path: &Path,
+) -> Result<Found<R::Kept>, Failure<R>> {
+    let kept = engine.key().and_then(|key| R::documents().find(key));
+    let kept = kept.map(|entry| entry.stamp.stamp);
+    let stamp = match probe(runtime, engine, path, kept)? {
+        Ok(Probe::Stamp(stamp)) => stamp,
+        Ok(Probe::Content(snapshot)) => return Ok(Found::Reread(counted(snapshot))),
         // A batch that was interrupted may be about to create it.
         Err(Error::NotFound { .. }) => return Ok(Found::Nothing),
         Err(Error::NotAFile { .. }) if engine.is_without_stamp(path) => return Ok(Found::Nothing),
@@ -155,14 +176,15 @@ fn look_up<R: Runtime>(runtime: R, path: &Path) -> Result<Found<R::Kept>, Failur
     let Some(text) = &entry.stamp.racy_text else {
         // What was stamped since a clock was set back can bear the same stamps.
         // safeguard: clock-set-back
-        let stamps_hold = !entry.stamp.read_at.is_ahead_of_the_clock();
+        let stamps_hold =
+            entry.stamp.read_at.is_none_or(|read_at| !read_at.is_ahead_of_the_clock());
         return Ok(if stamps_hold { Found::Fresh(entry) } else { Found::Nothing });
     };
     // The content was written so shortly before it was read that a second write may hide
     // behind the same stamps, or has no birth time: only its bytes can tell.
     COUNTERS.racy_rereads.count();
-    let snapshot = read(runtime, path)?;
-    if snapshot.identity != entry.stamp.stamp || snapshot.bytes[..] != text[..] {
+    let snapshot = read(runtime, engine, path)?;
+    if snapshot.stamp != entry.stamp.stamp || snapshot.bytes[..] != text[..] {
         return Ok(Found::Reread(snapshot));
     }
     if snapshot.past_racy_window && snapshot.stable {
@@ -174,14 +196,30 @@ fn look_up<R: Runtime>(runtime: R, path: &Path) -> Result<Found<R::Kept>, Failur
     Ok(Found::Fresh(entry))
 }
 
-fn read<R: Runtime>(runtime: R, path: &Path) -> Result<Snapshot, Failure<R>> {
-    let engine = Engine::of(path);
+/// Looks at what is there now; the caller's own lock is released as long as that takes.
+fn probe<R: Runtime>(
+    runtime: R,
+    engine: &Engine,
+    path: &Path,
+    kept: Option<Stamp>,
+) -> Result<crate::error::Result<Probe>, Failure<R>> {
+    if engine.waits() {
+        let probe = |signals: &dyn Signals| engine.probe(path, kept, signals);
+        return runtime.run(Operation::Read, path, probe).map_err(Failure::Raised);
+    }
+    Ok(runtime.without_lock(|| engine.probe(path, kept, &NoSignals)))
+}
+
+fn read<R: Runtime>(runtime: R, engine: &Engine, path: &Path) -> Result<Snapshot, Failure<R>> {
     let read = runtime
         .run(Operation::Read, path, |signals| engine.read(path, signals))
         .map_err(Failure::Raised)?;
-    let snapshot = read.map_err(|error| failed::<R>(path, error))?;
+    read.map(counted).map_err(|error| failed::<R>(path, error))
+}
+
+fn counted(snapshot: Snapshot) -> Snapshot {
     COUNTERS.bytes_read.add(snapshot.bytes.len() as u64);
-    Ok(snapshot)
+    snapshot
 }
 
 /// A copy of the caller's own, made in a way that the cache keeps for the next.
@@ -205,7 +243,7 @@ fn decode<R: Runtime>(
     own: bool,
 ) -> Result<Loaded<R::Document>, Failure<R>> {
     COUNTERS.misses.count();
-    let stamp = snapshot.identity;
+    let stamp = snapshot.stamp;
     let document = document_in(runtime, path, &snapshot)
         .inspect_err(|_| R::documents().forget(path, Some(stamp.key())))?;
     if snapshot.stable {
@@ -217,7 +255,7 @@ fn decode<R: Runtime>(
 
 /// For the cache: with the value that there is, or else the text.
 fn entry_of<R: Runtime>(snapshot: Snapshot, value: Option<Arc<R::Kept>>) -> Document<R::Kept> {
-    let Snapshot { bytes, identity: stamp, past_racy_window, read_at, .. } = snapshot;
+    let Snapshot { bytes, stamp, past_racy_window, read_at, .. } = snapshot;
     let text = Arc::new(bytes);
     let length = text.len() as u64;
     let value = value.unwrap_or_else(|| Arc::new(R::keep_text(Arc::clone(&text))));

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::load::{Loaded, load, load_anew};
 use super::{Failure, Runtime};
-use crate::engine::{Engine, Instant as Moment, Pending, Stamp};
+use crate::engine::{Engine, Instant as Moment, NoSignals, Pending, Stamp};
 use crate::error::Error;
 use crate::statistics::Operation;
 
@@ -83,8 +83,8 @@ pub fn load_many<R: Runtime>(
 }
 
 fn stamps<R: Runtime>(runtime: R, paths: &[PathBuf]) -> Result<Vec<Option<Stamp>>, Failure<R>> {
-    let probe = |path: &PathBuf| match Engine::of(path).probe(path) {
-        Ok(stamp) => Ok(Some(stamp)),
+    let probe = |path: &PathBuf| match Engine::of(path).probe(path, None, &NoSignals) {
+        Ok(found) => Ok(Some(found.stamp())),
         Err(Error::NotFound { .. }) => Ok(None),
         Err(error) => Err((path.clone(), error)),
     };

@@ -11,11 +11,11 @@ use rustix::fs::{self, Mode, Stat};
 use rustix::io::Errno;
 use rustix::process::{Uid, geteuid};
 
+use crate::engine::warning::Warning;
 use crate::error::{Error, KEEP_OWNER, Result};
 use crate::files::sys::access_list::{self, AccessList, Given};
 use crate::files::sys::xattr;
 use crate::files::target::Target;
-use crate::files::warning::Warning;
 
 /// Attributes that the kernel writes itself, or that sign the old content: a copy would be
 /// refused, or wrong.

@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use rustix::fs::{self, Stat};
 
+use crate::engine::owner::Owner;
 use crate::error::{Error, Result};
 use crate::files::identity::Identity;
-use crate::files::lock::{Lock, Owner};
+use crate::files::lock::Lock;
 use crate::files::read::{Same, Snapshot, read_at, require_version};
 use crate::files::target::Target;
 
@@ -78,7 +79,11 @@ impl LockedFile {
     pub(crate) fn check_version(&self, live: Option<&Stat>, expected: Option<&str>) -> Result<()> {
         let Some(expected) = expected else { return Ok(()) };
         let content = if live.is_some() { self.read()? } else { None };
-        require_version(&self.target.given_path, content.as_ref(), expected)
+        require_version(
+            &self.target.given_path,
+            content.as_ref().map(|found| &*found.bytes),
+            expected,
+        )
     }
 
     /// Leaves the sync stamp of content that was synced and then renamed to the file, if

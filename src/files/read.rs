@@ -9,9 +9,9 @@ use rustix::buffer::spare_capacity;
 use rustix::fs::{self, CWD, FileType, OFlags};
 use rustix::io::{Errno, retry_on_intr};
 
+use crate::engine::signals::Signals;
 use crate::error::{Error, Result};
 use crate::files::identity::{Identity, Instant};
-use crate::files::signals::Signals;
 use crate::files::sys::open;
 use crate::files::target::{Target, require_regular};
 
@@ -229,8 +229,8 @@ pub fn version_of(bytes: &[u8]) -> String {
 /// # Errors
 ///
 /// [`Error::VersionConflict`].
-pub fn require_version(path: &Path, content: Option<&Snapshot>, expected: &str) -> Result<()> {
-    let found = content.map_or_else(|| MISSING.to_owned(), |found| version_of(&found.bytes));
+pub fn require_version(path: &Path, content: Option<&[u8]>, expected: &str) -> Result<()> {
+    let found = content.map_or_else(|| MISSING.to_owned(), version_of);
     // safeguard: version-compared
     if found == expected {
         return Ok(());

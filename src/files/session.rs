@@ -7,6 +7,11 @@ use std::sync::Arc;
 
 use rustix::fs::{self, AtFlags, Stat};
 
+use crate::engine::deadline::Deadline;
+use crate::engine::owner::Owner;
+use crate::engine::signals::Signals;
+use crate::engine::warning::Warning;
+use crate::engine::write::{WriteOptions, Written};
 use crate::error::{Error, Result, UNLINK};
 use crate::files::backup::closing;
 use crate::files::backup::compression;
@@ -17,15 +22,12 @@ use crate::files::backup::source::BackupSource;
 use crate::files::backup::{self, Backup, Opened};
 use crate::files::batch::recovery;
 use crate::files::identity::Identity;
-use crate::files::lock::{Deadline, Lock, Owner};
+use crate::files::lock::Lock;
 use crate::files::locked::LockedFile;
 use crate::files::read::{self, Same, Snapshot};
-use crate::files::signals::Signals;
 use crate::files::sweep;
 use crate::files::target::Target;
 use crate::files::temporary::Temporary;
-use crate::files::warning::Warning;
-use crate::files::write::{WriteOptions, Written};
 use crate::settings::Durability;
 use crate::statistics::COUNTERS;
 
@@ -204,7 +206,7 @@ impl Session {
             before,
             source,
             written: Written {
-                replaced: before.map(|before| before.key()),
+                replaced: before.map(|before| before.key().into()),
                 backup: None,
                 warnings,
             },
@@ -221,7 +223,7 @@ impl Session {
         let target = &self.locked.target;
         let live = target.stat()?.ok_or_else(|| missing(target))?;
         self.locked.check_version(Some(&live), options.if_version.as_deref())?;
-        let replaced = Some(Identity::of(&live).key());
+        let replaced = Some(Identity::of(&live).key().into());
         let mut written =
             Written { replaced, backup: None, warnings: sweep::sweep(&self.locked, options) };
         let unlink = || {
@@ -285,7 +287,7 @@ impl Session {
     fn is_corrupt(&self, live: &Stat, options: &WriteOptions) -> bool {
         let parses = |found: &Snapshot| options.host.parses(&found.bytes);
         // safeguard: corrupt-file-read-again
-        options.host.found_corrupt(Identity::of(live).key())
+        options.host.found_corrupt(Identity::of(live).key().into())
             // A file that cannot be read now counts as corrupt: it may be precious.
             && !self.read().is_ok_and(|found| found.as_ref().is_none_or(parses))
     }

@@ -1,9 +1,9 @@
 //! What dead writers left beside a file.
 
+use crate::engine::warning::Warning;
+use crate::engine::write::WriteOptions;
 use crate::files::locked::LockedFile;
 use crate::files::temporary::{self, Leftover};
-use crate::files::warning::Warning;
-use crate::files::write::WriteOptions;
 
 /// Removes the temporary files that dead writers left. Where the file is no document they
 /// stay: one of them may be the only good copy.

@@ -10,6 +10,7 @@ use rustix::fs::{self, Access, Advice, AtFlags, CWD, Mode, OFlags, Stat};
 use rustix::io::Errno;
 use tempfile::Builder;
 
+use crate::engine::warning::Warning;
 use crate::error::{Error, OPEN_REPLACED, RENAME, Result};
 use crate::files::attributes::{self, Adopted};
 use crate::files::identity::Identity;
@@ -17,7 +18,6 @@ use crate::files::layout;
 use crate::files::sidecar;
 use crate::files::sys::{lock, open};
 use crate::files::target::Target;
-use crate::files::warning::Warning;
 use crate::settings::Durability;
 use crate::statistics::COUNTERS;
 

@@ -62,7 +62,8 @@ impl Edit {
         // Before the block, which would otherwise do its work for nothing.
         // safeguard: edit-of-this-version-only
         if let Some(expected) = &self.options.if_version {
-            without_gil(py, || require_version(&self.path, found.as_ref(), expected))
+            let content = found.as_ref().map(|found| &*found.bytes);
+            without_gil(py, || require_version(&self.path, content, expected))
                 .map_err(|conflict| engine_error(py, Operation::Write, &conflict))?;
         }
         let Some(snapshot) = found else { return Ok((false, None)) };
@@ -82,11 +83,11 @@ impl Edit {
     ) -> PyResult<Outcome> {
         let started = Instant::now();
         let text = encoded(&self.path, data, encode_options)?;
-        let written = Interpreter(py).wait(Operation::Write, &self.path, |_| {
+        let written = Interpreter(py).wait(Operation::Write, &self.path, |signals| {
             self.with(|locked| {
                 // safeguard: edit-lock-still-current
                 locked.require_current()?;
-                locked.save(&text, &self.options)
+                locked.save(&text, &self.options, signals)
             })
         })?;
         LATENCIES.write.observe(started);

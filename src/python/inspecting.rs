@@ -58,9 +58,9 @@ pub(super) fn is_held(py: Python<'_>, path: FilePath) -> PyResult<bool> {
 fn told<'py, T: Serialize + Send>(
     py: Python<'py>,
     path: &Path,
-    look: impl Fn(Engine) -> Result<T> + Sync,
+    look: impl Fn(&Engine) -> Result<T> + Sync,
 ) -> PyResult<Bound<'py, PyAny>> {
-    let found = Interpreter(py).wait(Operation::Read, path, |_| look(Engine::of(path)))?;
+    let found = Interpreter(py).wait(Operation::Read, path, |_| look(&Engine::of(path)))?;
     with_names(&pythonize(py, &found)?)
 }
 

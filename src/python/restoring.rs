@@ -65,8 +65,9 @@ pub(super) fn restore_backup(
     let outcome = (|| {
         let (backup, bytes) = backups::choose(interpreter, &path, &session, name.as_deref())
             .map_err(|failure| interpreter.exception(Operation::Write, failure))?;
-        let written = interpreter
-            .wait(Operation::Write, &path, |_| session.restore(&backup, &bytes, &options))?;
+        let written = interpreter.wait(Operation::Write, &path, |signals| {
+            session.restore(&backup, &bytes, &options, signals)
+        })?;
         LATENCIES.write.observe(started);
         Ok((backup.name, saved(py, &path, &bytes, written, versioned)))
     })();
@@ -102,6 +103,6 @@ pub(super) fn prune_backups(
         options.backups_max_age = age("max_age", seconds)?;
     }
     Interpreter(py).wait(Operation::Delete, &path, |signals| {
-        Engine::of(&path).open(&path, &options, signals)?.prune(&options)
+        Engine::of(&path).open(&path, &options, signals)?.prune(&options, signals)
     })
 }

@@ -4,10 +4,10 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Barrier;
 
+use oasis_data::engine::write::WriteOptions;
 use oasis_data::files::backup::{list, newest_first};
 use oasis_data::files::session::{self, Session};
 use oasis_data::files::target::Target;
-use oasis_data::files::write::WriteOptions;
 
 use crate::{Quiet, attribute, content, names, open_at_once, options, save, set_attribute};
 

@@ -4,15 +4,16 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
+use oasis_data::engine::deadline::Deadline;
+use oasis_data::engine::write::WriteOptions;
 use oasis_data::error::{Error, Result};
 use oasis_data::files::backup::Opened;
 use oasis_data::files::batch::commit::{self, Save};
 use oasis_data::files::batch::recovery;
-use oasis_data::files::lock::{Deadline, Lock};
+use oasis_data::files::lock::Lock;
 use oasis_data::files::read::{MISSING, version_of};
 use oasis_data::files::session::{self, Session};
 use oasis_data::files::target::Target;
-use oasis_data::files::write::WriteOptions;
 
 use crate::{Quiet, content, names, options, save, temporaries};
 

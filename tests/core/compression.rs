@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use oasis_data::engine::warning::Warning;
+use oasis_data::engine::write::WriteOptions;
 use oasis_data::files::backup::{Backup, Opened, newest_first};
 use oasis_data::files::session::{self, Session};
 use oasis_data::files::target::Target;
-use oasis_data::files::warning::Warning;
-use oasis_data::files::write::WriteOptions;
 
 use crate::{Quiet, attribute, content, names, options, save, set_attribute, temporaries};
 

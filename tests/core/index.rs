@@ -1,8 +1,8 @@
 use std::path::{Path, PathBuf};
 
+use oasis_data::engine::write::WriteOptions;
 use oasis_data::files::batch::commit::{Save, save_many};
 use oasis_data::files::session::{self, Session};
-use oasis_data::files::write::WriteOptions;
 
 use crate::{Quiet, content, names, options, save};
 

@@ -5,13 +5,15 @@ use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Barrier};
 use std::time::Duration;
 
+use oasis_data::engine::deadline::Deadline;
+use oasis_data::engine::owner::Owner;
+use oasis_data::engine::signals::Signals;
+use oasis_data::engine::write;
 use oasis_data::error::{Error, Standstill};
+use oasis_data::files::lock::Lock;
 use oasis_data::files::lock::file;
-use oasis_data::files::lock::{Deadline, Lock, Owner};
 use oasis_data::files::session;
-use oasis_data::files::signals::Signals;
 use oasis_data::files::target::Target;
-use oasis_data::files::write;
 
 use crate::{Quiet, content, options, save};
 

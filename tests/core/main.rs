@@ -29,12 +29,12 @@ use std::fs::File;
 use std::path::Path;
 use std::time::Duration;
 
+use oasis_data::engine::Key;
+use oasis_data::engine::host::Host;
+use oasis_data::engine::signals::Signals;
+use oasis_data::engine::write::{WriteOptions, Written};
 use oasis_data::error::Result;
-use oasis_data::files::host::Host;
-use oasis_data::files::identity::FileKey;
 use oasis_data::files::session::{self};
-use oasis_data::files::signals::Signals;
-use oasis_data::files::write::{WriteOptions, Written};
 use oasis_data::settings::Durability;
 use rustix::fs::{self, Mode, OFlags, XattrFlags};
 
@@ -56,7 +56,7 @@ impl Host for Plain {
         !bytes.starts_with(b"torn")
     }
 
-    fn found_corrupt(&self, _: FileKey) -> bool {
+    fn found_corrupt(&self, _: Key) -> bool {
         false
     }
 }

@@ -5,12 +5,13 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::time::{Duration, UNIX_EPOCH};
 
+use oasis_data::engine::deadline::Deadline;
 use oasis_data::error::Error;
 use oasis_data::files::backup::Opened;
 use oasis_data::files::batch::notice;
 use oasis_data::files::batch::{give_up, recovery};
 use oasis_data::files::identity::Identity;
-use oasis_data::files::lock::{Deadline, Lock};
+use oasis_data::files::lock::Lock;
 use oasis_data::files::session;
 use oasis_data::files::target::Target;
 

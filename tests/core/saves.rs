@@ -1,9 +1,9 @@
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 
+use oasis_data::engine::write;
 use oasis_data::error::{Error, Remedy};
 use oasis_data::files::read::{MISSING, version_of};
 use oasis_data::files::session;
-use oasis_data::files::write;
 
 use crate::{Quiet, attribute, content, names, options, save, set_attribute, temporaries};
 

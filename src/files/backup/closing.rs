@@ -1,12 +1,12 @@
 //! The end of a write: the locks are released, and only then backups are compressed, so that
 //! nobody waits for that.
 
+use crate::engine::warning::Warning;
+use crate::engine::write::WriteOptions;
 use crate::files::backup::compression;
 use crate::files::backup::index::{self, BackupQuery};
 use crate::files::identity::Identity;
 use crate::files::locked::LockedFile;
-use crate::files::warning::Warning;
-use crate::files::write::WriteOptions;
 use crate::settings::Durability;
 
 /// Releases all locks, and only then compresses the backups of each file.

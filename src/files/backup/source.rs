@@ -3,6 +3,8 @@
 
 use rustix::fs::Stat;
 
+use crate::engine::warning::Warning;
+use crate::engine::write::{WriteOptions, Written};
 use crate::error::{Error, Result};
 use crate::files::backup::compression;
 use crate::files::backup::index::KnownBackups;
@@ -12,8 +14,6 @@ use crate::files::backup::{self, Backup};
 use crate::files::identity::{Identity, Instant};
 use crate::files::lease::Lease;
 use crate::files::locked::LockedFile;
-use crate::files::warning::Warning;
-use crate::files::write::{WriteOptions, Written};
 use crate::settings::Durability;
 
 /// The content that is to be backed up.

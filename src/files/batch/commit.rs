@@ -14,6 +14,10 @@ use std::thread;
 use rustix::fs;
 use rustix::io::Errno;
 
+use crate::engine::deadline::Deadline;
+use crate::engine::signals::Signals;
+use crate::engine::warning::Warning;
+use crate::engine::write::{WriteOptions, Written};
 use crate::error::{Error, RENAME, Result};
 use crate::files::backup::closing;
 use crate::files::backup::index::{self, BackupQuery};
@@ -24,15 +28,11 @@ use crate::files::batch::roll_forward;
 use crate::files::fork;
 use crate::files::identity::{FileKey, Identity};
 use crate::files::layout;
-use crate::files::lock::Deadline;
 use crate::files::read::Same;
 use crate::files::session::{Preparation, Session};
-use crate::files::signals::Signals;
 use crate::files::sys::sync;
 use crate::files::target::Target;
 use crate::files::temporary;
-use crate::files::warning::Warning;
-use crate::files::write::{WriteOptions, Written};
 use crate::settings::Durability;
 use crate::statistics::COUNTERS;
 

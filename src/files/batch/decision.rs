@@ -10,6 +10,9 @@ use std::sync::OnceLock;
 use rustix::fs::{self, Mode};
 use rustix::io::Errno;
 
+use crate::engine::deadline::Deadline;
+use crate::engine::signals::Signals;
+use crate::engine::write::WriteOptions;
 use crate::error::{Error, Result};
 use crate::files::backup::source::BackedUp;
 use crate::files::batch::folders;
@@ -18,11 +21,9 @@ use crate::files::batch::journal::{self, Change, Journal, NO_FILE, Place, Slot};
 use crate::files::batch::name::Name;
 use crate::files::batch::recovery;
 use crate::files::identity::{FileKey, Identity};
-use crate::files::lock::{Deadline, Lock};
+use crate::files::lock::Lock;
 use crate::files::session::{Prepared, Session};
-use crate::files::signals::Signals;
 use crate::files::target::Target;
-use crate::files::write::WriteOptions;
 
 /// A file that the batch replaces.
 pub(crate) struct Changed<'a> {

@@ -2,14 +2,15 @@
 
 use std::path::Path;
 
+use crate::engine::deadline::Deadline;
+use crate::engine::signals::Signals;
 use crate::error::{Error, Result};
 use crate::files::batch::interrupted::Interrupted;
 use crate::files::batch::journal::{self, Found};
 use crate::files::batch::recovery::recover;
 use crate::files::batch::roll_forward;
-use crate::files::lock::{Deadline, Lock};
+use crate::files::lock::Lock;
 use crate::files::sidecar;
-use crate::files::signals::Signals;
 use crate::files::target::Target;
 
 /// Gives up what an interrupted batch was to make of a file: the batch's content becomes the

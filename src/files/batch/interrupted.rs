@@ -6,14 +6,15 @@ use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
 
+use crate::engine::deadline::Deadline;
+use crate::engine::signals::Signals;
 use crate::error::{Error, Result};
 use crate::files::batch::folders;
 use crate::files::batch::journal::{self, Journal, Slot};
 use crate::files::batch::roll_forward;
 use crate::files::identity::FileKey;
-use crate::files::lock::{Deadline, Lock};
+use crate::files::lock::Lock;
 use crate::files::sidecar;
-use crate::files::signals::Signals;
 use crate::files::target::Target;
 
 /// An interrupted batch, as its journals tell.

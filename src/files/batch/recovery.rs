@@ -8,13 +8,14 @@ use rustix::fs::CWD;
 use rustix::io::Errno;
 use rustix::process::geteuid;
 
+use crate::engine::deadline::Deadline;
+use crate::engine::signals::Signals;
 use crate::error::{Error, FOLLOW_LINK, Result};
 use crate::files::batch::interrupted::Interrupted;
 use crate::files::batch::journal::{self, Found, Journal, Slot};
 use crate::files::batch::roll_forward::{self, Standing};
-use crate::files::lock::{self, Deadline, Lock};
+use crate::files::lock::{self, Lock};
 use crate::files::read::{self, Snapshot};
-use crate::files::signals::Signals;
 use crate::files::target::Target;
 use crate::statistics::COUNTERS;
 

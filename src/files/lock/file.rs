@@ -13,12 +13,12 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{self, AtFlags, CWD, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
+use crate::engine::signals::Signals;
 use crate::error::{Error, OPEN_LOCK, Result};
 use crate::files::fork::CloseOnFork;
 use crate::files::identity::{FileKey, Identity};
 use crate::files::layout;
 use crate::files::sidecar;
-use crate::files::signals::Signals;
 use crate::files::sys::{lock, open};
 use crate::files::target::Target;
 

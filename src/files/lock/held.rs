@@ -3,19 +3,11 @@
 //! The list is used only inside [`crate::files::fork::CloseOnFork::with`], so that no fork
 //! finds it half changed.
 
-use std::fmt::Debug;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, ThreadId};
 
-use crate::error::Standstill;
+use crate::engine::owner::Owner;
 use crate::files::identity::FileKey;
-
-/// Who releases a lock that outlives the call that took it.
-pub trait Owner: Debug + Send + Sync {
-    /// Why the calling thread, which took the lock, would wait for itself; nothing where
-    /// another thread may release the lock.
-    fn standstill(&self) -> Option<Standstill>;
-}
 
 #[derive(Debug)]
 struct Taken {

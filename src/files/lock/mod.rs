@@ -19,16 +19,17 @@ use rustix::io::Errno;
 
 use self::held::Own;
 use self::queue::Wait;
+use crate::engine::deadline::Deadline;
+use crate::engine::owner::Owner;
+use crate::engine::signals::Signals;
 use crate::error::{Error, QUEUE_CALL, Result, Standstill};
 use crate::files::fork::CloseOnFork;
 use crate::files::identity::{FileKey, Identity};
 use crate::files::layout;
-use crate::files::signals::Signals;
 use crate::files::sys::{lock, open};
 use crate::files::target::Target;
 
-pub use self::held::{Owner, after_fork_in_child};
-pub use self::queue::Deadline;
+pub use self::held::after_fork_in_child;
 
 /// The right to write one data file, until dropped.
 #[derive(Debug)]

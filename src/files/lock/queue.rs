@@ -14,12 +14,13 @@ use std::time::{Duration, Instant};
 use rustix::fs;
 use rustix::thread::{NanosleepRelativeResult, Timespec, nanosleep};
 
+use crate::engine::deadline::Deadline;
+use crate::engine::signals::Signals;
 use crate::error::{Error, LOCK_CALL, QUEUE_CALL, Result};
 use crate::files::fork::CloseOnFork;
 use crate::files::identity::{FileKey, Identity};
 use crate::files::lock::file;
 use crate::files::lock::held::{self, Own};
-use crate::files::signals::Signals;
 use crate::files::sys::lock;
 use crate::files::target::Target;
 use crate::statistics::{COUNTERS, LATENCIES};
@@ -33,32 +34,6 @@ const FIRST_PAUSE: Duration = Duration::from_micros(50);
 const LONGEST_PAUSE: Duration = Duration::from_millis(2);
 /// How often a wait asks for signals that went to another thread.
 const SIGNAL_INTERVAL: Duration = Duration::from_millis(50);
-
-/// When waiting ends: one deadline for all the locks that a call needs.
-#[derive(Debug)]
-pub struct Deadline {
-    timeout: Duration,
-    /// `None` is a time later than the clock can show.
-    end: Option<Instant>,
-}
-
-impl Deadline {
-    /// The deadline that far from now.
-    #[must_use]
-    pub fn after(timeout: Duration) -> Self {
-        Self { timeout, end: Instant::now().checked_add(timeout) }
-    }
-
-    /// A deadline that is reached already: a lock is taken only if it is free.
-    #[must_use]
-    pub fn now() -> Self {
-        Self::after(Duration::ZERO)
-    }
-
-    pub(super) fn left(&self) -> Duration {
-        self.end.map_or(Duration::MAX, |end| end.saturating_duration_since(Instant::now()))
-    }
-}
 
 /// A wait for a lock: until when, and for whom.
 pub(super) struct Wait<'a> {
@@ -141,7 +116,7 @@ impl Wait<'_> {
         let (holder, by_this_thread) = told.unwrap_or_default();
         Error::LockTimeout {
             path: self.target.given_path.clone(),
-            waited: self.deadline.timeout,
+            waited: self.deadline.timeout(),
             holder,
             by_this_thread,
         }

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use chrono::FixedOffset;
 
-use crate::files::host::Host;
-use crate::files::identity::FileKey;
-use crate::files::warning::Warning;
+use crate::engine::host::Host;
+use crate::engine::stamp::Key;
+use crate::engine::warning::Warning;
 use crate::settings::Durability;
 
 /// How a write is to be done.
@@ -40,8 +40,8 @@ pub struct WriteOptions {
 /// A write that happened.
 #[derive(Debug, Default)]
 pub struct Written {
-    /// The file that was replaced or removed.
-    pub replaced: Option<FileKey>,
+    /// The document that was replaced or removed.
+    pub replaced: Option<Key>,
     /// The name of the backup that has what was there, not compressed yet.
     pub backup: Option<OsString>,
     /// What went wrong beside the write, such as a backup that could not be pruned: for the

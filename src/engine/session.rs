@@ -1,0 +1,135 @@
+//! A document that nobody else may write.
+
+use std::ffi::OsString;
+use std::sync::Arc;
+
+use crate::engine::backups::{Backup, OpenedBackup};
+use crate::engine::owner::Owner;
+use crate::engine::signals::Signals;
+use crate::engine::stamp::Snapshot;
+use crate::engine::warning::Warning;
+use crate::engine::write::{WriteOptions, Written};
+use crate::error::Result;
+use crate::files::session as files;
+
+/// A document that nobody else may write, until dropped.
+#[derive(Debug)]
+pub enum Session {
+    /// A file.
+    Files(files::Session),
+}
+
+impl Session {
+    /// Leaves the lock to its `owner`. To be called before the call that took the lock
+    /// returns.
+    ///
+    /// # Errors
+    ///
+    /// When the lock cannot be kept between two calls.
+    pub fn hand_over(&self, owner: Arc<dyn Owner>) -> Result<()> {
+        match self {
+            Self::Files(session) => session.hand_over(owner),
+        }
+    }
+
+    /// Reads the document, or finds none.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be read.
+    pub fn read(&self) -> Result<Option<Snapshot>> {
+        match self {
+            Self::Files(session) => Ok(session.read()?.map(Snapshot::from)),
+        }
+    }
+
+    /// Refuses where the lock is lost: others then lock the document too. For a change that
+    /// was begun long ago.
+    ///
+    /// # Errors
+    ///
+    /// [`crate::error::Error::LockGone`], or when that cannot be found out.
+    pub fn require_current(&self) -> Result<()> {
+        match self {
+            Self::Files(session) => session.require_current(),
+        }
+    }
+
+    /// Replaces the document's content with `bytes`, or creates it.
+    ///
+    /// # Errors
+    ///
+    /// Any [`crate::error::Error`].
+    pub fn save(
+        &self,
+        bytes: &[u8],
+        options: &WriteOptions,
+        _signals: &dyn Signals,
+    ) -> Result<Written> {
+        match self {
+            Self::Files(session) => session.save(bytes, options),
+        }
+    }
+
+    /// Makes the `bytes` of a backup the document's content.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Self::save`].
+    pub fn restore(
+        &self,
+        backup: &Backup,
+        bytes: &[u8],
+        options: &WriteOptions,
+        _signals: &dyn Signals,
+    ) -> Result<Written> {
+        match self {
+            Self::Files(session) => session.restore(backup, bytes, options),
+        }
+    }
+
+    /// The document's backups, newest first.
+    ///
+    /// # Errors
+    ///
+    /// When they cannot be listed.
+    pub fn backups(&self, _signals: &dyn Signals) -> Result<Vec<Backup>> {
+        match self {
+            Self::Files(session) => session.backups(),
+        }
+    }
+
+    /// Opens a backup, or finds none any more.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be opened.
+    pub fn open_backup(
+        &self,
+        backup: &Backup,
+        _signals: &dyn Signals,
+    ) -> Result<Option<OpenedBackup<'_>>> {
+        match self {
+            Self::Files(session) => Ok(session.open_backup(backup)?.map(OpenedBackup::File)),
+        }
+    }
+
+    /// Releases the lock after a write, and only then does what nobody has to wait for.
+    #[must_use]
+    pub fn close(self, options: &WriteOptions) -> Vec<Warning> {
+        match self {
+            Self::Files(session) => session.close(options),
+        }
+    }
+
+    /// Removes the backups that are too many or too old. Returns their names.
+    ///
+    /// # Errors
+    ///
+    /// When they cannot be listed, or a backup cannot be removed.
+    pub fn prune(&self, options: &WriteOptions, _signals: &dyn Signals) -> Result<Vec<OsString>> {
+        match self {
+            Self::Files(session) => session.prune(options),
+        }
+    }
+}

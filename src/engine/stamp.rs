@@ -1,0 +1,118 @@
+//! What identifies a document, and the content that it has at a moment.
+
+use crate::files::identity::{FileKey, Identity, Instant};
+use crate::files::read;
+
+/// Which document, whatever its content. The key of a file can come to mean another file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Key {
+    /// A file.
+    File(FileKey),
+    /// A document in a database, by a digest of the store and the name.
+    #[cfg(feature = "postgres")]
+    Row(u128),
+}
+
+/// What identifies content without a read of it. Compared with `==` only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stamp {
+    /// The content of a file.
+    File(Identity),
+    /// The content of a document in a database.
+    #[cfg(feature = "postgres")]
+    Row(RowStamp),
+}
+
+/// What identifies the content of a document in a database: the save that made it.
+#[cfg(feature = "postgres")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RowStamp {
+    /// The document.
+    pub key: u128,
+    /// The save: no two saves have one id.
+    pub save: u128,
+    /// How many bytes.
+    pub size: u64,
+}
+
+impl Stamp {
+    /// The document.
+    #[must_use]
+    pub fn key(&self) -> Key {
+        match self {
+            Self::File(identity) => Key::File(identity.key()),
+            #[cfg(feature = "postgres")]
+            Self::Row(row) => Key::Row(row.key),
+        }
+    }
+
+    /// How many bytes are in it.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        match self {
+            Self::File(identity) => identity.size(),
+            #[cfg(feature = "postgres")]
+            Self::Row(row) => row.size,
+        }
+    }
+
+    /// Whether every change after `read_at` must show in the stamp.
+    #[must_use]
+    pub fn is_past_racy_window(&self, read_at: Instant) -> bool {
+        match self {
+            Self::File(identity) => identity.is_past_racy_window(read_at),
+            #[cfg(feature = "postgres")]
+            Self::Row(_) => true,
+        }
+    }
+}
+
+impl From<FileKey> for Key {
+    fn from(key: FileKey) -> Self {
+        Self::File(key)
+    }
+}
+
+/// A document's content, and its stamp.
+#[derive(Debug)]
+pub struct Snapshot {
+    /// The whole content.
+    pub bytes: Vec<u8>,
+    /// Which content it is.
+    pub stamp: Stamp,
+    /// Whether the content cannot have changed during the read.
+    pub stable: bool,
+    /// Whether every later change must show in the stamp, as long as the clock is not set
+    /// back.
+    pub past_racy_window: bool,
+    /// When the read began; nothing where stamps have nothing to do with a clock.
+    pub read_at: Option<Instant>,
+}
+
+/// What a look at a document found.
+#[derive(Debug)]
+pub enum Probe {
+    /// The stamp of what is there.
+    Stamp(Stamp),
+    /// What is there, which cost no more than its stamp would have.
+    Content(Snapshot),
+}
+
+impl Probe {
+    /// The stamp of what is there.
+    #[must_use]
+    pub fn stamp(&self) -> Stamp {
+        match self {
+            Self::Stamp(stamp) => *stamp,
+            Self::Content(snapshot) => snapshot.stamp,
+        }
+    }
+}
+
+impl From<read::Snapshot> for Snapshot {
+    fn from(snapshot: read::Snapshot) -> Self {
+        let read::Snapshot { bytes, identity, stable, past_racy_window, read_at } = snapshot;
+        let stamp = Stamp::File(identity);
+        Self { bytes, stamp, stable, past_racy_window, read_at: Some(read_at) }
+    }
+}
