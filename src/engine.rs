@@ -12,13 +12,16 @@ pub mod warning;
 pub mod write;
 
 use std::os::fd::OwnedFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::error::{Error, Result};
 use crate::files::batch::{self, commit, give_up, recovery};
 use crate::files::lock::file;
 use crate::files::target::Target;
 use crate::files::{self, fork, inspect, lock, read};
+#[cfg(feature = "postgres")]
+use crate::postgres;
 
 pub use self::backups::{Backup, Backups, OpenedBackup};
 pub use self::deadline::Deadline;
@@ -37,18 +40,39 @@ pub use crate::files::inspect::{BackupName, Folder, backup_name};
 pub use crate::files::layout::FOLDER as SIDECAR;
 pub use crate::files::lock::file::Collected;
 pub use crate::files::read::{MISSING, require_version, version_of};
+#[cfg(feature = "postgres")]
+pub use crate::postgres::{History, StoreError, documents, history, init, put};
+
+/// A document that is asked for together with others.
+#[derive(Debug)]
+pub struct Asked<'a> {
+    /// Its engine.
+    pub engine: &'a Engine,
+    /// Its path, as the caller gave it.
+    pub path: &'a Path,
+    /// The stamp of what is kept of it.
+    pub kept: Option<Stamp>,
+}
 
 /// Where a document is kept.
 #[derive(Clone, Debug)]
 pub enum Engine {
     /// In the file system of one host.
     Files,
+    /// In a database, for several hosts.
+    #[cfg(feature = "postgres")]
+    Postgres(postgres::Document),
 }
 
 impl Engine {
     /// The engine of the document at `path`. Asked once for a call, at the border.
     #[must_use]
-    pub fn of(_path: &Path) -> Self {
+    #[cfg_attr(not(feature = "postgres"), allow(unused_variables, reason = "there is one engine"))]
+    pub fn of(path: &Path) -> Self {
+        #[cfg(feature = "postgres")]
+        if let Some(document) = postgres::document_at(path) {
+            return Self::Postgres(document);
+        }
         Self::Files
     }
 
@@ -57,6 +81,22 @@ impl Engine {
     pub fn key(&self) -> Option<Key> {
         match self {
             Self::Files => None,
+            #[cfg(feature = "postgres")]
+            Self::Postgres(document) => Some(document.key()),
+        }
+    }
+
+    /// When the document was saved, in microseconds since 1970; nothing where a `stat` tells.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`], or why the server did not answer.
+    pub fn modified(&self, path: &Path, signals: &dyn Signals) -> Result<Option<i64>> {
+        let _ = (path, signals);
+        match self {
+            Self::Files => Ok(None),
+            #[cfg(feature = "postgres")]
+            Self::Postgres(document) => postgres::modified(document, path, signals).map(Some),
         }
     }
 
@@ -65,6 +105,8 @@ impl Engine {
     pub fn waits(&self) -> bool {
         match self {
             Self::Files => false,
+            #[cfg(feature = "postgres")]
+            Self::Postgres(_) => true,
         }
     }
 
@@ -74,15 +116,53 @@ impl Engine {
     /// # Errors
     ///
     /// [`Error::NotFound`], [`Error::NotAFile`], or a failing call.
-    pub fn probe(
-        &self,
-        path: &Path,
-        _kept: Option<Stamp>,
-        _signals: &dyn Signals,
-    ) -> Result<Probe> {
+    pub fn probe(&self, path: &Path, kept: Option<Stamp>, signals: &dyn Signals) -> Result<Probe> {
+        // Files have nothing to wait for, and a read costs more than a look.
+        let _ = (kept, signals);
         match self {
             Self::Files => read::identify(path).map(|found| Probe::Stamp(Stamp::File(found))),
+            #[cfg(feature = "postgres")]
+            Self::Postgres(document) => postgres::probe(document, path, kept, signals),
         }
+    }
+
+    /// Whether both are in one store, so that one question or one commit is for both.
+    #[must_use]
+    pub fn shares_store(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Files, Self::Files) => true,
+            #[cfg(feature = "postgres")]
+            (Self::Postgres(one), Self::Postgres(other)) => one.is_beside(other),
+            #[cfg(feature = "postgres")]
+            _ => false,
+        }
+    }
+
+    /// The same as [`Self::probe`] of several documents that share a store: of one moment,
+    /// where the store can tell them together.
+    ///
+    /// # Errors
+    ///
+    /// Why the store did not answer. What is wrong with a document is its own answer.
+    pub fn probe_many(
+        asked: &[Asked<'_>],
+        timeout: Duration,
+        signals: &dyn Signals,
+    ) -> Result<Vec<Result<Probe>>> {
+        let _ = timeout;
+        #[cfg(feature = "postgres")]
+        {
+            let in_database = asked.iter().filter_map(|asked| match asked.engine {
+                Self::Postgres(document) => Some((document.clone(), asked.path, asked.kept)),
+                Self::Files => None,
+            });
+            let in_database: Vec<_> = in_database.collect();
+            if !in_database.is_empty() {
+                return postgres::probe_many(&in_database, timeout, signals);
+            }
+        }
+        let probe = |asked: &Asked<'_>| asked.engine.probe(asked.path, asked.kept, signals);
+        Ok(asked.iter().map(probe).collect())
     }
 
     /// Whether the content at `path` can be read but has no stamp: an open descriptor of the
@@ -91,6 +171,8 @@ impl Engine {
     pub fn is_without_stamp(&self, path: &Path) -> bool {
         match self {
             Self::Files => Target::is_descriptor(path),
+            #[cfg(feature = "postgres")]
+            Self::Postgres(_) => false,
         }
     }
 
@@ -109,6 +191,8 @@ impl Engine {
                 }
                 outcome => outcome.map(Snapshot::from),
             },
+            #[cfg(feature = "postgres")]
+            Self::Postgres(document) => postgres::read(document, path, signals),
         }
     }
 
@@ -118,6 +202,8 @@ impl Engine {
     pub fn pending(&self, path: &Path) -> Pending {
         match self {
             Self::Files => recovery::pending(path),
+            #[cfg(feature = "postgres")]
+            Self::Postgres(_) => Pending::No,
         }
     }
 
@@ -130,6 +216,8 @@ impl Engine {
                 let (descriptor, now) = read::pin(path).ok()?;
                 (Stamp::File(now) == stamp).then_some(descriptor)
             }
+            #[cfg(feature = "postgres")]
+            Self::Postgres(_) => None,
         }
     }
 
@@ -148,6 +236,10 @@ impl Engine {
             Self::Files => {
                 files::session::Session::open(path, options, signals).map(Session::Files)
             }
+            #[cfg(feature = "postgres")]
+            Self::Postgres(document) => {
+                postgres::Session::open(document, path, options, signals).map(Session::Postgres)
+            }
         }
     }
 
@@ -165,6 +257,8 @@ impl Engine {
     ) -> Result<Written> {
         match self {
             Self::Files => files::session::save(path, bytes, options, signals),
+            #[cfg(feature = "postgres")]
+            Self::Postgres(document) => postgres::save(document, path, bytes, options, signals),
         }
     }
 
@@ -174,13 +268,28 @@ impl Engine {
     ///
     /// As for [`commit::save_many`].
     pub fn save_many(
-        &self,
         saves: &[Save<'_>],
         options: &WriteOptions,
         signals: &dyn Signals,
     ) -> Result<Vec<Written>> {
-        match self {
-            Self::Files => commit::save_many(saves, options, signals),
+        let Some(first) = saves.first() else { return Ok(Vec::new()) };
+        match Self::of(first.path) {
+            Self::Files => {
+                require_one_store(saves, |engine| matches!(engine, Self::Files))?;
+                commit::save_many(saves, options, signals)
+            }
+            #[cfg(feature = "postgres")]
+            Self::Postgres(first) => {
+                let mut documents = Vec::with_capacity(saves.len());
+                require_one_store(saves, |engine| match engine {
+                    Self::Postgres(document) if document.is_beside(&first) => {
+                        documents.push(document.clone());
+                        true
+                    }
+                    _ => false,
+                })?;
+                postgres::save_many(&documents, saves, options, signals)
+            }
         }
     }
 
@@ -197,6 +306,8 @@ impl Engine {
     ) -> Result<Written> {
         match self {
             Self::Files => files::session::delete(path, options, signals),
+            #[cfg(feature = "postgres")]
+            Self::Postgres(document) => postgres::delete(document, path, options, signals),
         }
     }
 
@@ -205,11 +316,15 @@ impl Engine {
     /// # Errors
     ///
     /// When they cannot be listed.
-    pub fn backups(&self, path: &Path, _signals: &dyn Signals) -> Result<Backups> {
+    pub fn backups(&self, path: &Path, signals: &dyn Signals) -> Result<Backups> {
         match self {
             Self::Files => {
+                let _ = signals;
                 files::session::backups(path).map(|(target, all)| Backups::of_file(target, all))
             }
+            #[cfg(feature = "postgres")]
+            Self::Postgres(document) => postgres::backups(document, path, signals)
+                .map(|found| Backups::of_document(document, path, found)),
         }
     }
 
@@ -219,17 +334,33 @@ impl Engine {
     /// # Errors
     ///
     /// As for [`inspect::backup_names`].
-    pub fn backup_names(&self, path: &Path) -> Result<Vec<BackupName>> {
+    pub fn backup_names(&self, path: &Path, signals: &dyn Signals) -> Result<Vec<BackupName>> {
         match self {
-            Self::Files => inspect::backup_names(path),
+            Self::Files => {
+                let _ = signals;
+                inspect::backup_names(path)
+            }
+            #[cfg(feature = "postgres")]
+            Self::Postgres(document) => {
+                let found = postgres::backups(document, path, signals)?;
+                Ok(found.iter().filter_map(|(backup, _)| backup_name(&backup.name)).collect())
+            }
         }
     }
 
     /// What lies in `folder`.
-    #[must_use]
-    pub fn inspect(&self, folder: &Path) -> Folder {
+    ///
+    /// # Errors
+    ///
+    /// When a database does not tell. Of files, what cannot be listed is in the answer.
+    pub fn inspect(&self, folder: &Path, signals: &dyn Signals) -> Result<Folder> {
         match self {
-            Self::Files => inspect::folder(folder),
+            Self::Files => {
+                let _ = signals;
+                Ok(inspect::folder(folder))
+            }
+            #[cfg(feature = "postgres")]
+            Self::Postgres(document) => postgres::inspect(document, folder, signals),
         }
     }
 
@@ -241,6 +372,9 @@ impl Engine {
     pub fn interrupted_batches(&self, folder: &Path) -> Result<Vec<InterruptedBatch>> {
         match self {
             Self::Files => batch::inspect::interrupted(folder),
+            #[cfg(feature = "postgres")]
+            // The server undoes what was interrupted.
+            Self::Postgres(_) => Ok(Vec::new()),
         }
     }
 
@@ -252,6 +386,8 @@ impl Engine {
     pub fn is_held(&self, path: &Path) -> Result<bool> {
         match self {
             Self::Files => inspect::is_held(path),
+            #[cfg(feature = "postgres")]
+            Self::Postgres(_) => Ok(false),
         }
     }
 
@@ -269,6 +405,8 @@ impl Engine {
     ) -> Result<Option<String>> {
         match self {
             Self::Files => give_up::give_up(path, deadline, signals),
+            #[cfg(feature = "postgres")]
+            Self::Postgres(_) => Ok(None),
         }
     }
 
@@ -280,7 +418,41 @@ impl Engine {
     pub fn collect_locks(&self, folder: &Path, signals: &dyn Signals) -> Result<Collected> {
         match self {
             Self::Files => file::collect(folder, signals),
+            #[cfg(feature = "postgres")]
+            Self::Postgres(_) => Ok(Collected::default()),
         }
+    }
+}
+
+/// Refuses a batch with a document that does not lie with the first.
+fn require_one_store(
+    saves: &[Save<'_>],
+    mut is_with_first: impl FnMut(&Engine) -> bool,
+) -> Result<()> {
+    // safeguard: batch-in-one-store
+    match saves.iter().find(|save| !is_with_first(&Engine::of(save.path))) {
+        None => Ok(()),
+        Some(other) => Err(Error::SeveralStores {
+            path: other.path.to_path_buf(),
+            twin: saves[0].path.to_path_buf(),
+        }),
+    }
+}
+
+/// Puts stores in force, each with its folder and URL, in place of all others.
+///
+/// # Errors
+///
+/// The folder whose URL cannot be used, and why; nothing is changed.
+pub fn configure_stores(
+    stores: Vec<(PathBuf, String)>,
+) -> std::result::Result<(), (PathBuf, String)> {
+    #[cfg(feature = "postgres")]
+    return postgres::configure(stores);
+    #[cfg(not(feature = "postgres"))]
+    match stores.into_iter().next() {
+        None => Ok(()),
+        Some((folder, _)) => Err((folder, "needs a build with the feature postgres".to_owned())),
     }
 }
 

@@ -44,7 +44,7 @@ pub enum Error {
     /// Another writer kept the lock until the deadline.
     #[error(
         "{}: still locked {} after {:.3} s{}",
-        name(path), holder_text(*holder, *by_this_thread), waited.as_secs_f64(),
+        name(path), holder_text(*holder, holder_host.as_deref(), *by_this_thread), waited.as_secs_f64(),
         holder_advice(*by_this_thread)
     )]
     LockTimeout {
@@ -54,6 +54,8 @@ pub enum Error {
         waited: Duration,
         /// The process that holds the lock, where the kernel tells.
         holder: Option<u32>,
+        /// The host of that process, where the document is in a database that tells.
+        holder_host: Option<String>,
         /// Whether the calling thread took the lock itself, and left it held.
         by_this_thread: bool,
     },
@@ -145,6 +147,49 @@ pub enum Error {
         /// The errno.
         source: io::Error,
     },
+    /// The change is committed on the server, but no standby has confirmed it.
+    #[error(
+        "{}: the change is committed, but the wait for a standby was ended on the server; a failover may lose it: look at the standbys, and save again",
+        name(path)
+    )]
+    NotReplicated {
+        /// The document, as the caller gave it.
+        path: PathBuf,
+    },
+    /// The answer to a commit did not come.
+    #[error(
+        "{}: whether the change was made is not known, since the server of its store did not answer to the commit ({cause}); load it again before you repeat the change",
+        name(path)
+    )]
+    OutcomeUnknown {
+        /// The document, as the caller gave it.
+        path: PathBuf,
+        /// What came in place of the answer.
+        cause: Box<Error>,
+    },
+    /// An edit of a document in a database took too long, and its lock was given up.
+    #[error(
+        "{}: the edit took longer than {after} s, and the server has given its lock to others; nothing was saved: do less inside the edit, or raise edit_timeout",
+        name(path)
+    )]
+    EditExpired {
+        /// The document, as the caller gave it.
+        path: PathBuf,
+        /// How long an edit may take, in seconds.
+        after: f64,
+    },
+    /// A batch names documents that do not lie in one store.
+    #[error(
+        "{}: does not lie in one store with {}, so that both cannot be saved as one; nothing was saved: save them one after the other, or move them into one store",
+        name(path),
+        name(twin)
+    )]
+    SeveralStores {
+        /// The document, as the caller gave it.
+        path: PathBuf,
+        /// The first document of the batch, as the caller gave it.
+        twin: PathBuf,
+    },
 }
 
 impl Error {
@@ -164,7 +209,11 @@ impl Error {
             | Self::NamedTwice { path, .. }
             | Self::Unrecovered { path, .. }
             | Self::Unfinished { path, .. }
-            | Self::NotDurable { path, .. } => path,
+            | Self::NotDurable { path, .. }
+            | Self::NotReplicated { path }
+            | Self::OutcomeUnknown { path, .. }
+            | Self::EditExpired { path, .. }
+            | Self::SeveralStores { path, .. } => path,
         }
     }
 
@@ -180,11 +229,14 @@ impl Error {
             Self::NotAFile { .. } => Some(Errno::INVAL.raw_os_error()),
             Self::LockTimeout { .. } => Some(Errno::TIMEDOUT.raw_os_error()),
             Self::AlreadyLocked { .. } => Some(Errno::DEADLK.raw_os_error()),
-            Self::Unfinished { cause, .. } => cause.errno(),
+            Self::Unfinished { cause, .. } | Self::OutcomeUnknown { cause, .. } => cause.errno(),
+            Self::SeveralStores { .. } => Some(Errno::XDEV.raw_os_error()),
             Self::NoBackup { .. }
             | Self::NamedTwice { .. }
             | Self::Unrecovered { .. }
             | Self::LockGone { .. }
+            | Self::NotReplicated { .. }
+            | Self::EditExpired { .. }
             | Self::Interrupted { .. }
             | Self::VersionConflict { .. } => None,
         }
@@ -323,11 +375,13 @@ pub enum Standstill {
     Switch,
 }
 
-fn holder_text(holder: Option<u32>, by_this_thread: bool) -> String {
+fn holder_text(holder: Option<u32>, host: Option<&str>, by_this_thread: bool) -> String {
     if by_this_thread {
         return "by this thread itself".to_owned();
     }
-    holder.map_or_else(|| "by another writer".to_owned(), |pid| format!("by process {pid}"))
+    let host = host.map(|host| format!(" on {host}")).unwrap_or_default();
+    let process = |pid| format!("by process {pid}{host}");
+    holder.map_or_else(|| "by another writer".to_owned(), process)
 }
 
 fn holder_advice(by_this_thread: bool) -> &'static str {

@@ -5,7 +5,7 @@
 //! * `python`: the face. Arguments in, results and exceptions out, and the interpreter's
 //!   lock. No decision about documents.
 //! * [`documents`]: what is true of a document wherever it lies.
-//! * [`engine`], the one door to [`files`]: bytes, paths and errors; locks, temporary files,
+//! * [`engine`], the one door to [`files`] and `postgres`: bytes, paths and errors; locks, temporary files,
 //!   syncs, renames, backups. No Python.
 //! * The ground: `codec` (Python objects and JSON text, no files), [`cache`], [`error`],
 //!   [`settings`], [`statistics`].
@@ -16,6 +16,8 @@ pub mod documents;
 pub mod engine;
 pub mod error;
 pub mod files;
+#[cfg(feature = "postgres")]
+pub mod postgres;
 pub mod settings;
 mod stack;
 pub mod statistics;

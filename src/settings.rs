@@ -34,6 +34,11 @@ pub struct Settings {
     pub lock_timeout: f64,
     /// What a save does before it returns.
     pub durability: Durability,
+    /// Seconds in which a load of a document in a database does not ask again whether the
+    /// document that the cache has is fresh.
+    pub max_staleness: f64,
+    /// Seconds that an edit of a document in a database may take.
+    pub edit_timeout: f64,
 }
 
 impl Default for Settings {
@@ -46,6 +51,8 @@ impl Default for Settings {
             backups_compressed_above: f64::INFINITY,
             lock_timeout: 10.0,
             durability: Durability::Full,
+            max_staleness: 0.0,
+            edit_timeout: 60.0,
         }
     }
 }

@@ -9,6 +9,7 @@ Importing the package opens no file, configures no logging and writes nothing.
 """
 
 from oasis_data._native import __version__
+from oasis_data._settings import read_environment as _read_environment
 from oasis_data.error_handling import (
     AlreadyLockedError,
     CorruptFileError,
@@ -23,6 +24,7 @@ from oasis_data.error_handling import (
     NoBackupError,
     NotDurableError,
     OperationType,
+    OutcomeUnknownError,
     ReadPermissionError,
     StorageReadError,
     StorageWriteError,
@@ -73,6 +75,7 @@ __all__ = [
     "NoBackupError",
     "NotDurableError",
     "OperationType",
+    "OutcomeUnknownError",
     "ReadPermissionError",
     "StorageReadError",
     "StorageWriteError",
@@ -101,3 +104,5 @@ __all__ = [
     "save_with_version",
     "stats",
 ]
+
+_read_environment()

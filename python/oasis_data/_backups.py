@@ -10,6 +10,7 @@ from datetime import datetime
 
 from oasis_data import _logging, _native
 from oasis_data._paths import FilePath, folder_of, whole
+from oasis_data._settings import folder_in_store
 from oasis_data.error_handling import NoBackupError, OperationType
 
 
@@ -42,7 +43,7 @@ def list_backups(file_path: FilePath) -> list[Backup]:
     Raises:
         JSONReadError: The folder could not be read.
     """
-    folder = folder_of(file_path)
+    folder = _folder_of(file_path)
     return [
         Backup(
             path=os.path.join(folder, name),
@@ -82,12 +83,12 @@ def restore_backup(
             read, and to restore an older backup would lose the newest content.
     """
     started = time.perf_counter()
-    folder = folder_of(file_path)
+    folder = _folder_of(file_path)
     name = None
     if backup is not None:
         given = backup.path if isinstance(backup, Backup) else os.fsdecode(backup)
         beside, name = os.path.split(given)
-        if beside and os.path.realpath(beside) != folder:
+        if beside and folder not in (os.path.realpath(beside), os.path.abspath(beside)):
             raise NoBackupError(
                 OperationType.WRITE,
                 os.fsdecode(file_path),
@@ -127,9 +128,14 @@ def prune_backups(
     started = time.perf_counter()
     if keep is not None and keep < 0:
         raise ValueError(f"keep={keep}: must be a number of backups, 0 or more")
-    folder = folder_of(file_path)
+    folder = _folder_of(file_path)
     removed = _native.prune_backups(file_path, keep=keep, max_age=max_age, timeout=timeout)
     if _logging.writes:
         for name in removed:
             _logging.record("prune", whole(file_path), started, backup=name)
     return [os.path.join(folder, name) for name in removed]
+
+
+def _folder_of(file_path: FilePath) -> str:
+    """The folder that the backups of a document lie in."""
+    return folder_in_store(file_path) or folder_of(file_path)

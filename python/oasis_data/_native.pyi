@@ -22,16 +22,19 @@ __all__ = [
     "delete",
     "encode",
     "give_up",
+    "init_store",
     "inspect",
     "interrupted_batches",
     "invalidate",
     "is_cached",
     "is_held",
+    "is_in_store",
     "list_backups",
     "load",
     "load_many",
     "load_measured",
     "load_with_version",
+    "modified",
     "parse_backup_name",
     "place_of_no_json",
     "prune_backups",
@@ -39,6 +42,9 @@ __all__ = [
     "save",
     "save_many",
     "stats",
+    "store_documents",
+    "store_history",
+    "store_put",
 ]
 
 MISSING: str
@@ -133,5 +139,23 @@ def load_with_version(path: FilePath) -> tuple[Any, str, int]: ...
 def is_cached(path: FilePath) -> bool: ...
 def invalidate(path: FilePath) -> None: ...
 def clear() -> None: ...
-def configure(changes: dict[str, Any]) -> Settings: ...
+def configure(
+    changes: dict[str, Any], stores: list[tuple[str, str]] | None = None
+) -> Settings: ...
+def is_in_store(path: FilePath, /) -> bool: ...
+def modified(path: FilePath, /) -> float | None: ...
+def init_store(url: str, /) -> bool: ...
+def store_documents(url: str, /) -> list[str]: ...
+def store_history(
+    url: str, name: str, /
+) -> tuple[list[tuple[str, bytes]], tuple[bytes, float] | None]: ...
+def store_put(
+    url: str,
+    name: str,
+    backups: list[tuple[str, bytes]],
+    current: tuple[bytes, float] | None,
+    /,
+    *,
+    replace: bool,
+) -> bool: ...
 def stats() -> Statistics: ...

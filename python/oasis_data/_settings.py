@@ -3,9 +3,31 @@
 Private: the names are in `oasis_data.file_operations`.
 """
 
+import json
+import os
+from collections.abc import Mapping
 from typing import Literal, TypedDict
 
 from oasis_data import _native
+from oasis_data._paths import FilePath
+
+_ENVIRONMENT = "OASIS_DATA_STORES"
+"""The variable with the stores that are in force from the import on."""
+
+
+class StoreURL(str):
+    """The URL of a store, which may have a password: it is not shown by chance."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        """Words in place of the URL."""
+        return "<the URL of a store>"
+
+    __str__ = __repr__
+
+
+_stores: dict[str, StoreURL] = {}
 
 
 class Settings(TypedDict):
@@ -18,6 +40,9 @@ class Settings(TypedDict):
     backups_compressed_above: float
     lock_timeout: float
     durability: Literal["full", "process"]
+    max_staleness: float
+    edit_timeout: float
+    stores: dict[str, StoreURL]
 
 
 class Latency(TypedDict):
@@ -72,6 +97,9 @@ def configure(
     backups_compressed_above: float | None = None,
     lock_timeout: float | None = None,
     durability: Literal["full", "process"] | None = None,
+    stores: Mapping[str, str] | None = None,
+    max_staleness: float | None = None,
+    edit_timeout: float | None = None,
 ) -> Settings:
     """Changes process-wide settings; without arguments only returns them.
 
@@ -88,10 +116,20 @@ def configure(
             reads a compressed backup.
         lock_timeout: Seconds to wait for another writer (default 10.0).
         durability: "full" (the default), or "process" to skip every sync: files then
-            survive a crash of the program, but not a power cut.
+            survive a crash of the program, but not a power cut. A document in a database
+            is not saved with "process".
+        stores: Folders whose documents lie in PostgreSQL, each with its store's URL:
+            `{"/srv/data": "postgresql://user@host/database?schema=refinery"}`. A path
+            belongs to the longest of these folders that it lies in; no file is read or
+            written there. Takes the place of all stores before; `{}` ends them. At first
+            the variable `OASIS_DATA_STORES` is read, a JSON object of the same form.
+        max_staleness: Seconds in which a load of a document in a database may answer from
+            the cache without asking the server (default 0.0: never).
+        edit_timeout: Seconds after which a server ends an `edit_json` whose block does not
+            end, and gives the lock to others (default 60.0).
 
     Returns:
-        All settings, as they are now.
+        All settings, as they are now. The URLs of stores are not shown by `print`.
 
     Raises:
         ValueError: A setting cannot have that value; no setting is changed.
@@ -104,8 +142,18 @@ def configure(
         "backups_compressed_above": backups_compressed_above,
         "lock_timeout": lock_timeout,
         "durability": durability,
+        "max_staleness": max_staleness,
+        "edit_timeout": edit_timeout,
     }
-    return _native.configure({name: value for name, value in changes.items() if value is not None})
+    given = {name: value for name, value in changes.items() if value is not None}
+    if stores is None:
+        settings = _native.configure(given)
+    else:
+        urls = {os.path.abspath(folder): _url(folder, url) for folder, url in stores.items()}
+        settings = _native.configure(given, list(urls.items()))
+        _stores.clear()
+        _stores.update(urls)
+    return {**settings, "stores": dict(_stores)}
 
 
 def stats() -> Statistics:
@@ -120,3 +168,35 @@ def stats() -> Statistics:
         child starts from zero.
     """
     return _native.stats()
+
+
+def folder_in_store(path: FilePath) -> str | None:
+    """The folder of a document that lies in a store; None for a file."""
+    if not _native.is_in_store(path):
+        return None
+    return os.path.dirname(os.path.abspath(os.fsdecode(path)))
+
+
+def read_environment() -> None:
+    """Puts the stores of the environment in force.
+
+    Raises:
+        ValueError: The variable is no JSON object of folders and URLs.
+    """
+    text = os.environ.get(_ENVIRONMENT)
+    if not text:
+        return
+    try:
+        stores = json.loads(text)
+    except ValueError:
+        stores = None  # the text, which may have a password, is not shown
+    if not isinstance(stores, dict):
+        raise ValueError(f"{_ENVIRONMENT} must be a JSON object: a URL for each folder")
+    configure(stores=stores)
+
+
+def _url(folder: object, url: object) -> StoreURL:
+    if not isinstance(folder, str) or not isinstance(url, str):
+        raise ValueError(f"stores: must have a URL as text for each folder, as for {folder!r}")
+    # A URL that was told by `configure` shows words in place of its text.
+    return StoreURL(str.__str__(url))

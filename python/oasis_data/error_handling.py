@@ -33,6 +33,7 @@ __all__ = [
     "NoBackupError",
     "NotDurableError",
     "OperationType",
+    "OutcomeUnknownError",
     "ReadPermissionError",
     "StorageReadError",
     "StorageWriteError",
@@ -184,6 +185,8 @@ class LockTimeoutError(JSONWriteError, _OperatingSystemError, TimeoutError):
 
     Attributes:
         holder: The pid of the process that holds the lock, None if unknown.
+        holder_host: The host of that process, if the document is in a database that
+            tells it; else None, for this host.
     """
 
     def __init__(
@@ -194,10 +197,12 @@ class LockTimeoutError(JSONWriteError, _OperatingSystemError, TimeoutError):
         original_error: BaseException | None = None,
         *,
         holder: int | None = None,
+        holder_host: str | None = None,
     ) -> None:
-        """Takes `DataOperationError`'s arguments and the holder's pid."""
+        """Takes `DataOperationError`'s arguments, and the holder's pid and host."""
         super().__init__(operation, file_path, message, original_error)
         self.holder = holder
+        self.holder_host = holder_host
 
 
 class AlreadyLockedError(JSONWriteError, _OperatingSystemError):
@@ -246,6 +251,17 @@ class NotDurableError(JSONWriteError, _OperatingSystemError):
     The file has the new content, unlike after any other `JSONWriteError`. A power
     cut may bring the old content back. A batch with this error is decided: loads
     see its documents, and the next use of one of its files puts them in place.
+    A document in a database is committed on its server, but no standby has confirmed it.
+    """
+
+
+class OutcomeUnknownError(NotDurableError):
+    """Whether a change of a document in a database was made is not known.
+
+    The server was sent the commit, and its answer did not come before the deadline. The
+    change was made as a whole, or will be, or not at all. Load the document again before
+    the change is repeated. Where Ctrl-C ended the wait, the `KeyboardInterrupt` is the
+    error's context.
     """
 
 

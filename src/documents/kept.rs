@@ -2,7 +2,9 @@
 
 use std::mem;
 use std::path::Path;
-use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock, Mutex, OnceLock, PoisonError};
+use std::time::{self, Duration};
 
 use arc_swap::ArcSwap;
 
@@ -20,6 +22,45 @@ pub struct Origin {
     pub racy_text: Option<Arc<Vec<u8>>>,
     /// When the content was read; nothing where stamps have nothing to do with a clock.
     pub read_at: Option<Instant>,
+    /// When storage last told that the content is the newest.
+    pub confirmed: Confirmed,
+}
+
+/// A moment that moves on, by a clock that cannot be set.
+#[derive(Debug)]
+pub struct Confirmed(AtomicU64);
+
+impl Confirmed {
+    /// Now.
+    #[must_use]
+    pub fn now() -> Self {
+        Self(AtomicU64::new(micros()))
+    }
+
+    /// Long ago.
+    #[must_use]
+    pub const fn never() -> Self {
+        Self(AtomicU64::new(0))
+    }
+
+    /// Moves on to now.
+    pub fn again(&self) {
+        self.0.store(micros(), Ordering::Relaxed);
+    }
+
+    /// Whether it is less than so many seconds ago.
+    #[must_use]
+    pub fn is_within(&self, seconds: f64) -> bool {
+        let ago = Duration::from_micros(micros().saturating_sub(self.0.load(Ordering::Relaxed)));
+        ago.as_secs_f64() < seconds
+    }
+}
+
+/// Microseconds since this was first asked.
+fn micros() -> u64 {
+    static START: OnceLock<time::Instant> = OnceLock::new();
+    let since = START.get_or_init(time::Instant::now).elapsed();
+    u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
 }
 
 /// A document in the cache.

@@ -5,10 +5,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::kept::{Document, Origin};
+use super::kept::{Confirmed, Document, Origin};
 use super::{DecodeError, Failure, Runtime};
 use crate::engine::{Engine, NoSignals, Probe, Signals, Snapshot, Stamp, version_of};
 use crate::error::Error;
+use crate::settings;
 use crate::statistics::{COUNTERS, LATENCIES, Operation};
 
 /// A document, and which content it was made from.
@@ -43,7 +44,19 @@ pub fn load<R: Runtime>(
     own: bool,
 ) -> Result<Loaded<R::Document>, Failure<R>> {
     let engine = Engine::of(path);
-    match look_up(runtime, &engine, path)? {
+    let found = look_up(runtime, &engine, path)?;
+    answer(runtime, &engine, path, found, own)
+}
+
+/// The document that was found, or what is read where nothing fresh was found.
+pub(super) fn answer<R: Runtime>(
+    runtime: R,
+    engine: &Engine,
+    path: &Path,
+    found: Found<R::Kept>,
+    own: bool,
+) -> Result<Loaded<R::Document>, Failure<R>> {
+    match found {
         Found::Fresh(entry) => {
             COUNTERS.hits.count();
             let stamp = entry.stamp.stamp;
@@ -57,7 +70,7 @@ pub fn load<R: Runtime>(
             Ok(Loaded { document, stamp })
         }
         Found::Reread(snapshot) => decode(runtime, path, snapshot, own),
-        Found::Nothing => load_from(runtime, &engine, path, own),
+        Found::Nothing => load_from(runtime, engine, path, own),
     }
 }
 
@@ -145,10 +158,13 @@ pub fn document_in<R: Runtime>(
     })
 }
 
-enum Found<V> {
+/// What the cache has for a document.
+pub(super) enum Found<V> {
+    /// What is kept is what is there.
     Fresh(Arc<Document<V>>),
     /// The content had to be read to find out, and is another one.
     Reread(Snapshot),
+    /// Nothing that is fresh.
     Nothing,
 }
 
@@ -158,11 +174,11 @@ fn look_up<R: Runtime>(
     engine: &Engine,
     path: &Path,
 ) -> Result<Found<R::Kept>, Failure<R>> {
-    let kept = engine.key().and_then(|key| R::documents().find(key));
-    let kept = kept.map(|entry| entry.stamp.stamp);
-    let stamp = match probe(runtime, engine, path, kept)? {
-        Ok(Probe::Stamp(stamp)) => stamp,
-        Ok(Probe::Content(snapshot)) => return Ok(Found::Reread(counted(snapshot))),
+    if engine.waits() {
+        return ask(runtime, engine, path);
+    }
+    let stamp = match probe(runtime, engine, path, None)? {
+        Ok(found) => found.stamp(),
         // A batch that was interrupted may be about to create it.
         Err(Error::NotFound { .. }) => return Ok(Found::Nothing),
         Err(Error::NotAFile { .. }) if engine.is_without_stamp(path) => return Ok(Found::Nothing),
@@ -194,6 +210,42 @@ fn look_up<R: Runtime>(
         return Ok(Found::Fresh(entry));
     }
     Ok(Found::Fresh(entry))
+}
+
+/// The same where storage is asked once: for the content, unless it is what is kept.
+fn ask<R: Runtime>(runtime: R, engine: &Engine, path: &Path) -> Result<Found<R::Kept>, Failure<R>> {
+    let kept = kept(runtime, engine);
+    let staleness = settings::current().max_staleness;
+    // safeguard: asked-unless-told-otherwise
+    if let Some(entry) = kept.as_ref().filter(|kept| kept.stamp.confirmed.is_within(staleness)) {
+        return Ok(Found::Fresh(Arc::clone(entry)));
+    }
+    let known = kept.as_ref().map(|entry| entry.stamp.stamp);
+    let probed = probe(runtime, engine, path, known)?;
+    found::<R>(path, kept, probed)
+}
+
+/// What is kept of a document whose key is known.
+pub(super) fn kept<R: Runtime>(_runtime: R, engine: &Engine) -> Option<Arc<Document<R::Kept>>> {
+    engine.key().and_then(|key| R::documents().find(key))
+}
+
+/// What an answer to the stamp of what is `kept` means.
+pub(super) fn found<R: Runtime>(
+    path: &Path,
+    kept: Option<Arc<Document<R::Kept>>>,
+    probed: crate::error::Result<Probe>,
+) -> Result<Found<R::Kept>, Failure<R>> {
+    match (probed, kept) {
+        (Ok(Probe::Content(snapshot)), _) => Ok(Found::Reread(counted(snapshot))),
+        // safeguard: row-hit-compares-save
+        (Ok(Probe::Stamp(stamp)), Some(entry)) if entry.stamp.stamp == stamp => {
+            entry.stamp.confirmed.again();
+            Ok(Found::Fresh(entry))
+        }
+        (Ok(Probe::Stamp(_)), _) => Ok(Found::Nothing),
+        (Err(error), _) => Err(failed::<R>(path, error)),
+    }
 }
 
 /// Looks at what is there now; the caller's own lock is released as long as that takes.
@@ -264,7 +316,13 @@ fn entry_of<R: Runtime>(snapshot: Snapshot, value: Option<Arc<R::Kept>>) -> Docu
         key: stamp.key(),
         size: texts + R::extra_size(&value) as u64,
         value,
-        stamp: Origin { stamp, racy_text: (!past_racy_window).then_some(text), read_at },
+        stamp: Origin {
+            stamp,
+            racy_text: (!past_racy_window).then_some(text),
+            // Only of what is no file's it is ever asked when it was confirmed.
+            confirmed: if read_at.is_some() { Confirmed::never() } else { Confirmed::now() },
+            read_at,
+        },
     }
 }
 

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::load::{Loaded, load, load_anew};
+use super::load::{Loaded, answer, found, kept, load, load_anew};
 use super::{Failure, Runtime};
-use crate::engine::{Engine, Instant as Moment, NoSignals, Pending, Stamp};
+use crate::engine::{Asked, Engine, Instant as Moment, NoSignals, Pending, Stamp};
 use crate::error::Error;
 use crate::statistics::Operation;
 
@@ -25,6 +25,82 @@ pub type Answers<R> = Vec<Result<<R as Runtime>::Document, Failure<R>>>;
 /// [`Error::LockTimeout`] where a batch is at work until the end of `timeout`; what a signal
 /// handler raised; or a failure that is not about a document itself.
 pub fn load_many<R: Runtime>(
+    runtime: R,
+    paths: &[PathBuf],
+    own: bool,
+    timeout: Duration,
+) -> Result<Answers<R>, Failure<R>> {
+    let engines: Vec<Engine> = paths.iter().map(|path| Engine::of(path)).collect();
+    if engines.iter().any(Engine::waits) {
+        return from_stores(runtime, paths, &engines, own, timeout);
+    }
+    of_files(runtime, paths, own, timeout)
+}
+
+/// The same where documents lie in stores: each store answers for its own at one moment, and
+/// no batch spans two.
+fn from_stores<R: Runtime>(
+    runtime: R,
+    paths: &[PathBuf],
+    engines: &[Engine],
+    own: bool,
+    timeout: Duration,
+) -> Result<Answers<R>, Failure<R>> {
+    let mut answers: Vec<Option<Result<R::Document, Failure<R>>>> =
+        paths.iter().map(|_| None).collect();
+    while let Some(first) = answers.iter().position(Option::is_none) {
+        let beside = |place: &usize| {
+            answers[*place].is_none() && engines[*place].shares_store(&engines[first])
+        };
+        let group: Vec<usize> = (first..paths.len()).filter(beside).collect();
+        let documents = if engines[first].waits() {
+            ask_for_all(runtime, &group, paths, engines, own, timeout)?
+        } else {
+            let paths: Vec<PathBuf> = group.iter().map(|place| paths[*place].clone()).collect();
+            of_files(runtime, &paths, own, timeout)?
+        };
+        for (place, document) in group.into_iter().zip(documents) {
+            answers[place] = Some(document);
+        }
+    }
+    Ok(answers.into_iter().flatten().collect())
+}
+
+/// Asks a store for those of the documents that are kept no more as they are there.
+fn ask_for_all<R: Runtime>(
+    runtime: R,
+    group: &[usize],
+    paths: &[PathBuf],
+    engines: &[Engine],
+    own: bool,
+    timeout: Duration,
+) -> Result<Answers<R>, Failure<R>> {
+    let kept: Vec<_> = group.iter().map(|place| kept(runtime, &engines[*place])).collect();
+    let known = kept.iter().map(|entry| entry.as_ref().map(|entry| entry.stamp.stamp));
+    let asked: Vec<Asked<'_>> = group
+        .iter()
+        .zip(known)
+        .map(|(place, kept)| Asked { engine: &engines[*place], path: &paths[*place], kept })
+        .collect();
+    let probed = runtime
+        .run(Operation::Read, &paths[group[0]], |signals| {
+            Engine::probe_many(&asked, timeout, signals)
+        })
+        .map_err(Failure::Raised)??;
+    let mut answers = Vec::with_capacity(group.len());
+    for ((place, kept), probed) in group.iter().zip(kept).zip(probed) {
+        let (engine, path) = (&engines[*place], &paths[*place]);
+        let loaded = found::<R>(path, kept, probed)
+            .and_then(|found| answer(runtime, engine, path, found, own));
+        match loaded {
+            Err(failure) if !failure.is_about_the_document() => return Err(failure),
+            loaded => answers.push(loaded.map(|loaded| loaded.document)),
+        }
+    }
+    Ok(answers)
+}
+
+fn of_files<R: Runtime>(
     runtime: R,
     paths: &[PathBuf],
     own: bool,
@@ -71,6 +147,7 @@ pub fn load_many<R: Runtime>(
                 path,
                 waited: timeout,
                 holder: None,
+                holder_host: None,
                 by_this_thread: false,
             }
             .into());

@@ -1,9 +1,14 @@
 //! The backups of a document, wherever they lie.
 
+#[cfg(feature = "postgres")]
+use std::path::{Path, PathBuf};
+
 use crate::engine::signals::Signals;
 use crate::error::Result;
 use crate::files::backup::Opened;
 use crate::files::target::Target;
+#[cfg(feature = "postgres")]
+use crate::postgres;
 
 pub use crate::files::backup::Backup;
 
@@ -18,6 +23,8 @@ pub struct Backups {
 #[derive(Debug)]
 enum Place {
     Files(Target),
+    #[cfg(feature = "postgres")]
+    Postgres(postgres::Document, PathBuf),
 }
 
 impl Backups {
@@ -25,18 +32,30 @@ impl Backups {
         Self { place: Place::Files(target), all }
     }
 
+    #[cfg(feature = "postgres")]
+    pub(super) fn of_document(
+        document: &postgres::Document,
+        path: &Path,
+        found: Vec<(Backup, u64)>,
+    ) -> Self {
+        let all = found.into_iter().map(|(backup, _)| backup).collect();
+        Self { place: Place::Postgres(document.clone(), path.to_path_buf()), all }
+    }
+
     /// Opens a backup, or finds none any more.
     ///
     /// # Errors
     ///
     /// When the backup cannot be opened.
-    pub fn open(
-        &self,
-        backup: &Backup,
-        _signals: &dyn Signals,
-    ) -> Result<Option<OpenedBackup<'_>>> {
+    pub fn open(&self, backup: &Backup, signals: &dyn Signals) -> Result<Option<OpenedBackup<'_>>> {
+        let _ = signals;
         match &self.place {
             Place::Files(target) => Ok(Opened::open(target, backup)?.map(OpenedBackup::File)),
+            #[cfg(feature = "postgres")]
+            Place::Postgres(document, path) => {
+                let found = postgres::open_backup(document, path, backup, signals)?;
+                Ok(found.map(OpenedBackup::Content))
+            }
         }
     }
 }
@@ -46,6 +65,8 @@ impl Backups {
 pub enum OpenedBackup<'a> {
     /// An open file.
     File(Opened<'a>),
+    /// What was read already.
+    Content(Vec<u8>),
 }
 
 impl OpenedBackup<'_> {
@@ -54,6 +75,7 @@ impl OpenedBackup<'_> {
     pub fn size(&self) -> u64 {
         match self {
             Self::File(opened) => opened.size,
+            Self::Content(bytes) => bytes.len() as u64,
         }
     }
 
@@ -62,9 +84,10 @@ impl OpenedBackup<'_> {
     /// # Errors
     ///
     /// When it cannot be read.
-    pub fn read(&self) -> Result<Vec<u8>> {
+    pub fn read(self) -> Result<Vec<u8>> {
         match self {
             Self::File(opened) => opened.read(),
+            Self::Content(bytes) => Ok(bytes),
         }
     }
 }

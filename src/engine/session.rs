@@ -11,12 +11,17 @@ use crate::engine::warning::Warning;
 use crate::engine::write::{WriteOptions, Written};
 use crate::error::Result;
 use crate::files::session as files;
+#[cfg(feature = "postgres")]
+use crate::postgres;
 
 /// A document that nobody else may write, until dropped.
 #[derive(Debug)]
 pub enum Session {
     /// A file.
     Files(files::Session),
+    /// A document in a database.
+    #[cfg(feature = "postgres")]
+    Postgres(postgres::Session),
 }
 
 impl Session {
@@ -29,6 +34,11 @@ impl Session {
     pub fn hand_over(&self, owner: Arc<dyn Owner>) -> Result<()> {
         match self {
             Self::Files(session) => session.hand_over(owner),
+            #[cfg(feature = "postgres")]
+            Self::Postgres(session) => {
+                session.hand_over(owner);
+                Ok(())
+            }
         }
     }
 
@@ -40,6 +50,8 @@ impl Session {
     pub fn read(&self) -> Result<Option<Snapshot>> {
         match self {
             Self::Files(session) => Ok(session.read()?.map(Snapshot::from)),
+            #[cfg(feature = "postgres")]
+            Self::Postgres(session) => session.read(),
         }
     }
 
@@ -52,6 +64,8 @@ impl Session {
     pub fn require_current(&self) -> Result<()> {
         match self {
             Self::Files(session) => session.require_current(),
+            #[cfg(feature = "postgres")]
+            Self::Postgres(session) => session.require_own(),
         }
     }
 
@@ -64,10 +78,12 @@ impl Session {
         &self,
         bytes: &[u8],
         options: &WriteOptions,
-        _signals: &dyn Signals,
+        signals: &dyn Signals,
     ) -> Result<Written> {
         match self {
             Self::Files(session) => session.save(bytes, options),
+            #[cfg(feature = "postgres")]
+            Self::Postgres(session) => session.save(bytes, options, signals),
         }
     }
 
@@ -81,10 +97,12 @@ impl Session {
         backup: &Backup,
         bytes: &[u8],
         options: &WriteOptions,
-        _signals: &dyn Signals,
+        signals: &dyn Signals,
     ) -> Result<Written> {
         match self {
             Self::Files(session) => session.restore(backup, bytes, options),
+            #[cfg(feature = "postgres")]
+            Self::Postgres(session) => session.save(bytes, options, signals),
         }
     }
 
@@ -93,9 +111,11 @@ impl Session {
     /// # Errors
     ///
     /// When they cannot be listed.
-    pub fn backups(&self, _signals: &dyn Signals) -> Result<Vec<Backup>> {
+    pub fn backups(&self, signals: &dyn Signals) -> Result<Vec<Backup>> {
         match self {
             Self::Files(session) => session.backups(),
+            #[cfg(feature = "postgres")]
+            Self::Postgres(session) => session.backups(signals),
         }
     }
 
@@ -107,10 +127,14 @@ impl Session {
     pub fn open_backup(
         &self,
         backup: &Backup,
-        _signals: &dyn Signals,
+        signals: &dyn Signals,
     ) -> Result<Option<OpenedBackup<'_>>> {
         match self {
             Self::Files(session) => Ok(session.open_backup(backup)?.map(OpenedBackup::File)),
+            #[cfg(feature = "postgres")]
+            Self::Postgres(session) => {
+                Ok(session.open_backup(backup, signals)?.map(OpenedBackup::Content))
+            }
         }
     }
 
@@ -119,6 +143,8 @@ impl Session {
     pub fn close(self, options: &WriteOptions) -> Vec<Warning> {
         match self {
             Self::Files(session) => session.close(options),
+            #[cfg(feature = "postgres")]
+            Self::Postgres(_) => Vec::new(),
         }
     }
 
@@ -127,9 +153,11 @@ impl Session {
     /// # Errors
     ///
     /// When they cannot be listed, or a backup cannot be removed.
-    pub fn prune(&self, options: &WriteOptions, _signals: &dyn Signals) -> Result<Vec<OsString>> {
+    pub fn prune(&self, options: &WriteOptions, signals: &dyn Signals) -> Result<Vec<OsString>> {
         match self {
             Self::Files(session) => session.prune(options),
+            #[cfg(feature = "postgres")]
+            Self::Postgres(session) => session.prune(options, signals),
         }
     }
 }

@@ -44,7 +44,7 @@ pub(super) fn save_many(
         .map(|(path, bytes, if_version)| Save { path, bytes, if_version: if_version.clone() })
         .collect();
     let written = Interpreter(py).wait(Operation::Write, first, |signals| {
-        Engine::of(first).save_many(&saves, &write_options, signals)
+        Engine::save_many(&saves, &write_options, signals)
     })?;
     LATENCIES.write.observe(started);
     let done = texts.iter().zip(written);

@@ -30,6 +30,7 @@ pub(super) const CLASSES: [&str; FAILURE_KINDS] = [
     "NamedTwiceError",
     "NoBackupError",
     "NotDurableError",
+    "OutcomeUnknownError",
     "ReadPermissionError",
     "StorageReadError",
     "StorageWriteError",
@@ -52,13 +53,18 @@ pub(super) fn engine_error(py: Python<'_>, operation: Operation, error: &Error) 
         Error::NoBackup { .. } => "NoBackupError",
         Error::LockTimeout { .. } => "LockTimeoutError",
         Error::VersionConflict { .. } => "VersionConflictError",
-        Error::NotDurable { .. } | Error::Unfinished { .. } => "NotDurableError",
+        Error::NotDurable { .. } | Error::Unfinished { .. } | Error::NotReplicated { .. } => {
+            "NotDurableError"
+        }
+        Error::OutcomeUnknown { .. } => "OutcomeUnknownError",
+        Error::SeveralStores { .. } => "StorageWriteError",
         Error::NamedTwice { .. } => "NamedTwiceError",
         Error::Unrecovered { .. } | Error::Interrupted { .. } if reads => "JSONReadError",
         Error::AlreadyLocked { .. } => "AlreadyLockedError",
-        Error::Interrupted { .. } | Error::LockGone { .. } | Error::Unrecovered { .. } => {
-            "JSONWriteError"
-        }
+        Error::Interrupted { .. }
+        | Error::LockGone { .. }
+        | Error::Unrecovered { .. }
+        | Error::EditExpired { .. } => "JSONWriteError",
         Error::Syscall { .. } | Error::NotAFile { .. } => match (reads, denied) {
             (true, true) => "ReadPermissionError",
             (true, false) => "StorageReadError",
@@ -70,7 +76,9 @@ pub(super) fn engine_error(py: Python<'_>, operation: Operation, error: &Error) 
         },
     };
     let filled = match error {
-        Error::LockTimeout { holder, .. } => extra.set_item("holder", holder),
+        Error::LockTimeout { holder, holder_host, .. } => extra
+            .set_item("holder", holder)
+            .and_then(|()| extra.set_item("holder_host", holder_host)),
         Error::VersionConflict { expected, found, .. } => extra
             .set_item("expected", expected.as_deref().unwrap_or(MISSING))
             .and_then(|()| extra.set_item("found", found.as_deref().unwrap_or(MISSING))),

@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::arguments::FilePath;
 use super::gil::run_python;
 use super::interpreter::Interpreter;
-use crate::engine::{self, Engine};
+use crate::engine::{self, Engine, Signals};
 use crate::error::Result;
 use crate::imported::Imported;
 use crate::statistics::Operation;
@@ -20,7 +20,7 @@ use crate::statistics::Operation;
 #[pyo3(signature = (folder, /))]
 pub(super) fn inspect(py: Python<'_>, folder: FilePath) -> PyResult<Bound<'_, PyAny>> {
     let FilePath(folder) = folder;
-    told(py, &folder, |engine| Ok(engine.inspect(&folder)))
+    told(py, &folder, |engine, signals| engine.inspect(&folder, signals))
 }
 
 /// The batches in `folder` that were interrupted, and that no process carries out.
@@ -28,7 +28,7 @@ pub(super) fn inspect(py: Python<'_>, folder: FilePath) -> PyResult<Bound<'_, Py
 #[pyo3(signature = (folder, /))]
 pub(super) fn interrupted_batches(py: Python<'_>, folder: FilePath) -> PyResult<Bound<'_, PyAny>> {
     let FilePath(folder) = folder;
-    told(py, &folder, |engine| engine.interrupted_batches(&folder))
+    told(py, &folder, |engine, _| engine.interrupted_batches(&folder))
 }
 
 /// The names of the backups of the file at `path`, newest first. No backup is read.
@@ -36,7 +36,7 @@ pub(super) fn interrupted_batches(py: Python<'_>, folder: FilePath) -> PyResult<
 #[pyo3(signature = (path, /))]
 pub(super) fn backup_names(py: Python<'_>, path: FilePath) -> PyResult<Bound<'_, PyAny>> {
     let FilePath(path) = path;
-    told(py, &path, |engine| engine.backup_names(&path))
+    told(py, &path, |engine, signals| engine.backup_names(&path, signals))
 }
 
 /// Takes the name of a backup apart; None for the name of another file.
@@ -58,9 +58,10 @@ pub(super) fn is_held(py: Python<'_>, path: FilePath) -> PyResult<bool> {
 fn told<'py, T: Serialize + Send>(
     py: Python<'py>,
     path: &Path,
-    look: impl Fn(&Engine) -> Result<T> + Sync,
+    look: impl Fn(&Engine, &dyn Signals) -> Result<T> + Sync,
 ) -> PyResult<Bound<'py, PyAny>> {
-    let found = Interpreter(py).wait(Operation::Read, path, |_| look(&Engine::of(path)))?;
+    let found =
+        Interpreter(py).wait(Operation::Read, path, |signals| look(&Engine::of(path), signals))?;
     with_names(&pythonize(py, &found)?)
 }
 

@@ -19,6 +19,7 @@ mod owner;
 mod process;
 mod restoring;
 mod saving;
+mod stores;
 
 use pyo3::prelude::*;
 
@@ -51,6 +52,11 @@ mod _native {
     use super::restoring::{list_backups, prune_backups, restore_backup};
     #[pymodule_export]
     use super::saving::{delete, save};
+    #[cfg(feature = "postgres")]
+    #[pymodule_export]
+    use super::stores::{init_store, store_documents, store_history, store_put};
+    #[pymodule_export]
+    use super::stores::{is_in_store, modified};
     #[pymodule_export]
     use crate::codec::EncodeOptions;
 

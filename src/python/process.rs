@@ -7,7 +7,7 @@ use pyo3::prelude::*;
 use pyo3::types::{IntoPyDict, PyDict};
 use pythonize::{depythonize, pythonize};
 
-use super::arguments::{age, size, timeout};
+use super::arguments::{FilePath, age, size, timeout};
 use super::content::DOCUMENTS;
 use super::exceptions::CLASSES;
 use super::gil;
@@ -15,11 +15,14 @@ use crate::engine;
 use crate::settings;
 use crate::statistics::{self, COUNTERS};
 
-/// Changes the settings named in `changes`; returns all of them.
+/// Changes the settings named in `changes`, and the stores; returns all settings but the
+/// stores.
 #[pyfunction]
+#[pyo3(signature = (changes, stores=None))]
 pub(super) fn configure<'py>(
     py: Python<'py>,
     changes: &Bound<'py, PyDict>,
+    stores: Option<Vec<(FilePath, String)>>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let mut settings = (*settings::current()).clone();
     let merged = pythonize(py, &settings)?.cast_into::<PyDict>()?;
@@ -39,6 +42,17 @@ pub(super) fn configure<'py>(
     timeout("lock_timeout", settings.lock_timeout)?;
     age("backups_max_age", settings.backups_max_age)?;
     size("backups_compressed_above", settings.backups_compressed_above)?;
+    timeout("max_staleness", settings.max_staleness)?;
+    if timeout("edit_timeout", settings.edit_timeout)?.is_zero() {
+        return Err(PyValueError::new_err("edit_timeout=0: must be more than 0 seconds"));
+    }
+    if let Some(stores) = stores {
+        let stores = stores.into_iter().map(|(FilePath(folder), url)| (folder, url)).collect();
+        engine::configure_stores(stores).map_err(|(folder, reason)| {
+            let folder = folder.display();
+            PyValueError::new_err(format!("stores: the URL of {folder} {reason}"))
+        })?;
+    }
     let evicted =
         DOCUMENTS.with(|cache| cache.shrink(settings.cache_entries, settings.cache_bytes));
     settings::replace(settings);

@@ -118,6 +118,7 @@ impl Wait<'_> {
             path: self.target.given_path.clone(),
             waited: self.deadline.timeout(),
             holder,
+            holder_host: None,
             by_this_thread,
         }
     }

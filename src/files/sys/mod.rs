@@ -7,6 +7,8 @@ pub mod lease;
 pub(crate) mod listing;
 pub(crate) mod lock;
 pub(crate) mod open;
+#[cfg(feature = "postgres")]
+pub(crate) mod socket;
 pub mod stat;
 pub(crate) mod sync;
 pub(crate) mod xattr;

@@ -1,0 +1,250 @@
+//! What every write of documents has in common: the rows of the saves, the backups that stay,
+//! the commit.
+
+use std::path::Path;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use tokio_postgres::Row;
+use tokio_postgres::types::ToSql;
+use uuid::Uuid;
+
+use crate::engine::deadline::Deadline;
+use crate::engine::write::WriteOptions;
+use crate::error::{Error, Result};
+use crate::files::layout;
+use crate::files::read::MISSING;
+use crate::postgres::connection::{Connection, Step, Wait};
+use crate::postgres::document::{Document, column};
+use crate::postgres::failures::Fault;
+use crate::postgres::held;
+use crate::postgres::statements::Name;
+use crate::settings::{self, Durability};
+
+/// What is being done, in an error of a write.
+pub(super) const SAVING: &str = "saving it in its store";
+
+/// How many bytes of content go to the server in one statement of a batch.
+const PIECE: usize = 64 << 20;
+
+/// How long a save is sent again at most. A server forgets the row of a save later than that.
+pub(super) const RESEND: Duration = Duration::from_secs(45);
+
+/// Texts of the settings of a transaction.
+pub(super) struct Transaction {
+    lock_timeout: String,
+    synchronous_commit: String,
+    edit_timeout: String,
+}
+
+impl Transaction {
+    /// For a transaction that waits for locks as long as `lock`.
+    pub(super) fn new(connection: &Connection, lock: Duration) -> Self {
+        let edit = Duration::try_from_secs_f64(settings::current().edit_timeout);
+        Self {
+            // Nothing would be no limit.
+            lock_timeout: milliseconds(lock.max(Duration::from_millis(1))),
+            synchronous_commit: connection.synchronous_commit.clone(),
+            edit_timeout: milliseconds(edit.unwrap_or(Duration::ZERO)),
+        }
+    }
+
+    /// The steps that begin the transaction.
+    pub(super) fn begin(&self) -> [Step<'_>; 2] {
+        let settings: Vec<&(dyn ToSql + Sync)> =
+            vec![&self.lock_timeout, &self.synchronous_commit, &self.edit_timeout];
+        [Step::Begin, Step::Run(Name::Settings, settings)]
+    }
+}
+
+fn milliseconds(time: Duration) -> String {
+    // More than the server takes is for ever.
+    let most = u128::from(i32::MAX.unsigned_abs());
+    format!("{}ms", time.as_millis().min(most))
+}
+
+/// Refuses what a database cannot be without.
+pub(super) fn require_durable(path: &Path, options: &WriteOptions) -> Result<()> {
+    // safeguard: no-database-without-durability
+    if options.durability == Durability::Full {
+        return Ok(());
+    }
+    Err(Error::Syscall {
+        path: path.to_path_buf(),
+        call: SAVING,
+        source: rustix::io::Errno::OPNOTSUPP.into(),
+        hint: "; a save in a database is always durable: set the durability to \"full\"".to_owned(),
+    })
+}
+
+/// Which backups stay when saves replace contents.
+pub(super) struct Retention {
+    names: Vec<String>,
+    saves: Vec<Uuid>,
+    kept: i64,
+    /// In microseconds.
+    max_age: Option<i64>,
+    /// Those of which no backup is made.
+    forgotten: (Vec<String>, Vec<Uuid>),
+}
+
+impl Retention {
+    /// For the saves with these names and ids; of each, whether a backup is made of what it
+    /// replaces. A document that is corrupt has a backup made whatever the options.
+    pub(super) fn new<'a>(
+        changes: impl IntoIterator<Item = (&'a str, Uuid, bool)>,
+        options: &WriteOptions,
+    ) -> Self {
+        let mut retention = Self {
+            names: Vec::new(),
+            saves: Vec::new(),
+            kept: i64::try_from(options.backups_kept).unwrap_or(i64::MAX),
+            max_age: options
+                .backups_max_age
+                .map(|age| i64::try_from(age.as_micros()).unwrap_or(i64::MAX)),
+            forgotten: Default::default(),
+        };
+        for (name, save, backed_up) in changes {
+            if options.backups_kept > 0 {
+                retention.names.push(name.to_owned());
+                retention.saves.push(save);
+            } else if !backed_up {
+                retention.forgotten.0.push(name.to_owned());
+                retention.forgotten.1.push(save);
+            }
+        }
+        retention
+    }
+
+    /// The steps that keep no more than that, and the commit.
+    pub(super) fn finish<'a>(&'a self, all: &'a Vec<&'a str>) -> Vec<Step<'a>> {
+        let mut steps = Vec::new();
+        if !self.names.is_empty() {
+            steps.push(Step::Run(Name::Prune, vec![&self.names, &self.saves, &self.kept]));
+            if let Some(max_age) = &self.max_age {
+                steps.push(Step::Run(Name::PruneOld, vec![&self.names, &self.saves, max_age]));
+            }
+        }
+        if !self.forgotten.0.is_empty() {
+            steps.push(Step::Run(Name::Forget, vec![&self.forgotten.0, &self.forgotten.1]));
+        }
+        steps.push(Step::Run(Name::Sweep, vec![all]));
+        steps.push(Step::Commit);
+        steps
+    }
+}
+
+/// The change of a locked document.
+pub(super) struct Change<'a> {
+    pub(super) name: &'a str,
+    pub(super) save: Uuid,
+    pub(super) version: Option<String>,
+    /// Nothing deletes the document.
+    pub(super) content: Option<&'a [u8]>,
+    pub(super) backed_up: bool,
+}
+
+/// What became of one change: when, and whether there was content before.
+#[derive(Clone, Debug)]
+pub(super) struct Changed {
+    pub(super) name: String,
+    pub(super) saved_at: DateTime<Utc>,
+    pub(super) replaced: bool,
+}
+
+impl Changed {
+    pub(super) fn of(name: &str, row: &Row, first: usize) -> std::result::Result<Self, Fault> {
+        let (saved_at, replaced) = (column(row, first)?, column(row, first + 1)?);
+        Ok(Self { name: name.to_owned(), saved_at, replaced })
+    }
+}
+
+/// Makes all changes of locked documents, and commits: one trip.
+pub(super) fn apply(
+    connection: &mut Connection,
+    changes: &[Change<'_>],
+    options: &WriteOptions,
+    wait: &Wait<'_>,
+) -> std::result::Result<Vec<Changed>, Fault> {
+    let names: Vec<&str> = changes.iter().map(|change| change.name).collect();
+    let saves: Vec<Uuid> = changes.iter().map(|change| change.save).collect();
+    let versions: Vec<Option<&str>> =
+        changes.iter().map(|change| change.version.as_deref()).collect();
+    let sizes: Vec<i64> = changes.iter().map(size).collect();
+    let contents: Vec<Option<&[u8]>> = changes.iter().map(|change| change.content).collect();
+    let pieces = pieces(&contents);
+    let pieces: Vec<_> = pieces
+        .into_iter()
+        .map(|piece| {
+            (names[piece.clone()].to_vec(), saves[piece.clone()].to_vec(), contents[piece].to_vec())
+        })
+        .collect();
+    let each = changes.iter().map(|change| (change.name, change.save, change.backed_up));
+    let retention = Retention::new(each, options);
+    let mut steps = vec![Step::Run(Name::Change, vec![&names, &saves, &versions, &sizes])];
+    for (names, saves, contents) in &pieces {
+        steps.push(Step::Run(Name::Revisions, vec![names, saves, contents]));
+    }
+    steps.extend(retention.finish(&names));
+    let answers = connection.pipeline(&steps, wait)?;
+    let rows = answers.iter().skip(1).take(pieces.len()).flatten();
+    rows.map(|row| Changed::of(&column::<String>(row, 0)?, row, 1)).collect()
+}
+
+fn size(change: &Change<'_>) -> i64 {
+    change.content.map_or(0, |content| i64::try_from(content.len()).unwrap_or(i64::MAX))
+}
+
+/// Which contents go together in one statement.
+fn pieces(contents: &[Option<&[u8]>]) -> Vec<std::ops::Range<usize>> {
+    let mut pieces = Vec::new();
+    let (mut begin, mut bytes) = (0, 0);
+    for (place, content) in contents.iter().enumerate() {
+        let more = content.map_or(0, <[u8]>::len);
+        if bytes > 0 && bytes + more > PIECE {
+            pieces.push(begin..place);
+            (begin, bytes) = (place, 0);
+        }
+        bytes += more;
+    }
+    pieces.push(begin..contents.len());
+    pieces
+}
+
+/// The name of the backup that was made at that time.
+pub(super) fn backup_name(document: &Document, made: DateTime<Utc>) -> std::ffi::OsString {
+    let name = document.relative().file_name().unwrap_or_default();
+    // In UTC: hosts in several time zones see one name.
+    layout::backup(name, made.naive_utc())
+}
+
+/// The error of a wait for a lock that another writer holds.
+pub(super) fn timed_out(document: &Document, names: &[&str], wait: &Wait<'_>) -> Error {
+    let soon = Wait { deadline: Deadline::now(), ..*wait };
+    let shown = document.store.with(&soon, |connection| {
+        let rows = connection.query(Name::Holder, &[&names], &soon)?;
+        rows.first().map(|row| column::<Option<String>>(row, 0)).transpose()
+    });
+    // Only told where it is known.
+    let shown = shown.ok().flatten().flatten().unwrap_or_default();
+    let told = shown.strip_prefix("oasis-data ").and_then(|told| told.rsplit_once(' '));
+    Error::LockTimeout {
+        path: wait.path.to_path_buf(),
+        waited: wait.deadline.timeout(),
+        holder: told.and_then(|(_, process)| process.parse().ok()),
+        holder_host: told.map(|(host, _)| host.to_owned()),
+        by_this_thread: held::by_this_thread(document.digest()),
+    }
+}
+
+/// The error of a version that is not the one that was asked for.
+pub(super) fn conflict(path: &Path, options: &WriteOptions, found: Option<String>) -> Error {
+    let expected = options.if_version.clone().filter(|version| version != MISSING);
+    Error::VersionConflict { path: path.to_path_buf(), expected, found }
+}
+
+/// The error of a commit whose answer did not come.
+pub(super) fn outcome_unknown(path: &Path, fault: Fault) -> Error {
+    let cause = fault.into_error(path, SAVING);
+    Error::OutcomeUnknown { path: path.to_path_buf(), cause: Box::new(cause) }
+}

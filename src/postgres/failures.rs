@@ -1,0 +1,222 @@
+//! Why a call to a server failed, and which error that is.
+
+use std::error::Error as _;
+use std::io;
+use std::path::Path;
+
+use rustix::io::Errno;
+use tokio_postgres::error::{DbError, SqlState};
+
+use crate::error::Error;
+
+/// Why a call to a server failed.
+#[derive(Debug)]
+pub(super) enum Fault {
+    /// There is no connection any more, or none could be made.
+    Lost {
+        /// Why.
+        cause: io::Error,
+        /// Whether a new connection may have more luck.
+        again: bool,
+    },
+    /// The server refused.
+    Refused(Refusal),
+    /// The deadline was reached.
+    TimedOut,
+    /// A signal handler wants the call to end.
+    Interrupted,
+    /// What was found out is an error already.
+    Told(Error),
+}
+
+/// What a server said.
+#[derive(Debug)]
+pub(super) struct Refusal {
+    pub(super) code: SqlState,
+    pub(super) message: String,
+    pub(super) constraint: Option<String>,
+}
+
+impl Fault {
+    /// A connection that could not be made, with the reason in words.
+    pub(super) fn unusable(reason: impl Into<String>) -> Self {
+        Self::Lost { cause: io::Error::other(reason.into()), again: false }
+    }
+
+    /// A server that is a standby: it answers with what was there a while ago.
+    pub(super) fn standby() -> Self {
+        Self::Refused(Refusal {
+            code: SqlState::READ_ONLY_SQL_TRANSACTION,
+            message: "the server is in recovery".to_owned(),
+            constraint: None,
+        })
+    }
+
+    /// Another writer was faster between two questions: asked anew, the server answers anew.
+    pub(super) fn overtaken() -> Self {
+        Self::Refused(Refusal {
+            code: SqlState::T_R_SERIALIZATION_FAILURE,
+            message: "other writers were faster".to_owned(),
+            constraint: None,
+        })
+    }
+
+    /// Whether a commit that was sent before may have happened, or may still happen.
+    pub(super) fn hides_outcome(&self) -> bool {
+        match self {
+            Self::Lost { .. } | Self::TimedOut | Self::Interrupted => true,
+            Self::Refused(Refusal { code, .. }) => {
+                code.code().starts_with("08")
+                    || code.code().starts_with("57P")
+                    || *code == SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT
+            }
+            Self::Told(_) => false,
+        }
+    }
+
+    /// The fault in what the library reports.
+    pub(super) fn of(error: &tokio_postgres::Error) -> Self {
+        if let Some(refusal) = error.as_db_error() {
+            return Self::Refused(Refusal::of(refusal));
+        }
+        let mut source = error.source();
+        while let Some(error) = source {
+            if let Some(error) = error.downcast_ref::<io::Error>() {
+                let cause = error.raw_os_error().map_or_else(
+                    || io::Error::new(error.kind(), error.to_string()),
+                    io::Error::from_raw_os_error,
+                );
+                // What the other side of an encrypted connection is will stay so.
+                let again =
+                    error.raw_os_error().is_some() || error.kind() == io::ErrorKind::UnexpectedEof;
+                return Self::Lost { cause, again };
+            }
+            source = error.source();
+        }
+        let closed = error.is_closed();
+        let cause =
+            if closed { Errno::CONNRESET.into() } else { io::Error::other(error.to_string()) };
+        Self::Lost { cause, again: closed }
+    }
+
+    /// The code of the server's refusal.
+    pub(super) fn code(&self) -> Option<&SqlState> {
+        match self {
+            Self::Refused(refusal) => Some(&refusal.code),
+            _ => None,
+        }
+    }
+
+    /// Whether the lock of a row was not free in time.
+    pub(super) fn is_contention(&self) -> bool {
+        self.code() == Some(&SqlState::LOCK_NOT_AVAILABLE)
+    }
+
+    /// Whether the server chose this transaction to end a circle of waits, or could not put it
+    /// in an order with others.
+    pub(super) fn is_deadlock(&self) -> bool {
+        let codes = [&SqlState::T_R_DEADLOCK_DETECTED, &SqlState::T_R_SERIALIZATION_FAILURE];
+        self.code().is_some_and(|code| codes.contains(&code))
+    }
+
+    /// Whether the save with this id was done before.
+    pub(super) fn is_done_before(&self) -> bool {
+        matches!(self, Self::Refused(refusal)
+            if refusal.code == SqlState::UNIQUE_VIOLATION
+                && refusal.constraint.as_deref() == Some("revision_pkey"))
+    }
+
+    /// Whether the same call may have more luck, perhaps on a new connection.
+    pub(super) fn is_passing(&self) -> bool {
+        match self {
+            Self::Lost { again, .. } => *again,
+            Self::Refused(Refusal { code, .. }) => is_passing(code),
+            Self::TimedOut | Self::Interrupted | Self::Told(_) => false,
+        }
+    }
+
+    /// Whether the connection can be used on after a rollback.
+    pub(super) fn leaves_connection(&self) -> bool {
+        matches!(self, Self::Refused(refusal) if !refusal.ends_connection())
+    }
+
+    /// The error for the document at `path`; `call` says what was being done.
+    pub(super) fn into_error(self, path: &Path, call: &'static str) -> Error {
+        let failed = |source: io::Error, hint: &str| Error::Syscall {
+            path: path.to_path_buf(),
+            call,
+            source,
+            hint: hint.to_owned(),
+        };
+        match self {
+            Self::Told(error) => error,
+            Self::Interrupted => Error::Interrupted { path: path.to_path_buf() },
+            Self::TimedOut => failed(
+                Errno::TIMEDOUT.into(),
+                "; the server did not answer in time: check it and the network",
+            ),
+            Self::Lost { cause, .. } => {
+                failed(cause, "; check that the server of its store runs and can be reached")
+            }
+            Self::Refused(refusal) => refusal.into_error(failed),
+        }
+    }
+}
+
+impl Refusal {
+    pub(super) fn of(error: &DbError) -> Self {
+        Self {
+            code: error.code().clone(),
+            message: error.message().to_owned(),
+            constraint: error.constraint().map(str::to_owned),
+        }
+    }
+
+    /// Whether the server ends the connection with this.
+    fn ends_connection(&self) -> bool {
+        let code = self.code.code();
+        code.starts_with("08")
+            || (code.starts_with("57P"))
+            || self.code == SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT
+            // A statement that the server or a pooler does not know any more.
+            || self.code == SqlState::INVALID_SQL_STATEMENT_NAME
+            || code == "0A000"
+            || code == "25006"
+    }
+
+    fn into_error(self, failed: impl Fn(io::Error, &str) -> Error) -> Error {
+        let Self { code, message, .. } = self;
+        let said = || io::Error::other(format!("{message} ({})", code.code()));
+        match code.code() {
+            "42501" => failed(
+                Errno::ACCESS.into(),
+                "; the role of the store's URL lacks a right: grant SELECT, INSERT, UPDATE and DELETE",
+            ),
+            class if class.starts_with("28") => failed(
+                Errno::ACCESS.into(),
+                "; the server of its store refused the role or its password",
+            ),
+            "3F000" | "42P01" => failed(
+                io::Error::other("its store has no tables"),
+                "; run `oasis-data init` with the store's URL",
+            ),
+            "3D000" => failed(io::Error::other("its store's database is not there"), ""),
+            "53100" => failed(Errno::NOSPC.into(), "; the disk of the server is full"),
+            "53200" => failed(Errno::NOMEM.into(), "; the server is out of memory"),
+            "54000" => failed(Errno::FBIG.into(), "; it is larger than PostgreSQL takes"),
+            "53300" => failed(
+                said(),
+                "; the server has no connection left: raise max_connections, or let fewer processes use it",
+            ),
+            "25006" => failed(said(), "; the server is a standby, which takes no writes"),
+            _ => failed(said(), ""),
+        }
+    }
+}
+
+fn is_passing(code: &SqlState) -> bool {
+    let code = code.code();
+    code.starts_with("08")
+        || matches!(code, "57P01" | "57P02" | "57P03" | "57P04" | "57P05")
+        || matches!(code, "53300" | "40P01" | "40001" | "25006" | "26000" | "0A000")
+}

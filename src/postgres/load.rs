@@ -1,0 +1,120 @@
+//! Loads: one question each, which is the probe of a kept document too.
+
+use std::path::Path;
+use std::time::Duration;
+
+use tokio_postgres::Row;
+use uuid::Uuid;
+
+use crate::engine::signals::Signals;
+use crate::engine::stamp::{Probe, Snapshot, Stamp};
+use crate::error::{Error, Result};
+use crate::postgres::connection::Wait;
+use crate::postgres::document::{Document, column};
+use crate::postgres::failures::Fault;
+use crate::postgres::statements::Name;
+use crate::settings;
+
+/// What is being done, in an error of a load.
+pub(super) const LOADING: &str = "loading it from its store";
+
+/// How long a load waits for a server.
+pub(super) fn patience() -> Duration {
+    Duration::try_from_secs_f64(settings::current().lock_timeout).unwrap_or(Duration::MAX)
+}
+
+/// The stamp of a document, or its content if its stamp is not the one that is `kept`.
+///
+/// # Errors
+///
+/// [`Error::NotFound`], or why the server did not answer.
+pub(crate) fn probe(
+    document: &Document,
+    path: &Path,
+    kept: Option<Stamp>,
+    signals: &dyn Signals,
+) -> Result<Probe> {
+    let name = document.name(path)?;
+    let known = known(kept);
+    let wait = Wait::new(path, patience(), signals);
+    let answer = document.store.with(&wait, |connection| {
+        let rows = connection.query(Name::Load, &[&name, &known], &wait)?;
+        rows.first().map_or_else(|| Err(Fault::unusable("no answer")), Answer::of)
+    });
+    let answer = answer.map_err(|fault| fault.into_error(path, LOADING))?;
+    answer.probe(document, path, kept)
+}
+
+/// Reads a document.
+///
+/// # Errors
+///
+/// As for [`probe`].
+pub(crate) fn read(document: &Document, path: &Path, signals: &dyn Signals) -> Result<Snapshot> {
+    match probe(document, path, None, signals)? {
+        Probe::Content(snapshot) => Ok(snapshot),
+        // Not asked for by its stamp.
+        Probe::Stamp(_) => Err(Error::NotFound { path: path.to_path_buf() }),
+    }
+}
+
+/// The same as [`probe`] of several documents of one store, as they are at one moment.
+///
+/// # Errors
+///
+/// Why the server did not answer. What is wrong with a document itself is its answer.
+pub(crate) fn probe_many(
+    asked: &[(Document, &Path, Option<Stamp>)],
+    timeout: Duration,
+    signals: &dyn Signals,
+) -> Result<Vec<Result<Probe>>> {
+    let Some((first, path, _)) = asked.first() else { return Ok(Vec::new()) };
+    let names: Vec<&str> =
+        asked.iter().map(|(document, path, _)| document.name(path)).collect::<Result<_>>()?;
+    let known: Vec<Option<Uuid>> = asked.iter().map(|(.., kept)| known(*kept)).collect();
+    let wait = Wait::new(path, timeout, signals);
+    let answers = first.store.with(&wait, |connection| {
+        // safeguard: snapshot-in-one-statement
+        let rows = connection.query(Name::LoadMany, &[&names, &known], &wait)?;
+        rows.iter().map(Answer::of).collect::<std::result::Result<Vec<_>, _>>()
+    });
+    let answers = answers.map_err(|fault| fault.into_error(path, LOADING))?;
+    let each = asked.iter().zip(answers);
+    Ok(each.map(|((document, path, kept), answer)| answer.probe(document, path, *kept)).collect())
+}
+
+fn known(kept: Option<Stamp>) -> Option<Uuid> {
+    match kept {
+        Some(Stamp::Row(row)) => Some(Uuid::from_u128(row.save)),
+        _ => None,
+    }
+}
+
+/// What a server answers to a load.
+struct Answer {
+    save: Option<Uuid>,
+    version: Option<String>,
+    content: Option<Vec<u8>>,
+}
+
+impl Answer {
+    fn of(row: &Row) -> std::result::Result<Self, Fault> {
+        // safeguard: no-load-from-standby
+        if column(row, 4)? {
+            return Err(Fault::standby());
+        }
+        Ok(Self { save: column(row, 0)?, version: column(row, 1)?, content: column(row, 3)? })
+    }
+
+    fn probe(self, document: &Document, path: &Path, kept: Option<Stamp>) -> Result<Probe> {
+        let (Some(save), Some(version)) = (self.save, self.version) else {
+            return Err(Error::NotFound { path: path.to_path_buf() });
+        };
+        if let Some(stamp) = kept
+            && known(kept) == Some(save)
+        {
+            return Ok(Probe::Stamp(stamp));
+        }
+        document.snapshot(path, save, &version, self.content).map(Probe::Content)
+    }
+}

@@ -1,0 +1,55 @@
+//! Documents in PostgreSQL: for programs that run on several hosts.
+
+mod batch;
+mod change;
+mod connection;
+mod document;
+mod failures;
+mod held;
+mod history;
+mod inspect;
+mod libpq;
+mod load;
+mod pool;
+mod save;
+mod schema;
+mod session;
+mod socket;
+mod statements;
+mod store;
+mod stores;
+mod tls;
+mod transfer;
+mod url;
+
+use std::path::Path;
+
+use crate::engine::signals::Signals;
+use crate::engine::write::{WriteOptions, Written};
+use crate::error::Result;
+
+pub(crate) use self::batch::save_many;
+pub use self::document::Document;
+pub(crate) use self::history::{backups, open_backup};
+pub(crate) use self::inspect::{inspect, modified};
+pub(crate) use self::load::{probe, probe_many, read};
+pub(crate) use self::save::save;
+pub use self::session::Session;
+pub(crate) use self::stores::{configure, document_at};
+pub use self::transfer::{History, StoreError, documents, history, init, put};
+
+/// Deletes a document; its content becomes the newest backup.
+///
+/// # Errors
+///
+/// As for a save, and [`crate::error::Error::NotFound`].
+pub(crate) fn delete(
+    document: &Document,
+    path: &Path,
+    options: &WriteOptions,
+    signals: &dyn Signals,
+) -> Result<Written> {
+    // A first look without the lock: a row is not added for what is missing.
+    load::probe(document, path, None, signals)?;
+    Session::open(document, path, options, signals)?.delete(options, signals)
+}

@@ -1,0 +1,423 @@
+//! A document under its lock: one transaction, from the lock to the commit.
+
+use std::ffi::OsString;
+use std::fmt::{self, Debug, Formatter};
+use std::path::{Path, PathBuf};
+use std::process;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio_postgres::Row;
+use uuid::Uuid;
+
+use crate::engine::deadline::Deadline;
+use crate::engine::owner::Owner;
+use crate::engine::signals::Signals;
+use crate::engine::stamp::Snapshot;
+use crate::engine::write::{WriteOptions, Written};
+use crate::error::{Error, Result};
+use crate::files::backup::Backup;
+use crate::files::read::{MISSING, version_of};
+use crate::postgres::change::{
+    Change, Changed, RESEND, SAVING, Transaction, apply, backup_name, conflict, outcome_unknown,
+    require_durable, timed_out,
+};
+use crate::postgres::connection::{Connection, Step, Wait, is_edit_timeout};
+use crate::postgres::document::{Document, column, new_save, require_size};
+use crate::postgres::failures::Fault;
+use crate::postgres::held::{self, Held};
+use crate::postgres::history;
+use crate::postgres::statements::Name;
+use crate::settings;
+use crate::statistics::{COUNTERS, LATENCIES};
+
+/// What is being done, in an error of a lock.
+const LOCKING: &str = "locking it in its store";
+
+/// A document that nobody else may write, until dropped.
+pub struct Session {
+    document: Document,
+    path: PathBuf,
+    process: u32,
+    timeout: Duration,
+    held: Held,
+    base: Base,
+    /// Nothing once the transaction has ended.
+    connection: Mutex<Option<Connection>>,
+}
+
+impl Debug for Session {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+/// What a locked row says.
+#[derive(Clone, Debug)]
+pub(super) struct Base {
+    pub(super) name: String,
+    number: i64,
+    save: Uuid,
+    pub(super) version: Option<String>,
+    /// Read together with the lock of a single document.
+    content: Option<Vec<u8>>,
+}
+
+impl Base {
+    fn of(row: &Row) -> std::result::Result<Self, Fault> {
+        Ok(Self {
+            name: column(row, 0)?,
+            number: column(row, 1)?,
+            save: column(row, 2)?,
+            version: column(row, 3)?,
+            content: None,
+        })
+    }
+
+    /// Whether the row was only just added.
+    pub(super) fn is_new(&self) -> bool {
+        self.number == 0
+    }
+
+    /// Whether the row is the same: nobody has saved since.
+    fn is(&self, other: &Self) -> bool {
+        self.number == other.number && (self.save == other.save || self.number == 0)
+    }
+}
+
+/// Locks a document; a row for it is added if there is none. One trip, two for a new document.
+fn lock(
+    connection: &mut Connection,
+    document: &Document,
+    wait: &Wait<'_>,
+) -> std::result::Result<Base, Fault> {
+    let name = document.name(wait.path).map_err(Fault::Told)?;
+    let names = vec![name];
+    let transaction = Transaction::new(connection, wait.deadline.left());
+    // The content by a statement of its own: its snapshot is of a time under the lock.
+    // safeguard: content-read-under-lock
+    let locked =
+        || [Step::Run(Name::Lock, vec![&names]), Step::Run(Name::Content, vec![&names[0]])];
+    let steps: Vec<Step<'_>> = transaction.begin().into_iter().chain(locked()).collect();
+    let mut answers = connection.pipeline(&steps, wait)?.split_off(2);
+    if answers[0].is_empty() {
+        // safeguard: row-added-before-lock
+        let added = Step::Run(Name::Add, vec![&names]);
+        let steps: Vec<Step<'_>> = [added].into_iter().chain(locked()).collect();
+        answers = connection.pipeline(&steps, wait)?.split_off(1);
+    }
+    let Some(row) = answers[0].first() else { return Err(Fault::unusable("no row to lock")) };
+    let mut base = Base::of(row)?;
+    if let Some(row) = answers[1].first() {
+        if column::<Uuid>(row, 0)? != base.save {
+            return Err(Fault::overtaken());
+        }
+        base.content = column(row, 1)?;
+    }
+    Ok(base)
+}
+
+/// Locks several documents in the order of their names, and adds the rows that are missing:
+/// one trip.
+pub(super) fn lock_all(
+    connection: &mut Connection,
+    names: &Vec<&str>,
+    wait: &Wait<'_>,
+) -> std::result::Result<Vec<Base>, Fault> {
+    let transaction = Transaction::new(connection, wait.deadline.left());
+    let mut steps = Vec::from(transaction.begin());
+    steps.push(Step::Run(Name::Add, vec![names]));
+    steps.push(Step::Run(Name::Lock, vec![names]));
+    let answers = connection.pipeline(&steps, wait)?;
+    answers.last().into_iter().flatten().map(Base::of).collect()
+}
+
+impl Session {
+    /// Takes the lock of a document.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::LockTimeout`] at the deadline, [`Error::Interrupted`] for a signal,
+    /// [`Error::AlreadyLocked`] where this thread would wait for itself.
+    pub(crate) fn open(
+        document: &Document,
+        path: &Path,
+        options: &WriteOptions,
+        signals: &dyn Signals,
+    ) -> Result<Self> {
+        require_durable(path, options)?;
+        document.name_to_save(path, options.backups_kept > 0)?;
+        // safeguard: no-wait-for-own-row
+        if let Some(why) = held::standstill(document.digest()) {
+            return Err(Error::AlreadyLocked { path: path.to_path_buf(), why });
+        }
+        Self::open_until(document, path, &Wait::new(path, options.timeout, signals))
+    }
+
+    /// The same within a wait that has begun.
+    pub(super) fn open_until(document: &Document, path: &Path, wait: &Wait<'_>) -> Result<Self> {
+        let waiting = LATENCIES.lock_wait.time();
+        let begun = document.store.begin(wait, |connection| lock(connection, document, wait));
+        drop(waiting);
+        match begun {
+            Ok((connection, base)) => Ok(Self {
+                document: document.clone(),
+                path: path.to_path_buf(),
+                process: process::id(),
+                timeout: wait.deadline.timeout(),
+                held: Held::new(document.digest()),
+                base,
+                connection: Mutex::new(Some(connection)),
+            }),
+            Err(fault) if fault.is_contention() || fault.is_deadlock() => {
+                let name = document.name(path)?;
+                Err(timed_out(document, &[name], wait))
+            }
+            Err(fault) => Err(fault.into_error(path, LOCKING)),
+        }
+    }
+
+    /// Leaves the lock to its `owner`.
+    pub(crate) fn hand_over(&self, owner: Arc<dyn Owner>) {
+        self.held.hand_over(owner);
+    }
+
+    /// The document as it is under the lock, or nothing.
+    pub(crate) fn read(&self) -> Result<Option<Snapshot>> {
+        self.require_own()?;
+        let Some(version) = &self.base.version else { return Ok(None) };
+        let content = self.base.content.clone();
+        self.document.snapshot(&self.path, self.base.save, version, content).map(Some)
+    }
+
+    /// Refuses where this process does not hold the lock: in a child forked since.
+    pub(crate) fn require_own(&self) -> Result<()> {
+        // safeguard: session-is-parents
+        if self.process == process::id() && self.connection().is_some() {
+            return Ok(());
+        }
+        Err(Error::LockGone { path: self.path.clone() })
+    }
+
+    /// Replaces the document's content with `bytes`, or creates the document.
+    pub(crate) fn save(
+        &self,
+        bytes: &[u8],
+        options: &WriteOptions,
+        signals: &dyn Signals,
+    ) -> Result<Written> {
+        require_size(&self.path, bytes)?;
+        let id = new_save().map_err(|fault| fault.into_error(&self.path, SAVING))?;
+        let wait = self.wait(signals);
+        self.change_as(id, Some(bytes), options, &wait, false)
+    }
+
+    /// Deletes the document.
+    pub(crate) fn delete(&self, options: &WriteOptions, signals: &dyn Signals) -> Result<Written> {
+        if self.base.version.is_none() {
+            return Err(Error::NotFound { path: self.path.clone() });
+        }
+        let id = new_save().map_err(|fault| fault.into_error(&self.path, SAVING))?;
+        let wait = self.wait(signals);
+        self.change_as(id, None, options, &wait, false)
+    }
+
+    /// Makes the save with this `id`, which may have been `sent` before, and commits.
+    pub(super) fn change_as(
+        &self,
+        id: Uuid,
+        content: Option<&[u8]>,
+        options: &WriteOptions,
+        wait: &Wait<'_>,
+        sent: bool,
+    ) -> Result<Written> {
+        self.require_own()?;
+        let version = content.map(version_of);
+        if sent && self.was_done(id, wait)? {
+            return Ok(self.written(None, options));
+        }
+        let found = self.base.version.as_deref();
+        // safeguard: version-compared-under-lock
+        if options.if_version.as_deref().is_some_and(|wanted| wanted != found.unwrap_or(MISSING)) {
+            return Err(conflict(&self.path, options, self.base.version.clone()));
+        }
+        if options.skip_unchanged && content.is_some() && version.as_deref() == found {
+            COUNTERS.unchanged_saves.count();
+            return Ok(Written::default());
+        }
+        let corrupt = found.is_some() && self.is_corrupt(options);
+        let backed_up = options.backups_kept > 0 || corrupt;
+        let change = Change { name: &self.base.name, save: id, version, content, backed_up };
+        let Some(mut connection) = self.connection().take() else {
+            return Err(Error::LockGone { path: self.path.clone() });
+        };
+        let outcome = apply(&mut connection, std::slice::from_ref(&change), options, wait);
+        match outcome {
+            Ok(changed) => {
+                let replicated = connection.commit_warning().is_none();
+                self.document.store.put(connection);
+                if !replicated {
+                    return Err(Error::NotReplicated { path: self.path.clone() });
+                }
+                let mut written = self.written(changed.first().filter(|_| backed_up), options);
+                if let (true, Some(kept)) = (corrupt, &written.backup) {
+                    written.warnings.push(crate::engine::warning::Warning::CorruptReplaced {
+                        kept: kept.clone(),
+                    });
+                }
+                Ok(written)
+            }
+            Err(fault) if is_edit_timeout(&fault) => {
+                let after = settings::current().edit_timeout;
+                Err(Error::EditExpired { path: self.path.clone(), after })
+            }
+            Err(fault) => {
+                self.document.store.put_back(connection, &fault);
+                if !fault.hides_outcome() {
+                    return Err(fault.into_error(&self.path, SAVING));
+                }
+                self.send_again(&change, options, wait, fault)
+            }
+        }
+    }
+
+    /// Finds out on another connection whether the change was committed, and makes it if not.
+    fn send_again(
+        &self,
+        change: &Change<'_>,
+        options: &WriteOptions,
+        wait: &Wait<'_>,
+        fault: Fault,
+    ) -> Result<Written> {
+        if !fault.is_passing() {
+            return Err(outcome_unknown(&self.path, fault));
+        }
+        let end = Deadline::after(wait.deadline.left().min(RESEND));
+        let wait = Wait { deadline: end, ..*wait };
+        let done = self.document.store.with(&wait, |connection| {
+            // Where the first transaction is still at work, this waits for its end.
+            let now = lock(connection, &self.document, &wait)?;
+            let again = if now.save == change.save {
+                connection.roll_back();
+                None
+            } else if now.is(&self.base) {
+                Some(apply(connection, std::slice::from_ref(change), options, &wait)?)
+            } else if is_done(connection, &self.base.name, change.save, &wait)? {
+                connection.roll_back();
+                None
+            } else {
+                // Another writer came before this one could lock it again.
+                return Err(Fault::Told(Error::LockGone { path: self.path.clone() }));
+            };
+            Ok((again, connection.commit_warning().is_none()))
+        });
+        match done {
+            Ok((_, false)) => Err(Error::NotReplicated { path: self.path.clone() }),
+            Ok((changed, true)) => {
+                let changed = changed.and_then(|changed| changed.into_iter().next());
+                Ok(self.written(changed.as_ref().filter(|_| change.backed_up), options))
+            }
+            Err(Fault::Told(error)) => Err(error),
+            Err(fault) => Err(outcome_unknown(&self.path, fault)),
+        }
+    }
+
+    /// Whether the save with this id was done.
+    fn was_done(&self, id: Uuid, wait: &Wait<'_>) -> Result<bool> {
+        let done = match &mut *self.connection() {
+            Some(connection) => is_done(connection, &self.base.name, id, wait),
+            None => return Err(Error::LockGone { path: self.path.clone() }),
+        };
+        done.map_err(|fault| outcome_unknown(&self.path, fault))
+    }
+
+    fn written(&self, changed: Option<&Changed>, _options: &WriteOptions) -> Written {
+        let kept = changed.filter(|changed| changed.replaced);
+        Written {
+            replaced: Some(self.document.key()),
+            backup: kept.map(|changed| backup_name(&self.document, changed.saved_at)),
+            warnings: Vec::new(),
+        }
+    }
+
+    /// Whether a reader was told that the document is corrupt, and it still is.
+    fn is_corrupt(&self, options: &WriteOptions) -> bool {
+        // safeguard: corrupt-row-kept
+        options.host.found_corrupt(self.document.key())
+            && !self.base.content.as_deref().is_some_and(|content| options.host.parses(content))
+    }
+
+    /// The document's backups, newest first.
+    pub(crate) fn backups(&self, signals: &dyn Signals) -> Result<Vec<Backup>> {
+        self.with(signals, |connection, wait| history::list(connection, &self.document, wait))
+            .map(|backups| backups.into_iter().map(|(backup, _)| backup).collect())
+    }
+
+    /// The content of a backup.
+    pub(crate) fn open_backup(
+        &self,
+        backup: &Backup,
+        signals: &dyn Signals,
+    ) -> Result<Option<Vec<u8>>> {
+        self.with(signals, |connection, wait| {
+            history::open(connection, &self.document, backup, wait)
+        })
+    }
+
+    /// Removes the backups that are too many or too old. Returns their names.
+    pub(crate) fn prune(
+        &self,
+        options: &WriteOptions,
+        signals: &dyn Signals,
+    ) -> Result<Vec<OsString>> {
+        self.with(signals, |connection, wait| {
+            history::prune(connection, &self.document, options, wait)
+        })
+    }
+
+    fn with<T>(
+        &self,
+        signals: &dyn Signals,
+        act: impl FnOnce(&mut Connection, &Wait<'_>) -> std::result::Result<T, Fault>,
+    ) -> Result<T> {
+        self.require_own()?;
+        let wait = self.wait(signals);
+        let done = match &mut *self.connection() {
+            Some(connection) => act(connection, &wait),
+            None => return Err(Error::LockGone { path: self.path.clone() }),
+        };
+        done.map_err(|fault| fault.into_error(&self.path, history::READING))
+    }
+
+    fn wait<'a>(&'a self, signals: &'a dyn Signals) -> Wait<'a> {
+        Wait::new(&self.path, self.timeout, signals)
+    }
+
+    fn connection(&self) -> MutexGuard<'_, Option<Connection>> {
+        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn is_done(
+    connection: &mut Connection,
+    name: &str,
+    id: Uuid,
+    wait: &Wait<'_>,
+) -> std::result::Result<bool, Fault> {
+    let rows = connection.query(Name::Question, &[&name, &id], wait)?;
+    let saved_at = rows.first().map(|row| column::<Option<chrono::DateTime<chrono::Utc>>>(row, 1));
+    Ok(saved_at.transpose()?.flatten().is_some())
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        let own = self.process == process::id();
+        let connection = self.connection.get_mut().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(mut connection) = connection else { return };
+        if !own || !connection.is_own() {
+            connection.leave();
+        } else if connection.roll_back() {
+            self.document.store.put(connection);
+        }
+    }
+}
