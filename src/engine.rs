@@ -1,25 +1,35 @@
 //! The one door to storage. A path belongs to one engine, which keeps its document; every
 //! engine answers the same calls. The face and `documents` know nothing else of storage.
 
+#![cfg_attr(
+    not(feature = "postgres"),
+    allow(unused_variables, reason = "files wait for no network")
+)]
+
 pub mod backups;
+pub mod batch;
 pub mod deadline;
 pub mod host;
 pub mod owner;
+pub mod process;
 pub mod session;
 pub mod signals;
 pub mod stamp;
+#[cfg(feature = "postgres")]
+pub mod stores;
 pub mod warning;
 pub mod write;
 
 use std::os::fd::OwnedFd;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use crate::error::{Error, Result};
-use crate::files::batch::{self, commit, give_up, recovery};
+use crate::files::batch::inspect as batches;
+use crate::files::batch::{give_up, recovery};
 use crate::files::lock::file;
 use crate::files::target::Target;
-use crate::files::{self, fork, inspect, lock, read};
+use crate::files::{self, inspect, read};
 #[cfg(feature = "postgres")]
 use crate::postgres;
 
@@ -31,7 +41,6 @@ pub use self::session::Session;
 pub use self::signals::{NoSignals, Signals};
 pub use self::stamp::{Key, Probe, Snapshot, Stamp};
 pub use self::write::{WriteOptions, Written};
-pub use crate::files::batch::commit::Save;
 pub use crate::files::batch::inspect::Batch as InterruptedBatch;
 pub use crate::files::batch::notice::{Notice, take as take_notices};
 pub use crate::files::batch::recovery::Pending;
@@ -40,8 +49,6 @@ pub use crate::files::inspect::{BackupName, Folder, backup_name};
 pub use crate::files::layout::FOLDER as SIDECAR;
 pub use crate::files::lock::file::Collected;
 pub use crate::files::read::{MISSING, require_version, version_of};
-#[cfg(feature = "postgres")]
-pub use crate::postgres::{History, StoreError, documents, history, init, put};
 
 /// A document that is asked for together with others.
 #[derive(Debug)]
@@ -67,7 +74,6 @@ pub enum Engine {
 impl Engine {
     /// The engine of the document at `path`. Asked once for a call, at the border.
     #[must_use]
-    #[cfg_attr(not(feature = "postgres"), allow(unused_variables, reason = "there is one engine"))]
     pub fn of(path: &Path) -> Self {
         #[cfg(feature = "postgres")]
         if let Some(document) = postgres::document_at(path) {
@@ -92,7 +98,6 @@ impl Engine {
     ///
     /// [`Error::NotFound`], or why the server did not answer.
     pub fn modified(&self, path: &Path, signals: &dyn Signals) -> Result<Option<i64>> {
-        let _ = (path, signals);
         match self {
             Self::Files => Ok(None),
             #[cfg(feature = "postgres")]
@@ -117,8 +122,6 @@ impl Engine {
     ///
     /// [`Error::NotFound`], [`Error::NotAFile`], or a failing call.
     pub fn probe(&self, path: &Path, kept: Option<Stamp>, signals: &dyn Signals) -> Result<Probe> {
-        // Files have nothing to wait for, and a read costs more than a look.
-        let _ = (kept, signals);
         match self {
             Self::Files => read::identify(path).map(|found| Probe::Stamp(Stamp::File(found))),
             #[cfg(feature = "postgres")]
@@ -149,7 +152,6 @@ impl Engine {
         timeout: Duration,
         signals: &dyn Signals,
     ) -> Result<Vec<Result<Probe>>> {
-        let _ = timeout;
         #[cfg(feature = "postgres")]
         {
             let in_database = asked.iter().filter_map(|asked| match asked.engine {
@@ -237,9 +239,8 @@ impl Engine {
                 files::session::Session::open(path, options, signals).map(Session::Files)
             }
             #[cfg(feature = "postgres")]
-            Self::Postgres(document) => {
-                postgres::Session::open(document, path, options, signals).map(Session::Postgres)
-            }
+            Self::Postgres(document) => postgres::Session::open(document, path, options, signals)
+                .map(|session| Session::Postgres(Box::new(session))),
         }
     }
 
@@ -259,37 +260,6 @@ impl Engine {
             Self::Files => files::session::save(path, bytes, options, signals),
             #[cfg(feature = "postgres")]
             Self::Postgres(document) => postgres::save(document, path, bytes, options, signals),
-        }
-    }
-
-    /// Replaces the content of several documents, or of none.
-    ///
-    /// # Errors
-    ///
-    /// As for [`commit::save_many`].
-    pub fn save_many(
-        saves: &[Save<'_>],
-        options: &WriteOptions,
-        signals: &dyn Signals,
-    ) -> Result<Vec<Written>> {
-        let Some(first) = saves.first() else { return Ok(Vec::new()) };
-        match Self::of(first.path) {
-            Self::Files => {
-                require_one_store(saves, |engine| matches!(engine, Self::Files))?;
-                commit::save_many(saves, options, signals)
-            }
-            #[cfg(feature = "postgres")]
-            Self::Postgres(first) => {
-                let mut documents = Vec::with_capacity(saves.len());
-                require_one_store(saves, |engine| match engine {
-                    Self::Postgres(document) if document.is_beside(&first) => {
-                        documents.push(document.clone());
-                        true
-                    }
-                    _ => false,
-                })?;
-                postgres::save_many(&documents, saves, options, signals)
-            }
         }
     }
 
@@ -319,7 +289,6 @@ impl Engine {
     pub fn backups(&self, path: &Path, signals: &dyn Signals) -> Result<Backups> {
         match self {
             Self::Files => {
-                let _ = signals;
                 files::session::backups(path).map(|(target, all)| Backups::of_file(target, all))
             }
             #[cfg(feature = "postgres")]
@@ -336,10 +305,7 @@ impl Engine {
     /// As for [`inspect::backup_names`].
     pub fn backup_names(&self, path: &Path, signals: &dyn Signals) -> Result<Vec<BackupName>> {
         match self {
-            Self::Files => {
-                let _ = signals;
-                inspect::backup_names(path)
-            }
+            Self::Files => inspect::backup_names(path),
             #[cfg(feature = "postgres")]
             Self::Postgres(document) => {
                 let found = postgres::backups(document, path, signals)?;
@@ -355,10 +321,7 @@ impl Engine {
     /// When a database does not tell. Of files, what cannot be listed is in the answer.
     pub fn inspect(&self, folder: &Path, signals: &dyn Signals) -> Result<Folder> {
         match self {
-            Self::Files => {
-                let _ = signals;
-                Ok(inspect::folder(folder))
-            }
+            Self::Files => Ok(inspect::folder(folder)),
             #[cfg(feature = "postgres")]
             Self::Postgres(document) => postgres::inspect(document, folder, signals),
         }
@@ -368,10 +331,10 @@ impl Engine {
     ///
     /// # Errors
     ///
-    /// As for [`batch::inspect::interrupted`].
+    /// As for [`batches::interrupted`].
     pub fn interrupted_batches(&self, folder: &Path) -> Result<Vec<InterruptedBatch>> {
         match self {
-            Self::Files => batch::inspect::interrupted(folder),
+            Self::Files => batches::interrupted(folder),
             #[cfg(feature = "postgres")]
             // The server undoes what was interrupted.
             Self::Postgres(_) => Ok(Vec::new()),
@@ -422,51 +385,4 @@ impl Engine {
             Self::Postgres(_) => Ok(Collected::default()),
         }
     }
-}
-
-/// Refuses a batch with a document that does not lie with the first.
-fn require_one_store(
-    saves: &[Save<'_>],
-    mut is_with_first: impl FnMut(&Engine) -> bool,
-) -> Result<()> {
-    // safeguard: batch-in-one-store
-    match saves.iter().find(|save| !is_with_first(&Engine::of(save.path))) {
-        None => Ok(()),
-        Some(other) => Err(Error::SeveralStores {
-            path: other.path.to_path_buf(),
-            twin: saves[0].path.to_path_buf(),
-        }),
-    }
-}
-
-/// Puts stores in force, each with its folder and URL, in place of all others.
-///
-/// # Errors
-///
-/// The folder whose URL cannot be used, and why; nothing is changed.
-pub fn configure_stores(
-    stores: Vec<(PathBuf, String)>,
-) -> std::result::Result<(), (PathBuf, String)> {
-    #[cfg(feature = "postgres")]
-    return postgres::configure(stores);
-    #[cfg(not(feature = "postgres"))]
-    match stores.into_iter().next() {
-        None => Ok(()),
-        Some((folder, _)) => Err((folder, "needs a build with the feature postgres".to_owned())),
-    }
-}
-
-/// To be called before `fork`, in the forking thread, with no Python lock held.
-pub fn before_fork() {
-    fork::before();
-}
-
-/// To be called after `fork` in the parent.
-pub fn after_fork_in_parent() {
-    fork::after_in_parent();
-}
-
-/// To be called after `fork` in the child.
-pub fn after_fork_in_child() {
-    fork::after_in_child(lock::after_fork_in_child);
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::{DecodeError, Failure, Runtime};
-use crate::engine::{Backup, Engine, Session};
+use crate::engine::{Backup, Engine, OpenedBackup, Session};
 use crate::error::{Error, NO_SUCH_BACKUP};
 use crate::statistics::Operation;
 
@@ -70,7 +70,7 @@ pub fn choose<R: Runtime>(
         }
         let read = runtime.run(Operation::Write, path, |signals| {
             let opened = session.open_backup(&backup, signals);
-            opened.and_then(|opened| opened.map(|opened| opened.read()).transpose())
+            opened.and_then(|opened| opened.map(OpenedBackup::read).transpose())
         });
         let fault = match read.map_err(Failure::Raised)? {
             Ok(Some(bytes)) => match fault(runtime, path, &bytes)? {

@@ -1,5 +1,10 @@
 //! The backups of a document, wherever they lie.
 
+#![cfg_attr(
+    not(feature = "postgres"),
+    allow(unused_variables, reason = "files wait for no network")
+)]
+
 #[cfg(feature = "postgres")]
 use std::path::{Path, PathBuf};
 
@@ -48,7 +53,6 @@ impl Backups {
     ///
     /// When the backup cannot be opened.
     pub fn open(&self, backup: &Backup, signals: &dyn Signals) -> Result<Option<OpenedBackup<'_>>> {
-        let _ = signals;
         match &self.place {
             Place::Files(target) => Ok(Opened::open(target, backup)?.map(OpenedBackup::File)),
             #[cfg(feature = "postgres")]

@@ -1,5 +1,10 @@
 //! A document that nobody else may write.
 
+#![cfg_attr(
+    not(feature = "postgres"),
+    allow(unused_variables, reason = "files wait for no network")
+)]
+
 use std::ffi::OsString;
 use std::sync::Arc;
 
@@ -21,7 +26,7 @@ pub enum Session {
     Files(files::Session),
     /// A document in a database.
     #[cfg(feature = "postgres")]
-    Postgres(postgres::Session),
+    Postgres(Box<postgres::Session>),
 }
 
 impl Session {

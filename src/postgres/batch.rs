@@ -21,7 +21,7 @@ use crate::postgres::connection::{Connection, Wait};
 use crate::postgres::document::{Document, column, new_save, require_size};
 use crate::postgres::failures::Fault;
 use crate::postgres::held;
-use crate::postgres::session::{Base, lock_all};
+use crate::postgres::row::{Base, lock_all};
 use crate::postgres::statements::Name;
 use crate::statistics::COUNTERS;
 
@@ -123,7 +123,7 @@ fn attempt(
     connection: &mut Connection,
     documents: &[Document],
     parts: &[Part<'_>],
-    names: &Vec<&str>,
+    names: &[&str],
     options: &WriteOptions,
     wait: &Wait<'_>,
     sent: &Cell<Option<Instant>>,
@@ -181,14 +181,14 @@ fn attempt(
     let before = sent.get();
     sent.set(Some(before.unwrap_or_else(Instant::now)));
     match apply(connection, &changes, options, wait) {
-        Ok(changed) => {
+        Ok(done) => {
             let replicated = connection.commit_warning().is_none();
             let kept = |changed: Changed| {
                 let change = changes.iter().find(|change| change.name == changed.name);
                 let replaced = changed.replaced && change.is_some_and(|change| change.backed_up);
                 (changed.name.clone(), Some(Changed { replaced, ..changed }))
             };
-            Ok(Done { changed: changed.into_iter().map(kept).collect(), corrupt, replicated })
+            Ok(Done { changed: done.into_iter().map(kept).collect(), corrupt, replicated })
         }
         Err(fault) => {
             if !fault.hides_outcome() {

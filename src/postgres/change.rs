@@ -79,6 +79,7 @@ pub(super) fn require_durable(path: &Path, options: &WriteOptions) -> Result<()>
 
 /// Which backups stay when saves replace contents.
 pub(super) struct Retention {
+    all: Vec<String>,
     names: Vec<String>,
     saves: Vec<Uuid>,
     kept: i64,
@@ -96,6 +97,7 @@ impl Retention {
         options: &WriteOptions,
     ) -> Self {
         let mut retention = Self {
+            all: Vec::new(),
             names: Vec::new(),
             saves: Vec::new(),
             kept: i64::try_from(options.backups_kept).unwrap_or(i64::MAX),
@@ -105,6 +107,7 @@ impl Retention {
             forgotten: Default::default(),
         };
         for (name, save, backed_up) in changes {
+            retention.all.push(name.to_owned());
             if options.backups_kept > 0 {
                 retention.names.push(name.to_owned());
                 retention.saves.push(save);
@@ -117,7 +120,7 @@ impl Retention {
     }
 
     /// The steps that keep no more than that, and the commit.
-    pub(super) fn finish<'a>(&'a self, all: &'a Vec<&'a str>) -> Vec<Step<'a>> {
+    pub(super) fn finish(&self) -> Vec<Step<'_>> {
         let mut steps = Vec::new();
         if !self.names.is_empty() {
             steps.push(Step::Run(Name::Prune, vec![&self.names, &self.saves, &self.kept]));
@@ -128,7 +131,7 @@ impl Retention {
         if !self.forgotten.0.is_empty() {
             steps.push(Step::Run(Name::Forget, vec![&self.forgotten.0, &self.forgotten.1]));
         }
-        steps.push(Step::Run(Name::Sweep, vec![all]));
+        steps.push(Step::Run(Name::Sweep, vec![&self.all]));
         steps.push(Step::Commit);
         steps
     }
@@ -185,7 +188,7 @@ pub(super) fn apply(
     for (names, saves, contents) in &pieces {
         steps.push(Step::Run(Name::Revisions, vec![names, saves, contents]));
     }
-    steps.extend(retention.finish(&names));
+    steps.extend(retention.finish());
     let answers = connection.pipeline(&steps, wait)?;
     let rows = answers.iter().skip(1).take(pieces.len()).flatten();
     rows.map(|row| Changed::of(&column::<String>(row, 0)?, row, 1)).collect()

@@ -309,9 +309,9 @@ async fn run(
                 return client.query(statement, parameters).await;
             }
             let (text, types) = statements.get(*name);
-            let typed: Vec<(&(dyn ToSql + Sync), Type)> =
+            let with_types: Vec<(&(dyn ToSql + Sync), Type)> =
                 parameters.iter().copied().zip(types.iter().cloned()).collect();
-            client.query_typed(text, &typed).await
+            client.query_typed(text, &with_types).await
         }
     }
 }

@@ -11,6 +11,7 @@ mod inspect;
 mod libpq;
 mod load;
 mod pool;
+mod row;
 mod save;
 mod schema;
 mod session;

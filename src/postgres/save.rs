@@ -134,7 +134,6 @@ impl Save<'_> {
     ) -> std::result::Result<Answer, Fault> {
         let Self { name, bytes, id, version, options } = self;
         let transaction = Transaction::new(connection, wait.deadline.left().min(SHORT));
-        let names = vec![*name];
         let size = i64::try_from(bytes.len()).unwrap_or(i64::MAX);
         let always = !options.skip_unchanged;
         let backed_up = options.backups_kept > 0;
@@ -144,7 +143,7 @@ impl Save<'_> {
         let mut steps = Vec::from(transaction.begin());
         steps.push(Step::Run(Name::Upsert, upsert));
         steps.push(Step::Run(Name::Revision, vec![name, id, bytes]));
-        steps.extend(retention.finish(&names));
+        steps.extend(retention.finish());
         connection.prepare(&steps, wait)?;
         let before = sent.get();
         sent.set(Some(before.unwrap_or_else(Instant::now)));

@@ -7,7 +7,6 @@ use std::process;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio_postgres::Row;
 use uuid::Uuid;
 
 use crate::engine::deadline::Deadline;
@@ -19,14 +18,15 @@ use crate::error::{Error, Result};
 use crate::files::backup::Backup;
 use crate::files::read::{MISSING, version_of};
 use crate::postgres::change::{
-    Change, Changed, RESEND, SAVING, Transaction, apply, backup_name, conflict, outcome_unknown,
+    Change, Changed, RESEND, SAVING, apply, backup_name, conflict, outcome_unknown,
     require_durable, timed_out,
 };
-use crate::postgres::connection::{Connection, Step, Wait, is_edit_timeout};
+use crate::postgres::connection::{Connection, Wait, is_edit_timeout};
 use crate::postgres::document::{Document, column, new_save, require_size};
 use crate::postgres::failures::Fault;
 use crate::postgres::held::{self, Held};
 use crate::postgres::history;
+use crate::postgres::row::{Base, lock};
 use crate::postgres::statements::Name;
 use crate::settings;
 use crate::statistics::{COUNTERS, LATENCIES};
@@ -50,86 +50,6 @@ impl Debug for Session {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         f.debug_struct("Session").field("path", &self.path).finish_non_exhaustive()
     }
-}
-
-/// What a locked row says.
-#[derive(Clone, Debug)]
-pub(super) struct Base {
-    pub(super) name: String,
-    number: i64,
-    save: Uuid,
-    pub(super) version: Option<String>,
-    /// Read together with the lock of a single document.
-    content: Option<Vec<u8>>,
-}
-
-impl Base {
-    fn of(row: &Row) -> std::result::Result<Self, Fault> {
-        Ok(Self {
-            name: column(row, 0)?,
-            number: column(row, 1)?,
-            save: column(row, 2)?,
-            version: column(row, 3)?,
-            content: None,
-        })
-    }
-
-    /// Whether the row was only just added.
-    pub(super) fn is_new(&self) -> bool {
-        self.number == 0
-    }
-
-    /// Whether the row is the same: nobody has saved since.
-    fn is(&self, other: &Self) -> bool {
-        self.number == other.number && (self.save == other.save || self.number == 0)
-    }
-}
-
-/// Locks a document; a row for it is added if there is none. One trip, two for a new document.
-fn lock(
-    connection: &mut Connection,
-    document: &Document,
-    wait: &Wait<'_>,
-) -> std::result::Result<Base, Fault> {
-    let name = document.name(wait.path).map_err(Fault::Told)?;
-    let names = vec![name];
-    let transaction = Transaction::new(connection, wait.deadline.left());
-    // The content by a statement of its own: its snapshot is of a time under the lock.
-    // safeguard: content-read-under-lock
-    let locked =
-        || [Step::Run(Name::Lock, vec![&names]), Step::Run(Name::Content, vec![&names[0]])];
-    let steps: Vec<Step<'_>> = transaction.begin().into_iter().chain(locked()).collect();
-    let mut answers = connection.pipeline(&steps, wait)?.split_off(2);
-    if answers[0].is_empty() {
-        // safeguard: row-added-before-lock
-        let added = Step::Run(Name::Add, vec![&names]);
-        let steps: Vec<Step<'_>> = [added].into_iter().chain(locked()).collect();
-        answers = connection.pipeline(&steps, wait)?.split_off(1);
-    }
-    let Some(row) = answers[0].first() else { return Err(Fault::unusable("no row to lock")) };
-    let mut base = Base::of(row)?;
-    if let Some(row) = answers[1].first() {
-        if column::<Uuid>(row, 0)? != base.save {
-            return Err(Fault::overtaken());
-        }
-        base.content = column(row, 1)?;
-    }
-    Ok(base)
-}
-
-/// Locks several documents in the order of their names, and adds the rows that are missing:
-/// one trip.
-pub(super) fn lock_all(
-    connection: &mut Connection,
-    names: &Vec<&str>,
-    wait: &Wait<'_>,
-) -> std::result::Result<Vec<Base>, Fault> {
-    let transaction = Transaction::new(connection, wait.deadline.left());
-    let mut steps = Vec::from(transaction.begin());
-    steps.push(Step::Run(Name::Add, vec![names]));
-    steps.push(Step::Run(Name::Lock, vec![names]));
-    let answers = connection.pipeline(&steps, wait)?;
-    answers.last().into_iter().flatten().map(Base::of).collect()
 }
 
 impl Session {

@@ -97,7 +97,7 @@ impl Store {
             if !fault.is_passing() || wait.deadline.left().is_zero() {
                 return Err(fault);
             }
-            self.rest(wait, pause)?;
+            rest(wait, pause)?;
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }
@@ -125,18 +125,6 @@ impl Store {
             // What a restarted server does not know any more, the others do not know either.
             self.pool.clear();
         }
-    }
-
-    /// Waits before the next attempt.
-    pub(super) fn rest(&self, wait: &Wait<'_>, pause: Duration) -> Result<(), Fault> {
-        let end = Deadline::after(pause.min(wait.deadline.left()));
-        while !end.left().is_zero() {
-            thread::sleep(end.left().min(STEP));
-            if wait.signals.pending() {
-                return Err(Fault::Interrupted);
-            }
-        }
-        Ok(())
     }
 
     /// Connects to the first host that takes writes. With `ready`, the tables have to be there.
@@ -215,6 +203,18 @@ impl Store {
         let host = |(place, host): (usize, &Host)| (host.clone(), port(place).unwrap_or(PORT));
         config.get_hosts().iter().enumerate().map(host).collect()
     }
+}
+
+/// Waits before the next attempt.
+fn rest(wait: &Wait<'_>, pause: Duration) -> Result<(), Fault> {
+    let end = Deadline::after(pause.min(wait.deadline.left()));
+    while !end.left().is_zero() {
+        thread::sleep(end.left().min(STEP));
+        if wait.signals.pending() {
+            return Err(Fault::Interrupted);
+        }
+    }
+    Ok(())
 }
 
 /// The addresses of a host. The wait for a name server ends at the deadline, and on a signal.

@@ -15,8 +15,8 @@ use crate::postgres::connection::{Connection, Step, Wait};
 use crate::postgres::document::{Document, column, new_save, require_size};
 use crate::postgres::failures::Fault;
 use crate::postgres::load::{LOADING, patience};
+use crate::postgres::row::lock_all;
 use crate::postgres::schema;
-use crate::postgres::session::lock_all;
 use crate::postgres::statements::Name;
 use crate::postgres::store::Store;
 

@@ -8,7 +8,8 @@ use super::arguments::FilePath;
 use super::interpreter::Interpreter;
 use super::saving::{Outcome, encoded, options, saved};
 use crate::codec::EncodeOptions;
-use crate::engine::{Deadline, Engine, Save, WriteOptions};
+use crate::engine::batch::{self, Save};
+use crate::engine::{Deadline, Engine, WriteOptions};
 use crate::settings;
 use crate::statistics::{LATENCIES, Operation};
 
@@ -44,7 +45,7 @@ pub(super) fn save_many(
         .map(|(path, bytes, if_version)| Save { path, bytes, if_version: if_version.clone() })
         .collect();
     let written = Interpreter(py).wait(Operation::Write, first, |signals| {
-        Engine::save_many(&saves, &write_options, signals)
+        batch::save_many(&saves, &write_options, signals)
     })?;
     LATENCIES.write.observe(started);
     let done = texts.iter().zip(written);

@@ -97,9 +97,23 @@ impl Interpreter<'_> {
         path: &Path,
         act: impl Fn(&dyn Signals) -> Result<T> + Sync,
     ) -> PyResult<T> {
-        let outcome = self.run(operation, path, act);
-        let outcome = outcome.inspect_err(|_| DOCUMENTS.forget(path, None))?;
-        outcome.map_err(|error| self.failed(operation, path, &error))
+        require_stack(self.0, operation, path)?;
+        let handlers = Handlers::default();
+        let outcome = host::run_core(self.0, || act(&handlers));
+        match (handlers.raised().or_else(host::raised), outcome) {
+            // What the handler wants is known; what became of the document has to be told.
+            // safeguard: unknown-outcome-told
+            (Some(raised), Err(error @ Error::OutcomeUnknown { .. })) => {
+                let failed = self.failed(operation, path, &error);
+                failed.value(self.0).setattr("__context__", raised.value(self.0))?;
+                Err(failed)
+            }
+            (Some(raised), _) => {
+                DOCUMENTS.forget(path, None);
+                Err(raised)
+            }
+            (None, outcome) => outcome.map_err(|error| self.failed(operation, path, &error)),
+        }
     }
 
     /// The exception for a failure of storage, after which nothing that was kept is trusted.

@@ -8,6 +8,7 @@ use super::arguments::{self, FilePath};
 use super::content::DOCUMENTS;
 use super::interpreter::Interpreter;
 use crate::documents::{load as coherent, load_many as consistent};
+use crate::engine::Engine;
 use crate::settings;
 use crate::statistics::Operation;
 
@@ -92,4 +93,28 @@ pub(super) fn invalidate(py: Python<'_>, path: FilePath) {
 #[pyfunction]
 pub(super) fn clear() {
     DOCUMENTS.clear();
+}
+
+/// Whether the document at `path` lies in a store.
+#[pyfunction]
+#[pyo3(signature = (path, /))]
+pub(super) fn is_in_store(path: FilePath) -> bool {
+    let FilePath(path) = path;
+    Engine::of(&path).waits()
+}
+
+/// When the document at `path`, which lies in a store, was saved: seconds since 1970.
+#[pyfunction]
+#[pyo3(signature = (path, /))]
+pub(super) fn modified(py: Python<'_>, path: FilePath) -> PyResult<Option<f64>> {
+    let FilePath(path) = path;
+    let micros = Interpreter(py)
+        .wait(Operation::Read, &path, |signals| Engine::of(&path).modified(&path, signals))?;
+    Ok(micros.map(seconds))
+}
+
+pub(super) fn seconds(micros: i64) -> f64 {
+    #[allow(clippy::cast_precision_loss, reason = "microseconds of this century are exact")]
+    let micros = micros as f64;
+    micros / 1e6
 }

@@ -19,7 +19,8 @@ mod owner;
 mod process;
 mod restoring;
 mod saving;
-mod stores;
+#[cfg(feature = "postgres")]
+mod transfer;
 
 use pyo3::prelude::*;
 
@@ -47,6 +48,8 @@ mod _native {
         clear, invalidate, is_cached, load, load_many, load_measured, load_with_version,
     };
     #[pymodule_export]
+    use super::loading::{is_in_store, modified};
+    #[pymodule_export]
     use super::process::{configure, stats};
     #[pymodule_export]
     use super::restoring::{list_backups, prune_backups, restore_backup};
@@ -54,9 +57,7 @@ mod _native {
     use super::saving::{delete, save};
     #[cfg(feature = "postgres")]
     #[pymodule_export]
-    use super::stores::{init_store, store_documents, store_history, store_put};
-    #[pymodule_export]
-    use super::stores::{is_in_store, modified};
+    use super::transfer::{init_store, store_documents, store_history, store_put};
     #[pymodule_export]
     use crate::codec::EncodeOptions;
 

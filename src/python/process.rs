@@ -11,7 +11,7 @@ use super::arguments::{FilePath, age, size, timeout};
 use super::content::DOCUMENTS;
 use super::exceptions::CLASSES;
 use super::gil;
-use crate::engine;
+use crate::engine::process as engine;
 use crate::settings;
 use crate::statistics::{self, COUNTERS};
 
