@@ -39,7 +39,7 @@ pub use self::host::Host;
 pub use self::owner::Owner;
 pub use self::session::Session;
 pub use self::signals::{NoSignals, Signals};
-pub use self::stamp::{Key, Probe, Snapshot, Stamp};
+pub use self::stamp::{Key, Probe, Snapshot, Stamp, StoredStatus};
 pub use self::write::{WriteOptions, Written};
 pub use crate::files::batch::inspect::Batch as InterruptedBatch;
 pub use crate::files::batch::notice::{Notice, take as take_notices};
@@ -92,16 +92,16 @@ impl Engine {
         }
     }
 
-    /// When the document was saved, in microseconds since 1970; nothing where a `stat` tells.
+    /// What a store tells of a document.
     ///
     /// # Errors
     ///
-    /// [`Error::NotFound`], or why the server did not answer.
-    pub fn modified(&self, path: &Path, signals: &dyn Signals) -> Result<Option<i64>> {
+    /// [`Error::NotFound`], also of a file; or why the server did not answer.
+    pub fn stored_status(&self, path: &Path, signals: &dyn Signals) -> Result<StoredStatus> {
         match self {
-            Self::Files => Ok(None),
+            Self::Files => Err(Error::NotFound { path: path.to_path_buf() }),
             #[cfg(feature = "postgres")]
-            Self::Postgres(document) => postgres::modified(document, path, signals).map(Some),
+            Self::Postgres(document) => postgres::stored_status(document, path, signals),
         }
     }
 

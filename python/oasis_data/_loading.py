@@ -143,7 +143,7 @@ def get_file_mtime(file_path: FilePath) -> float:
     """When the file was last modified, in seconds since 1970; 0.0 if there is no file."""
     try:
         if _native.is_in_store(file_path):
-            return _native.modified(file_path) or 0.0
+            return _native.stored_status(file_path)[1]
         return os.path.getmtime(os.fspath(file_path))
     except (DataFileNotFoundError, OSError, ValueError):  # ValueError: a null byte in the path
         return 0.0

@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from oasis_data import _native
 from oasis_data.error_handling import DataOperationError, OperationType
 
 __all__ = ["DocumentCatalogue", "OutsideRootError", "UnknownDataTypeError"]
@@ -29,7 +30,7 @@ class DocumentCatalogue:
     """Maps data types to files under a root.
 
     Attributes:
-        root: The folder, without symlinks.
+        root: The folder, without symlinks; as it was given, if it lies in a store.
         files: The file of each data type; symlinks in the path are not followed.
     """
 
@@ -39,12 +40,13 @@ class DocumentCatalogue:
         """Takes the folder, and for each data type its file, relative to the folder.
 
         Raises:
-            NotADirectoryError: There is no such folder. Every save would fail, and every
-                page would look as if nothing had ever been saved.
+            NotADirectoryError: There is no such folder, nor a store in its place. Every
+                save would fail, and every page would look as if nothing had ever been saved.
             ValueError: The path of a file does not lie under the root.
         """
-        self.root = Path(root).resolve()
-        if not self.root.is_dir():
+        in_store = _native.is_in_store(root)
+        self.root = Path(os.path.abspath(root)) if in_store else Path(root).resolve()
+        if not in_store and not self.root.is_dir():
             raise NotADirectoryError(f"not a folder of documents: {self.root}")
         self.files: Mapping[str, Path] = {
             data_type: _under(self.root, data_type, os.fspath(name))
@@ -69,7 +71,9 @@ class DocumentCatalogue:
         # Checked on each call: somebody may have made a symlink since. The links in the
         # path of a file that does not exist are followed too.
         # safeguard: no-symlink-out-of-root
-        if not Path(os.path.realpath(path)).is_relative_to(self.root):
+        if not _native.is_in_store(path) and not Path(os.path.realpath(path)).is_relative_to(
+            self.root
+        ):
             raise OutsideRootError(
                 OperationType.READ,
                 str(path),

@@ -18,10 +18,11 @@ Needs `pip install 'oasis_data[flask]'`.
 import errno
 import json
 import logging
+import os
 from pathlib import Path
 from typing import Any
 
-from flask import Flask, Response, current_app, jsonify, request
+from flask import Config, Flask, Response, current_app, jsonify, request
 from werkzeug.exceptions import BadRequest
 
 from oasis_data import _native
@@ -33,6 +34,7 @@ from oasis_data.error_handling import (
     DataOperationError,
     LockTimeoutError,
     OperationType,
+    OutcomeUnknownError,
     UnserializableError,
     VersionConflictError,
     error_handler,
@@ -58,6 +60,18 @@ __all__ = [
 
 _EXTENSION = "oasis_data"
 _CHANGED = "Not saved: the document is another one by now; load it again and repeat the change"
+_UNREACHABLE = frozenset(
+    {
+        errno.ECONNREFUSED,
+        errno.ECONNRESET,
+        errno.EHOSTUNREACH,
+        errno.ENETUNREACH,
+        errno.EPIPE,
+        errno.ETIMEDOUT,
+    }
+)
+"""What a server that cannot be reached ends with."""
+
 _SENTENCES = {
     409: _CHANGED,
     412: _CHANGED,
@@ -97,6 +111,8 @@ class OasisData:
 
     * `OASIS_DATA_ROOT`, `OASIS_DATA_DOCUMENTS`: the folder of the documents, and the
       catalogue of data types with the file of each, relative to the folder;
+    * `OASIS_DATA_STORE` (None): the URL of the store that the root lies in; the root then
+      need not be a folder;
     * `OASIS_DATA_LOCK_TIMEOUT`, `OASIS_DATA_BACKUPS_KEPT` and so on: the options of
       `configure`. They hold for the process: the last app that is initialised sets them;
     * `OASIS_DATA_RETRY_AFTER` (1): seconds that a client is told to wait when a document
@@ -114,7 +130,8 @@ class OasisData:
     * 409: the file does not have the version that the program expects;
     * 412: the file does not have the version that the request expects;
     * 422: a value that JSON has no text for; the answer has its place;
-    * 503, with Retry-After: the lock was not free until the timeout;
+    * 503, with Retry-After: the lock was not free until the timeout, or the server of a
+      store could not be reached;
     * 507: a full disk;
     * 500: all other errors.
 
@@ -131,10 +148,11 @@ class OasisData:
         """Reads the app's settings, and answers its errors.
 
         Raises:
-            NotADirectoryError: There is no folder at the root.
+            NotADirectoryError: There is no folder at the root, nor a store.
             ValueError: A setting cannot have that value, or a document is not under the root.
         """
         config = app.config
+        _configure_store(config)
         settings = {name: config.get(f"OASIS_DATA_{name.upper()}") for name in configure()}
         root = config.get("OASIS_DATA_ROOT")
         catalogue = None
@@ -284,11 +302,29 @@ def answer_error(error: DataOperationError, *, status: int | None = None) -> Res
     return response
 
 
+def _configure_store(config: Config) -> None:
+    """Has the root lie in the store that the app names."""
+    url = config.get("OASIS_DATA_STORE")
+    if url is None:
+        return
+    root = config.get("OASIS_DATA_ROOT")
+    if root is None:
+        raise ValueError("OASIS_DATA_STORE needs OASIS_DATA_ROOT, the folder that lies in it")
+    named = config.get("OASIS_DATA_STORES")
+    stores = dict(configure()["stores"] if named is None else named)
+    config["OASIS_DATA_STORES"] = {**stores, os.path.abspath(root): url}
+    configure(stores=config["OASIS_DATA_STORES"])
+
+
 def _status(error: DataOperationError) -> int:
     if isinstance(error, VersionConflictError):
         return 412 if is_conditional() else 409
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return 507
+    unknown = isinstance(error, OutcomeUnknownError)
+    # An unknown outcome is no reason to send the same again.
+    if isinstance(error, OSError) and error.errno in _UNREACHABLE and not unknown:
+        return 503
     for kind, status in (
         (DataFileNotFoundError, 404),
         (UnserializableError, 422),
@@ -310,6 +346,8 @@ def _sentence(error: DataOperationError, status: int) -> str | None:
         if isinstance(error, UnserializableError):
             return f"Not saved: {saying}"
         return f"Not shown: {saying}; save the document with another value there, such as null"
+    if status == 503 and not isinstance(error, LockTimeoutError):
+        return "The store of the documents does not answer; try again"
     return _SENTENCES.get(status)
 
 

@@ -10,6 +10,7 @@ Needs `pip install 'oasis_data[monitoring]'`.
 import os
 import threading
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from itertools import accumulate
 from typing import NamedTuple
 
@@ -26,6 +27,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from oasis_data import _native
 from oasis_data._paths import FilePath
 from oasis_data._settings import Statistics, stats
+from oasis_data.error_handling import DataOperationError
 
 __all__ = ["exposition", "publish"]
 
@@ -274,6 +276,13 @@ class _DocumentsCollector:
         free = gauge("disk_free_bytes", "What its file system has left for this user")
         room = gauge("disk_size_bytes", "How large its file system is")
         for label, path in self._documents.items():
+            if _native.is_in_store(path):
+                with suppress(DataOperationError):
+                    stored, saved_at = _native.stored_status(path)
+                    size.add_metric((label,), stored)
+                    modified.add_metric((label,), saved_at)
+                    backups.add_metric((label,), len(_native.backup_names(path)))
+                continue
             file = os.path.realpath(os.fsdecode(path))
             try:
                 disk = os.statvfs(os.path.dirname(file))

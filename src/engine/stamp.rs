@@ -116,3 +116,12 @@ impl From<read::Snapshot> for Snapshot {
         Self { bytes, stamp, stable, past_racy_window, read_at: Some(read_at) }
     }
 }
+
+/// What a store tells of a document, as a `stat` does of a file.
+#[derive(Clone, Copy, Debug)]
+pub struct StoredStatus {
+    /// How many bytes.
+    pub size: u64,
+    /// When it was saved, in microseconds since 1970.
+    pub saved_at: i64,
+}

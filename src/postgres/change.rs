@@ -123,12 +123,18 @@ impl Retention {
     pub(super) fn finish(&self) -> Vec<Step<'_>> {
         let mut steps = Vec::new();
         if !self.names.is_empty() {
-            steps.push(Step::Run(Name::Prune, vec![&self.names, &self.saves, &self.kept]));
+            if let ([name], [save]) = (&*self.names, &*self.saves) {
+                steps.push(Step::Run(Name::PruneOne, vec![name, save, &self.kept]));
+            } else {
+                steps.push(Step::Run(Name::Prune, vec![&self.names, &self.saves, &self.kept]));
+            }
             if let Some(max_age) = &self.max_age {
                 steps.push(Step::Run(Name::PruneOld, vec![&self.names, &self.saves, max_age]));
             }
         }
-        if !self.forgotten.0.is_empty() {
+        if let ([name], [save]) = (&*self.forgotten.0, &*self.forgotten.1) {
+            steps.push(Step::Run(Name::ForgetOne, vec![name, save]));
+        } else if !self.forgotten.0.is_empty() {
             steps.push(Step::Run(Name::Forget, vec![&self.forgotten.0, &self.forgotten.1]));
         }
         steps.push(Step::Run(Name::Sweep, vec![&self.all]));
@@ -184,12 +190,24 @@ pub(super) fn apply(
         .collect();
     let each = changes.iter().map(|change| (change.name, change.save, change.backed_up));
     let retention = Retention::new(each, options);
-    let mut steps = vec![Step::Run(Name::Change, vec![&names, &saves, &versions, &sizes])];
-    for (names, saves, contents) in &pieces {
-        steps.push(Step::Run(Name::Revisions, vec![names, saves, contents]));
+    let mut steps = Vec::new();
+    if let [change] = changes {
+        steps.push(Step::Run(
+            Name::ChangeOne,
+            vec![&change.name, &change.save, &change.version, &sizes[0]],
+        ));
+        steps.push(Step::Run(Name::Revision, vec![&change.name, &change.save, &change.content]));
+    } else {
+        steps.push(Step::Run(Name::Change, vec![&names, &saves, &versions, &sizes]));
+        for (names, saves, contents) in &pieces {
+            steps.push(Step::Run(Name::Revisions, vec![names, saves, contents]));
+        }
     }
     steps.extend(retention.finish());
     let answers = connection.pipeline(&steps, wait)?;
+    if let [change] = changes {
+        return answers[1].iter().map(|row| Changed::of(change.name, row, 0)).collect();
+    }
     let rows = answers.iter().skip(1).take(pieces.len()).flatten();
     rows.map(|row| Changed::of(&column::<String>(row, 0)?, row, 1)).collect()
 }

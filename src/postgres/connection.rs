@@ -32,6 +32,9 @@ const STEP: Duration = Duration::from_millis(50);
 /// for the lock.
 const PATIENCE: Duration = Duration::from_secs(2);
 
+/// How much longer than a signal a commit is waited for: its outcome is worth that.
+const GRACE: Duration = Duration::from_millis(250);
+
 /// How long a rollback may take: the end of the connection undoes as much.
 const ROLL_BACK: Duration = Duration::from_secs(1);
 
@@ -156,7 +159,9 @@ impl Connection {
         let prepared = self.named.then_some(&self.prepared);
         let run = |step| run(client, statements, prepared, step);
         let all = in_order(steps.iter().map(run).collect());
-        let answers = drive(&self.runtime, &self.traffic, wait, all)?;
+        let commits = steps.iter().any(|step| matches!(step, Step::Commit));
+        let grace = if commits { GRACE } else { Duration::ZERO };
+        let answers = drive_on(&self.runtime, &self.traffic, wait, grace, all)?;
         // Of a broken connection the first says why: the others say that it is broken.
         let answers = answers.into_iter().collect::<Result<Vec<_>, _>>();
         answers.map_err(|error| self.fault(&error))
@@ -346,6 +351,18 @@ fn drive<F: Future>(
     wait: &Wait<'_>,
     future: F,
 ) -> Result<F::Output, Fault> {
+    drive_on(runtime, traffic, wait, Duration::ZERO, future)
+}
+
+/// The same; goes on for the time of `grace` after a signal.
+fn drive_on<F: Future>(
+    runtime: &Runtime,
+    traffic: &AtomicU64,
+    wait: &Wait<'_>,
+    grace: Duration,
+    future: F,
+) -> Result<F::Output, Fault> {
+    let mut end: Option<Deadline> = None;
     let mut future = pin!(future);
     let mut moved = traffic.load(Ordering::Relaxed);
     loop {
@@ -354,7 +371,10 @@ fn drive<F: Future>(
             return Ok(output);
         }
         // safeguard: database-wait-ends-on-signal
-        if wait.signals.pending() {
+        if end.is_none() && wait.signals.pending() {
+            end = Some(Deadline::after(grace));
+        }
+        if end.is_some_and(|end| end.left().is_zero()) {
             return Err(Fault::Interrupted);
         }
         let now = traffic.load(Ordering::Relaxed);

@@ -6,6 +6,7 @@ use std::path::Path;
 use chrono::{DateTime, Utc};
 
 use crate::engine::signals::Signals;
+use crate::engine::stamp::StoredStatus;
 use crate::error::{Error, Result};
 use crate::files::inspect::{BackupFile, DataFile, DiskPath, Folder, Status};
 use crate::files::layout;
@@ -69,16 +70,21 @@ fn status(name: &str, size: i64, modified: DateTime<Utc>) -> Status {
     }
 }
 
-/// When a document was saved, in microseconds since 1970.
-pub(crate) fn modified(document: &Document, path: &Path, signals: &dyn Signals) -> Result<i64> {
+/// What a `stat` would tell of a document.
+pub(crate) fn stored_status(
+    document: &Document,
+    path: &Path,
+    signals: &dyn Signals,
+) -> Result<StoredStatus> {
     let name = document.name(path)?;
     let wait = Wait::new(path, patience(), signals);
     let found = document.store.with(&wait, |connection| {
-        let rows = connection.query(Name::Modified, &[&name], &wait)?;
-        rows.first().map(|row| column::<DateTime<Utc>>(row, 0)).transpose()
+        let rows = connection.query(Name::Status, &[&name], &wait)?;
+        let Some(row) = rows.first() else { return Ok(None) };
+        let (size, saved_at): (i64, DateTime<Utc>) = (column(row, 0)?, column(row, 1)?);
+        let size = u64::try_from(size).unwrap_or_default();
+        Ok(Some(StoredStatus { size, saved_at: saved_at.timestamp_micros() }))
     });
     let found = found.map_err(|fault| fault.into_error(path, LOADING))?;
-    found
-        .map(|saved_at| saved_at.timestamp_micros())
-        .ok_or_else(|| Error::NotFound { path: path.to_path_buf() })
+    found.ok_or_else(|| Error::NotFound { path: path.to_path_buf() })
 }

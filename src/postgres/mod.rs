@@ -32,7 +32,7 @@ use crate::error::Result;
 pub(crate) use self::batch::save_many;
 pub use self::document::Document;
 pub(crate) use self::history::{backups, open_backup};
-pub(crate) use self::inspect::{inspect, modified};
+pub(crate) use self::inspect::{inspect, stored_status};
 pub(crate) use self::load::{probe, probe_many, read};
 pub(crate) use self::save::save;
 pub use self::session::Session;

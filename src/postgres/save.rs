@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
-use crate::engine::signals::Signals;
+use crate::engine::signals::{Lasting, Signals};
 use crate::engine::write::{WriteOptions, Written};
 use crate::error::{Error, Result};
 use crate::files::read::{MISSING, version_of};
@@ -61,7 +61,8 @@ pub(crate) fn save(
     if options.host.found_corrupt(document.key()) {
         return Session::open(document, path, options, signals)?.save(bytes, options, signals);
     }
-    let wait = Wait::new(path, options.timeout, signals);
+    let signals = Lasting::new(signals);
+    let wait = Wait::new(path, options.timeout, &signals);
     let id = new_save().map_err(|fault| fault.into_error(path, SAVING))?;
     let save = Save { name, bytes, id, version: version_of(bytes), options };
     // Since when the server may have the commit of this save.

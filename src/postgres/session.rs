@@ -298,15 +298,43 @@ impl Session {
     fn with<T>(
         &self,
         signals: &dyn Signals,
-        act: impl FnOnce(&mut Connection, &Wait<'_>) -> std::result::Result<T, Fault>,
+        act: impl Fn(&mut Connection, &Wait<'_>) -> std::result::Result<T, Fault>,
     ) -> Result<T> {
         self.require_own()?;
         let wait = self.wait(signals);
-        let done = match &mut *self.connection() {
-            Some(connection) => act(connection, &wait),
-            None => return Err(Error::LockGone { path: self.path.clone() }),
-        };
-        done.map_err(|fault| fault.into_error(&self.path, history::READING))
+        loop {
+            let Some(mut connection) = self.connection().take() else {
+                return Err(Error::LockGone { path: self.path.clone() });
+            };
+            let fault = match act(&mut connection, &wait) {
+                Ok(done) => {
+                    *self.connection() = Some(connection);
+                    return Ok(done);
+                }
+                Err(fault) => fault,
+            };
+            self.document.store.put_back(connection, &fault);
+            if !fault.is_passing() || wait.deadline.left().is_zero() {
+                return Err(fault.into_error(&self.path, history::READING));
+            }
+            *self.connection() = Some(self.lock_again(&wait)?);
+        }
+    }
+
+    /// Locks the document on a new connection, if nobody has saved it since.
+    fn lock_again(&self, wait: &Wait<'_>) -> Result<Connection> {
+        let locked =
+            self.document.store.begin(wait, |connection| lock(connection, &self.document, wait));
+        match locked {
+            Ok((connection, now)) if now.is(&self.base) => Ok(connection),
+            Ok((mut connection, _)) => {
+                if connection.roll_back() {
+                    self.document.store.put(connection);
+                }
+                Err(Error::LockGone { path: self.path.clone() })
+            }
+            Err(fault) => Err(fault.into_error(&self.path, LOCKING)),
+        }
     }
 
     fn wait<'a>(&'a self, signals: &'a dyn Signals) -> Wait<'a> {

@@ -1,6 +1,7 @@
 //! Every SQL statement on documents. Each is one that CockroachDB and YugabyteDB have too.
 //!
-//! Parameters are arrays where a statement is for a batch as well as for a single document.
+//! What a single save needs has a name for its parameter, not an array: the server looks a name
+//! up in the index whatever it believes of the size of a table that has only just grown.
 
 use tokio_postgres::types::Type;
 
@@ -36,15 +37,21 @@ pub(super) enum Name {
     Lock,
     /// The content of a locked document.
     Content,
-    /// Makes saves the newest of locked documents.
+    /// Makes a save the newest of a locked document.
+    ChangeOne,
+    /// The same of several documents.
     Change,
     /// Adds the rows of those saves.
     Revisions,
-    /// Empties the contents that are more than the backups kept.
+    /// Empties the contents of a document that are more than the backups kept.
+    PruneOne,
+    /// The same of several documents.
     Prune,
     /// Empties the contents that are too old.
     PruneOld,
     /// Empties the content that a save replaced: no backup is wanted.
+    ForgetOne,
+    /// The same of several documents.
     Forget,
     /// Deletes rows without content.
     Sweep,
@@ -58,8 +65,8 @@ pub(super) enum Name {
     Holder,
     /// All documents whose names begin with a prefix.
     Documents,
-    /// The times of a document.
-    Modified,
+    /// The size of a document, and when it was saved.
+    Status,
     /// The backups of all documents whose names begin with a prefix.
     AllBackups,
     /// The whole history of a document.
@@ -104,7 +111,7 @@ impl Statements {
 }
 
 /// In the order of the enum, which indexes the statements.
-const NAMES: [Name; 26] = [
+const NAMES: [Name; 29] = [
     Name::Settings,
     Name::Load,
     Name::LoadMany,
@@ -114,10 +121,13 @@ const NAMES: [Name; 26] = [
     Name::Add,
     Name::Lock,
     Name::Content,
+    Name::ChangeOne,
     Name::Change,
     Name::Revisions,
+    Name::PruneOne,
     Name::Prune,
     Name::PruneOld,
+    Name::ForgetOne,
     Name::Forget,
     Name::Sweep,
     Name::Backups,
@@ -125,7 +135,7 @@ const NAMES: [Name; 26] = [
     Name::Empty,
     Name::Holder,
     Name::Documents,
-    Name::Modified,
+    Name::Status,
     Name::AllBackups,
     Name::History,
     Name::ClearHistory,
@@ -215,6 +225,12 @@ fn text_of(name: Name) -> (&'static str, Vec<Type>) {
              ON r.name = d.name AND r.number = d.number WHERE d.name = $1",
             vec![Type::TEXT],
         ),
+        Name::ChangeOne => (
+            "UPDATE {document} SET number = number + 1, save = $2, version = $3, size = $4, \
+             saved_at = greatest(clock_timestamp(), saved_at + interval '1 microsecond') \
+             WHERE name = $1",
+            vec![Type::TEXT, Type::UUID, Type::TEXT, Type::INT8],
+        ),
         Name::Change => (
             "UPDATE {document} d SET number = d.number + 1, save = a.save, version = a.version, \
              size = a.size, \
@@ -234,6 +250,16 @@ fn text_of(name: Name) -> (&'static str, Vec<Type>) {
         ),
         // A range: an exact number would leave contents behind where a number is missed.
         // safeguard: prune-by-range
+        Name::PruneOne => (
+            "UPDATE {revision} r SET content = NULL FROM (SELECT d.number, o.number AS newest \
+             FROM {document} d CROSS JOIN LATERAL (SELECT number FROM {revision} \
+             WHERE name = $1 AND number < d.number AND content IS NOT NULL \
+             ORDER BY number DESC OFFSET $3 LIMIT 1) o WHERE d.name = $1 AND d.save = $2) AS a \
+             WHERE r.name = $1 AND r.number <= a.newest \
+             AND r.number > CASE WHEN a.number % {rows} = 0 THEN 0 ELSE a.newest - {window} END \
+             AND r.content IS NOT NULL",
+            vec![Type::TEXT, Type::UUID, Type::INT8],
+        ),
         Name::Prune => (
             "UPDATE {revision} r SET content = NULL FROM unnest($1::text[], $2::uuid[]) \
              AS a(name, save) JOIN {document} d ON d.name = a.name AND d.save = a.save \
@@ -255,6 +281,11 @@ fn text_of(name: Name) -> (&'static str, Vec<Type>) {
              AND (SELECT n.saved_at FROM {revision} n WHERE n.name = r.name \
              AND n.number = r.number + 1) < clock_timestamp() - $3 * interval '1 microsecond'",
             vec![Type::TEXT_ARRAY, Type::UUID_ARRAY, Type::INT8],
+        ),
+        Name::ForgetOne => (
+            "UPDATE {revision} SET content = NULL WHERE name = $1 \
+             AND number = (SELECT number - 1 FROM {document} WHERE name = $1 AND save = $2)",
+            vec![Type::TEXT, Type::UUID],
         ),
         Name::Forget => (
             "UPDATE {revision} r SET content = NULL FROM unnest($1::text[], $2::uuid[]) \
@@ -300,8 +331,8 @@ fn text_of(name: Name) -> (&'static str, Vec<Type>) {
              WHERE starts_with(name, $1) AND number > 0 ORDER BY name",
             vec![Type::TEXT],
         ),
-        Name::Modified => (
-            "SELECT saved_at FROM {document} WHERE name = $1 AND version IS NOT NULL",
+        Name::Status => (
+            "SELECT size, saved_at FROM {document} WHERE name = $1 AND version IS NOT NULL",
             vec![Type::TEXT],
         ),
         Name::AllBackups => (

@@ -103,14 +103,15 @@ pub(super) fn is_in_store(path: FilePath) -> bool {
     Engine::of(&path).waits()
 }
 
-/// When the document at `path`, which lies in a store, was saved: seconds since 1970.
+/// The size of the document at `path`, which lies in a store, and when it was saved: seconds
+/// since 1970.
 #[pyfunction]
 #[pyo3(signature = (path, /))]
-pub(super) fn modified(py: Python<'_>, path: FilePath) -> PyResult<Option<f64>> {
+pub(super) fn stored_status(py: Python<'_>, path: FilePath) -> PyResult<(u64, f64)> {
     let FilePath(path) = path;
-    let micros = Interpreter(py)
-        .wait(Operation::Read, &path, |signals| Engine::of(&path).modified(&path, signals))?;
-    Ok(micros.map(seconds))
+    let status = Interpreter(py)
+        .wait(Operation::Read, &path, |signals| Engine::of(&path).stored_status(&path, signals))?;
+    Ok((status.size, seconds(status.saved_at)))
 }
 
 pub(super) fn seconds(micros: i64) -> f64 {

@@ -48,7 +48,7 @@ mod _native {
         clear, invalidate, is_cached, load, load_many, load_measured, load_with_version,
     };
     #[pymodule_export]
-    use super::loading::{is_in_store, modified};
+    use super::loading::{is_in_store, stored_status};
     #[pymodule_export]
     use super::process::{configure, stats};
     #[pymodule_export]

@@ -30,7 +30,9 @@ from oasis_data.error_handling import (
     LockTimeoutError,
     NotDurableError,
     OperationType,
+    OutcomeUnknownError,
     ReadPermissionError,
+    StorageReadError,
     StorageWriteError,
     UnserializableError,
     VersionConflictError,
@@ -72,6 +74,10 @@ STATUSES = [
     (of(NotDurableError, errno.ENOSPC), 507),
     (of(NotDurableError, errno.EIO), 500),
     (of(StorageWriteError, errno.EIO), 500),
+    (of(StorageReadError, errno.ECONNREFUSED), 503),
+    (of(StorageWriteError, errno.ECONNRESET), 503),
+    # No reason to send the same again.
+    (of(OutcomeUnknownError, errno.ETIMEDOUT), 500),
     (of(CorruptFileError), 500),
     (of(NotJSONError), 500),
     (of(OutsideRootError), 500),
@@ -121,7 +127,7 @@ def test_every_exception_of_the_package_has_been_thought_of() -> None:
     thought_of = {type(error) for error, _ in STATUSES}
     rest = {each.__name__ for each in exceptions - thought_of if not each.__name__.startswith("_")}
     # A program's mistakes, and what no view of a document does.
-    assert rest == {"NamedTwiceError", "NoBackupError", "StorageReadError"}
+    assert rest == {"NamedTwiceError", "NoBackupError"}
 
 
 @pytest.mark.parametrize("header", ["If-Match", "If-None-Match"])
