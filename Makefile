@@ -22,14 +22,14 @@ test: lint test-rust test-python
 lint: build
 	cargo fmt --check
 	cargo clippy --quiet --all-targets -- -D warnings
-	cargo clippy --quiet --all-targets --features python -- -D warnings
+	cargo clippy --quiet --all-targets --features python,postgres -- -D warnings
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/stubtest oasis_data
 
 test-rust: build
-	cargo test
+	cargo test --features postgres
 
 test-python: build
 	$(BIN)/python -m pytest
@@ -67,7 +67,7 @@ sabotage: build
 FILES ?= src/cache.rs src/documents/*.rs src/files/*.rs src/files/*/*.rs
 mutants: check
 	@cargo mutants --version >/dev/null || { echo "cargo-mutants is missing: cargo install --locked cargo-mutants" >&2; exit 1; }
-	cargo mutants --no-shuffle --timeout 120 $(addprefix --file=,$(wildcard $(FILES))) -- --tests
+	cargo mutants --no-shuffle --timeout 120 $(addprefix --file=,$(wildcard $(FILES))) --features postgres -- --tests
 
 # Against peers, into docs/benchmarks.md; `bench-quick` takes a minute or two, leaves out the
 # large documents, and only prints.

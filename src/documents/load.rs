@@ -216,7 +216,6 @@ fn look_up<R: Runtime>(
 fn ask<R: Runtime>(runtime: R, engine: &Engine, path: &Path) -> Result<Found<R::Kept>, Failure<R>> {
     let kept = kept(runtime, engine);
     let staleness = settings::current().max_staleness;
-    // safeguard: asked-unless-told-otherwise
     if let Some(entry) = kept.as_ref().filter(|kept| kept.stamp.confirmed.is_within(staleness)) {
         return Ok(Found::Fresh(Arc::clone(entry)));
     }
@@ -238,7 +237,6 @@ pub(super) fn found<R: Runtime>(
 ) -> Result<Found<R::Kept>, Failure<R>> {
     match (probed, kept) {
         (Ok(Probe::Content(snapshot)), _) => Ok(Found::Reread(counted(snapshot))),
-        // safeguard: row-hit-compares-save
         (Ok(Probe::Stamp(stamp)), Some(entry)) if entry.stamp.stamp == stamp => {
             entry.stamp.confirmed.again();
             Ok(Found::Fresh(entry))

@@ -378,7 +378,6 @@ fn drive_on<F: Future>(
             return Err(Fault::Interrupted);
         }
         let now = traffic.load(Ordering::Relaxed);
-        // safeguard: database-wait-has-deadline
         if wait.network.left().is_zero() && now == mem::replace(&mut moved, now) {
             return Err(Fault::TimedOut);
         }

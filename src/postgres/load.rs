@@ -74,7 +74,6 @@ pub(crate) fn probe_many(
     let known: Vec<Option<Uuid>> = asked.iter().map(|(.., kept)| known(*kept)).collect();
     let wait = Wait::new(path, timeout, signals);
     let answers = first.store.with(&wait, |connection| {
-        // safeguard: snapshot-in-one-statement
         let rows = connection.query(Name::LoadMany, &[&names, &known], &wait)?;
         rows.iter().map(Answer::of).collect::<std::result::Result<Vec<_>, _>>()
     });
@@ -99,7 +98,6 @@ struct Answer {
 
 impl Answer {
     fn of(row: &Row) -> std::result::Result<Self, Fault> {
-        // safeguard: no-load-from-standby
         if column(row, 4)? {
             return Err(Fault::standby());
         }

@@ -41,7 +41,6 @@ impl Pool {
             } else if connection.rested.elapsed() < REST {
                 return Ok(Some(connection));
             } else {
-                // safeguard: rested-connection-tried
                 match connection.run_text("", wait) {
                     Ok(_) => return Ok(Some(connection)),
                     Err(Fault::Interrupted) => return Err(Fault::Interrupted),
@@ -80,7 +79,6 @@ impl Pool {
     /// What rests in this process: the parent's connections are the parent's.
     fn own(&self) -> Arc<Idle> {
         let idle = self.0.load_full();
-        // safeguard: pool-forgotten-in-child
         if idle.process == process::id() {
             return idle;
         }

@@ -52,13 +52,11 @@ pub(super) fn lock(
     let names = vec![name];
     let transaction = Transaction::new(connection, wait.deadline.left());
     // The content by a statement of its own: its snapshot is of a time under the lock.
-    // safeguard: content-read-under-lock
     let locked =
         || [Step::Run(Name::Lock, vec![&names]), Step::Run(Name::Content, vec![&names[0]])];
     let steps: Vec<Step<'_>> = transaction.begin().into_iter().chain(locked()).collect();
     let mut answers = connection.pipeline(&steps, wait)?.split_off(2);
     if answers[0].is_empty() {
-        // safeguard: row-added-before-lock
         let added = Step::Run(Name::Add, vec![&names]);
         let steps: Vec<Step<'_>> = [added].into_iter().chain(locked()).collect();
         answers = connection.pipeline(&steps, wait)?.split_off(1);

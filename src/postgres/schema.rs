@@ -34,7 +34,6 @@ pub(super) fn require_usable(
         "pg_is_in_recovery()".to_owned(),
     ];
     if own {
-        // safeguard: lost-host-lets-lock-go
         asked.extend(
             KEEPALIVES.map(|(name, value)| format!("set_config('{name}', '{value}', false)")),
         );
@@ -55,11 +54,9 @@ pub(super) fn require_usable(
             "the server of its store runs with fsync=off, so that a power cut can destroy everything; set fsync=on",
         ));
     }
-    // safeguard: no-standby
     if recovery == "t" {
         return Err(Fault::standby());
     }
-    // safeguard: commit-waits-for-disk
     connection.synchronous_commit =
         if synchronous == "off" { "on".to_owned() } else { synchronous };
     match tables_of {

@@ -23,6 +23,8 @@ mod locks;
 mod parse;
 mod recoveries;
 mod saves;
+#[cfg(feature = "postgres")]
+mod stores;
 mod sweep;
 
 use std::fs::File;

@@ -64,10 +64,10 @@ def run(scratch: Path, test: str) -> str:
         )
 
     if tool == "cargo":
-        built = call("cargo", "test", "--quiet", "--tests", "--no-run")
-        command = ["cargo", "test", "--quiet", "--tests", arguments]
+        built = call("cargo", "test", "--quiet", "--tests", "--no-run", "--features", "postgres")
+        command = ["cargo", "test", "--quiet", "--tests", "--features", "postgres", arguments]
     else:
-        built = call("cargo", "build", "--quiet", "--features", "python")
+        built = call("cargo", "build", "--quiet", "--features", "python,postgres")
         require_built(built)
         library = scratch / "target" / "debug" / "liboasis_data.so"
         shutil.copy(library, package / "oasis_data" / "_native.so")

@@ -16,6 +16,7 @@ from tests.sabotage import (
     monitoring,
     processes,
     saves,
+    stores,
 )
 from tests.sabotage.markers import Marked, TableError
 from tests.sabotage.safeguard import Sabotage
@@ -32,6 +33,7 @@ SABOTAGES = [
     *monitoring.SABOTAGES,
     *cli.SABOTAGES,
     *audit.SABOTAGES,
+    *stores.SABOTAGES,
 ]
 
 

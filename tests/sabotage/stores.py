@@ -1,0 +1,128 @@
+"""Stores: documents in PostgreSQL."""
+
+from __future__ import annotations
+
+from tests.sabotage.operations import always, edit, never
+from tests.sabotage.safeguard import Sabotage
+
+FILE = "pytest tests/postgres/test_stores.py -k "
+
+SABOTAGES = [
+    Sabotage(
+        "longest-folder",
+        "a path belongs to the longest mapped folder",
+        edit(r"mapped\.iter\(\)", "mapped.iter().rev()"),
+        "cargo stores::a_path_belongs",
+    ),
+    Sabotage(
+        "batch-in-one-store",
+        "a batch lies in one store",
+        edit(r"!is_with_first\(&Engine::of\(save\.path\)\)", "false"),
+        "cargo stores::a_batch_in_two",
+    ),
+    Sabotage(
+        "no-database-without-durability",
+        "a save in a database is durable",
+        always,
+        "cargo stores::a_save_that_is_not",
+    ),
+    Sabotage(
+        "database-wait-ends-on-signal",
+        "a signal ends the wait for a server",
+        never,
+        "cargo stores::a_signal",
+    ),
+    Sabotage(
+        "content-matches-version",
+        "the version is compared with the content's digest",
+        never,
+        FILE + "not_what_was_saved_is_not_loaded",
+    ),
+    Sabotage(
+        "backup-matches-version",
+        "the same of a backup",
+        never,
+        FILE + "not_what_was_saved_is_not_restored",
+    ),
+    Sabotage(
+        "upsert-compares-version",
+        "a save in one trip compares versions",
+        edit(r"coalesce\(d\.version, 'missing'\) = \$6", "true"),
+        FILE + "save_over_another_version",
+    ),
+    Sabotage(
+        "version-compared-under-lock",
+        "an edit compares versions",
+        never,
+        FILE + "edit_of_another_version",
+    ),
+    Sabotage(
+        "save-looked-for-before-conflict",
+        "the save id is looked for before a conflict is reported",
+        never,
+        "pytest tests/postgres/test_breaks.py -k save_if_version-after-cut",
+    ),
+    Sabotage(
+        "batch-locks-in-order",
+        "the rows of a batch are locked in the order of their names",
+        edit("ORDER BY name FOR", "ORDER BY random() FOR"),
+        FILE + "never_deadlock",
+    ),
+    Sabotage(
+        "prune-by-range",
+        "contents are emptied by a range of numbers",
+        edit(r"r\.number <= a\.newest", "r.number = a.newest"),
+        FILE + "old_contents_go",
+    ),
+    Sabotage(
+        "corrupt-row-kept",
+        "a corrupt document is backed up whatever the settings",
+        edit(r"options\.host\.found_corrupt\(self\.document\.key\(\)\)", "false"),
+        FILE + "corrupt_document_is",
+    ),
+    Sabotage(
+        "no-wait-for-own-row",
+        "no thread waits for its own row",
+        never,
+        FILE + "own_row",
+    ),
+    Sabotage(
+        "session-is-parents",
+        "an edit begun before a fork is the parent's",
+        always,
+        FILE + "refused_in_its_child",
+    ),
+    Sabotage(
+        "parents-runtime-left",
+        "a child leaves its parent's runtime as it is",
+        edit(r"mem::forget\(self\)", "drop(self)"),
+        FILE + "refused_in_its_child",
+    ),
+    Sabotage(
+        "socket-closed-in-child",
+        "a forked child closes its parent's sockets",
+        edit(
+            r"(Arc::new\(CloseOnFork::open\(\|\| socket::new\(family\)\)\?\);)",
+            r"\1 std::mem::forget(file.with(std::fs::File::try_clone));",
+        ),
+        FILE + "killed_parent",
+    ),
+    Sabotage(
+        "no-server-without-fsync",
+        "a server with fsync=off is refused",
+        never,
+        FILE + "without_fsync",
+    ),
+    Sabotage(
+        "commit-warning-told",
+        "a wait for a standby that was ended is told",
+        edit('"01000", "57P01"', '"none"'),
+        FILE + "server_says_otherwise",
+    ),
+    Sabotage(
+        "unknown-outcome-told",
+        "Ctrl-C in a commit tells that the outcome is unknown",
+        edit("Error::OutcomeUnknown", "Error::NotFound"),
+        FILE + "ctrl_c_in_a_commit",
+    ),
+]
