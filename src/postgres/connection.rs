@@ -25,6 +25,7 @@ use crate::files::fork::CloseOnFork;
 use crate::postgres::failures::{Fault, Refusal};
 use crate::postgres::socket::{Address, Socket};
 use crate::postgres::statements::{Name, Statements};
+use crate::settings;
 
 /// How often a wait looks at the deadline and for signals.
 const STEP: Duration = Duration::from_millis(50);
@@ -55,6 +56,11 @@ impl<'a> Wait<'a> {
         let network = Deadline::after(timeout.saturating_add(PATIENCE));
         Self { path, deadline: Deadline::after(timeout), network, signals }
     }
+}
+
+/// How long a load waits for a server.
+pub(super) fn patience() -> Duration {
+    Duration::try_from_secs_f64(settings::current().lock_timeout).unwrap_or(Duration::MAX)
 }
 
 /// One step of a pipeline.
@@ -306,7 +312,12 @@ async fn run(
     step: &Step<'_>,
 ) -> Result<Vec<Row>, tokio_postgres::Error> {
     match step {
-        Step::Begin => client.batch_execute("BEGIN").await.map(|()| Vec::new()),
+        // Whatever the role's default is: under another level a statement does not see what was
+        // saved before its lock was had.
+        Step::Begin => {
+            let begin = "BEGIN ISOLATION LEVEL READ COMMITTED";
+            client.batch_execute(begin).await.map(|()| Vec::new())
+        }
         Step::Commit => client.batch_execute("COMMIT").await.map(|()| Vec::new()),
         Step::Run(name, parameters) => {
             let known = prepared.and_then(|prepared| prepared[*name as usize].as_ref());

@@ -4,6 +4,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use chrono::NaiveDateTime;
 use rustix::io::Errno;
 use tokio_postgres::Row;
 use tokio_postgres::types::FromSql;
@@ -75,6 +76,13 @@ impl Document {
         }
         let hint = "; a document in a database has a name in UTF-8";
         self.name.to_str().ok_or_else(|| failed(Errno::ILSEQ, hint))
+    }
+
+    /// The document and the stamp, if this is the name of a backup.
+    pub(super) fn as_backup(&self) -> Option<(Self, NaiveDateTime)> {
+        let (of, stamp) = layout::split_backup(layout::plain_backup(self.name.file_name()?))?;
+        let stamp = layout::parse_stamp(stamp)?;
+        Some((Self::new(Arc::clone(&self.store), self.name.with_file_name(of)), stamp))
     }
 
     /// What the names of all documents in this folder begin with.

@@ -95,7 +95,7 @@ impl Fault {
         }
         let closed = error.is_closed();
         let cause =
-            if closed { Errno::CONNRESET.into() } else { io::Error::other(error.to_string()) };
+            if closed { Errno::CONNRESET.into() } else { io::Error::other(with_source(error)) };
         Self::Lost { cause, again: closed }
     }
 
@@ -219,4 +219,9 @@ fn is_passing(code: &SqlState) -> bool {
     code.starts_with("08")
         || matches!(code, "57P01" | "57P02" | "57P03" | "57P04" | "57P05")
         || matches!(code, "53300" | "40P01" | "40001" | "25006" | "26000" | "0A000")
+}
+
+fn with_source(error: &tokio_postgres::Error) -> String {
+    let why = error.source().map(|why| format!(": {why}")).unwrap_or_default();
+    format!("{error}{why}")
 }

@@ -4,18 +4,19 @@ use std::ffi::OsString;
 use std::path::Path;
 
 use chrono::{DateTime, FixedOffset, NaiveDateTime, Utc};
+use uuid::Uuid;
 
 use crate::engine::signals::Signals;
+use crate::engine::stamp::Snapshot;
 use crate::engine::write::WriteOptions;
 use crate::error::Result;
 use crate::files::backup::Backup;
 use crate::files::backup::retention;
 use crate::files::read::version_of;
 use crate::postgres::change::backup_name;
-use crate::postgres::connection::{Connection, Step, Wait};
+use crate::postgres::connection::{Connection, Step, Wait, patience};
 use crate::postgres::document::{Document, column};
 use crate::postgres::failures::Fault;
-use crate::postgres::load::patience;
 use crate::postgres::statements::Name;
 
 /// What is being done, in an error of a listing.
@@ -69,6 +70,18 @@ fn content(
         return Err(Fault::unusable("a backup is not what was saved: the database is damaged"));
     }
     Ok(Some(content))
+}
+
+/// The content of the backup that a document is called like; nothing where there is none.
+pub(super) fn by_name(document: &Document, wait: &Wait<'_>) -> Answer<Option<Snapshot>> {
+    let Some((of, stamp)) = document.as_backup() else { return Ok(None) };
+    let found = document.store.with(wait, |connection| content(connection, &of, stamp, wait))?;
+    let Some(bytes) = found else { return Ok(None) };
+    let version = version_of(&bytes);
+    // A backup never changes, so that its version is as good as the id of its save.
+    let save = u128::from_str_radix(&version, 16).unwrap_or_default();
+    let snapshot = document.snapshot(wait.path, Uuid::from_u128(save), &version, Some(bytes));
+    snapshot.map(Some).map_err(Fault::Told)
 }
 
 /// Empties the contents of backups that are too many or too old. Returns their names.

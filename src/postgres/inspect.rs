@@ -10,10 +10,10 @@ use crate::engine::stamp::StoredStatus;
 use crate::error::{Error, Result};
 use crate::files::inspect::{BackupFile, DataFile, DiskPath, Folder, Status};
 use crate::files::layout;
-use crate::postgres::connection::Wait;
+use crate::postgres::connection::{Wait, patience};
 use crate::postgres::document::{Document, column};
 use crate::postgres::failures::Fault;
-use crate::postgres::load::{LOADING, patience};
+use crate::postgres::load::LOADING;
 use crate::postgres::statements::Name;
 
 /// What lies in `folder`, as the files engine tells it of a folder of files.

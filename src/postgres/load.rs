@@ -9,19 +9,14 @@ use uuid::Uuid;
 use crate::engine::signals::Signals;
 use crate::engine::stamp::{Probe, Snapshot, Stamp};
 use crate::error::{Error, Result};
-use crate::postgres::connection::Wait;
+use crate::postgres::connection::{Wait, patience};
 use crate::postgres::document::{Document, column};
 use crate::postgres::failures::Fault;
+use crate::postgres::history;
 use crate::postgres::statements::Name;
-use crate::settings;
 
 /// What is being done, in an error of a load.
 pub(super) const LOADING: &str = "loading it from its store";
-
-/// How long a load waits for a server.
-pub(super) fn patience() -> Duration {
-    Duration::try_from_secs_f64(settings::current().lock_timeout).unwrap_or(Duration::MAX)
-}
 
 /// The stamp of a document, or its content if its stamp is not the one that is `kept`.
 ///
@@ -42,7 +37,15 @@ pub(crate) fn probe(
         rows.first().map_or_else(|| Err(Fault::unusable("no answer")), Answer::of)
     });
     let answer = answer.map_err(|fault| fault.into_error(path, LOADING))?;
-    answer.probe(document, path, kept)
+    match answer.probe(document, path, kept) {
+        // A backup of a file can be loaded by its own name.
+        Err(error @ Error::NotFound { .. }) => match history::by_name(document, &wait) {
+            Ok(Some(backup)) => Ok(Probe::Content(backup)),
+            Ok(None) => Err(error),
+            Err(fault) => Err(fault.into_error(path, LOADING)),
+        },
+        probed => probed,
+    }
 }
 
 /// Reads a document.

@@ -103,7 +103,6 @@ pub(crate) fn save(
             Err(timed_out(document, &[name], &wait))
         }
         Answer::Locked => {
-            COUNTERS.lock_waits.count();
             let opened = Session::open_until(document, path, &wait);
             let session = match opened {
                 Err(cause) if unknown => {

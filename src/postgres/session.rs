@@ -5,7 +5,7 @@ use std::fmt::{self, Debug, Formatter};
 use std::path::{Path, PathBuf};
 use std::process;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 
@@ -30,6 +30,9 @@ use crate::postgres::row::{Base, lock};
 use crate::postgres::statements::Name;
 use crate::settings;
 use crate::statistics::{COUNTERS, LATENCIES};
+
+/// How long a trip that takes a lock takes at most, where nobody else holds it.
+const LONG: Duration = Duration::from_millis(50);
 
 /// What is being done, in an error of a lock.
 const LOCKING: &str = "locking it in its store";
@@ -76,9 +79,13 @@ impl Session {
 
     /// The same within a wait that has begun.
     pub(super) fn open_until(document: &Document, path: &Path, wait: &Wait<'_>) -> Result<Self> {
-        let waiting = LATENCIES.lock_wait.time();
+        let started = Instant::now();
         let begun = document.store.begin(wait, |connection| lock(connection, document, wait));
-        drop(waiting);
+        // The server does not tell. What is longer than any trip was a wait for the lock.
+        if started.elapsed() >= LONG {
+            COUNTERS.lock_waits.count();
+            LATENCIES.lock_wait.observe(started);
+        }
         match begun {
             Ok((connection, base)) => Ok(Self {
                 document: document.clone(),

@@ -51,10 +51,11 @@ impl Store {
     ///
     /// What is wrong with the URL, in words without it.
     pub(crate) fn new(url: &str) -> Result<Self, String> {
-        let digest = *blake3::hash(url.as_bytes()).as_bytes();
-        let (id, _) = digest.split_first_chunk().unwrap_or((&[0; 16], &[]));
-        let id = *id;
-        let url = Url::parse(url)?;
+        let parsed = Url::parse(url)?;
+        // The environment and the files of libpq are parts of what a URL means.
+        let digest = *blake3::hash(format!("{url}\0{}", parsed.meaning()).as_bytes()).as_bytes();
+        let id = digest.first_chunk().copied().unwrap_or_default();
+        let url = parsed;
         let statements = Arc::new(Statements::new(&url.schema));
         Ok(Self { id, url, statements, tls: OnceLock::new(), pool: Pool::default() })
     }

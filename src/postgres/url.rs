@@ -76,6 +76,13 @@ impl Address {
         own.finish(config)
     }
 
+    /// All of it, secrets too, as a text to be compared.
+    pub(crate) fn meaning(&self) -> String {
+        let Self { config, schema, prepare, verify, roots, passwords } = self;
+        let password = config.get_password();
+        format!("{config:?} {password:?} {schema} {prepare} {verify:?} {roots:?} {passwords:?}")
+    }
+
     /// The settings for one host, with the password that is meant for it.
     pub(crate) fn for_host(&self, host: &Host, port: u16) -> Config {
         let mut config = self.config.clone();
