@@ -76,7 +76,9 @@ impl Engine {
     #[must_use]
     pub fn of(path: &Path) -> Self {
         #[cfg(feature = "postgres")]
-        if let Some(document) = postgres::document_at(path) {
+        if postgres::is_any_mapped()
+            && let Some(document) = postgres::document_at(path)
+        {
             return Self::Postgres(document);
         }
         Self::Files
@@ -115,6 +117,20 @@ impl Engine {
         }
     }
 
+    /// Which content is at `path` now, without reading it. For an engine that does not wait:
+    /// what a hit of the cache costs.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`], [`Error::NotAFile`], or a failing call.
+    pub fn stamp(&self, path: &Path) -> Result<Stamp> {
+        match self {
+            Self::Files => read::identify(path).map(Stamp::File),
+            #[cfg(feature = "postgres")]
+            Self::Postgres(_) => self.probe(path, None, &NoSignals).map(|found| found.stamp()),
+        }
+    }
+
     /// Which content is at `path` now. It is not read unless a read costs nothing more, and
     /// then only if its stamp is not the stamp that is `kept`.
     ///
@@ -123,7 +139,7 @@ impl Engine {
     /// [`Error::NotFound`], [`Error::NotAFile`], or a failing call.
     pub fn probe(&self, path: &Path, kept: Option<Stamp>, signals: &dyn Signals) -> Result<Probe> {
         match self {
-            Self::Files => read::identify(path).map(|found| Probe::Stamp(Stamp::File(found))),
+            Self::Files => self.stamp(path).map(Probe::Stamp),
             #[cfg(feature = "postgres")]
             Self::Postgres(document) => postgres::probe(document, path, kept, signals),
         }

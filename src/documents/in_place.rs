@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::Runtime;
-use crate::engine::{Engine, NoSignals};
+use crate::engine::Engine;
 use crate::statistics::Operation;
 
 /// The text at `path`, where `encode` makes `text` of its document: the same document in
@@ -22,7 +22,7 @@ pub fn text_in_place<R: Runtime>(
 ) -> Result<Option<Vec<u8>>, R::Raised> {
     let engine = Engine::of(path);
     // What can be read only once is left to whoever loads it.
-    if !engine.waits() && runtime.without_lock(|| engine.probe(path, None, &NoSignals)).is_err() {
+    if !engine.waits() && runtime.without_lock(|| engine.stamp(path)).is_err() {
         return Ok(None);
     }
     let read = runtime.run(Operation::Write, path, |signals| engine.read(path, signals))?;

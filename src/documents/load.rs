@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use super::kept::{Confirmed, Document, Origin};
 use super::{DecodeError, Failure, Runtime};
-use crate::engine::{Engine, NoSignals, Probe, Signals, Snapshot, Stamp, version_of};
+use crate::engine::{Engine, Probe, Signals, Snapshot, Stamp, version_of};
 use crate::error::Error;
 use crate::settings;
 use crate::statistics::{COUNTERS, LATENCIES, Operation};
@@ -122,8 +122,12 @@ pub fn load_versioned<R: Runtime>(
 pub fn is_kept<R: Runtime>(runtime: R, path: &Path) -> bool {
     let engine = Engine::of(path);
     // Asked first, because the question about a missing file is no failed load.
-    probe(runtime, &engine, path, None).is_ok_and(|probed| probed.is_ok())
-        && matches!(look_up(runtime, &engine, path), Ok(Found::Fresh(_)))
+    let is_there = if engine.waits() {
+        probe(runtime, &engine, path, None).is_ok_and(|probed| probed.is_ok())
+    } else {
+        runtime.without_lock(|| engine.stamp(path)).is_ok()
+    };
+    is_there && matches!(look_up(runtime, &engine, path), Ok(Found::Fresh(_)))
 }
 
 /// Drops the kept document of `path`.
@@ -131,8 +135,7 @@ pub fn invalidate<R: Runtime>(runtime: R, path: &Path) {
     let engine = Engine::of(path);
     let key = engine.key().or_else(|| {
         // A path that leads nowhere may still have an entry from before.
-        let probed = runtime.without_lock(|| engine.probe(path, None, &NoSignals));
-        probed.ok().map(|found| found.stamp().key())
+        runtime.without_lock(|| engine.stamp(path)).ok().map(|stamp| stamp.key())
     });
     R::documents().forget(path, key);
 }
@@ -177,8 +180,8 @@ fn look_up<R: Runtime>(
     if engine.waits() {
         return ask(runtime, engine, path);
     }
-    let stamp = match probe(runtime, engine, path, None)? {
-        Ok(found) => found.stamp(),
+    let stamp = match runtime.without_lock(|| engine.stamp(path)) {
+        Ok(stamp) => stamp,
         // A batch that was interrupted may be about to create it.
         Err(Error::NotFound { .. }) => return Ok(Found::Nothing),
         Err(Error::NotAFile { .. }) if engine.is_without_stamp(path) => return Ok(Found::Nothing),
@@ -253,11 +256,8 @@ fn probe<R: Runtime>(
     path: &Path,
     kept: Option<Stamp>,
 ) -> Result<crate::error::Result<Probe>, Failure<R>> {
-    if engine.waits() {
-        let probe = |signals: &dyn Signals| engine.probe(path, kept, signals);
-        return runtime.run(Operation::Read, path, probe).map_err(Failure::Raised);
-    }
-    Ok(runtime.without_lock(|| engine.probe(path, kept, &NoSignals)))
+    let probe = |signals: &dyn Signals| engine.probe(path, kept, signals);
+    runtime.run(Operation::Read, path, probe).map_err(Failure::Raised)
 }
 
 fn read<R: Runtime>(runtime: R, engine: &Engine, path: &Path) -> Result<Snapshot, Failure<R>> {

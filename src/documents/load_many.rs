@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::load::{Loaded, answer, found, kept, load, load_anew};
 use super::{Failure, Runtime};
-use crate::engine::{Asked, Engine, Instant as Moment, NoSignals, Pending, Stamp};
+use crate::engine::{Asked, Engine, Instant as Moment, Pending, Stamp};
 use crate::error::Error;
 use crate::statistics::Operation;
 
@@ -160,8 +160,8 @@ fn of_files<R: Runtime>(
 }
 
 fn stamps<R: Runtime>(runtime: R, paths: &[PathBuf]) -> Result<Vec<Option<Stamp>>, Failure<R>> {
-    let probe = |path: &PathBuf| match Engine::of(path).probe(path, None, &NoSignals) {
-        Ok(found) => Ok(Some(found.stamp())),
+    let probe = |path: &PathBuf| match Engine::Files.stamp(path) {
+        Ok(stamp) => Ok(Some(stamp)),
         Err(Error::NotFound { .. }) => Ok(None),
         Err(error) => Err((path.clone(), error)),
     };

@@ -36,7 +36,7 @@ pub(crate) use self::inspect::{inspect, stored_status};
 pub(crate) use self::load::{probe, probe_many, read};
 pub(crate) use self::save::save;
 pub use self::session::Session;
-pub(crate) use self::stores::{configure, document_at};
+pub(crate) use self::stores::{configure, document_at, is_any_mapped};
 pub use self::transfer::{History, StoreError, documents, history, init, put};
 
 /// Deletes a document; its content becomes the newest backup.

@@ -3,6 +3,7 @@
 use std::ffi::OsStr;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::ArcSwapOption;
 
@@ -18,6 +19,15 @@ struct Mapped {
 
 /// The longest folders first.
 static MAPPED: ArcSwapOption<Vec<Mapped>> = ArcSwapOption::const_empty();
+
+/// Whether any folder is mapped: all that a program without stores pays for them.
+static ANY: AtomicBool = AtomicBool::new(false);
+
+/// Whether any folder lies in a store.
+#[inline]
+pub(crate) fn is_any_mapped() -> bool {
+    ANY.load(Ordering::Relaxed)
+}
 
 /// Puts stores in force, each with its folder and URL, in place of all others.
 ///
@@ -36,6 +46,7 @@ pub(crate) fn configure(stores: Vec<(PathBuf, String)>) -> Result<(), (PathBuf, 
         mapped.push(Mapped { folder: absolute(&folder), store });
     }
     mapped.sort_by_key(|mapped| std::cmp::Reverse(mapped.folder.as_os_str().len()));
+    ANY.store(!mapped.is_empty(), Ordering::Relaxed);
     MAPPED.store((!mapped.is_empty()).then(|| Arc::new(mapped)));
     Ok(())
 }

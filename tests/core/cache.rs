@@ -2,7 +2,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use oasis_data::cache::{Cache, Entry};
-use oasis_data::engine::{Engine, Key, NoSignals, Stamp, WriteOptions};
+use oasis_data::engine::{Engine, Key, Stamp, WriteOptions};
 
 use crate::{Quiet, options};
 
@@ -28,7 +28,7 @@ impl Files {
 }
 
 fn entry_of(path: &Path, size: u64) -> Arc<Entry<Key, Stamp, String>> {
-    let stamp = Engine::Files.probe(path, None, &NoSignals).unwrap().stamp();
+    let stamp = Engine::Files.stamp(path).unwrap();
     Arc::new(Entry { key: stamp.key(), stamp, value: path.display().to_string(), size })
 }
 
@@ -105,7 +105,7 @@ fn a_corrupt_file_is_known_until_it_is_read_as_a_document() {
     let files = Files::new();
     let mut cache = Cache::<Key, Stamp, String>::default();
     let key = files.entry("a", 1).key;
-    let now = Engine::Files.probe(&files.path("a"), None, &NoSignals).unwrap().stamp().key();
+    let now = Engine::Files.stamp(&files.path("a")).unwrap().key();
     cache.remember_corrupt(key, true);
     assert!(cache.was_corrupt(now));
     cache.remember_corrupt(key, false);

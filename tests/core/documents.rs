@@ -10,7 +10,7 @@ use oasis_data::documents::kept::Documents;
 use oasis_data::documents::load::{invalidate, is_kept, load, load_versioned};
 use oasis_data::documents::load_many::load_many;
 use oasis_data::documents::{DecodeError, Failure, Runtime, backups, in_place};
-use oasis_data::engine::{Engine, NoSignals, Signals, WriteOptions, version_of};
+use oasis_data::engine::{Engine, Signals, WriteOptions, version_of};
 use oasis_data::error::Error;
 use oasis_data::statistics::Operation;
 
@@ -111,9 +111,8 @@ fn a_document_past_its_racy_window_is_answered_from_the_cache_until_it_changes()
     let (_folder, path) = folder();
     save(&path, "old").unwrap();
     while !Engine::Files
-        .probe(&path, None, &NoSignals)
+        .stamp(&path)
         .unwrap()
-        .stamp()
         .is_past_racy_window(oasis_data::engine::Instant::now())
     {
         std::thread::yield_now();
@@ -141,7 +140,7 @@ fn a_corrupt_file_is_a_failure_that_is_remembered_until_it_is_mended() {
     std::fs::write(&path, "torn").unwrap();
     let Err(failure) = load(Texts, &path, true) else { panic!("a torn document") };
     assert!(failure.is_about_the_document());
-    let key = Engine::Files.probe(&path, None, &NoSignals).unwrap().stamp().key();
+    let key = Engine::Files.stamp(&path).unwrap().key();
     assert!(DOCUMENTS.with(|cache| cache.was_corrupt(key)));
     std::fs::write(&path, "whole").unwrap();
     let versioned = load_versioned(Texts, &path).ok().unwrap();
