@@ -16,6 +16,9 @@ from pathlib import Path
 import pytest
 
 import oasis_data
+from tests.postgres.paths import DatabasePath
+
+pytest_plugins = ["tests.postgres.fixtures"]
 
 # A shell starts background jobs with Ctrl-C ignored, and so would be whatever a test starts.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -134,7 +137,9 @@ def everything_in(folder: Path) -> list[str]:
 
 
 def backups(path: Path) -> list[Path]:
-    """The backups of a file, oldest first."""
+    """The backups of a document, oldest first."""
+    if isinstance(path, DatabasePath):
+        return [path.with_name(name) for name in reversed(path.backup_names())]
     return sorted(
         other for other in path.parent.iterdir() if other.name.startswith(f"{path.name}.backup.")
     )

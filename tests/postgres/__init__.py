@@ -1,0 +1,1 @@
+"""The second engine: documents in PostgreSQL."""
