@@ -66,4 +66,22 @@ SABOTAGES = [
         never,
         "pytest tests/cli/test_changes.py -k calls_equal",
     ),
+    Sabotage(
+        "import-loses-nothing",
+        "an import replaces only what the files have too",
+        value("True"),
+        "pytest tests/cli/test_stores.py -k only_the_store_has",
+    ),
+    Sabotage(
+        "export-loses-nothing",
+        "an export replaces only what the store has too",
+        never,
+        "pytest tests/cli/test_stores.py -k only_the_files_have",
+    ),
+    Sabotage(
+        "export-stays-inside",
+        "an export writes nothing outside its folder",
+        never,
+        "pytest tests/cli/test_stores.py -k out_of_the_folder",
+    ),
 ]

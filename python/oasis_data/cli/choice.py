@@ -14,6 +14,7 @@ from oasis_data.cli.app import folder_of_documents
 from oasis_data.cli.content import Content, read
 from oasis_data.cli.group import Failure, program
 from oasis_data.cli.spelling import quoted, shown
+from oasis_data.cli.stored import exists, is_folder
 from oasis_data.cli.terminal import plural
 
 
@@ -31,15 +32,15 @@ def backups_of(file: str) -> list[Backup]:
             f"{shown(file)} is itself a backup\n  -> name the file first, then the backup: "
             f"{quoted(original)} {quoted(name)}"
         )
-    if os.path.isdir(file):
+    if is_folder(file):
         raise Failure(
             f"{shown(file)} is a folder\n  -> name the JSON file in it, or look at all of them: "
             f"{program()} verify {quoted(file)}"
         )
-    if not os.path.isdir(folder):
+    if not _native.is_in_store(file) and not os.path.isdir(folder):
         raise Failure(f"{shown(file)}: there is no folder {shown(folder)}\n  -> check the spelling")
     found = list_backups(file)
-    if not found and not os.path.lexists(file):
+    if not found and not exists(file):
         raise Failure(
             f"{shown(file)}: no such file, and no backup of it\n  -> see what there is: "
             f"{program()} stats {quoted(folder)}"

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from oasis_data import JSONReadError, _native
+from oasis_data.cli.stored import content_in_store
 
 _ATTEMPTS = 3
 _TOO_LARGE = "too large for this machine's memory"
@@ -83,6 +84,8 @@ def _reason(raw: bytes, error: BaseException) -> str:
 
 
 def _bytes_of(path: str) -> bytes:
+    if _native.is_in_store(path):
+        return content_in_store(path)
     # NONBLOCK: opening a pipe without a writer would wait for ever.
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
     with open(descriptor, "rb") as file:

@@ -50,6 +50,9 @@ COMMANDS = {
     "prune": "oasis_data.cli.prune",
     "recover": "oasis_data.cli.recover",
     "stats": "oasis_data.cli.stats",
+    "init": "oasis_data.cli.init",
+    "import": "oasis_data.cli.import_",
+    "export": "oasis_data.cli.export",
     "audit": "oasis_data.audit.command",
 }
 """The module of each command; the attribute `command` of the module is the command."""

@@ -14,6 +14,7 @@ from oasis_data.cli.ask import confirmed
 from oasis_data.cli.choice import backups_of, content_of
 from oasis_data.cli.group import ATTENTION, FAILED, program, timeout_option, told
 from oasis_data.cli.spelling import quoted, shown
+from oasis_data.cli.stored import exists, is_folder
 from oasis_data.cli.survey import BackupFile, survey
 from oasis_data.cli.terminal import decimal, plural, screen
 
@@ -146,7 +147,7 @@ def _status(spared: int, failures: int) -> int:
 
 def _backups(path: str) -> tuple[dict[str, list[Backup | BackupFile]], list[OSError]]:
     """The backups of each file, newest first; and why some folders could not be listed."""
-    if not os.path.isdir(path):
+    if not is_folder(path):
         return {path: [*backups_of(path)]}, []
     found: dict[str, list[Backup | BackupFile]] = {}
     unreadable: list[OSError] = []
@@ -179,7 +180,8 @@ def _is_all_that_is_left(file: str, backups: list[Backup | BackupFile]) -> bool:
     The command cannot tell whether the file was deleted or lost: only a person removes the
     last whole content.
     """
-    return not os.path.exists(file) and any(_is_whole(backup.path) for backup in backups)
+    gone = not exists(file) or (os.path.islink(file) and not os.path.exists(file))
+    return gone and any(_is_whole(backup.path) for backup in backups)
 
 
 def _reason_to_spare(

@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from oasis_data import _native
 from oasis_data._native import SIDECAR
 from oasis_data._records import Status
 from oasis_data.cli.choice import folder_argument
@@ -66,13 +67,10 @@ def command(directory: str, as_json: bool) -> None:
             "locks, and content on its way",
         ),
         ("on the disk", "", decimal(figures["disk_bytes"]), "all of these"),
-        (
-            "free",
-            "",
-            decimal(figures["free_bytes"]),
-            f"of {decimal(figures['total_bytes'])} on its file system",
-        ),
     ]
+    if figures["free_bytes"] is not None:
+        total = f"of {decimal(figures['total_bytes'])} on its file system"
+        rows.append(("free", "", decimal(figures["free_bytes"]), total))
     console.print(columns(rows, right=frozenset({1, 2})))
     moments = [
         (label, f"{moment:%Y-%m-%d %H:%M:%S}", ago(moment), shown(path))
@@ -134,7 +132,8 @@ def _status(path: str) -> Status:
 
 
 def _figures(directory: str, held: Holdings) -> dict[str, Any]:
-    space = os.statvfs(directory)
+    # The disk of a store is its server's, which tells nobody how full it is.
+    space = None if _native.is_in_store(directory) else os.statvfs(directory)
     # A file with two names takes up its space once.
     blocks = {
         (file.status["device"], file.status["inode"]): file.status["blocks"]
@@ -148,8 +147,8 @@ def _figures(directory: str, held: Holdings) -> dict[str, Any]:
         "backups": held.backup_count,
         "backup_bytes": sum(backup.size for backup in held.backups),
         "disk_bytes": 512 * sum(blocks.values()),
-        "free_bytes": space.f_bavail * space.f_frsize,
-        "total_bytes": space.f_blocks * space.f_frsize,
+        "free_bytes": space and space.f_bavail * space.f_frsize,
+        "total_bytes": space and space.f_blocks * space.f_frsize,
         "last_change": _stamp(_extreme(held.files, newest=True)[1]),
         "oldest_backup": _stamp(_extreme(held.backups, newest=False)[1]),
         "unreadable": held.unreadable,

@@ -84,7 +84,8 @@ def survey(root: str) -> Iterator[Folder]:
     Raises:
         OSError: `root` itself cannot be listed.
     """
-    os.scandir(root).close()
+    if not _native.is_in_store(root):
+        os.scandir(root).close()
     waiting = [root]
     while waiting:
         folder, folders = _look(waiting.pop())

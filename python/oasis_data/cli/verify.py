@@ -16,6 +16,7 @@ from oasis_data.cli.choice import folder_argument
 from oasis_data.cli.content import Content, read
 from oasis_data.cli.group import ATTENTION, program
 from oasis_data.cli.spelling import quoted, shown
+from oasis_data.cli.stored import exists
 from oasis_data.cli.survey import (
     BackupFile,
     File,
@@ -155,7 +156,7 @@ def _check_documents(folder: Folder, report: Report, bar: Bar) -> None:
             newest_whole.setdefault(backup.of, backup)
         bar.advance(_work(backup))
     for path, newest in newest_whole.items():
-        if not os.path.lexists(path):
+        if not exists(path):
             problem = "is not there, but a backup of it is: deleted on purpose, or lost"
             report.notes.append(Finding("gone", path, problem, _advice_to_restore(path, newest)))
     for file in folder.files:

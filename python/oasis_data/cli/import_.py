@@ -1,0 +1,97 @@
+"""`import`: puts documents with their backups into a store, and reads them back."""
+
+from __future__ import annotations
+
+import click
+
+from oasis_data import _native
+from oasis_data.cli.batches import interrupted
+from oasis_data.cli.choice import folder_argument
+from oasis_data.cli.group import ATTENTION, Failure, program, told
+from oasis_data.cli.spelling import quoted, shown
+from oasis_data.cli.store import (
+    Document,
+    LeftAloneError,
+    documents_of,
+    in_files,
+    in_store,
+    url_argument,
+)
+from oasis_data.cli.terminal import Bar, plural, screen
+from oasis_data.error_handling import DataOperationError
+
+
+@click.command(name="import", short_help="Put the documents of a folder into PostgreSQL.")
+@folder_argument
+@url_argument
+@click.option("--replace", is_flag=True, help="Replace what the store has, with its history.")
+@click.pass_context
+def command(ctx: click.Context, directory: str, url: str, replace: bool) -> None:
+    """Puts each document in DIR and below, with its backups, into the store at URL.
+
+    Each is stored byte for byte under its path relative to DIR, a corrupt one too, in
+    a transaction of its own, and read back. What the store has already is left
+    alone, so a command that was cut short is run again. A document is replaced
+    only where the files have every content that the store has of it; else the
+    command says so, and goes on.
+
+    Stop the application first: what it saves meanwhile is told, and not imported.
+    DIR is not changed.
+
+    \b
+    Examples:
+      oasis-data init URL
+      oasis-data import /srv/oasis/data URL
+    """
+    documents_of(url)  # a store that cannot be used ends the command here
+    documents, folders = in_files(directory)
+    for folder in folders:
+        if interrupted(folder.path):
+            raise Failure(
+                f"{shown(folder.path)}: a batch of saves was interrupted here\n"
+                f"  -> {program()} recover {quoted(directory)}"
+            )
+    unreadable = [each for folder in folders for each in folder.unreadable]
+    problems = [f"{shown(path)}: {shown(str(error.strerror))}" for path, error in unreadable]
+    imported = same = 0
+    with Bar("Importing", sum(document.size for document in documents)) as bar:
+        for document in documents:
+            try:
+                if _put(url, document, replace=replace):
+                    imported += 1
+                else:
+                    same += 1
+            except LeftAloneError as error:
+                problems.append(f"{shown(document.name)}: {error}")
+            except (DataOperationError, OSError) as error:
+                problems.append(told(error, program()))
+            bar.advance(document.size)
+    console = screen()
+    for problem in problems:
+        console.print(problem)
+    console.print(
+        f"{plural(imported, 'document')} imported and read back, "
+        f"{same:,} there already, {len(problems):,} not imported."
+    )
+    ctx.exit(ATTENTION if problems else 0)
+
+
+def _put(url: str, document: Document, *, replace: bool) -> bool:
+    """Puts a document into the store, and reads it back. False if it is there already."""
+    history = document.read()
+    there = in_store(url, document.name)
+    if there.is_same(history):
+        return False
+    # safeguard: import-loses-nothing
+    replace = replace or there.contents <= history.contents
+    if there.contents and not replace:
+        raise LeftAloneError(
+            "the store has contents of it that the files have not\n"
+            "  -> look at both; --replace drops those of the store"
+        )
+    backups = list(history.backups.items())
+    current = None if history.current is None else (history.current, history.saved_at)
+    _native.store_put(url, document.name, backups, current, replace=replace)
+    if not in_store(url, document.name).is_same(history) or not document.read().is_same(history):
+        raise LeftAloneError("was changed meanwhile\n  -> stop the application, and import again")
+    return True
