@@ -73,6 +73,8 @@ pub(crate) fn save(
         if sent.get().is_some_and(|sent| sent.elapsed() >= RESEND) {
             return Err(Fault::TimedOut);
         }
+        // The same id on every try: a server that has done the save already says so.
+        // safeguard: same-id-sent-again
         save.send(connection, &wait, &sent)
     });
     let answer = match answered {

@@ -57,6 +57,15 @@ SABOTAGES = [
         FILE + "edit_of_another_version",
     ),
     Sabotage(
+        "same-id-sent-again",
+        "a save that is sent again has the same id",
+        edit(
+            r"save\.send",
+            "Save { id: new_save()?, name, bytes, version: version_of(bytes), options }.send",
+        ),
+        "pytest tests/postgres/test_breaks.py -k save_if_version-after-cut",
+    ),
+    Sabotage(
         "save-looked-for-before-conflict",
         "the save id is looked for before a conflict is reported",
         never,
