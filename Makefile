@@ -12,10 +12,14 @@ PYTHONS ?= $(shell tests/find_pythons.sh)
 VERSION := $(shell $(PYTHON) -c 'import platform; print(platform.python_version())' 2>/dev/null)
 INSTALLED := .venv/installed-$(VERSION)
 
-.PHONY: run test lint test-rust test-python test-pythons smoke-pythons wheels torture promises sabotage mutants bench bench-quick docs fuzz sanitize check build clean
+.PHONY: run run-postgres test lint test-rust test-python test-pythons smoke-pythons wheels torture promises sabotage mutants bench bench-quick docs fuzz sanitize check build clean
 
 run: build
 	@$(BIN)/python examples/backend/run.py
+
+# The same over a private PostgreSQL server, made from the programs that lie on this machine.
+run-postgres: build
+	@$(BIN)/python -m tests.postgres.example
 
 test: lint test-rust test-python
 
@@ -74,6 +78,8 @@ mutants: check
 bench: build
 	$(BIN)/python -m pip install --quiet --group bench
 	$(BIN)/python benches/compare.py write
+	$(BIN)/python benches/stores.py
+	$(BIN)/python benches/stores.py 0.5
 
 bench-quick: build
 	$(BIN)/python -m pip install --quiet --group bench

@@ -1,7 +1,7 @@
 """A refinery's backend: its documents are JSON files, kept by `oasis_data`.
 
 Serve it with `run.py`, or with gunicorn, where `DATA` names the folder of the documents, and
-`LOGS`, if it is set, the one of the log:
+`LOGS`, if it is set, the one of the log. With `STORE`, the documents lie in PostgreSQL at that URL:
 
     cd examples/backend
     DATA=/srv/refinery LOGS=/var/log/refinery gunicorn --workers 4 api:app
@@ -179,16 +179,17 @@ def answer_failure(error: Exception) -> Answer:
     return jsonify(error_handler.handle_error(OperationType.READ, request.path, error)), 500
 
 
-def create_app(data_root: str | os.PathLike[str]) -> Flask:
-    """Returns the app over the documents in a folder.
+def create_app(data_root: str | os.PathLike[str], store: str | None = None) -> Flask:
+    """Returns the app over the documents in a folder, or in the store that the folder lies in.
 
     Raises:
-        NotADirectoryError: There is no such folder. Every save would fail, and every page
-            would look as if nothing had ever been saved.
+        NotADirectoryError: There is no such folder, nor a store. Every save would fail, and
+            every page would look as if nothing had ever been saved.
     """
     app = Flask(__name__)
     app.config.update(
         OASIS_DATA_ROOT=Path(data_root).resolve(),
+        OASIS_DATA_STORE=store,
         OASIS_DATA_DOCUMENTS=DATA_FILES,
         OASIS_DATA_METRICS_PATH="/metrics",
     )
@@ -221,7 +222,7 @@ def app_from_environment() -> Flask:
         raise RuntimeError("set DATA to the folder of the documents, or start with run.py")
     if logs := os.environ.get("LOGS"):
         configure_logging(folder=logs, history="writes")
-    return create_app(folder)
+    return create_app(folder, os.environ.get("STORE"))
 
 
 def __getattr__(name: str) -> Flask:

@@ -1,8 +1,12 @@
-"""Serves the example on 127.0.0.1: `python examples/backend/run.py [--data DIR] [--port 5001]`."""
+"""Serves the example on 127.0.0.1: `python examples/backend/run.py [--data DIR] [--port 5001]`.
+
+With `--store URL` the documents lie in PostgreSQL.
+"""
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import shutil
 import socket
@@ -10,8 +14,10 @@ import sys
 import tempfile
 from pathlib import Path
 
-from api import create_app
+from api import DATA_FILES, create_app
 from werkzeug.serving import make_server
+
+from oasis_data import MISSING, VersionConflictError, save_json_atomic
 
 SAMPLE_DATA = Path(__file__).parent / "sample_data"
 
@@ -41,13 +47,22 @@ def main() -> None:
         default=os.environ.get("PORT", "5001"),
         help="port to serve on (env PORT), 0 for any that is free; default: 5001",
     )
+    parser.add_argument(
+        "--store",
+        metavar="URL",
+        default=os.environ.get("STORE"),
+        help="the store of the documents (env STORE), after `oasis-data init URL`; the sample "
+        "data is put there, where it has no document yet. Default: the documents are files",
+    )
     arguments = parser.parse_args()
     with listen(arguments.port) as listener:
-        folder = arguments.data or copy_sample_data()
+        folder = arguments.data or (Path("data") if arguments.store else copy_sample_data())
         try:
-            app = create_app(folder)
-        except NotADirectoryError as e:
+            app = create_app(folder, arguments.store)
+        except (NotADirectoryError, ValueError) as e:
             parser.error(str(e))
+        if arguments.store:
+            put_sample_data(Path(app.config["OASIS_DATA_ROOT"]))
         # The server behind `flask run`, made here so that port 0 can tell which port it got.
         server = make_server("127.0.0.1", arguments.port, app, threaded=True, fd=listener.fileno())
     url = f"http://127.0.0.1:{server.port}"
@@ -73,6 +88,18 @@ def copy_sample_data() -> Path:
     """Copies the sample data to a fresh folder, which stays after the server has stopped."""
     folder = Path(tempfile.mkdtemp(prefix="oasis-backend-")) / "data"
     return Path(shutil.copytree(SAMPLE_DATA, folder))
+
+
+def put_sample_data(root: Path) -> None:
+    """Puts each document of the sample data where there is none yet."""
+    for name in DATA_FILES.values():
+        sample = SAMPLE_DATA / name
+        if not sample.exists():
+            continue
+        try:
+            save_json_atomic(root / name, json.loads(sample.read_bytes()), if_version=MISSING)
+        except VersionConflictError:
+            continue
 
 
 if __name__ == "__main__":

@@ -169,13 +169,13 @@ class Client:
 class Crowd:
     """Clients that share a history, each to be used by one thread."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, *ports: int) -> None:
         self.history = History()
-        self._port = port
+        self._ports = itertools.cycle(ports)
         self._numbers = itertools.count(1)
 
     def client(self) -> Client:
-        return Client(self._port, self.history, self._numbers)
+        return Client(next(self._ports), self.history, self._numbers)
 
     def begin(self) -> None:
         """Saves once, so that no read can meet what was there before."""

@@ -78,7 +78,9 @@ def open_files(pid: int) -> list[str]:
 @contextmanager
 def serve(command: Sequence[str], *, log: Path, cwd: Path, env: dict[str, str]) -> Iterator[Server]:
     """Runs a server until the block is left; its log is shown if the test fails."""
-    clean = {key: value for key, value in os.environ.items() if key not in ("DATA", "PORT")}
+    clean = {
+        key: value for key, value in os.environ.items() if key not in ("DATA", "PORT", "STORE")
+    }
     with log.open("wb") as output:
         process = subprocess.Popen(
             [sys.executable, "-u", *command],
