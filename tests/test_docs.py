@@ -9,9 +9,10 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,6 +20,8 @@ from oasis_data import configure, save_json_atomic
 from tests.audit.test_migration import LEGACY
 from tests.backend.conftest import BACKEND
 from tests.conftest import require, require_programs
+from tests.postgres.fixtures import APPLICATION, OWNER
+from tests.postgres.server import Server
 from tests.test_batch import DECIDED, contents, interrupt, three_files
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -30,6 +33,7 @@ MIGRATION = "docs/how-to/migration.md"
 ON_DISK = "docs/reference/on-disk.md"
 # Programs of the pages' commands that a small machine does not have.
 TOOLS = {"diff", "find", "flock", "make", "sed", "tar"}
+HOSTS = "docs/how-to/hosts.md"
 NEEDED = {"docs/how-to/django.md": "django", "docs/how-to/fastapi.md": "fastapi"}
 
 
@@ -108,16 +112,33 @@ def lay_out_an_editor(folder: Path) -> None:
     editor.chmod(0o755)
 
 
+def lay_out_documents(folder: Path) -> None:
+    shutil.copytree(BACKEND / "sample_data" / "dynamic_data", folder / "data")
+
+
+@pytest.fixture
+def two_roles(postgres: Server, superuser: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The URLs of a database in which the page makes its schema."""
+    for role, variable in ((OWNER, "OWNER_URL"), (APPLICATION, "APPLICATION_URL")):
+        monkeypatch.setenv(variable, postgres.url(role, schema="refinery", sslmode="disable"))
+    monkeypatch.setenv("DATABASE_URL", postgres.url(OWNER))
+    yield
+    superuser.execute("DROP SCHEMA refinery CASCADE")
+
+
 # What lies in the folder before the first block; nothing, for the other pages.
 LAID_OUT = {
     MIGRATION: lay_out_a_backend,
     "docs/operations/incidents.md": lay_out_an_incident,
     ON_DISK: lay_out_an_editor,
+    HOSTS: lay_out_documents,
 }
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_each_block_runs_or_is_text(page: str, tmp_path: Path) -> None:
+def test_each_block_runs_or_is_text(
+    page: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
     blocks = blocks_in(PAGES[page])
     # No block hides in a list, a quotation or another kind of fence.
     fences = re.findall(r"^[\s>]*(?:```|~~~)", PAGES[page], re.MULTILINE)
@@ -127,6 +148,9 @@ def test_each_block_runs_or_is_text(page: str, tmp_path: Path) -> None:
         require(find_spec(NEEDED[page]), f"needs {NEEDED[page]}")
     if page in LAID_OUT:
         LAID_OUT[page](tmp_path)
+    if page == HOSTS:
+        require_programs("psql")
+        request.getfixturevalue("two_roles")
     run(blocks, tmp_path)
     if page == ON_DISK:
         assert (tmp_path / "data" / "tanks.json").read_text() == "edited\n"
