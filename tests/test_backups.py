@@ -31,23 +31,28 @@ from tests.conftest import backups, python, temporaries
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
+def path(anywhere: Path) -> Path:
     """A file at its fourth version, with the three before as backups."""
-    path = tmp_path / "tanks.json"
+    path = anywhere / "tanks.json"
     for version in range(4):
         save_json_atomic(path, {"version": version})
     return path
 
 
+def newest(path: Path) -> Path:
+    """The newest backup."""
+    return backups(path)[-1]
+
+
 def contents(path: Path) -> list[str]:
     """What the backups hold, newest first."""
-    return [Path(backup.path).read_text() for backup in list_backups(path)]
+    return [each.read_text() for each in reversed(backups(path))]
 
 
 def test_are_told_newest_first(path: Path) -> None:
     told = list_backups(path)
-    assert [Path(backup.path) for backup in told] == backups(path)[::-1]
-    assert [load_data_file(backup.path)["version"] for backup in told] == [2, 1, 0]
+    assert [Path(backup.path) for backup in told] == list(map(Path, backups(path)[::-1]))
+    assert contents(path) == [f'{{\n  "version": {n}\n}}' for n in (2, 1, 0)]
     assert all(backup.fault is None for backup in told)
     assert all(backup.size == len('{\n  "version": 0\n}') for backup in told)
     assert told[0].time > told[1].time > told[2].time
@@ -57,23 +62,27 @@ def test_are_told_newest_first(path: Path) -> None:
 
 def test_of_a_missing_file_are_told(path: Path) -> None:
     delete_json_atomic(path)
-    assert [load_data_file(backup.path)["version"] for backup in list_backups(path)] == [3, 2, 1, 0]
+    assert contents(path) == [f'{{\n  "version": {n}\n}}' for n in (3, 2, 1, 0)]
     assert list_backups(path.parent / "none.json") == []
 
 
 def test_say_why_they_cannot_be_restored(path: Path) -> None:
-    newest = Path(list_backups(path)[0].path)
-    newest.write_bytes(b'{"version":\n oops}')
+    torn = newest(path)
+    torn.write_bytes(b'{"version":\n oops}')
     assert list_backups(path)[0].fault == "Expecting value: line 2 column 2"
-    newest.write_bytes(b"")
+    torn.write_bytes(b"")
     assert list_backups(path)[0].fault
 
 
 def test_the_newest_that_is_whole_is_restored(path: Path) -> None:
-    Path(list_backups(path)[0].path).write_bytes(b'{"vers')
+    newest(path).write_bytes(b'{"vers')
     path.write_bytes(b"")
     restored = restore_backup(path)
-    assert Path(restored).read_text() == path.read_text() == '{\n  "version": 1\n}'
+    assert (
+        path.with_name(Path(restored).name).read_text()
+        == path.read_text()
+        == '{\n  "version": 1\n}'
+    )
     assert load_data_file(path) == {"version": 1}
     # What was replaced, empty as it was, is kept.
     assert contents(path)[0] == ""
@@ -101,7 +110,7 @@ def test_a_chosen_one_is_restored(path: Path, spell: str) -> None:
 
 def test_is_restored_byte_for_byte(path: Path) -> None:
     text = b'\n{"version" : 1e2,"version":7}\n\n'
-    Path(list_backups(path)[0].path).write_bytes(text)
+    newest(path).write_bytes(text)
     restore_backup(path)
     assert path.read_bytes() == text
 
@@ -112,6 +121,7 @@ def test_a_deleted_file_is_restored(path: Path) -> None:
     assert load_data_file(path) == {"version": 3}
 
 
+@pytest.mark.files("a row has no second name and no lease, and nobody has a row open")
 def test_is_restored_through_a_link(path: Path) -> None:
     link = path.parent / "folder" / "link.json"
     link.parent.mkdir()
@@ -125,7 +135,7 @@ def test_is_restored_through_a_link(path: Path) -> None:
 def test_none_that_can_be_restored_is_told_and_changes_nothing(path: Path) -> None:
     before = path.stat()
     for backup in list_backups(path):
-        Path(backup.path).write_bytes(b"{")
+        path.with_name(Path(backup.path).name).write_bytes(b"{")
     with pytest.raises(NoBackupError, match=r"tanks\.json: has no backup .*; tanks\.json\.backup"):
         restore_backup(path)
     with pytest.raises(NoBackupError):
@@ -142,6 +152,7 @@ def test_none_that_can_be_restored_is_told_and_changes_nothing(path: Path) -> No
     assert temporaries(path.parent) == []
 
 
+@pytest.mark.files("a row has no second name and no lease, and nobody has a row open")
 def test_what_a_killed_writer_linked_is_no_backup(path: Path) -> None:
     stray = path.parent / "tanks.json.backup.29990101_000000_000000"
     stray.hardlink_to(path)
@@ -163,14 +174,15 @@ def age_all(path: Path, days: int) -> None:
     """Makes the backups older by their names."""
     for backup in list_backups(path):
         stamp = (backup.time - timedelta(days=days)).strftime("%Y%m%d_%H%M%S_%f")
-        os.rename(backup.path, f"{path}.backup.{stamp}")
+        of = path.with_name(os.path.basename(backup.path))
+        of.rename(path.with_name(f"{path.name}.backup.{stamp}"))
 
 
 def test_are_pruned_by_age_but_for_the_newest(path: Path) -> None:
     age_all(path, days=3)
     assert prune_backups(path, max_age=4 * 86400) == []
     assert len(prune_backups(path, max_age=2 * 86400)) == 2
-    assert [load_data_file(backup.path)["version"] for backup in list_backups(path)] == [2]
+    assert contents(path) == ['{\n  "version": 2\n}']
 
 
 def test_a_save_lets_old_ones_go_when_configured(path: Path) -> None:
@@ -200,7 +212,7 @@ def test_a_corrupt_file_is_kept_whatever_the_settings(
     caplog.clear()
     save_json_atomic(path, document, backup=False)
     newest = list_backups(path)[0]
-    assert Path(newest.path).read_bytes() == b'{"version": 3, "lost'
+    assert backups(path)[-1].read_bytes() == b'{"version": 3, "lost'
     assert f"did not parse when it was loaded; it is kept as {os.path.basename(newest.path)}" in (
         caplog.text
     )
@@ -222,6 +234,7 @@ CHANGES: dict[str, Callable[[Path], object]] = {
 }
 
 
+@pytest.mark.files("a row has no mode, times and links")
 @pytest.mark.parametrize("change", CHANGES)
 def test_a_corrupt_file_is_kept_though_it_was_changed_since(path: Path, change: str) -> None:
     path.write_bytes(b'{"version": 3, "lost')
@@ -229,7 +242,7 @@ def test_a_corrupt_file_is_kept_though_it_was_changed_since(path: Path, change: 
     CHANGES[change](path)
     lost = path.read_bytes()
     save_json_atomic(path, {}, backup=False)
-    assert Path(list_backups(path)[0].path).read_bytes() == lost
+    assert newest(path).read_bytes() == lost
 
 
 def test_a_corrupt_file_that_was_repaired_since_is_one_like_all(
@@ -245,6 +258,7 @@ def test_a_corrupt_file_that_was_repaired_since_is_one_like_all(
     assert len(list_backups(path)) == before
 
 
+@pytest.mark.files("a row has no mode, times and links")
 @pytest.mark.parametrize("read", ["load", "strict", "version", "edit"])
 def test_a_corrupt_file_is_remembered_however_it_was_read(
     path: Path, read: str, caplog: pytest.LogCaptureFixture
@@ -296,6 +310,7 @@ def test_a_corrupt_file_is_not_lost_to_a_backup_that_cannot_be_made(tmp_path: Pa
     assert path.read_bytes() == b"{"
 
 
+@pytest.mark.files("a row has no second name and no lease, and nobody has a row open")
 @pytest.mark.parametrize(
     "change", ["save_json_atomic(sys.argv[1], 'new')", "delete_json_atomic(sys.argv[1])"]
 )
@@ -310,6 +325,7 @@ def test_a_program_that_has_the_file_open_for_writing_changes_no_backup(
     assert contents(path)[0] == '{\n  "version": 3\n}'
 
 
+@pytest.mark.files("a row has no second name and no lease, and nobody has a row open")
 @pytest.mark.parametrize("change", [save_json_atomic, lambda path, _: delete_json_atomic(path)])
 def test_a_backup_is_no_copy_whoever_reads_the_file(
     path: Path, change: Callable[[Path, int], bool]
@@ -317,7 +333,7 @@ def test_a_backup_is_no_copy_whoever_reads_the_file(
     assert load_data_file(path) == {"version": 3}  # the cache holds it open, too
     with path.open("rb") as other:
         change(path, 4)
-        backup = Path(list_backups(path)[0].path)
+        backup = newest(path)
         assert os.path.samestat(os.fstat(other.fileno()), backup.stat())
         assert backup.stat().st_nlink == 1
 
@@ -327,6 +343,7 @@ SLOW = (
 )
 
 
+@pytest.mark.files("a row has no second name and no lease, and nobody has a row open")
 @pytest.mark.parametrize(
     ("change", "call"),
     [
@@ -365,6 +382,7 @@ def test_a_program_that_opens_it_meanwhile_changes_no_backup(
     assert contents(path)[0] == '{\n  "version": 3\n}'
 
 
+@pytest.mark.files("a row has no second name and no lease, and nobody has a row open")
 def test_a_lease_is_let_go_when_the_change_fails(strace: str, path: Path) -> None:
     failing = "inject=renameat:error=EIO"
     subprocess.run(
@@ -398,25 +416,26 @@ def test_a_restore_of_a_lost_file_has_the_mode_and_owner_of_its_backup(tmp_path:
     )
 
 
-def test_a_backup_that_there_is_not_is_named(tmp_path: Path) -> None:
-    path = tmp_path / "tanks.json"
+def test_a_backup_that_there_is_not_is_named(anywhere: Path) -> None:
+    path = anywhere / "tanks.json"
     save_json_atomic(path, 1)
     save_json_atomic(path, 2)
     with pytest.raises(NoBackupError, match=r"nope: there is no such backup \(see list_backups\)$"):
         restore_backup(path, "nope")
     (backup,) = list_backups(path)
-    Path(backup.path).write_text("{")
+    path.with_name(Path(backup.path).name).write_text("{")
     with pytest.raises(NoBackupError, match=r"line 1 column 2$"):
         restore_backup(path)
 
 
-def test_a_file_that_is_corrupt_again_and_again_keeps_its_whole_backups(tmp_path: Path) -> None:
+@pytest.mark.files("missing: a corrupt document pushes out its whole backups there")
+def test_a_file_that_is_corrupt_again_and_again_keeps_its_whole_backups(anywhere: Path) -> None:
     configure(backups_kept=3)
-    path = tmp_path / "tanks.json"
+    path = anywhere / "tanks.json"
     save_json_atomic(path, "whole")
     save_json_atomic(path, "new")
     for number in range(8):
         path.write_text(f'{{"torn {number}')
         assert load_data_file(path) == {}
         save_json_atomic(path, {"number": number})
-    assert load_data_file(list_backups(path)[-1].path) == "whole"
+    assert backups(path)[0].read_text() == '"whole"'

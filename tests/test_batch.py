@@ -83,16 +83,16 @@ def require_tidy(folders: set[Path]) -> None:
         assert not (folder / ".oasis_data" / "journal").exists()
 
 
-def test_saves_documents_of_all_kinds_of_paths(tmp_path: Path) -> None:
-    one, two, three = (tmp_path / name for name in ("one.json", "two.json", "three.json"))
+def test_saves_documents_of_all_kinds_of_paths(anywhere: Path) -> None:
+    one, two, three = (anywhere / name for name in ("one.json", "two.json", "three.json"))
     documents: dict[Any, Any] = {one: {"a": 1}, str(two): [], os.fsencode(three): None}
     assert save_many_atomic(documents) is True
     assert load_many(documents) == [{"a": 1}, [], None]
     assert one.read_text() == '{\n  "a": 1\n}'
-    assert visible(tmp_path) == ["one.json", "three.json", "two.json"]
+    assert visible(anywhere) == ["one.json", "three.json", "two.json"]
 
 
-def test_an_empty_batch_is_nothing(tmp_path: Path) -> None:
+def test_an_empty_batch_is_nothing(anywhere: Path) -> None:
     assert save_many_atomic({}) is True
     assert load_many([]) == []
 
@@ -107,17 +107,17 @@ def test_each_file_keeps_its_backup(tmp_path: Path) -> None:
     assert all(len(list_backups(path)) == 1 for path in paths)
 
 
-def test_a_document_that_json_cannot_write_keeps_all_from_being_saved(tmp_path: Path) -> None:
-    paths = three_files(tmp_path)
+def test_a_document_that_json_cannot_write_keeps_all_from_being_saved(anywhere: Path) -> None:
+    paths = three_files(anywhere)
     documents = dict(zip(paths, ["new", {"cost": [1, {2}]}, "new"], strict=True))
     with pytest.raises(UnserializableError, match=r"b\.json: .* at \$\.cost\[1\]"):
         save_many_atomic(documents)
     assert contents(paths) == ["old"] * 3
 
 
-def test_versions_are_those_of_each_file(tmp_path: Path) -> None:
-    a, b, c = paths = three_files(tmp_path)
-    new = tmp_path / "new.json"
+def test_versions_are_those_of_each_file(anywhere: Path) -> None:
+    a, b, c = paths = three_files(anywhere)
+    new = anywhere / "new.json"
     _, version = load_with_version(b)
     documents = dict.fromkeys([*paths, new], "new")
     save_json_atomic(b, "changed")
@@ -154,8 +154,8 @@ def test_one_file_named_twice_is_refused(
     assert contents([path]) == ["old"]
 
 
-def test_waits_for_the_lock_of_each_file(tmp_path: Path) -> None:
-    paths = three_files(tmp_path)
+def test_waits_for_the_lock_of_each_file(anywhere: Path) -> None:
+    paths = three_files(anywhere)
     held, release = threading.Event(), threading.Event()
 
     def hold() -> None:
@@ -166,7 +166,7 @@ def test_waits_for_the_lock_of_each_file(tmp_path: Path) -> None:
     thread = threading.Thread(target=hold)
     thread.start()
     held.wait()
-    with pytest.raises(LockTimeoutError, match=rf"c\.json: .* process {os.getpid()}"):
+    with pytest.raises(LockTimeoutError, match=rf"\.json: .* process {os.getpid()}"):
         save_many_atomic(dict.fromkeys(paths, "new"), timeout=0.05)
     release.set()
     thread.join()
@@ -174,8 +174,9 @@ def test_waits_for_the_lock_of_each_file(tmp_path: Path) -> None:
     require_tidy({path.parent for path in paths})
 
 
-def test_a_batch_that_waits_for_a_file_holds_up_no_other_file(tmp_path: Path) -> None:
-    paths = three_files(tmp_path)
+@pytest.mark.files("missing: a wait of a batch is counted when it has ended")
+def test_a_batch_that_waits_for_a_file_holds_up_no_other_file(anywhere: Path) -> None:
+    paths = three_files(anywhere)
     with edit_json(paths[2]):
         batch = threading.Thread(target=save_many_atomic, args=(dict.fromkeys(paths, "new"),))
         before = stats()["lock_waits"]
@@ -183,7 +184,7 @@ def test_a_batch_that_waits_for_a_file_holds_up_no_other_file(tmp_path: Path) ->
         while stats()["lock_waits"] == before:
             pass
         for folder in ("here", "there"):
-            others = [tmp_path / folder / name for name in ("other.json", "another.json")]
+            others = [anywhere / folder / name for name in ("other.json", "another.json")]
             save_many_atomic(dict.fromkeys(others, 1))
     batch.join()
     assert contents(paths) == ["new"] * 3
@@ -411,9 +412,9 @@ def test_killed_in_the_recovery_at_every_change(strace: str, tmp_path: Path) -> 
 
 
 def test_load_many_answers_for_missing_and_corrupt_files_as_a_load_does(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    anywhere: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    good, missing, corrupt = (tmp_path / name for name in ("good", "missing", "corrupt"))
+    good, missing, corrupt = (anywhere / name for name in ("good", "missing", "corrupt"))
     save_json_atomic(good, [1])
     corrupt.write_text("{")
     assert load_many([good, missing, corrupt], default=[]) == [[1], [], []]
@@ -479,8 +480,8 @@ def keep_saving(paths: list[Path], rounds: int) -> None:
         save_many_atomic({key: [os.getpid(), number] for key in paths}, backup=False)
 
 
-def test_load_many_never_sees_half_a_batch(tmp_path: Path) -> None:
-    paths = three_files(tmp_path)
+def test_load_many_never_sees_half_a_batch(anywhere: Path) -> None:
+    paths = three_files(anywhere)
     context = get_context("spawn")
     writers = [context.Process(target=keep_saving, args=(paths, 150)) for _ in range(2)]
     for writer in writers:

@@ -26,6 +26,7 @@ from oasis_data import (
     LockTimeoutError,
     UnserializableError,
     VersionConflictError,
+    _native,
     configure,
     delete_json_atomic,
     edit_json,
@@ -37,15 +38,16 @@ from tests.conftest import backups, temporaries, visible
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
-    path = tmp_path / "tanks.json"
+def path(anywhere: Path) -> Path:
+    path = anywhere / "tanks.json"
     save_json_atomic(path, {"level": 1})
     return path
 
 
 def count(path: str, rounds: int, threads: int) -> None:
     """Adds to a counter, in several threads."""
-    configure(durability="process")
+    if not _native.is_in_store(path):  # where every save is durable
+        configure(durability="process")
 
     def work() -> None:
         for _ in range(rounds):
@@ -60,8 +62,8 @@ def count(path: str, rounds: int, threads: int) -> None:
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn"])
-def test_counts_exactly_over_threads_and_processes(tmp_path: Path, method: str) -> None:
-    path = str(tmp_path / "count.json")
+def test_counts_exactly_over_threads_and_processes(anywhere: Path, method: str) -> None:
+    path = str(anywhere / "count.json")
     start = multiprocessing.get_context(method).Process  # type: ignore[attr-defined]
     processes = [start(target=count, args=(path, 50, 4)) for _ in range(4)]
     for process in processes:
@@ -80,16 +82,16 @@ def test_saves_at_the_end_and_only_then(path: Path) -> None:
     assert [backup.read_text() for backup in backups(path)] == ['{\n  "level": 1\n}']
 
 
-def test_starts_from_the_default_when_there_is_no_file(tmp_path: Path) -> None:
+def test_starts_from_the_default_when_there_is_no_file(anywhere: Path) -> None:
     default: list[Any] = [[]]
     for name in ("a.json", "b.json"):
-        with edit_json(tmp_path / name, default=default) as document:
+        with edit_json(anywhere / name, default=default) as document:
             document[0].append(name)
-    assert load_data_file(tmp_path / "b.json") == [["b.json"]]
+    assert load_data_file(anywhere / "b.json") == [["b.json"]]
     assert default == [[]]
-    with edit_json(tmp_path / "c.json"):
+    with edit_json(anywhere / "c.json"):
         pass
-    assert load_data_file(tmp_path / "c.json", default=None) == {}
+    assert load_data_file(anywhere / "c.json", default=None) == {}
 
 
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit, GeneratorExit])
@@ -126,10 +128,11 @@ def test_no_change_is_no_write(path: Path) -> None:
     assert path.stat() == before
 
 
-def test_nothing_is_made_in_a_missing_folder(tmp_path: Path) -> None:
-    with pytest.raises(FolderNotFoundError), edit_json(tmp_path / "none" / "tanks.json"):
+@pytest.mark.files("a store has no folders")
+def test_nothing_is_made_in_a_missing_folder(anywhere: Path) -> None:
+    with pytest.raises(FolderNotFoundError), edit_json(anywhere / "none" / "tanks.json"):
         pytest.fail("the block must not run")
-    assert list(tmp_path.iterdir()) == []
+    assert list(anywhere.iterdir()) == []
 
 
 def test_an_edit_has_every_option_of_a_save() -> None:
@@ -161,8 +164,8 @@ def test_what_json_cannot_write_is_encoded_as_told(path: Path) -> None:
         document["at"] = datetime.date(2026, 1, 2)
 
 
-def test_a_function_is_no_default_document(tmp_path: Path) -> None:
-    path = tmp_path / "none.json"
+def test_a_function_is_no_default_document(anywhere: Path) -> None:
+    path = anywhere / "none.json"
     with pytest.raises(TypeError, match=r"default=.*encode_default="), edit_json(path, default=str):
         pass
     assert not path.exists()
@@ -190,8 +193,8 @@ def test_backups_and_new_inodes_are_as_told(path: Path) -> None:
     assert [backup.read_text() for backup in backups(path)] == ['{\n  "level": 2\n}']
 
 
-def test_missing_folders_are_made_if_that_is_asked_for(tmp_path: Path) -> None:
-    path = tmp_path / "deep" / "er" / "tanks.json"
+def test_missing_folders_are_made_if_that_is_asked_for(anywhere: Path) -> None:
+    path = anywhere / "deep" / "er" / "tanks.json"
     with edit_json(path, make_parents=True) as document:
         document["level"] = 1
     assert load_data_file(path) == {"level": 1}
@@ -213,6 +216,7 @@ def test_only_the_version_that_was_seen_is_edited(path: Path) -> None:
     assert load_data_file(new) == {"level": 3}
 
 
+@pytest.mark.files("other programs wait for the lock of a row")
 def test_nor_is_it_saved_over_what_another_program_wrote_meanwhile(path: Path) -> None:
     _, seen = load_with_version(path)
     with pytest.raises(VersionConflictError), edit_json(path, if_version=seen) as document:
@@ -221,14 +225,15 @@ def test_nor_is_it_saved_over_what_another_program_wrote_meanwhile(path: Path) -
     assert path.read_text() == "3"
 
 
-def test_two_files_at_once(tmp_path: Path) -> None:
-    with edit_json(tmp_path / "a.json") as a, edit_json(tmp_path / "b.json") as b:
+def test_two_files_at_once(anywhere: Path) -> None:
+    with edit_json(anywhere / "a.json") as a, edit_json(anywhere / "b.json") as b:
         a["b"], b["a"] = 1, 2
-        save_json_atomic(tmp_path / "c.json", 3)
-    assert load_data_file(tmp_path / "a.json") == {"b": 1}
-    assert load_data_file(tmp_path / "b.json") == {"a": 2}
+        save_json_atomic(anywhere / "c.json", 3)
+    assert load_data_file(anywhere / "a.json") == {"b": 1}
+    assert load_data_file(anywhere / "b.json") == {"a": 2}
 
 
+@pytest.mark.files("a store has no symlinks")
 def test_one_thread_does_not_wait_for_itself_under_any_spelling(path: Path) -> None:
     (path.parent / "link.json").symlink_to(path)
     with edit_json(path) as document:
@@ -264,6 +269,7 @@ def test_another_thread_waits(path: Path) -> None:
     assert load_data_file(path) == {"level": 3}
 
 
+@pytest.mark.files("a store has no folders")
 def test_the_working_directory_may_change_meanwhile(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -336,6 +342,7 @@ def test_a_lock_is_let_go_though_the_error_is_kept(path: Path) -> None:
     assert kept.__traceback__
 
 
+@pytest.mark.files("a store has no folders")
 def test_a_failed_save_lets_the_lock_go(path: Path) -> None:
     with pytest.raises(JSONWriteError), edit_json(path) as document:
         document["level"] = 2
@@ -345,19 +352,20 @@ def test_a_failed_save_lets_the_lock_go(path: Path) -> None:
     save_json_atomic(path, 2, timeout=0)
 
 
+@pytest.mark.files("a store has no lock files")
 @pytest.mark.parametrize("saved_since", [False, True])
 def test_an_edit_whose_lock_was_removed_overwrites_nothing(
-    tmp_path: Path, saved_since: bool
+    anywhere: Path, saved_since: bool
 ) -> None:
-    path = tmp_path / "x.json"
+    path = anywhere / "x.json"
     save_json_atomic(path, {"at": 1})
     with pytest.raises(JSONWriteError, match=r"removes \.oasis_data"), edit_json(path) as document:
         # As `git clean -x` does.
-        shutil.rmtree(tmp_path / ".oasis_data")
+        shutil.rmtree(anywhere / ".oasis_data")
         if saved_since:
             # Of another writer: this one does not hold the lock that there is now.
             code = "import oasis_data; oasis_data.save_json_atomic('x.json', {'at': 2}, timeout=0)"
-            subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True)
+            subprocess.run([sys.executable, "-c", code], cwd=anywhere, check=True)
         document["at"] = "lost"
     assert load_data_file(path) == {"at": 2 if saved_since else 1}
     with edit_json(path, timeout=0) as document:

@@ -14,6 +14,7 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from oasis_data.flask import get_data_file_path
+from tests.backend.conftest import BACKEND
 
 VALUES: list[Any] = [
     [],
@@ -34,6 +35,17 @@ STRANGE_TYPES: list[Any] = [
     *("__class__", "tanks\n", "file:///etc/passwd", "%2e%2e%2fetc", "schedule_results"),
     *(1, 1.5, True, ["tanks"], {"tanks": 1}, [[]], [["tanks", "plant"]], {"type": "tanks"}),
 ]
+
+
+@pytest.fixture
+def root(anywhere: Path) -> Path:
+    """A copy of the sample data in files, and in a database."""
+    data = anywhere / "data"
+    for sample in (BACKEND / "sample_data").rglob("*.json"):
+        copy = data / sample.relative_to(BACKEND / "sample_data")
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.write_bytes(sample.read_bytes())
+    return data
 
 
 @pytest.fixture
@@ -362,6 +374,7 @@ def test_a_file_that_is_not_there(client: FlaskClient, root: Path) -> None:
     assert client.get("/api/data/schedule").get_json() == {"daily_plans": []}
 
 
+@pytest.mark.files("a store has no folders")
 def test_a_folder_that_is_not_there(client: FlaskClient, root: Path) -> None:
     shutil.rmtree(root / "output")
     check_failure(save(client, "schedule", {}), 500, "write")
@@ -372,6 +385,7 @@ def test_a_folder_that_is_not_there(client: FlaskClient, root: Path) -> None:
     assert not (root / "output").exists()
 
 
+@pytest.mark.files("a store has no folders")
 def test_a_folder_in_a_file_s_place(client: FlaskClient, root: Path) -> None:
     path = root / "static_data" / "plant.json"
     path.unlink()

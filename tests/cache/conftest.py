@@ -11,9 +11,9 @@ from tests.cache.files import leave_racy_window, write
 
 
 @pytest.fixture
-def files_past_racy_window(tmp_path: Path) -> list[Path]:
+def files_past_racy_window(anywhere: Path) -> list[Path]:
     """Six files of a thousand bytes each, which load as past their racy window at once."""
-    paths = [tmp_path / f"{number}.json" for number in range(6)]
+    paths = [anywhere / f"{number}.json" for number in range(6)]
     for number, path in enumerate(paths):
         write(path, str(number) * 998)
     for path in paths:

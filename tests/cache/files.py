@@ -12,6 +12,7 @@ from pathlib import Path
 from oasis_data import is_cache_valid, load_data_file, stats
 from oasis_data._paths import FilePath
 from tests.conftest import require
+from tests.postgres.paths import DatabasePath
 
 LONG_AGO = 1_000_000_000_000_000_000
 """An mtime in nanoseconds for every file of a test, so that it never tells two apart."""
@@ -20,7 +21,8 @@ LONG_AGO = 1_000_000_000_000_000_000
 def write(path: Path, document: object, mtime: int = LONG_AGO) -> None:
     """Writes as other programs do: in place, behind the library's back."""
     path.write_text(json.dumps(document))
-    os.utime(path, ns=(mtime, mtime))
+    if not isinstance(path, DatabasePath):
+        os.utime(path, ns=(mtime, mtime))
 
 
 def counts() -> Counter[str]:

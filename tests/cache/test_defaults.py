@@ -21,8 +21,8 @@ from tests.cache.files import LONG_AGO, write
 
 
 @pytest.mark.parametrize("default", [None, [], 0, False, "", "text", {"a": 1}])
-def test_default_may_be_any_value(tmp_path: Path, default: object) -> None:
-    answer = load_data_file(tmp_path / "missing.json", default=default)
+def test_default_may_be_any_value(anywhere: Path, default: object) -> None:
+    answer = load_data_file(anywhere / "missing.json", default=default)
 
     assert answer == default
     assert type(answer) is type(default)
@@ -77,9 +77,9 @@ def test_default_is_given_in_a_folder_that_was_removed(
     assert load_data_file("x.json", default="default") == "default"
 
 
-def test_file_that_cannot_be_read_is_never_taken_for_a_missing_one(tmp_path: Path) -> None:
+def test_file_that_cannot_be_read_is_never_taken_for_a_missing_one(anywhere: Path) -> None:
     with pytest.raises(JSONReadError) as caught:
-        load_data_file(tmp_path, default="default")
+        load_data_file(anywhere, default="default")
 
     assert cast("OSError", caught.value).errno == errno.EISDIR
 
@@ -97,8 +97,8 @@ def test_failure_is_never_cached(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("value", [None, True, False, 0, 1.5, "", "text", [], [1], {}])
-def test_any_value_at_the_top_is_a_document(tmp_path: Path, value: object) -> None:
-    path = tmp_path / "x.json"
+def test_any_value_at_the_top_is_a_document(anywhere: Path, value: object) -> None:
+    path = anywhere / "x.json"
     write(path, value)
 
     for hit in (False, True, True):

@@ -27,8 +27,8 @@ from tests.conftest import mounted, python, require
 # Hits and misses
 
 
-def test_first_load_misses_and_later_ones_hit(tmp_path: Path) -> None:
-    path = tmp_path / "x.json"
+def test_first_load_misses_and_later_ones_hit(anywhere: Path) -> None:
+    path = anywhere / "x.json"
     write(path, {"a": 1})
 
     hits = [is_hit(path) for _ in range(5)]
@@ -64,10 +64,10 @@ def test_file_that_was_just_written_is_compared_by_its_bytes(tmp_path: Path) -> 
     pytest.fail("twenty files were trusted by their stamps within the tick that stamped them")
 
 
-def test_failed_load_counts_no_hit_and_no_entry(tmp_path: Path) -> None:
+def test_failed_load_counts_no_hit_and_no_entry(anywhere: Path) -> None:
     before = counts()
 
-    load_data_file(tmp_path / "missing.json")
+    load_data_file(anywhere / "missing.json")
 
     gained = counts() - before
     assert gained["hits"] == 0
@@ -106,8 +106,8 @@ def test_edit_in_place_with_size_and_mtime_kept_shows_at_once(
         assert hidden > 0, "the clock of this file system is too fine for this test"
 
 
-def test_edit_in_place_of_a_file_past_its_racy_window_shows(tmp_path: Path) -> None:
-    path = tmp_path / "x.json"
+def test_edit_in_place_of_a_file_past_its_racy_window_shows(anywhere: Path) -> None:
+    path = anywhere / "x.json"
     for number in range(10_000, 10_010):
         write(path, number)
         leave_racy_window(path)

@@ -41,8 +41,8 @@ def test_invalidate_cache_lets_one_document_go(files_past_racy_window: list[Path
     assert held(files_past_racy_window) == [0, 1, 3, 4, 5]
 
 
-def test_invalidate_cache_lets_the_document_of_a_deleted_file_go(tmp_path: Path) -> None:
-    path = tmp_path / "x.json"
+def test_invalidate_cache_lets_the_document_of_a_deleted_file_go(anywhere: Path) -> None:
+    path = anywhere / "x.json"
     write(path, 1)
     load_data_file(path)
     path.unlink()
@@ -59,8 +59,8 @@ def test_unknown_path_is_not_cached_and_can_be_invalidated(path: FilePath) -> No
     assert is_cache_valid(path) is False
 
 
-def test_is_cache_valid_follows_the_file(tmp_path: Path) -> None:
-    path = tmp_path / "x.json"
+def test_is_cache_valid_follows_the_file(anywhere: Path) -> None:
+    path = anywhere / "x.json"
     write(path, 1)
     assert is_cache_valid(path) is False
     load_data_file(path)

@@ -39,8 +39,8 @@ def ruin(value: Any) -> None:
         value[:] = ["ruined"]
 
 
-def test_change_of_a_loaded_document_never_shows_in_another_load(tmp_path: Path) -> None:
-    path = tmp_path / "x.json"
+def test_change_of_a_loaded_document_never_shows_in_another_load(anywhere: Path) -> None:
+    path = anywhere / "x.json"
     write(path, nested())
     for state in ("fresh", "past its racy window"):
         if state == "past its racy window":
@@ -57,8 +57,8 @@ def test_change_of_a_loaded_document_never_shows_in_another_load(tmp_path: Path)
             assert load_data_file(path, copy=False) == nested()
 
 
-def test_change_of_a_saved_object_never_shows_in_a_load(tmp_path: Path) -> None:
-    path = tmp_path / "x.json"
+def test_change_of_a_saved_object_never_shows_in_a_load(anywhere: Path) -> None:
+    path = anywhere / "x.json"
     data = nested()
     save_json_atomic(path, data)
     ruin(data)
@@ -69,8 +69,8 @@ def test_change_of_a_saved_object_never_shows_in_a_load(tmp_path: Path) -> None:
     assert load_data_file(path) == nested()
 
 
-def test_deeply_nested_document_is_copied_to_the_bottom(tmp_path: Path) -> None:
-    path = tmp_path / "x.json"
+def test_deeply_nested_document_is_copied_to_the_bottom(anywhere: Path) -> None:
+    path = anywhere / "x.json"
     depth = 400
     path.write_text("[" * depth + "]" * depth)
     first, second = load_data_file(path), load_data_file(path)
@@ -82,8 +82,8 @@ def test_deeply_nested_document_is_copied_to_the_bottom(tmp_path: Path) -> None:
     assert shared + (first is second) == 0
 
 
-def test_load_without_copy_lends_the_cached_object(tmp_path: Path) -> None:
-    path = tmp_path / "x.json"
+def test_load_without_copy_lends_the_cached_object(anywhere: Path) -> None:
+    path = anywhere / "x.json"
     write(path, nested())
     lent = load_data_file(path, copy=False)
     assert load_data_file(path, copy=False) is lent
@@ -96,8 +96,8 @@ def test_load_without_copy_lends_the_cached_object(tmp_path: Path) -> None:
     assert lent == nested(), "a document that is lent outlives its entry unchanged"
 
 
-def test_cleared_cache_keeps_no_reference_to_a_lent_document(tmp_path: Path) -> None:
-    path = tmp_path / "x.json"
+def test_cleared_cache_keeps_no_reference_to_a_lent_document(anywhere: Path) -> None:
+    path = anywhere / "x.json"
     write(path, nested())
     lent = load_data_file(path, copy=False)
     cached = sys.getrefcount(lent)
@@ -107,9 +107,9 @@ def test_cleared_cache_keeps_no_reference_to_a_lent_document(tmp_path: Path) -> 
     assert sys.getrefcount(lent) == cached - 1
 
 
-def test_default_is_never_shared(tmp_path: Path) -> None:
-    missing = tmp_path / "missing.json"
-    corrupt = tmp_path / "corrupt.json"
+def test_default_is_never_shared(anywhere: Path) -> None:
+    missing = anywhere / "missing.json"
+    corrupt = anywhere / "corrupt.json"
     corrupt.write_text("{")
     for path in (missing, corrupt):
         ruin(load_data_file(path))

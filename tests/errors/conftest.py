@@ -10,9 +10,9 @@ from oasis_data import save_json_atomic
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
+def path(anywhere: Path) -> Path:
     """A saved file, in a folder of its own."""
-    path = tmp_path / "folder" / "tanks.json"
+    path = anywhere / "folder" / "tanks.json"
     path.parent.mkdir()
     save_json_atomic(path, {"a": 1})
     return path

@@ -11,6 +11,8 @@ from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+import pytest
+
 from oasis_data import (
     MISSING,
     LockTimeoutError,
@@ -53,6 +55,7 @@ def held_by_another(path: Path) -> Iterator[int]:
     assert process.exitcode == 0
 
 
+@pytest.mark.files("a store has no lock files")
 def test_lock_held_by_another_process(path: Path) -> None:
     configure(lock_timeout=0.02)
     with held_by_another(path) as pid:

@@ -250,6 +250,7 @@ def test_any_path_is_answered_by_its_name_and_logged_whole(
     logging.Formatter().format(record).encode()
 
 
+@pytest.mark.files("a store has no folders")
 def test_answer_for_real_errors_hides_where_the_file_is(
     path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

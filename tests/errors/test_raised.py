@@ -44,6 +44,7 @@ def test_missing_file_on_deleting(path: Path) -> None:
     assert_told_well(error, DataFileNotFoundError, path, DELETE)
 
 
+@pytest.mark.files("a store has no folders")
 @pytest.mark.parametrize("load", LOADS)
 def test_directory_on_loading(path: Path, load: Callable[[Path], object]) -> None:
     error = raised(lambda: load(path.parent))
@@ -54,6 +55,7 @@ def test_directory_on_loading(path: Path, load: Callable[[Path], object]) -> Non
     assert "directory" in str(error)
 
 
+@pytest.mark.files("a store has no folders")
 @pytest.mark.parametrize("ending", ["", "/", "/.", "/.."])
 def test_directory_on_saving(path: Path, ending: str) -> None:
     spelt = f"{path.parent}{ending}"
@@ -67,6 +69,7 @@ def test_directory_on_saving(path: Path, ending: str) -> None:
     assert str(path.parent.parent) not in str(error)
 
 
+@pytest.mark.files("a store has no folders")
 def test_missing_folder(path: Path) -> None:
     nowhere = path.parent / "nowhere" / "tanks.json"
 
@@ -79,6 +82,7 @@ def test_missing_folder(path: Path) -> None:
     assert not nowhere.parent.exists()
 
 
+@pytest.mark.files("a store has no folders")
 @pytest.mark.parametrize(
     ("act", "kind", "operation"),
     [
@@ -121,6 +125,7 @@ def test_value_without_json_is_a_type_or_value_error(path: Path, data: object) -
         assert isinstance(caught.value, UnserializableError)
 
 
+@pytest.mark.files("a store has no folders")
 def test_callers_builtins_catch_the_packages_errors(path: Path) -> None:
     missing = path.with_name("missing.json")
     corrupt = path.with_name("corrupt.json")

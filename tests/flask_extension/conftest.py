@@ -11,9 +11,9 @@ from tests.flask_extension.applications import make_app
 
 
 @pytest.fixture
-def root(tmp_path: Path) -> Path:
-    (tmp_path / "root" / "dynamic").mkdir(parents=True)
-    return tmp_path / "root"
+def root(anywhere: Path) -> Path:
+    (anywhere / "root" / "dynamic").mkdir(parents=True)
+    return anywhere / "root"
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from oasis_data import (
     save_json_atomic,
     stats,
 )
+from tests.conftest import backups
 from tests.flask_extension.applications import DOCUMENTS, make_app, put
 
 
@@ -113,7 +114,7 @@ def test_what_is_only_equal_is_a_change(client: FlaskClient, root: Path, other: 
     client.put("/data/tanks", data=other, content_type="application/json")
 
     assert path.read_text() == json.dumps(json.loads(other), indent=2)
-    assert [Path(each.path).read_bytes() for each in list_backups(path)] == [b'{"b": 1, "a": 2}']
+    assert [each.read_bytes() for each in backups(path)] == [b'{"b": 1, "a": 2}']
 
 
 def test_two_editors_do_not_overwrite_each_other(client: FlaskClient, root: Path) -> None:

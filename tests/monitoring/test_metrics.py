@@ -25,11 +25,11 @@ from tests.monitoring.samples import at, samples, scrape
 # One process
 
 
-def test_counts_are_those_of_stats(tmp_path: Path) -> None:
-    path = tmp_path / "tanks.json"
+def test_counts_are_those_of_stats(anywhere: Path) -> None:
+    path = anywhere / "tanks.json"
     save_json_atomic(path, [1])
     load_data_file(path)
-    load_data_file(tmp_path / "missing.json")
+    load_data_file(anywhere / "missing.json")
 
     found, counted = scrape(), stats()
 
@@ -50,8 +50,8 @@ def test_counts_are_those_of_stats(tmp_path: Path) -> None:
     }
 
 
-def test_histograms_are_cumulative_and_whole(tmp_path: Path) -> None:
-    save_json_atomic(tmp_path / "tanks.json", 1)
+def test_histograms_are_cumulative_and_whole(anywhere: Path) -> None:
+    save_json_atomic(anywhere / "tanks.json", 1)
 
     found = scrape()
 
@@ -116,35 +116,35 @@ def test_documents_are_told_as_they_are(tmp_path: Path) -> None:
     assert absent not in found
 
 
-def test_a_folder_that_is_gone_leaves_the_others_told(tmp_path: Path) -> None:
-    path = tmp_path / "tanks.json"
+def test_a_folder_that_is_gone_leaves_the_others_told(anywhere: Path) -> None:
+    path = anywhere / "tanks.json"
     save_json_atomic(path, 1)
 
-    found = scrape({"gone": tmp_path / "gone" / "a.json", "tanks": path})
+    found = scrape({"gone": anywhere / "gone" / "a.json", "tanks": path})
 
     assert at(found, "oasis_data_document_bytes", document="tanks") == 1
     assert not [labels for _, labels in found if ("document", "gone") in labels]
 
 
-def test_the_extension_serves_them(tmp_path: Path) -> None:
+def test_the_extension_serves_them(anywhere: Path) -> None:
     app = Flask(__name__)
     app.config.update(
-        OASIS_DATA_ROOT=tmp_path,
+        OASIS_DATA_ROOT=anywhere,
         OASIS_DATA_DOCUMENTS={"tanks": "tanks.json"},
         OASIS_DATA_METRICS_PATH="/internal/metrics",
     )
     OasisData(app)
-    save_json_atomic(tmp_path / "tanks.json", [1])
+    save_json_atomic(anywhere / "tanks.json", [1])
 
     answer = app.test_client().get("/internal/metrics")
 
     assert answer.mimetype == "text/plain"
     assert at(samples(answer.text), "oasis_data_document_bytes", document="tanks") == 7
-    assert str(tmp_path) not in answer.text
+    assert str(anywhere) not in answer.text
 
 
-def test_exposition_is_one_that_prometheus_takes(promtool: str, tmp_path: Path) -> None:
-    path = tmp_path / "tanks.json"
+def test_exposition_is_one_that_prometheus_takes(promtool: str, anywhere: Path) -> None:
+    path = anywhere / "tanks.json"
     save_json_atomic(path, 1)
     save_json_atomic(path, 2)
     restore_backup(path)
