@@ -73,6 +73,7 @@ pub enum Engine {
 
 impl Engine {
     /// The engine of the document at `path`. Asked once for a call, at the border.
+    #[inline]
     #[must_use]
     pub fn of(path: &Path) -> Self {
         #[cfg(feature = "postgres")]
@@ -127,7 +128,7 @@ impl Engine {
         match self {
             Self::Files => read::identify(path).map(Stamp::File),
             #[cfg(feature = "postgres")]
-            Self::Postgres(_) => self.probe(path, None, &NoSignals).map(|found| found.stamp()),
+            Self::Postgres(document) => postgres::stamp(document, path),
         }
     }
 

@@ -20,8 +20,8 @@ pub struct Origin {
     /// The text, while the stamp is in its racy window or can never be trusted alone: a hit
     /// then compares this text with the content.
     pub racy_text: Option<Arc<Vec<u8>>>,
-    /// When the content was read; nothing where stamps have nothing to do with a clock.
-    pub read_at: Option<Instant>,
+    /// When the content was read.
+    pub read_at: Instant,
     /// When storage last told that the content is the newest.
     pub confirmed: Confirmed,
 }
@@ -97,6 +97,8 @@ impl<V> Documents<V> {
     }
 
     /// The document of a key.
+    // One call with all of it inside, whoever asks: a hit is so short that each call shows.
+    #[inline(never)]
     #[must_use]
     pub fn find(&self, key: Key) -> Option<Arc<Document<V>>> {
         self.with(|cache| cache.get(key))

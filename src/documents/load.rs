@@ -44,8 +44,12 @@ pub fn load<R: Runtime>(
     own: bool,
 ) -> Result<Loaded<R::Document>, Failure<R>> {
     let engine = Engine::of(path);
-    let found = look_up(runtime, &engine, path)?;
-    answer(runtime, &engine, path, found, own)
+    // Without `?`, which would move what was found.
+    match look_up(runtime, &engine, path) {
+        Ok(Found::Fresh(entry)) => hand_out(runtime, path, &entry, own),
+        Ok(found) => answer(runtime, &engine, path, found, own),
+        Err(failure) => Err(failure),
+    }
 }
 
 /// The document that was found, or what is read where nothing fresh was found.
@@ -57,21 +61,30 @@ pub(super) fn answer<R: Runtime>(
     own: bool,
 ) -> Result<Loaded<R::Document>, Failure<R>> {
     match found {
-        Found::Fresh(entry) => {
-            COUNTERS.hits.count();
-            let stamp = entry.stamp.stamp;
-            // safeguard: private-copy
-            let document =
-                if own { copy(runtime, &entry) } else { runtime.borrow_shared(&entry.value) };
-            let document = document.map_err(|error| {
-                R::documents().forget(path, Some(stamp.key()));
-                Failure::Decode { path: path.into(), error, empty: entry.size == 0 }
-            })?;
-            Ok(Loaded { document, stamp })
-        }
+        Found::Fresh(entry) => hand_out(runtime, path, &entry, own),
         Found::Reread(snapshot) => decode(runtime, path, snapshot, own),
         Found::Nothing => load_from(runtime, engine, path, own),
     }
+}
+
+/// A kept document, for a caller.
+#[allow(clippy::inline_always, reason = "a hit is so short that a call shows")]
+#[inline(always)]
+fn hand_out<R: Runtime>(
+    runtime: R,
+    path: &Path,
+    entry: &Arc<Document<R::Kept>>,
+    own: bool,
+) -> Result<Loaded<R::Document>, Failure<R>> {
+    COUNTERS.hits.count();
+    let stamp = entry.stamp.stamp;
+    // safeguard: private-copy
+    let document = if own { copy(runtime, entry) } else { runtime.borrow_shared(&entry.value) };
+    let document = document.map_err(|error| {
+        R::documents().forget(path, Some(stamp.key()));
+        Failure::Decode { path: path.into(), error, empty: entry.size == 0 }
+    })?;
+    Ok(Loaded { document, stamp })
 }
 
 /// The document at `path` as it is now, not from the cache.
@@ -195,8 +208,7 @@ fn look_up<R: Runtime>(
     let Some(text) = &entry.stamp.racy_text else {
         // What was stamped since a clock was set back can bear the same stamps.
         // safeguard: clock-set-back
-        let stamps_hold =
-            entry.stamp.read_at.is_none_or(|read_at| !read_at.is_ahead_of_the_clock());
+        let stamps_hold = !entry.stamp.read_at.is_ahead_of_the_clock();
         return Ok(if stamps_hold { Found::Fresh(entry) } else { Found::Nothing });
     };
     // The content was written so shortly before it was read that a second write may hide
@@ -216,6 +228,7 @@ fn look_up<R: Runtime>(
 }
 
 /// The same where storage is asked once: for the content, unless it is what is kept.
+#[inline(never)]
 fn ask<R: Runtime>(runtime: R, engine: &Engine, path: &Path) -> Result<Found<R::Kept>, Failure<R>> {
     let kept = kept(runtime, engine);
     let staleness = settings::current().max_staleness;
@@ -317,8 +330,8 @@ fn entry_of<R: Runtime>(snapshot: Snapshot, value: Option<Arc<R::Kept>>) -> Docu
         stamp: Origin {
             stamp,
             racy_text: (!past_racy_window).then_some(text),
-            // Only of what is no file's it is ever asked when it was confirmed.
-            confirmed: if read_at.is_some() { Confirmed::never() } else { Confirmed::now() },
+            // Of a file it is never asked.
+            confirmed: if stamp.is_of_file() { Confirmed::never() } else { Confirmed::now() },
             read_at,
         },
     }

@@ -3,15 +3,12 @@
 use crate::files::identity::{FileKey, Identity, Instant};
 use crate::files::read;
 
-/// Which document, whatever its content. The key of a file can come to mean another file.
+/// Which document, whatever its content: the device and the inode of a file, or a digest of a
+/// store and a name in it. The key of a file can come to mean another file.
+// No enum: a hit of the cache hashes and compares it. Should a digest ever be the key of a file
+// too, the stamps still differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Key {
-    /// A file.
-    File(FileKey),
-    /// A document in a database, by a digest of the store and the name.
-    #[cfg(feature = "postgres")]
-    Row(u128),
-}
+pub struct Key(u128);
 
 /// What identifies content without a read of it. Compared with `==` only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,10 +37,16 @@ impl Stamp {
     #[must_use]
     pub fn key(&self) -> Key {
         match self {
-            Self::File(identity) => Key::File(identity.key()),
+            Self::File(identity) => identity.key().into(),
             #[cfg(feature = "postgres")]
-            Self::Row(row) => Key::Row(row.key),
+            Self::Row(row) => Key::of_digest(row.key),
         }
+    }
+
+    /// Whether it is that of a file.
+    #[must_use]
+    pub fn is_of_file(&self) -> bool {
+        matches!(self, Self::File(_))
     }
 
     /// How many bytes are in it.
@@ -69,7 +72,15 @@ impl Stamp {
 
 impl From<FileKey> for Key {
     fn from(key: FileKey) -> Self {
-        Self::File(key)
+        Self(key.number())
+    }
+}
+
+impl Key {
+    /// Of a document in a database, by a digest of its store and its name.
+    #[must_use]
+    pub fn of_digest(digest: u128) -> Self {
+        Self(digest)
     }
 }
 
@@ -85,8 +96,8 @@ pub struct Snapshot {
     /// Whether every later change must show in the stamp, as long as the clock is not set
     /// back.
     pub past_racy_window: bool,
-    /// When the read began; nothing where stamps have nothing to do with a clock.
-    pub read_at: Option<Instant>,
+    /// When the read began.
+    pub read_at: Instant,
 }
 
 /// What a look at a document found.
@@ -113,7 +124,7 @@ impl From<read::Snapshot> for Snapshot {
     fn from(snapshot: read::Snapshot) -> Self {
         let read::Snapshot { bytes, identity, stable, past_racy_window, read_at } = snapshot;
         let stamp = Stamp::File(identity);
-        Self { bytes, stamp, stable, past_racy_window, read_at: Some(read_at) }
+        Self { bytes, stamp, stable, past_racy_window, read_at }
     }
 }
 

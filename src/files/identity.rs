@@ -59,6 +59,14 @@ pub struct FileKey {
     inode: u64,
 }
 
+impl FileKey {
+    /// The device and the inode as one number.
+    #[must_use]
+    pub fn number(self) -> u128 {
+        u128::from(self.device) << 64 | u128::from(self.inode)
+    }
+}
+
 impl Display for FileKey {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.device, self.inode)

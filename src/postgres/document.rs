@@ -12,6 +12,7 @@ use uuid::{Builder, Uuid};
 
 use crate::engine::stamp::{Key, RowStamp, Snapshot, Stamp};
 use crate::error::{A_DIRECTORY, Error, Result};
+use crate::files::identity::Instant;
 use crate::files::layout;
 use crate::files::read::version_of;
 use crate::postgres::failures::Fault;
@@ -45,7 +46,7 @@ impl Document {
     /// The key of the document.
     #[must_use]
     pub fn key(&self) -> Key {
-        Key::Row(self.digest())
+        Key::of_digest(self.digest())
     }
 
     pub(super) fn digest(&self) -> u128 {
@@ -137,7 +138,7 @@ impl Document {
             stamp: Stamp::Row(row),
             stable: true,
             past_racy_window: true,
-            read_at: None,
+            read_at: Instant::now(),
         })
     }
 }

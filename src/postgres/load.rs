@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
-use crate::engine::signals::Signals;
+use crate::engine::signals::{NoSignals, Signals};
 use crate::engine::stamp::{Probe, Snapshot, Stamp};
 use crate::error::{Error, Result};
 use crate::postgres::connection::{Wait, patience};
@@ -46,6 +46,17 @@ pub(crate) fn probe(
         },
         probed => probed,
     }
+}
+
+/// The stamp of a document.
+///
+/// # Errors
+///
+/// As for [`probe`].
+// Apart from the hit of a file, which is short.
+#[cold]
+pub(crate) fn stamp(document: &Document, path: &Path) -> Result<Stamp> {
+    probe(document, path, None, &NoSignals).map(|found| found.stamp())
 }
 
 /// Reads a document.

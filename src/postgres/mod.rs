@@ -33,7 +33,7 @@ pub(crate) use self::batch::save_many;
 pub use self::document::Document;
 pub(crate) use self::history::{backups, open_backup};
 pub(crate) use self::inspect::{inspect, stored_status};
-pub(crate) use self::load::{probe, probe_many, read};
+pub(crate) use self::load::{probe, probe_many, read, stamp};
 pub(crate) use self::save::save;
 pub use self::session::Session;
 pub(crate) use self::stores::{configure, document_at, is_any_mapped};

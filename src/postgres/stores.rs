@@ -52,6 +52,7 @@ pub(crate) fn configure(stores: Vec<(PathBuf, String)>) -> Result<(), (PathBuf, 
 }
 
 /// The document at `path`, if it lies in a store.
+#[cold]
 #[must_use]
 pub(crate) fn document_at(path: &Path) -> Option<Document> {
     let mapped = MAPPED.load();

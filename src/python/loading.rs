@@ -21,6 +21,7 @@ pub(super) fn load(py: Python<'_>, path: FilePath, copy: bool) -> PyResult<Bound
 
 /// The document as [`load`] gives it, and the bytes of its text.
 #[pyfunction]
+#[inline]
 pub(super) fn load_measured(
     py: Python<'_>,
     path: FilePath,
