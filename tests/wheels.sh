@@ -7,7 +7,7 @@ bin=$PWD/.venv/bin
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 platform=manylinux_2_17_$(uname -m)
-most_bytes=1200000
+most_bytes=2400000
 test "$#" -gt 0 || { echo "no CPython was found" >&2; exit 1; }
 rm -rf dist && mkdir dist
 for python in "$@"; do

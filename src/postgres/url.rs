@@ -86,6 +86,10 @@ impl Address {
     /// The settings for one host, with the password that is meant for it.
     pub(crate) fn for_host(&self, host: &Host, port: u16) -> Config {
         let mut config = self.config.clone();
+        if matches!(host, Host::Unix(_)) {
+            // As libpq: what does not leave this host is not encrypted.
+            config.ssl_mode(SslMode::Disable);
+        }
         if config.get_password().is_none() {
             let user = config.get_user().map_or_else(libpq::user_name, str::to_owned);
             let database = config.get_dbname().unwrap_or(&user).to_owned();
