@@ -5,6 +5,7 @@ Private: the names are in `oasis_data.file_operations`.
 
 import json
 import os
+import re
 from collections.abc import Mapping
 from typing import Literal, TypedDict
 
@@ -15,19 +16,11 @@ _ENVIRONMENT = "OASIS_DATA_STORES"
 """The variable with the stores that are in force from the import on."""
 
 
-class StoreURL(str):
-    """The URL of a store, which may have a password: it is not shown by chance."""
+_MASK = "***"
+"""What `configure` tells in place of the password in a URL."""
 
-    __slots__ = ()
-
-    def __repr__(self) -> str:
-        """Words in place of the URL."""
-        return "<the URL of a store>"
-
-    __str__ = __repr__
-
-
-_stores: dict[str, StoreURL] = {}
+_stores: dict[str, str] = {}
+"""The URLs of the stores in force, with their passwords."""
 
 
 class Settings(TypedDict):
@@ -42,7 +35,7 @@ class Settings(TypedDict):
     durability: Literal["full", "process"]
     max_staleness: float
     edit_timeout: float
-    stores: dict[str, StoreURL]
+    stores: dict[str, str]
 
 
 class Latency(TypedDict):
@@ -129,7 +122,8 @@ def configure(
             end, and gives the lock to others (default 60.0).
 
     Returns:
-        All settings, as they are now. The URLs of stores are not shown by `print`.
+        All settings, as they are now. The URL of a store has `***` in place of its
+            password; given back as it is, for the same folder, it means the same store.
 
     Raises:
         ValueError: A setting cannot have that value; no setting is changed.
@@ -149,11 +143,11 @@ def configure(
     if stores is None:
         settings = _native.configure(given)
     else:
-        urls = {os.path.abspath(folder): _url(folder, url) for folder, url in stores.items()}
+        urls = dict(_given(folder, url) for folder, url in stores.items())
         settings = _native.configure(given, list(urls.items()))
         _stores.clear()
         _stores.update(urls)
-    return {**settings, "stores": dict(_stores)}
+    return {**settings, "stores": {folder: _masked(url) for folder, url in _stores.items()}}
 
 
 def stats() -> Statistics:
@@ -195,8 +189,25 @@ def read_environment() -> None:
     configure(stores=stores)
 
 
-def _url(folder: object, url: object) -> StoreURL:
+def _given(folder: object, url: object) -> tuple[str, str]:
+    """The folder and the whole URL of a store, as a caller gives them."""
     if not isinstance(folder, str) or not isinstance(url, str):
         raise ValueError(f"stores: must have a URL as text for each folder, as for {folder!r}")
-    # A URL that was told by `configure` shows words in place of its text.
-    return StoreURL(str.__str__(url))
+    folder = os.path.abspath(folder)
+    if _masked(url) == url and _MASK in url:
+        known = _stores.get(folder)
+        if known is None or _masked(known) != url:
+            raise ValueError(
+                f"stores: the URL of {folder} has {_MASK} in place of its password, and is not"
+                " the URL that is in force: give it whole"
+            )
+        return folder, known
+    return folder, url
+
+
+def _masked(url: str) -> str:
+    """A URL without its password, wherever in the URL it is."""
+    start, mark, query = url.partition("?")
+    # To the last "@", as the server's host comes after that.
+    start = re.sub(r"(://[^:@]*):.*@", rf"\1:{_MASK}@", start, flags=re.DOTALL)
+    return start + mark + re.sub(r"(?i)(\bpassword=)[^&]*", rf"\g<1>{_MASK}", query)
