@@ -106,6 +106,13 @@ def test_a_server_that_is_not_there_is_told_and_no_secret(tmp_path: Path) -> Non
         assert "Traceback" not in ran.err
 
 
+def test_an_import_connects_once(folder: Path, store: Store) -> None:
+    with proxy_of(store.server.port) as proxy:
+        ran = run("import", folder, store.url(port=proxy.port))
+        assert (ran.status, ran.err) == (0, "")
+        assert proxy.connections == 1
+
+
 def test_every_byte_and_every_backup_goes_there_and_back(
     folder: Path, store: Store, tmp_path: Path
 ) -> None:
