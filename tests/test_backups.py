@@ -428,7 +428,6 @@ def test_a_backup_that_there_is_not_is_named(anywhere: Path) -> None:
         restore_backup(path)
 
 
-@pytest.mark.files("missing: a corrupt document pushes out its whole backups there")
 def test_a_file_that_is_corrupt_again_and_again_keeps_its_whole_backups(anywhere: Path) -> None:
     configure(backups_kept=3)
     path = anywhere / "tanks.json"

@@ -174,7 +174,6 @@ def test_waits_for_the_lock_of_each_file(anywhere: Path) -> None:
     require_tidy({path.parent for path in paths})
 
 
-@pytest.mark.files("missing: a wait of a batch is counted when it has ended")
 def test_a_batch_that_waits_for_a_file_holds_up_no_other_file(anywhere: Path) -> None:
     paths = three_files(anywhere)
     with edit_json(paths[2]):

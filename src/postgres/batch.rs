@@ -14,8 +14,8 @@ use crate::error::{Error, Result};
 use crate::files::batch::commit::Save;
 use crate::files::read::{MISSING, version_of};
 use crate::postgres::change::{
-    Change, Changed, RESEND, SAVING, apply, backup_name, conflict, outcome_unknown,
-    require_durable, timed_out,
+    Change, Changed, RESEND, Replaced, SAVING, Wanted, apply, backup_name, conflict,
+    outcome_unknown, require_durable, timed_out,
 };
 use crate::postgres::connection::{Connection, Wait};
 use crate::postgres::document::{Document, column, new_save, require_size};
@@ -71,7 +71,8 @@ pub(crate) fn save_many(
             return Err(outcome_unknown(first.path, fault));
         }
         Err(fault) if fault.is_contention() || fault.is_deadlock() => {
-            return Err(timed_out(&documents[0], &names, &wait));
+            let all: Vec<Wanted<'_>> = parts.iter().zip(documents).map(wanted).collect();
+            return Err(timed_out(all[0], &all[1..], &wait));
         }
         Err(fault) => return Err(fault.into_error(first.path, SAVING)),
     };
@@ -92,6 +93,10 @@ fn written(part: &Part<'_>, document: &Document, done: &Done) -> Written {
     let corrupt = done.corrupt.iter().any(|name| name == part.name);
     let told = backup.clone().filter(|_| corrupt).map(|kept| Warning::CorruptReplaced { kept });
     Written { replaced: Some(document.key()), backup, warnings: told.into_iter().collect() }
+}
+
+fn wanted<'a>((part, document): (&'a Part<'_>, &'a Document)) -> Wanted<'a> {
+    Wanted { document, name: part.name, path: part.save.path }
 }
 
 /// What can be refused and made ready before anything is sent.
@@ -146,7 +151,9 @@ fn attempt(
         if options.skip_unchanged && found == Some(&part.version) {
             continue;
         }
-        if found.is_some() && is_corrupt(connection, document, part.name, options, wait)? {
+        let is_corrupt =
+            found.is_some() && is_corrupt(connection, document, part.name, options, wait)?;
+        if is_corrupt {
             corrupt.push(part.name.to_owned());
         }
         changes.push(Change {
@@ -154,7 +161,7 @@ fn attempt(
             save: part.id,
             version: Some(part.version.clone()),
             content: Some(part.save.bytes),
-            backed_up: options.backups_kept > 0 || corrupt.iter().any(|name| name == part.name),
+            replaced: Replaced::of(is_corrupt, options),
         });
     }
     // A batch whose answer was lost: all of its saves were done, or none.
@@ -185,7 +192,8 @@ fn attempt(
             let replicated = connection.commit_warning().is_none();
             let kept = |changed: Changed| {
                 let change = changes.iter().find(|change| change.name == changed.name);
-                let replaced = changed.replaced && change.is_some_and(|change| change.backed_up);
+                let replaced = changed.replaced
+                    && change.is_some_and(|change| change.replaced != Replaced::Dropped);
                 (changed.name.clone(), Some(Changed { replaced, ..changed }))
             };
             Ok(Done { changed: done.into_iter().map(kept).collect(), corrupt, replicated })

@@ -89,11 +89,34 @@ pub(super) struct Retention {
     forgotten: (Vec<String>, Vec<Uuid>),
 }
 
+/// What becomes of the content that a save replaces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Replaced {
+    /// A backup, and the backups that are too many go.
+    BackedUp,
+    /// A backup whatever the options, since it is no document. No other backup goes: a document
+    /// that is corrupt again and again must not push out the whole backups.
+    Corrupt,
+    /// Nothing.
+    Dropped,
+}
+
+impl Replaced {
+    /// For content that is corrupt, or is not.
+    pub(super) fn of(corrupt: bool, options: &WriteOptions) -> Self {
+        match (corrupt, options.backups_kept) {
+            // safeguard: no-pruning-over-corrupt-row
+            (true, _) => Self::Corrupt,
+            (false, 0) => Self::Dropped,
+            (false, _) => Self::BackedUp,
+        }
+    }
+}
+
 impl Retention {
-    /// For the saves with these names and ids; of each, whether a backup is made of what it
-    /// replaces. A document that is corrupt has a backup made whatever the options.
+    /// For the saves with these names and ids; of each, what becomes of what it replaces.
     pub(super) fn new<'a>(
-        changes: impl IntoIterator<Item = (&'a str, Uuid, bool)>,
+        changes: impl IntoIterator<Item = (&'a str, Uuid, Replaced)>,
         options: &WriteOptions,
     ) -> Self {
         let mut retention = Self {
@@ -106,15 +129,15 @@ impl Retention {
                 .map(|age| i64::try_from(age.as_micros()).unwrap_or(i64::MAX)),
             forgotten: Default::default(),
         };
-        for (name, save, backed_up) in changes {
+        for (name, save, replaced) in changes {
             retention.all.push(name.to_owned());
-            if options.backups_kept > 0 {
-                retention.names.push(name.to_owned());
-                retention.saves.push(save);
-            } else if !backed_up {
-                retention.forgotten.0.push(name.to_owned());
-                retention.forgotten.1.push(save);
-            }
+            let (names, saves) = match replaced {
+                Replaced::BackedUp => (&mut retention.names, &mut retention.saves),
+                Replaced::Corrupt => continue,
+                Replaced::Dropped => (&mut retention.forgotten.0, &mut retention.forgotten.1),
+            };
+            names.push(name.to_owned());
+            saves.push(save);
         }
         retention
     }
@@ -150,7 +173,7 @@ pub(super) struct Change<'a> {
     pub(super) version: Option<String>,
     /// Nothing deletes the document.
     pub(super) content: Option<&'a [u8]>,
-    pub(super) backed_up: bool,
+    pub(super) replaced: Replaced,
 }
 
 /// What became of one change: when, and whether there was content before.
@@ -188,7 +211,7 @@ pub(super) fn apply(
             (names[piece.clone()].to_vec(), saves[piece.clone()].to_vec(), contents[piece].to_vec())
         })
         .collect();
-    let each = changes.iter().map(|change| (change.name, change.save, change.backed_up));
+    let each = changes.iter().map(|change| (change.name, change.save, change.replaced));
     let retention = Retention::new(each, options);
     let mut steps = Vec::new();
     if let [change] = changes {
@@ -239,18 +262,35 @@ pub(super) fn backup_name(document: &Document, made: DateTime<Utc>) -> std::ffi:
     layout::backup(name, made.naive_utc())
 }
 
-/// The error of a wait for a lock that another writer holds.
-pub(super) fn timed_out(document: &Document, names: &[&str], wait: &Wait<'_>) -> Error {
+/// A document that a write wants to lock.
+#[derive(Clone, Copy)]
+pub(super) struct Wanted<'a> {
+    pub(super) document: &'a Document,
+    pub(super) name: &'a str,
+    /// As the caller gave it.
+    pub(super) path: &'a Path,
+}
+
+/// The error of a wait for a lock that another writer holds: that of the first of the documents
+/// that is locked, where that is known.
+pub(super) fn timed_out(first: Wanted<'_>, others: &[Wanted<'_>], wait: &Wait<'_>) -> Error {
     let soon = Wait { deadline: Deadline::now(), ..*wait };
-    let shown = document.store.with(&soon, |connection| {
+    let all = || [first].into_iter().chain(others.iter().copied());
+    let names: Vec<&str> = all().map(|wanted| wanted.name).collect();
+    let shown = first.document.store.with(&soon, |connection| {
         let rows = connection.query(Name::Holder, &[&names], &soon)?;
-        rows.first().map(|row| column::<Option<String>>(row, 0)).transpose()
+        let told = rows.first().map(|row| {
+            Ok::<_, Fault>((column::<Option<String>>(row, 0)?, column::<String>(row, 1)?))
+        });
+        told.transpose()
     });
     // Only told where it is known.
-    let shown = shown.ok().flatten().flatten().unwrap_or_default();
+    let (shown, locked) = shown.ok().flatten().unwrap_or_default();
+    let shown = shown.unwrap_or_default();
     let told = shown.strip_prefix("oasis-data ").and_then(|told| told.rsplit_once(' '));
+    let Wanted { document, path, .. } = all().find(|wanted| wanted.name == locked).unwrap_or(first);
     Error::LockTimeout {
-        path: wait.path.to_path_buf(),
+        path: path.to_path_buf(),
         waited: wait.deadline.timeout(),
         holder: told.and_then(|(_, process)| process.parse().ok()),
         holder_host: told.map(|(host, _)| host.to_owned()),

@@ -14,18 +14,19 @@ use std::time::{Duration, Instant};
 use tokio::runtime::{Builder, Runtime};
 use tokio_postgres::config::{Host, SslMode};
 use tokio_postgres::error::SqlState;
-use tokio_postgres::tls::{MakeTlsConnect, TlsConnect};
+use tokio_postgres::tls::MakeTlsConnect;
 use tokio_postgres::types::{ToSql, Type};
-use tokio_postgres::{AsyncMessage, Client, Config, NoTls, Row, SimpleQueryMessage, Statement};
+use tokio_postgres::{AsyncMessage, Client, Config, Row, SimpleQueryMessage, Statement};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::engine::deadline::Deadline;
 use crate::engine::signals::{NoSignals, Signals};
 use crate::files::fork::CloseOnFork;
 use crate::postgres::failures::{Fault, Refusal};
-use crate::postgres::socket::{Address, Socket};
+use crate::postgres::socket::{self, Address, Socket};
 use crate::postgres::statements::{Name, Statements};
 use crate::settings;
+use crate::statistics::{COUNTERS, LATENCIES};
 
 /// How often a wait looks at the deadline and for signals.
 const STEP: Duration = Duration::from_millis(50);
@@ -100,7 +101,7 @@ impl Connection {
         address: &Address,
         host: &Host,
         config: &Config,
-        tls: Option<&MakeRustlsConnect>,
+        tls: &MakeRustlsConnect,
         statements: &Arc<Statements>,
         named: bool,
         wait: &Wait<'_>,
@@ -113,13 +114,13 @@ impl Connection {
             let socket = Socket::open(address, Arc::clone(&traffic)).map_err(lost)?;
             poll_fn(|context| socket.poll_connected(context)).await.map_err(lost)?;
             let descriptor = socket.descriptor();
-            let client = match (tls, host) {
-                (Some(tls), Host::Tcp(name)) if config.get_ssl_mode() != SslMode::Disable => {
-                    let tls = tls_for(tls, name)?;
-                    start(socket, config, tls, &aside).await?
-                }
-                _ => start(socket, config, NoTls, &aside).await?,
+            // Also where nothing is encrypted, so that there is one kind of connection: two would
+            // be half as much code again.
+            let name = match host {
+                Host::Tcp(name) if config.get_ssl_mode() != SslMode::Disable => name,
+                Host::Tcp(_) | Host::Unix(_) => "localhost",
             };
+            let client = start(socket, config, tls_for(tls, name)?, &aside).await?;
             Ok((client, descriptor))
         });
         let (client, descriptor) = match connected {
@@ -146,6 +147,11 @@ impl Connection {
         self.descriptor.with(|_| ()).is_some()
     }
 
+    /// Whether the server has said nothing since its last answer: not that it ends, for one.
+    pub(super) fn is_silent(&self) -> bool {
+        socket::is_silent(&self.descriptor)
+    }
+
     /// Leaves the connection as it is: what belongs to a parent must not hear of its child.
     pub(super) fn leave(self) {
         // Its runtime would take the parent's socket out of the set that the parent waits for.
@@ -167,7 +173,17 @@ impl Connection {
         let all = in_order(steps.iter().map(run).collect());
         let commits = steps.iter().any(|step| matches!(step, Step::Commit));
         let grace = if commits { GRACE } else { Duration::ZERO };
-        let answers = drive_on(&self.runtime, &self.traffic, wait, grace, all)?;
+        // The server does not tell. What is longer than any trip is a wait for the lock.
+        let locks = steps.iter().any(|step| matches!(step, Step::Run(Name::Lock, _)));
+        let mut waiting = None;
+        let slow = || {
+            if locks {
+                COUNTERS.lock_waits.count();
+                waiting = Some(LATENCIES.lock_wait.time());
+            }
+        };
+        let answers = drive_on(&self.runtime, &self.traffic, wait, grace, slow, all)?;
+        drop(waiting);
         // Of a broken connection the first says why: the others say that it is broken.
         let answers = answers.into_iter().collect::<Result<Vec<_>, _>>();
         answers.map_err(|error| self.fault(&error))
@@ -271,16 +287,12 @@ fn tls_for(tls: &MakeRustlsConnect, host: &str) -> Result<Encrypted, Fault> {
 }
 
 /// Speaks the start of the protocol, and leaves the connection to the runtime.
-async fn start<T>(
+async fn start(
     socket: Socket,
     config: &Config,
-    tls: T,
+    tls: Encrypted,
     aside_of: &Arc<Mutex<Aside>>,
-) -> Result<Client, Fault>
-where
-    T: TlsConnect<Socket>,
-    T::Stream: Send + 'static,
-{
+) -> Result<Client, Fault> {
     let (client, mut connection) =
         config.connect_raw(socket, tls).await.map_err(|error| Fault::of(&error))?;
     let aside_of = Arc::clone(aside_of);
@@ -362,24 +374,30 @@ fn drive<F: Future>(
     wait: &Wait<'_>,
     future: F,
 ) -> Result<F::Output, Fault> {
-    drive_on(runtime, traffic, wait, Duration::ZERO, future)
+    drive_on(runtime, traffic, wait, Duration::ZERO, || (), future)
 }
 
-/// The same; goes on for the time of `grace` after a signal.
+/// The same; goes on for the time of `grace` after a signal. Calls `slow` once it takes longer
+/// than a step.
 fn drive_on<F: Future>(
     runtime: &Runtime,
     traffic: &AtomicU64,
     wait: &Wait<'_>,
     grace: Duration,
+    slow: impl FnOnce(),
     future: F,
 ) -> Result<F::Output, Fault> {
     let mut end: Option<Deadline> = None;
+    let mut slow = Some(slow);
     let mut future = pin!(future);
     let mut moved = traffic.load(Ordering::Relaxed);
     loop {
         let step = runtime.block_on(async { tokio::time::timeout(STEP, future.as_mut()).await });
         if let Ok(output) = step {
             return Ok(output);
+        }
+        if let Some(slow) = slow.take() {
+            slow();
         }
         // safeguard: database-wait-ends-on-signal
         if end.is_none() && wait.signals.pending() {

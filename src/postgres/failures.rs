@@ -135,6 +135,12 @@ impl Fault {
         }
     }
 
+    /// Whether a statement that was prepared is of no use any more: the tables have changed, or
+    /// a pooler has lost it. On a new connection it is prepared anew.
+    pub(super) fn forgets_statement(&self) -> bool {
+        matches!(self, Self::Refused(refusal) if refusal.forgets_statement())
+    }
+
     /// Whether the connection can be used on after a rollback.
     pub(super) fn leaves_connection(&self) -> bool {
         matches!(self, Self::Refused(refusal) if !refusal.ends_connection())
@@ -178,10 +184,13 @@ impl Refusal {
         code.starts_with("08")
             || (code.starts_with("57P"))
             || self.code == SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT
-            // A statement that the server or a pooler does not know any more.
-            || self.code == SqlState::INVALID_SQL_STATEMENT_NAME
-            || code == "0A000"
+            || self.forgets_statement()
             || code == "25006"
+    }
+
+    fn forgets_statement(&self) -> bool {
+        self.code == SqlState::INVALID_SQL_STATEMENT_NAME
+            || self.code == SqlState::FEATURE_NOT_SUPPORTED
     }
 
     fn into_error(self, failed: impl Fn(io::Error, &str) -> Error) -> Error {
@@ -208,6 +217,10 @@ impl Refusal {
                 said(),
                 "; the server has no connection left: raise max_connections, or let fewer processes use it",
             ),
+            "26000" => failed(
+                said(),
+                "; a pooler before the server loses prepared statements: add prepare=off to the store's URL",
+            ),
             "25006" => failed(said(), "; the server is a standby, which takes no writes"),
             _ => failed(said(), ""),
         }
@@ -218,7 +231,7 @@ fn is_passing(code: &SqlState) -> bool {
     let code = code.code();
     code.starts_with("08")
         || matches!(code, "57P01" | "57P02" | "57P03" | "57P04" | "57P05")
-        || matches!(code, "53300" | "40P01" | "40001" | "25006" | "26000" | "0A000")
+        || matches!(code, "53300" | "40P01" | "40001" | "25006")
 }
 
 fn with_source(error: &tokio_postgres::Error) -> String {

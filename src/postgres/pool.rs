@@ -13,7 +13,9 @@ use crate::postgres::failures::Fault;
 /// How many connections rest at most. More may be in use: an edit within an edit would wait
 /// for itself otherwise.
 const MOST_IDLE: usize = 4;
-/// After how long a rest a connection is tried before its use.
+/// After how long a rest a connection is tried before its use. Sooner, where its server has said
+/// something meanwhile: a save that is sent on a connection that has ended is one of which nobody
+/// knows whether it was done.
 const REST: Duration = Duration::from_secs(1);
 
 /// Connections that rest; the one that was used last is used next.
@@ -38,7 +40,7 @@ impl Pool {
         while let Some(mut connection) = self.pop() {
             if !connection.is_own() {
                 connection.leave();
-            } else if connection.rested.elapsed() < REST {
+            } else if connection.rested.elapsed() < REST && connection.is_silent() {
                 return Ok(Some(connection));
             } else {
                 match connection.run_text("", wait) {

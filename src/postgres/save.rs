@@ -12,8 +12,8 @@ use crate::engine::write::{WriteOptions, Written};
 use crate::error::{Error, Result};
 use crate::files::read::{MISSING, version_of};
 use crate::postgres::change::{
-    Changed, RESEND, Retention, SAVING, Transaction, backup_name, conflict, outcome_unknown,
-    require_durable, timed_out,
+    Changed, RESEND, Replaced, Retention, SAVING, Transaction, Wanted, backup_name, conflict,
+    outcome_unknown, require_durable, timed_out,
 };
 use crate::postgres::connection::{Connection, Step, Wait};
 use crate::postgres::document::{Document, column, new_save, require_size};
@@ -102,7 +102,7 @@ pub(crate) fn save(
         }
         Answer::Conflict(found) => Err(conflict(path, options, found)),
         Answer::Locked if wait.deadline.left().is_zero() && !unknown => {
-            Err(timed_out(document, &[name], &wait))
+            Err(timed_out(Wanted { document, name, path }, &[], &wait))
         }
         Answer::Locked => {
             let opened = Session::open_until(document, path, &wait);
@@ -138,8 +138,7 @@ impl Save<'_> {
         let transaction = Transaction::new(connection, wait.deadline.left().min(SHORT));
         let size = i64::try_from(bytes.len()).unwrap_or(i64::MAX);
         let always = !options.skip_unchanged;
-        let backed_up = options.backups_kept > 0;
-        let retention = Retention::new([(*name, *id, backed_up)], options);
+        let retention = Retention::new([(*name, *id, Replaced::of(false, options))], options);
         let upsert: Vec<&(dyn ToSql + Sync)> =
             vec![name, id, version, &size, &always, &options.if_version];
         let mut steps = Vec::from(transaction.begin());

@@ -2,10 +2,11 @@
 
 use std::ffi::OsString;
 use std::fmt::{self, Debug, Formatter};
+use std::mem;
 use std::path::{Path, PathBuf};
 use std::process;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use uuid::Uuid;
 
@@ -18,8 +19,8 @@ use crate::error::{Error, Result};
 use crate::files::backup::Backup;
 use crate::files::read::{MISSING, version_of};
 use crate::postgres::change::{
-    Change, Changed, RESEND, SAVING, apply, backup_name, conflict, outcome_unknown,
-    require_durable, timed_out,
+    Change, Changed, RESEND, Replaced, SAVING, Wanted, apply, backup_name, conflict,
+    outcome_unknown, require_durable, timed_out,
 };
 use crate::postgres::connection::{Connection, Wait, is_edit_timeout};
 use crate::postgres::document::{Document, column, new_save, require_size};
@@ -29,10 +30,7 @@ use crate::postgres::history;
 use crate::postgres::row::{Base, lock};
 use crate::postgres::statements::Name;
 use crate::settings;
-use crate::statistics::{COUNTERS, LATENCIES};
-
-/// How long a trip that takes a lock takes at most, where nobody else holds it.
-const LONG: Duration = Duration::from_millis(50);
+use crate::statistics::COUNTERS;
 
 /// What is being done, in an error of a lock.
 const LOCKING: &str = "locking it in its store";
@@ -79,13 +77,7 @@ impl Session {
 
     /// The same within a wait that has begun.
     pub(super) fn open_until(document: &Document, path: &Path, wait: &Wait<'_>) -> Result<Self> {
-        let started = Instant::now();
         let begun = document.store.begin(wait, |connection| lock(connection, document, wait));
-        // The server does not tell. What is longer than any trip was a wait for the lock.
-        if started.elapsed() >= LONG {
-            COUNTERS.lock_waits.count();
-            LATENCIES.lock_wait.observe(started);
-        }
         match begun {
             Ok((connection, base)) => Ok(Self {
                 document: document.clone(),
@@ -98,7 +90,7 @@ impl Session {
             }),
             Err(fault) if fault.is_contention() || fault.is_deadlock() => {
                 let name = document.name(path)?;
-                Err(timed_out(document, &[name], wait))
+                Err(timed_out(Wanted { document, name, path }, &[], wait))
             }
             Err(fault) => Err(fault.into_error(path, LOCKING)),
         }
@@ -172,9 +164,11 @@ impl Session {
             COUNTERS.unchanged_saves.count();
             return Ok(Written::default());
         }
-        let corrupt = found.is_some() && self.is_corrupt(options);
-        let backed_up = options.backups_kept > 0 || corrupt;
-        let change = Change { name: &self.base.name, save: id, version, content, backed_up };
+        // As of a file: what is deleted is deleted on purpose.
+        let corrupt = content.is_some() && found.is_some() && self.is_corrupt(options);
+        let replaced = Replaced::of(corrupt, options);
+        let backed_up = replaced != Replaced::Dropped;
+        let change = Change { name: &self.base.name, save: id, version, content, replaced };
         let Some(mut connection) = self.connection().take() else {
             return Err(Error::LockGone { path: self.path.clone() });
         };
@@ -242,7 +236,10 @@ impl Session {
             Ok((_, false)) => Err(Error::NotReplicated { path: self.path.clone() }),
             Ok((changed, true)) => {
                 let changed = changed.and_then(|changed| changed.into_iter().next());
-                Ok(self.written(changed.as_ref().filter(|_| change.backed_up), options))
+                Ok(self.written(
+                    changed.as_ref().filter(|_| change.replaced != Replaced::Dropped),
+                    options,
+                ))
             }
             Err(Fault::Told(error)) => Err(error),
             Err(fault) => Err(outcome_unknown(&self.path, fault)),
@@ -309,6 +306,7 @@ impl Session {
     ) -> Result<T> {
         self.require_own()?;
         let wait = self.wait(signals);
+        let mut prepared_anew = false;
         loop {
             let Some(mut connection) = self.connection().take() else {
                 return Err(Error::LockGone { path: self.path.clone() });
@@ -321,7 +319,8 @@ impl Session {
                 Err(fault) => fault,
             };
             self.document.store.put_back(connection, &fault);
-            if !fault.is_passing() || wait.deadline.left().is_zero() {
+            let lost = fault.forgets_statement() && !mem::replace(&mut prepared_anew, true);
+            if !(fault.is_passing() || lost) || wait.deadline.left().is_zero() {
                 return Err(fault.into_error(&self.path, history::READING));
             }
             *self.connection() = Some(self.lock_again(&wait)?);

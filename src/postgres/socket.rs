@@ -1,6 +1,7 @@
 //! A socket that a forked child closes without a word to the server: a child that kept it
 //! would keep the row locks of a parent that has died.
 
+use std::fs::File;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::AsFd;
@@ -88,6 +89,12 @@ impl Socket {
     fn count(&self, bytes: usize) {
         self.traffic.fetch_add(bytes as u64, Ordering::Relaxed);
     }
+}
+
+/// Whether the other end has said nothing that is not read yet, nor that it ends.
+pub(super) fn is_silent(socket: &CloseOnFork) -> bool {
+    let peek = |socket: &File| net::recv(socket, &mut [0], RecvFlags::PEEK | RecvFlags::DONTWAIT);
+    matches!(socket.with(peek), Some(Err(Errno::WOULDBLOCK)))
 }
 
 /// The error of what is the parent's socket.

@@ -61,7 +61,7 @@ pub(super) enum Name {
     Backup,
     /// Empties the contents of backups.
     Empty,
-    /// Who holds the lock of a document.
+    /// Who holds the lock of the first of these documents that is locked, and which it is.
     Holder,
     /// All documents whose names begin with a prefix.
     Documents,
@@ -321,9 +321,10 @@ fn text_of(name: Name) -> (&'static str, Vec<Type>) {
             vec![Type::TEXT, Type::TIMESTAMPTZ_ARRAY],
         ),
         Name::Holder => (
-            "SELECT a.application_name FROM {document} d JOIN pg_locks l \
+            "SELECT a.application_name, d.name FROM {document} d JOIN pg_locks l \
              ON l.locktype = 'transactionid' AND l.granted AND l.transactionid = d.xmax \
-             JOIN pg_stat_activity a ON a.pid = l.pid WHERE d.name = ANY($1) LIMIT 1",
+             JOIN pg_stat_activity a ON a.pid = l.pid WHERE d.name = ANY($1) \
+             ORDER BY d.name LIMIT 1",
             vec![Type::TEXT_ARRAY],
         ),
         Name::Documents => (

@@ -1,6 +1,7 @@
 //! A store: a schema of a database, and the connections of this process to it.
 
 use std::fmt::{self, Debug, Formatter};
+use std::mem;
 use std::net::ToSocketAddrs;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, OnceLock};
@@ -8,7 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 use rustix::io::Errno;
-use tokio_postgres::config::{Host, SslMode};
+use tokio_postgres::config::Host;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::engine::deadline::Deadline;
@@ -84,6 +85,7 @@ impl Store {
         mut act: impl FnMut(&mut Connection) -> Result<T, Fault>,
     ) -> Result<(Connection, T), Fault> {
         let mut pause = FIRST_PAUSE;
+        let mut prepared_anew = false;
         loop {
             let fault = match self.take(wait) {
                 Err(fault) => fault,
@@ -95,7 +97,9 @@ impl Store {
                     }
                 },
             };
-            if !fault.is_passing() || wait.deadline.left().is_zero() {
+            // Once: what is lost again and again stays lost.
+            let lost = fault.forgets_statement() && !mem::replace(&mut prepared_anew, true);
+            if !(fault.is_passing() || lost) || wait.deadline.left().is_zero() {
                 return Err(fault);
             }
             rest(wait, pause)?;
@@ -122,7 +126,7 @@ impl Store {
             connection.leave();
         } else if fault.leaves_connection() && connection.roll_back() {
             self.pool.put(connection);
-        } else if fault.is_passing() {
+        } else if fault.is_passing() || fault.forgets_statement() {
             // What a restarted server does not know any more, the others do not know either.
             self.pool.clear();
         }
@@ -159,15 +163,11 @@ impl Store {
         wait: &Wait<'_>,
         ready: bool,
     ) -> Result<Connection, Fault> {
-        let tls = match self.url.config.get_ssl_mode() {
-            SslMode::Disable => None,
-            _ => Some(
-                self.tls
-                    .get_or_init(|| tls::connector(self.url.verify, self.url.roots.as_deref()))
-                    .as_ref()
-                    .map_err(|reason| Fault::unusable(reason.clone()))?,
-            ),
-        };
+        let tls = self
+            .tls
+            .get_or_init(|| tls::connector(self.url.verify, self.url.roots.as_deref()))
+            .as_ref()
+            .map_err(|reason| Fault::unusable(reason.clone()))?;
         let mut config = self.url.for_host(host, port);
         config.application_name(application_name());
         let mut last = Fault::unusable("its host has no address");

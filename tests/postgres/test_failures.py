@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -19,10 +21,13 @@ from oasis_data import (
     StorageReadError,
     StorageWriteError,
     WritePermissionError,
+    clear_all_cache,
     configure,
+    delete_json_atomic,
     edit_json,
     load_data_file,
     save_json_atomic,
+    save_many_atomic,
 )
 from tests.conftest import everything_in
 from tests.postgres.appends import DOCUMENTS, DONE, clients, histories, judge
@@ -30,6 +35,7 @@ from tests.postgres.fixtures import APPLICATION, OWNER, Store, make_store, map_f
 from tests.postgres.server import HOST, Server, standby_of
 from tests.postgres.test_breaks import assert_nothing_secret
 
+ROOT = Path(__file__).resolve().parents[2]
 ROUNDS = 400 if "OASIS_TORTURE" in os.environ else 60
 # Holds the lock of a document until its input ends.
 EDITOR = """
@@ -151,6 +157,62 @@ def test_a_server_that_restarts_is_waited_for(own_server: Server, own_folder: Pa
     assert load_data_file(own_folder / DOCUMENTS[0]) == ["new"]
 
 
+def test_operators_have_a_view(store: Store, database: Path) -> None:
+    # The view of the documentation, as it stands there.
+    page = (ROOT / "docs" / "how-to" / "hosts.md").read_text()
+    (view,) = re.findall(r"```text\n(CREATE FUNCTION .*?)```", page, flags=re.DOTALL)
+    store.connection.execute(view.replace("refinery.", f"{store.schema}."))
+    save_json_atomic(database / "tanks.json", {"Tank1": {"level": 350}})
+    save_json_atomic(database / "null.json", ["\0"])
+    (database / "torn.json").write_bytes(b'{"lev')
+    save_json_atomic(database / "gone.json", 1)
+    delete_json_atomic(database / "gone.json")
+    found = store.connection.execute("SELECT name, content FROM documents ORDER BY name")
+    assert found.fetchall() == [
+        ("null.json", None),
+        ("tanks.json", {"Tank1": {"level": 350}}),
+        ("torn.json", None),
+    ]
+
+
+def test_a_batch_names_the_document_that_it_waited_for(database: Path) -> None:
+    paths = [database / name for name in ("a.json", "b.json", "c.json")]
+    save_many_atomic(dict.fromkeys(paths, 1))
+    with editor_of(paths[1]) as editor, pytest.raises(LockTimeoutError) as caught:
+        save_many_atomic(dict.fromkeys(paths, 2), timeout=0.2)
+    assert caught.value.file_path == str(paths[1])
+    assert caught.value.holder == editor.pid
+    assert [load_data_file(path) for path in paths] == [1] * 3
+
+
+def test_a_statement_that_a_server_has_lost_is_prepared_anew(store: Store, database: Path) -> None:
+    path = database / "tanks.json"
+    save_json_atomic(path, {"level": 1})
+    assert load_data_file(path, copy=False) == {"level": 1}
+    # Each connection of the application loses its statements, as a pooler loses them.
+    lose = "ALTER TABLE document ALTER COLUMN saved_at TYPE timestamptz(6)"
+    with store.connect(OWNER) as owner:
+        owner.execute(lose)
+        owner.execute("ALTER TABLE document ALTER COLUMN version TYPE varchar(64)")
+    clear_all_cache()
+    assert load_data_file(path, strict=True) == {"level": 1}
+    save_json_atomic(path, {"level": 2})
+    assert load_data_file(path, strict=True) == {"level": 2}
+
+
+def test_a_connection_that_its_server_has_ended_is_not_used_for_a_save(
+    store: Store, database: Path
+) -> None:
+    path = database / "tanks.json"
+    save_json_atomic(path, {"level": 0})
+    end = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE usename = %s"
+    for level in range(1, 4):
+        # A save that is sent on such a connection is one of which the client knows nothing.
+        store.connection.execute(end, [APPLICATION])
+        save_json_atomic(path, {"level": level}, timeout=0)
+    assert load_data_file(path) == {"level": 3}
+
+
 def test_a_killed_client_leaves_no_lock_and_no_change(database: Path) -> None:
     path = database / "tanks.json"
     save_json_atomic(path, {"level": 1})
@@ -244,11 +306,20 @@ def test_a_wrong_password_is_told_and_not_shown(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     url = store.url().replace(store.server.passwords[APPLICATION], "very-secret")
-    map_folder(tmp_path / "stored", url, monkeypatch)
+    folder = tmp_path / "stored"
+    map_folder(folder, url, monkeypatch)
     with pytest.raises(ReadPermissionError) as caught:
-        load_data_file(tmp_path / "stored" / "tanks.json")
+        load_data_file(folder / "tanks.json")
     assert "very-secret" not in repr(caught.value) + str(caught.value)
-    assert "very-secret" not in repr(configure())
+    settings = configure()
+    assert "very-secret" not in json.dumps(settings)
+    assert settings["stores"][str(folder)].startswith(f"postgresql://{APPLICATION}:***@")
+    # What is told can be given back; elsewhere it is not a URL.
+    assert configure(stores=settings["stores"])["stores"] == settings["stores"]
+    with pytest.raises(ReadPermissionError):
+        load_data_file(folder / "tanks.json")
+    with pytest.raises(ValueError, match=r"\*\*\* in place of its password"):
+        configure(stores={"/srv/other": settings["stores"][str(folder)]})
 
 
 @pytest.mark.parametrize("change", ["DROP TABLE meta, revision, document", "nothing"])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.sabotage.operations import always, edit, never
+from tests.sabotage.operations import always, edit, never, value
 from tests.sabotage.safeguard import Sabotage
 
 FILE = "pytest tests/postgres/test_stores.py -k "
@@ -88,6 +88,12 @@ SABOTAGES = [
         "a corrupt document is backed up whatever the settings",
         edit(r"options\.host\.found_corrupt\(self\.document\.key\(\)\)", "false"),
         FILE + "corrupt_document_is",
+    ),
+    Sabotage(
+        "no-pruning-over-corrupt-row",
+        "a save over a corrupt document lets no backup go",
+        value("Self::BackedUp"),
+        "pytest tests/test_backups.py -k again_and_again and postgres",
     ),
     Sabotage(
         "no-wait-for-own-row",
