@@ -286,6 +286,7 @@ fn counted(snapshot: Snapshot) -> Snapshot {
 }
 
 /// A copy of the caller's own, made in a way that the cache keeps for the next.
+#[inline]
 fn copy<R: Runtime>(
     runtime: R,
     entry: &Arc<Document<R::Kept>>,
