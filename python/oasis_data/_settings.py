@@ -171,6 +171,11 @@ def folder_in_store(path: FilePath) -> str | None:
     return os.path.dirname(os.path.abspath(os.fsdecode(path)))
 
 
+def store_url(folder: str) -> str:
+    """The whole URL of a folder's store, for calls to its server; never to be shown."""
+    return _stores[folder]
+
+
 def read_environment() -> None:
     """Puts the stores of the environment in force.
 

@@ -175,18 +175,27 @@ impl Connection {
         let grace = if commits { GRACE } else { Duration::ZERO };
         // The server does not tell. What is longer than any trip is a wait for the lock.
         let locks = steps.iter().any(|step| matches!(step, Step::Run(Name::Lock, _)));
-        let mut waiting = None;
+        let (begun, mut waited) = (Instant::now(), false);
         let slow = || {
-            if locks {
+            waited = locks;
+            if waited {
                 COUNTERS.lock_waits.count();
-                waiting = Some(LATENCIES.lock_wait.time());
             }
         };
-        let answers = drive_on(&self.runtime, &self.traffic, wait, grace, slow, all)?;
-        drop(waiting);
+        let answers = drive_on(&self.runtime, &self.traffic, wait, grace, slow, all);
         // Of a broken connection the first says why: the others say that it is broken.
-        let answers = answers.into_iter().collect::<Result<Vec<_>, _>>();
-        answers.map_err(|error| self.fault(&error))
+        let answers = answers.and_then(|answers| {
+            let answers = answers.into_iter().collect::<Result<Vec<_>, _>>();
+            answers.map_err(|error| self.fault(&error))
+        });
+        if !waited && matches!(&answers, Err(fault) if locks && fault.is_contention()) {
+            waited = true;
+            COUNTERS.lock_waits.count();
+        }
+        if waited {
+            LATENCIES.lock_wait.observe(begun);
+        }
+        answers
     }
 
     /// Runs one statement. Returns its rows.

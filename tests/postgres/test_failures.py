@@ -177,12 +177,12 @@ def test_operators_have_a_view(store: Store, database: Path) -> None:
 
 def test_a_batch_names_the_document_that_it_waited_for(database: Path) -> None:
     paths = [database / name for name in ("a.json", "b.json", "c.json")]
-    save_many_atomic(dict.fromkeys(paths, 1))
+    save_many_atomic({path: {"level": 1} for path in paths})
     with editor_of(paths[1]) as editor, pytest.raises(LockTimeoutError) as caught:
-        save_many_atomic(dict.fromkeys(paths, 2), timeout=0.2)
+        save_many_atomic({path: {"level": 2} for path in paths}, timeout=0.2)
     assert caught.value.file_path == str(paths[1])
     assert caught.value.holder == editor.pid
-    assert [load_data_file(path) for path in paths] == [1] * 3
+    assert [load_data_file(path) for path in paths] == [{"level": 1}] * 3
 
 
 def test_a_statement_that_a_server_has_lost_is_prepared_anew(store: Store, database: Path) -> None:

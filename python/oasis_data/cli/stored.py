@@ -6,6 +6,7 @@ import errno
 import os
 
 from oasis_data import _native, configure
+from oasis_data._settings import store_url
 
 
 def content_in_store(path: str) -> bytes:
@@ -22,7 +23,7 @@ def content_in_store(path: str) -> bytes:
     backup = _native.parse_backup_name(os.path.basename(name))
     if backup:
         name = os.path.join(os.path.dirname(name), backup["of"])
-    backups, current = _native.store_history(stores[folder], name)
+    backups, current = _native.store_history(store_url(folder), name)
     if backup:
         for stamp, content in backups:
             if stamp == backup["stamp"]:
