@@ -21,7 +21,7 @@ use crate::postgres::failures::Fault;
 use crate::postgres::held;
 use crate::postgres::session::Session;
 use crate::postgres::statements::Name;
-use crate::statistics::COUNTERS;
+use crate::statistics::{COUNTERS, LATENCIES};
 
 /// How long a save in one trip waits for a lock, before it waits in a way that a signal can
 /// end: once its commit is sent, nobody can take it back.
@@ -61,6 +61,7 @@ pub(crate) fn save(
     if options.host.found_corrupt(document.key()) {
         return Session::open(document, path, options, signals)?.save(bytes, options, signals);
     }
+    let started = Instant::now();
     let signals = Lasting::new(signals);
     let wait = Wait::new(path, options.timeout, &signals);
     let id = new_save().map_err(|fault| fault.into_error(path, SAVING))?;
@@ -102,6 +103,9 @@ pub(crate) fn save(
         }
         Answer::Conflict(found) => Err(conflict(path, options, found)),
         Answer::Locked if wait.deadline.left().is_zero() && !unknown => {
+            // A longer wait is counted where the lock is taken.
+            COUNTERS.lock_waits.count();
+            LATENCIES.lock_wait.observe(started);
             Err(timed_out(Wanted { document, name, path }, &[], &wait))
         }
         Answer::Locked => {
