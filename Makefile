@@ -56,7 +56,7 @@ wheels: build
 # The campaign at full length: faults, kills, power cuts, increments, and every file system.
 # Wants root, for mounts and, for moments, the clock.
 torture: build
-	OASIS_TORTURE=1 $(BIN)/python -m pytest tests/torture tests/test_fork.py tests/test_exit.py -s
+	OASIS_TORTURE=1 $(BIN)/python -m pytest tests/torture tests/test_fork.py tests/test_exit.py tests/postgres -s
 
 # The table of promises, kept or broken, for the package and its peers.
 promises: build
