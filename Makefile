@@ -78,8 +78,7 @@ mutants: check
 bench: build
 	$(BIN)/python -m pip install --quiet --group bench
 	$(BIN)/python benches/compare.py write
-	$(BIN)/python benches/stores.py
-	$(BIN)/python benches/stores.py 0.5
+	$(BIN)/python benches/stores.py write
 
 bench-quick: build
 	$(BIN)/python -m pip install --quiet --group bench

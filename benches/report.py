@@ -15,7 +15,7 @@ from measure import Row
 matplotlib.use("svg")
 
 ROOT = Path(__file__).resolve().parent.parent
-BEGIN, END = "<!-- measured speed -->\n", "<!-- end -->\n"
+END = "<!-- end -->\n"
 
 THEMES = {
     "light": {"ink": "#1f2328", "grid": "#d1d9e0"},
@@ -130,8 +130,14 @@ def write(tables: list[str], drawn: dict[str, list[Row]]) -> None:
         title: [row for row in rows if row.document == "schedule"] for title, rows in drawn.items()
     }
     plots(curves, ROOT / "docs")
+    put("speed", tables)
+
+
+def put(place: str, tables: list[str]) -> None:
+    """Puts tables into their place on the page of benchmarks."""
     page = ROOT / "docs" / "benchmarks.md"
+    begin = f"<!-- measured {place} -->\n"
     text = "\n".join(tables)
-    before, rest = page.read_text().split(BEGIN)
+    before, rest = page.read_text().split(begin)
     _, after = rest.split(END, 1)
-    page.write_text(f"{before}{BEGIN}{text}{END}{after}")
+    page.write_text(f"{before}{begin}{text}{END}{after}")

@@ -1,10 +1,11 @@
 """Documents in PostgreSQL beside the same by hand, and beside two mappers.
 
-    python benches/stores.py [MILLISECONDS]
+    python benches/stores.py [write | MILLISECONDS]
 
 All in one run against one private server: the package, psycopg with the same statements, psycopg
 with one `jsonb` column, SQLAlchemy and Django's ORM with JSON columns, and the package's files.
 With a number of milliseconds the connections go over a proxy that takes that long both ways.
+`write` measures without, then half a millisecond away, and puts both into docs/benchmarks.md.
 """
 
 from __future__ import annotations
@@ -19,13 +20,16 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
 from socket import SHUT_WR, create_connection, create_server, socket
 from typing import Any
 
 import corpora
 import django
+import orjson
 import psycopg
+import report
 import sqlalchemy
 from django.conf import settings
 from measure import Contenders, Row, take_turns
@@ -58,7 +62,7 @@ AND r.content IS NOT NULL"""
 
 
 class ByHand:
-    """psycopg, with the statements of the package."""
+    """psycopg and orjson, with the statements of the package."""
 
     def __init__(self, conninfo: str) -> None:
         """Connects."""
@@ -71,7 +75,7 @@ class ByHand:
     def load(self, name: str) -> Any:
         """Loads a document."""
         (row,) = self.connection.execute(LOAD, [name], binary=True)
-        return json.loads(row[3])
+        return orjson.loads(row[3])
 
     def save(self, name: str, document: Any) -> None:
         """Saves a document."""
@@ -80,7 +84,7 @@ class ByHand:
 
     def write(self, name: str, document: Any) -> None:
         """Sends what a save is."""
-        text = json.dumps(document, indent=2, ensure_ascii=False).encode()
+        text = orjson.dumps(document, option=orjson.OPT_INDENT_2)
         save, version = uuid.uuid4(), secrets.token_hex(16)
         execute = self.connection.execute
         execute("SELECT set_config('lock_timeout', '10s', true)")
@@ -94,7 +98,7 @@ class ByHand:
             self.connection.execute("SELECT FROM document WHERE name = %s FOR UPDATE", [name])
             document = self.load(name)
             change(document)
-            text = json.dumps(document, indent=2, ensure_ascii=False).encode()
+            text = orjson.dumps(document, option=orjson.OPT_INDENT_2)
             save, version = uuid.uuid4(), secrets.token_hex(16)
             self.connection.execute(UPSERT, [name, save, version, len(text)])
             self.connection.execute(REVISION, [text, name, save])
@@ -355,9 +359,8 @@ def prepared(milliseconds: float) -> Iterator[Bench]:
         )
 
 
-def main() -> None:
-    """Prints every table."""
-    milliseconds = float(sys.argv[1]) if len(sys.argv) > 1 else 0.0
+def measure(milliseconds: float) -> list[str]:
+    """Prints every table; returns them."""
     rows: dict[str, list[Row]] = {}
     with prepared(milliseconds) as bench:
         for size in SIZES:
@@ -376,8 +379,19 @@ def main() -> None:
         length = len(json.dumps(small, indent=2))
         rows["A batch"] = [Row("64 documents", length, bench.batches(small))]
     away = f", {milliseconds} ms away" if milliseconds else ""
-    for title, each in rows.items():
-        table(f"{title}{away}", each)
+    return [table(f"{title}{away}", each) for title, each in rows.items()]
+
+
+def main() -> None:
+    """Prints every table, and writes them if asked to."""
+    asked = sys.argv[1] if len(sys.argv) > 1 else "0"
+    if asked == "write":
+        # Each in a process of its own: Django is set up once in a process.
+        with get_context("spawn").Pool(1, maxtasksperchild=1) as processes:
+            tables = processes.map(measure, [0.0, 0.5], chunksize=1)
+        report.put("stores", tables[0] + tables[1])
+    else:
+        measure(float(asked))
 
 
 if __name__ == "__main__":

@@ -29,17 +29,22 @@ pub(crate) fn probe(
     kept: Option<Stamp>,
     signals: &dyn Signals,
 ) -> Result<Probe> {
+    look(document, kept, &Wait::new(path, patience(), signals))
+}
+
+/// The same within a wait that has begun.
+pub(super) fn look(document: &Document, kept: Option<Stamp>, wait: &Wait<'_>) -> Result<Probe> {
+    let path = wait.path;
     let name = document.name(path)?;
     let known = known(kept);
-    let wait = Wait::new(path, patience(), signals);
-    let answer = document.store.with(&wait, |connection| {
-        let rows = connection.query(Name::Load, &[&name, &known], &wait)?;
+    let answer = document.store.with(wait, |connection| {
+        let rows = connection.query(Name::Load, &[&name, &known], wait)?;
         rows.first().map_or_else(|| Err(Fault::unusable("no answer")), Answer::of)
     });
     let answer = answer.map_err(|fault| fault.into_error(path, LOADING))?;
     match answer.probe(document, path, kept) {
         // A backup of a file can be loaded by its own name.
-        Err(error @ Error::NotFound { .. }) => match history::by_name(document, &wait) {
+        Err(error @ Error::NotFound { .. }) => match history::by_name(document, wait) {
             Ok(Some(backup)) => Ok(Probe::Content(backup)),
             Ok(None) => Err(error),
             Err(fault) => Err(fault.into_error(path, LOADING)),

@@ -28,6 +28,7 @@ use std::path::Path;
 use crate::engine::signals::Signals;
 use crate::engine::write::{WriteOptions, Written};
 use crate::error::Result;
+use crate::postgres::connection::Wait;
 
 pub(crate) use self::batch::save_many;
 pub use self::document::Document;
@@ -51,6 +52,6 @@ pub(crate) fn delete(
     signals: &dyn Signals,
 ) -> Result<Written> {
     // A first look without the lock: a row is not added for what is missing.
-    load::probe(document, path, None, signals)?;
+    load::look(document, None, &Wait::new(path, options.timeout, signals))?;
     Session::open(document, path, options, signals)?.delete(options, signals)
 }

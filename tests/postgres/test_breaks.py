@@ -95,6 +95,8 @@ class Rows:
     revisions: int
 
 
+# Each hold is waited for: a sample, but for the campaign.
+HELD = [False, True] if TORTURE else [False]
 WRITES = [save, save_if_version, edit, batch, delete, restore]
 READS = [load, load_two]
 
@@ -176,7 +178,7 @@ def test_a_connection_that_breaks_is_made_anew_and_nothing_is_done_twice(
     assert tried >= 4
 
 
-@pytest.mark.parametrize("passes", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("passes", HELD, ids=["before", "after"][: len(HELD)])
 @pytest.mark.parametrize("operation", WRITES)
 def test_a_connection_that_says_nothing_more_ends_in_an_error_that_is_true(
     folder: Path, store: Store, proxy: Proxy, operation: Any, passes: bool
@@ -209,7 +211,7 @@ def test_a_connection_that_says_nothing_more_ends_in_an_error_that_is_true(
     assert operation not in (edit, batch) or "failed" in outcomes
 
 
-@pytest.mark.parametrize("passes", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("passes", HELD, ids=["before", "after"][: len(HELD)])
 @pytest.mark.parametrize("operation", READS)
 def test_a_load_that_is_not_answered_ends_at_its_deadline(
     folder: Path, proxy: Proxy, operation: Any, passes: bool
@@ -282,7 +284,7 @@ def test_a_server_that_is_gone_is_told(
 
 def test_a_cancelled_commit_would_be_a_lie(folder: Path, proxy: Proxy) -> None:
     prepare(folder, proxy)
-    for number in range(1, counts_of(save, folder, proxy)[CLIENT] + 1):
+    for number in some_of(counts_of(save, folder, proxy)[CLIENT]):
         prepare(folder, proxy)
         proxy.forget()
         proxy.set_break(Break(CLIENT, number, passes=True, action="hold"))

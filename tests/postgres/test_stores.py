@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import subprocess
@@ -191,6 +192,24 @@ def test_the_edit_of_a_parent_is_refused_in_its_child(database: Path) -> None:
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     edit.save({"n": 2}, _native.EncodeOptions(), versioned=False)
     assert load_data_file(path) == {"n": 2}
+
+
+def test_a_child_that_python_does_not_know_leaves_its_parents_connection(database: Path) -> None:
+    path = database / "a.json"
+    save_json_atomic(path, {"n": 0})
+    edit = _native.Edit(path, 5.0)
+    # Made without Python's handlers: the socket is open in the child, and what waits for it is
+    # the parent's too.
+    child = ctypes.PyDLL(None).fork()
+    if child == 0:
+        try:
+            edit.close()
+        finally:
+            os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    edit.save({"n": 1}, _native.EncodeOptions(), versioned=False)
+    edit.close()
+    assert load_data_file(path) == {"n": 1}
 
 
 HOLDER = """

@@ -111,7 +111,7 @@ SABOTAGES = [
         "parents-runtime-left",
         "a child leaves its parent's runtime as it is",
         edit(r"mem::forget\(self\)", "drop(self)"),
-        FILE + "refused_in_its_child",
+        FILE + "python_does_not_know",
     ),
     Sabotage(
         "socket-closed-in-child",
