@@ -51,6 +51,15 @@ pub struct Identity {
     ctime: Nanoseconds,
 }
 
+/// What of a file is known to be on the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Synced {
+    /// Its content: after a power cut, another file may have the name.
+    Content,
+    /// And that the name is this file's.
+    ContentAndName,
+}
+
 /// Which file, whatever its content. Unique only while a descriptor or a name keeps the
 /// inode in use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -115,13 +124,17 @@ impl Identity {
         self.birth.is_some()
     }
 
-    /// The sync stamp: a line that tells this content of this file from every other. A save
-    /// leaves it in the lock file once the content is synced.
+    /// The sync stamp: a line that tells this content of this file from every other, and what
+    /// of it is synced. A save leaves it in the lock file.
     #[must_use]
-    pub fn sync_stamp(&self) -> String {
+    pub fn sync_stamp(&self, synced: Synced) -> String {
         // Always of one length, so that a new stamp covers the old stamp.
         let Self { key: FileKey { inode, .. }, size, mtime, ctime, .. } = self;
-        format!("synced {inode:>20} {size:>20} {mtime:>30} {ctime:>30}\n")
+        let synced = match synced {
+            Synced::Content => "filled",
+            Synced::ContentAndName => "synced",
+        };
+        format!("{synced} {inode:>20} {size:>20} {mtime:>30} {ctime:>30}\n")
     }
 
     /// A short text that tells this content of this file from every other content. A rename,
