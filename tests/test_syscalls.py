@@ -261,6 +261,24 @@ def test_a_deletion_syncs_its_folder(strace: str, tmp_path: Path) -> None:
     assert any(re.search(rf"fsync\(\d+<{folder}>\) += 0", text) for text in names[gone:])
 
 
+@pytest.mark.parametrize("code", [SAVE, DELETE], ids=["save", "delete"])
+@pytest.mark.parametrize("content", ["same", "new"])
+def test_the_lock_is_released_before_the_folder_is_synced(
+    strace: str, tmp_path: Path, code: str, content: str
+) -> None:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    path = folder / "tanks.json"
+    save_json_atomic(path, "same")
+    calls = [call.text for call in trace(strace, tmp_path / "log", code, path, content)]
+
+    def position(pattern: str) -> int:
+        return next(at for at, text in enumerate(calls) if re.search(pattern, text))
+
+    released = position(r"flock\(\d+<.*\.lock>, LOCK_UN\)")
+    assert released < position(rf"fsync\(\d+<{re.escape(str(folder))}>\) += 0")
+
+
 def command(path: Path, content: str) -> list[str]:
     return [sys.executable, "-c", SAVE, str(path), content]
 

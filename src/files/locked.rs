@@ -83,12 +83,14 @@ impl LockedFile {
 
     /// Leaves the sync stamp of content that was synced and then renamed to the file, if
     /// nobody has changed the file since: the rename alone has given it another ctime. The
-    /// name is not synced yet. Returns the identity in the stamp.
+    /// name is not synced yet: a batch that finds this stamp syncs the folder before it writes
+    /// a journal that names the content. Returns the identity in the stamp.
     pub(crate) fn stamp_content(&self, synced: Option<&Identity>) -> Option<Identity> {
         let now = Identity::of(&self.target.stat().ok()??);
         if !now.differs_by_ctime_only(synced?) {
             return None;
         }
+        // safeguard: name-stamped-after-sync
         self.lock.leave_sync_stamp(&now, Synced::Content);
         Some(now)
     }
@@ -99,17 +101,20 @@ impl LockedFile {
     pub(crate) fn sync_name(&self, stamped: Option<&Identity>) -> Result<()> {
         // safeguard: directory-sync
         self.target.sync_folder()?;
-        // Only now, and only for the file that is still there: a batch that finds this stamp
-        // does not sync the folder, and writes a journal that names the content. Where another
-        // writer leaves a stamp at this moment, the lock file may keep the older stamp, which
-        // is of no file: the next writer then syncs.
-        // safeguard: stamp-after-directory-sync
+        self.stamp_name(stamped);
+        Ok(())
+    }
+
+    /// Leaves the sync stamp of the content `stamped`, whose name is synced, if it still is
+    /// the content of the file. No lock is needed: where another writer leaves a stamp at this
+    /// moment, the lock file may keep the older stamp, which is of no file any more. The next
+    /// writer then syncs without need.
+    pub(crate) fn stamp_name(&self, stamped: Option<&Identity>) {
         if let (Some(stamped), Ok(Some(stat))) = (stamped, self.target.stat())
             && Identity::of(&stat) == *stamped
         {
             self.lock.leave_sync_stamp(stamped, Synced::ContentAndName);
         }
-        Ok(())
     }
 
     /// Makes a file durable that has the right content already: the program that wrote it

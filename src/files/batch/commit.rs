@@ -174,10 +174,10 @@ fn publish(
     }
     // Before anything that takes long: should this writer die, a program that waits to write
     // into a replaced file would write into its backup.
-    let mut backups = Vec::with_capacity(done.len());
+    let (mut backups, mut stamped) = (Vec::with_capacity(done.len()), Vec::new());
     for (((_, written), (file, synced)), backed_up) in done.iter_mut().zip(&locked).zip(backed_up) {
         backups.push(file.release_source(backed_up, options, written));
-        file.stamp_content(synced.get());
+        stamped.push(file.stamp_content(synced.get()));
     }
     let unfinished = |cause: Error| Error::Unfinished {
         path: cause.path().to_path_buf(),
@@ -186,6 +186,9 @@ fn publish(
     // safeguard: batch-folders-sync
     let synced = if full { roll_forward::sync(&folders.routes()) } else { Ok(()) };
     refused.map_or(synced, Err).map_err(unfinished)?;
+    for ((file, _), stamped) in locked.iter().zip(&stamped) {
+        file.stamp_name(stamped.as_ref());
+    }
     // The next use finds a journal that cannot be removed now, and has nothing to do for it.
     done[0].1.warnings.extend(folders.close(&slots).err().map(Warning::from));
     drop(locks);

@@ -92,7 +92,8 @@ impl Lock {
                 return Err(Error::AlreadyLocked { path: target.given_path.clone(), why });
             }
             // safeguard: renewed-only-when-held
-            wait.for_lock(&file)?;
+            let locked = wait.for_lock(&file);
+            locked?;
             // From here on every return releases the lock.
             let lock = Self { file, key, released: AtomicBool::new(false) };
             if file::is_current(target, path, key)? {
@@ -111,7 +112,7 @@ impl Lock {
             // A caller that does not wait still gets all attempts: another process may be
             // replacing the lock file at this moment.
             if attempts >= file::OPEN_ATTEMPTS && deadline.left().is_zero() {
-                return Err(wait.timed_out(&lock.file));
+                return Err(wait.timed_out(&lock.file, None));
             }
         }
     }

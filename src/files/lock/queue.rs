@@ -31,12 +31,15 @@ use crate::statistics::{COUNTERS, LATENCIES};
 /// when the lock is released, unless it is stopped. Shorter than a person notices.
 const QUEUE_PATIENCE: Duration = Duration::from_millis(20);
 /// How long the process in the queue sleeps until it looks whether the holder has died.
-const LONGEST_SLEEP_IN_QUEUE: Duration = Duration::from_millis(5);
-/// The same in the line: longer than [`QUEUE_PATIENCE`], and seldom, since many may wait.
-const LONGEST_SLEEP_IN_LINE: Duration = Duration::from_millis(25);
+const LONGEST_SLEEP_IN_QUEUE: Duration = Duration::from_millis(4);
+/// How long a process in the line sleeps, at first only [`QUEUE_PATIENCE`]: many may wait.
+const LONGEST_SLEEP_IN_LINE: Duration = SIGNAL_INTERVAL;
 /// Pauses of a wait that the kernel does not end.
 const FIRST_PAUSE: Duration = Duration::from_micros(50);
 const LONGEST_PAUSE: Duration = Duration::from_millis(2);
+/// How long before the deadline a wait looks who holds the lock. The kernel takes some
+/// milliseconds for its list of locks.
+const HOLDER_LOOK: Duration = Duration::from_millis(15);
 /// How often a wait asks for signals that went to another thread.
 const SIGNAL_INTERVAL: Duration = Duration::from_millis(50);
 
@@ -84,7 +87,7 @@ impl Wait<'_> {
             return Ok(());
         }
         if hurried {
-            return Err(self.timed_out(file));
+            return Err(self.timed_out(file, None));
         }
         COUNTERS.lock_waits.count();
         let _taken = LATENCIES.lock_wait.time();
@@ -121,11 +124,12 @@ impl Wait<'_> {
         result.ok_or_else(|| Error::Interrupted { path: self.target.given_path.clone() })
     }
 
-    pub(super) fn timed_out(&self, file: &CloseOnFork) -> Error {
+    /// The error at the deadline, with the holder of the lock where that was found out before.
+    pub(super) fn timed_out(&self, file: &CloseOnFork, holder: Option<u32>) -> Error {
         let told = file.with(|file| {
             let key = fs::fstat(file).map(|stat| Identity::of(&stat).key());
             let own = key.is_ok_and(|key| !matches!(held::by_this_thread(key), Own::No));
-            (lock::holder(file), own)
+            (holder.or_else(|| lock::holder(file)), own)
         });
         let (holder, by_this_thread) = told.unwrap_or_default();
         Error::LockTimeout {
@@ -176,10 +180,13 @@ struct Turn<'a> {
 impl Turn<'_> {
     fn wait(&mut self) -> Result<()> {
         let Wait { target, deadline, signals } = self.wait;
-        let mut asked = Instant::now();
-        let mut queue_moved = asked;
+        let begun = Instant::now();
+        let (mut asked, mut queue_moved) = (begun, begun);
+        let mut holder = None;
         let mut queue_word = None;
+        let mut newcomer = true;
         let mut after_others = false;
+        let mut longest_in_line = QUEUE_PATIENCE;
         loop {
             let left = deadline.left();
             if self.place == Place::Outside {
@@ -188,21 +195,24 @@ impl Turn<'_> {
                     .map_err(|error| target.failed(QUEUE_CALL, error))?;
                 self.place = Place::Line;
                 // safeguard: line-before-newcomer
-                after_others = self.wait.ask(self.file, lock::is_in_line)?;
+                after_others = newcomer && self.wait.ask(self.file, lock::is_in_line)?;
+                newcomer = false;
             }
-            // Before the tries: see `wake.rs`.
-            let word = self.word(Word::Queue)?;
-            if queue_word.replace(word) != Some(word) {
-                queue_moved = Instant::now();
-            }
-            if self.place == Place::Line
-                && !after_others
-                && self.wait.take(self.file, QUEUE_CALL, lock::enter_queue)?
-            {
-                self.place = Place::Queue;
+            if self.place == Place::Line {
+                // Before the try: see `wake.rs`.
+                let word = self.word(Word::Queue)?;
+                if queue_word.replace(word) != Some(word) {
+                    queue_moved = Instant::now();
+                }
+                if !after_others && self.wait.take(self.file, QUEUE_CALL, lock::enter_queue)? {
+                    self.place = Place::Queue;
+                    // Else many who wait long would pass the queue round all the time.
+                    asked = Instant::now();
+                }
             }
             let in_queue = self.place == Place::Queue;
-            let word = if in_queue { self.word(Word::Lock)? } else { word };
+            let word =
+                if in_queue { self.word(Word::Lock)? } else { queue_word.unwrap_or_default() };
             // The process in the queue may be stopped. At the deadline the wait tries the
             // lock itself: it takes a free lock, and can name the holder of a lock
             // that is not free.
@@ -212,9 +222,18 @@ impl Turn<'_> {
                 return Ok(());
             }
             if left.is_zero() {
-                return Err(self.wait.timed_out(self.file));
+                return Err(self.wait.timed_out(self.file, holder.flatten()));
             }
-            let interrupted = self.sleep(word, left);
+            if holder.is_none() && left <= HOLDER_LOOK && begun.elapsed() >= HOLDER_LOOK {
+                // safeguard: holder-before-deadline
+                holder = Some(self.file.with(|file| lock::holder(file)).flatten());
+                continue;
+            }
+            let longest = if in_queue { LONGEST_SLEEP_IN_QUEUE } else { longest_in_line };
+            longest_in_line = LONGEST_SLEEP_IN_LINE;
+            let until_look = left.checked_sub(HOLDER_LOOK).filter(|_| holder.is_none());
+            let until_end = until_look.filter(|look| !look.is_zero()).unwrap_or(left);
+            let interrupted = self.sleep(word, longest.min(until_end));
             after_others = false;
             // safeguard: out-of-queue-before-handler
             if interrupted || asked.elapsed() >= SIGNAL_INTERVAL {
@@ -237,28 +256,25 @@ impl Turn<'_> {
 
     /// Sleeps until somebody wakes this process, or it has to look. True when a signal cut
     /// the sleep short.
-    fn sleep(&mut self, expected: u32, left: Duration) -> bool {
-        let (word, longest) = match self.place {
-            Place::Queue => (Word::Lock, LONGEST_SLEEP_IN_QUEUE),
-            _ => (Word::Queue, LONGEST_SLEEP_IN_LINE),
-        };
+    fn sleep(&mut self, expected: u32, longest: Duration) -> bool {
+        let word = if self.place == Place::Queue { Word::Lock } else { Word::Queue };
         let mut words = self.sleep.words.take();
         if words.is_none() && !self.sleep.polls {
             words = self.file.with(|file| MappedWords::of(file).ok()).flatten();
         }
         let Some(words) = words else {
-            // safeguard: polling-where-nothing-wakes
             self.sleep.polls = true;
             let pause = self.sleep.pause;
             self.sleep.pause = (pause * 2).min(LONGEST_PAUSE);
-            return pause_for(pause.min(left));
+            return pause_for(pause.min(longest));
         };
-        match words.wait(word.place(), expected, longest.min(left)) {
+        match words.wait(word.place(), expected, longest) {
             Ok(()) | Err(Errno::AGAIN | Errno::TIMEDOUT) => {}
             // The mapping goes: a signal handler may fork.
             Err(Errno::INTR) => return true,
             // The file system has no words to wait on, or somebody has truncated the file.
             Err(_) => {
+                // safeguard: polling-without-words
                 self.sleep.polls = true;
                 return false;
             }

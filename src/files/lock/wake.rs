@@ -7,11 +7,13 @@
 //!
 //! No wake-up is lost. A waiter joins the line, enters the queue, reads the word, tries the
 //! lock, and sleeps if the word is still the same. Whoever releases the lock unlocks, looks
-//! whether somebody waits, changes the word, and wakes. If the try fails, it came before the
-//! unlock. So the waiter was in the queue before the look, which sees the waiter; and the word
-//! was read before it is changed. The kernel compares the word and puts the waiter to sleep in
-//! one step: either that is after the change, and the waiter does not sleep, or it is before
-//! the wake-up, which wakes the waiter. The same holds for the line and the queue.
+//! whether somebody waits, and wakes. If that wakes nobody, it changes the word and wakes again.
+//! If the waiter's try fails, it came before the unlock. So the waiter was in the queue before
+//! the look, which sees the waiter; and the word was read before it is changed. The kernel
+//! compares the word and puts the waiter to sleep in one step. If that is before the first or
+//! the second wake-up, the wake-up wakes the waiter; else it is after the change, and the waiter
+//! does not sleep. The same holds for the line and the queue, where it is enough that one of
+//! those in the line is woken: that process enters the queue, and wakes the next.
 //!
 //! Two things wake nobody: the death of a holder, and a wake-up that goes to a process that is
 //! stopped or killed at that moment. So every sleep is short, and the waiter then looks again.
@@ -68,26 +70,39 @@ pub(super) fn after_release(file: &File) -> io::Result<()> {
     if !lock::is_awaited(file)? {
         return Ok(());
     }
-    // safeguard: word-changed-before-wake
-    Word::Lock.change(file)?;
     let words = MappedWords::of(file)?;
     // safeguard: wake-of-the-queue
-    if !words.wake_one(Word::Lock.place()) && !lock::is_in_queue(file)? {
-        // The process that was about to enter the queue may be dead.
-        Word::Queue.change(file)?;
-        words.wake_one(Word::Queue.place());
+    if words.wake_one(Word::Lock.place()) {
+        return Ok(());
     }
+    let word = if lock::is_in_queue(file)? {
+        Word::Lock
+    } else {
+        // The process that was about to enter the queue may be dead.
+        Word::Queue
+    };
+    // safeguard: word-changed-before-second-wake
+    word.change(file)?;
+    words.wake_one(word.place());
     Ok(())
 }
 
 /// Wakes the process that is to enter the queue now. Called when the queue has been left, with
 /// the words where they are mapped already.
 pub(super) fn after_queue(file: &File, words: Option<MappedWords>) -> io::Result<()> {
-    if lock::is_in_line(file)? {
+    let words = match words {
+        Some(words) => words,
+        None if lock::is_in_line(file)? => MappedWords::of(file)?,
+        None => return Ok(()),
+    };
+    // safeguard: wake-of-the-line
+    let woken = words.wake_one(Word::Queue.place());
+    if woken || lock::is_in_line(file)? {
+        // Also where somebody was woken: the others see by the word that the queue moves.
         Word::Queue.change(file)?;
-        let words = words.map_or_else(|| MappedWords::of(file), Ok)?;
-        // safeguard: wake-of-the-line
-        words.wake_one(Word::Queue.place());
+        if !woken {
+            words.wake_one(Word::Queue.place());
+        }
     }
     Ok(())
 }

@@ -42,9 +42,9 @@ impl MappedWords {
         // Nothing in this process reads or writes the mapping.
         let start = unsafe { mm::mmap(ptr::null_mut(), LENGTH, protection, flags, file, 0)? };
         let words = Self { start: NonNull::new(start.cast()).ok_or(Errno::NOMEM)? };
-        // safeguard: mapping-not-inherited
         // SAFETY: the address and the length are those of the mapping. The advice changes
         // nothing in this process.
+        // safeguard: mapping-not-inherited
         unsafe { mm::madvise(words.start.as_ptr().cast(), LENGTH, Advice::LinuxDontFork)? };
         Ok(words)
     }
