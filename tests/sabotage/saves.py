@@ -73,6 +73,12 @@ SABOTAGES = [
         "pytest tests/errors/test_causes.py -k open_folder",
     ),
     Sabotage(
+        "release-before-sync",
+        "the lock is released before the folder is synced",
+        remove,
+        "pytest tests/test_syscalls.py -k released_before",
+    ),
+    Sabotage(
         "unchanged-content-sync",
         "the sync of unchanged content",
         remove,
