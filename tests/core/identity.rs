@@ -36,7 +36,10 @@ fn every_way_to_look_at_a_file_gives_the_same_key_and_stamps() {
     // All but the birth time, which a `stat` does not have.
     let by_stat = Identity::of(&stat);
     assert!(!by_stat.has_birth());
-    assert_eq!((by_stat.key(), by_stat.sync_stamp(Synced::Content)), (by_path.key(), by_path.sync_stamp(Synced::Content)));
+    assert_eq!(
+        (by_stat.key(), by_stat.sync_stamp(Synced::Content)),
+        (by_path.key(), by_path.sync_stamp(Synced::Content))
+    );
     assert_eq!(Identity::of_open(&file).unwrap().1, stat.st_mode);
     // Devices with numbers of more than eight bits, or none on a disk.
     for path in ["/proc/self/stat", "/dev/null", "/sys", "/"] {

@@ -30,6 +30,7 @@ from oasis_data import (
 from tests.backend.servers import wait_for
 
 from .file_systems import Image, image, run
+from .power_cuts import Durability
 
 SHARED = "shared.json"
 WRITERS = 4
@@ -93,7 +94,9 @@ def make_and_delete(folder: Path, me: str) -> Counts:
 ACTS: Sequence[Act] = [add, add, confirm, add_in_batch, make_and_delete]
 
 
-def act_until_cut_off(folder: Path, notes: Path, me: str, stop: Path, durability: str) -> None:
+def act_until_cut_off(
+    folder: Path, notes: Path, me: str, stop: Path, durability: Durability
+) -> None:
     """Writes until a call fails, or until it is told to stop."""
     configure(backups_kept=5, durability=durability)
     chance = random.Random(me)
@@ -105,7 +108,11 @@ def act_until_cut_off(folder: Path, notes: Path, me: str, stop: Path, durability
 
 
 def lose_power(
-    parent: Path, kind: str, writers: ProcessPoolExecutor, seed: int, durability: str = "full"
+    parent: Path,
+    kind: str,
+    writers: ProcessPoolExecutor,
+    seed: int,
+    durability: Durability = "full",
 ) -> tuple[int, list[str]]:
     """Cuts a new file system off; returns how many calls had returned, and what was lost."""
     parent.mkdir()

@@ -77,13 +77,13 @@ def test_a_cut_loses_nothing_that_somebody_built_on(kind: str, tmp_path: Path) -
     returned, lost = 0, []
     with ProcessPoolExecutor(shared_document.WRITERS, get_context("spawn")) as writers:
         for number in range(SHARED):
-            calls, wrong = shared_document.lose_power(
-                tmp_path / str(number), kind, writers, number
-            )
+            calls, wrong = shared_document.lose_power(tmp_path / str(number), kind, writers, number)
             returned += calls
             lost += [f"cut {number}: {what}" for what in wrong]
         unsynced = (
-            shared_document.lose_power(tmp_path / f"unsynced {number}", kind, writers, number, "process")
+            shared_document.lose_power(
+                tmp_path / f"unsynced {number}", kind, writers, number, "process"
+            )
             for number in range(12)
         )
         # The cuts can fail.
@@ -158,14 +158,12 @@ def test_a_failed_sync_is_told_to_whoever_built_on_the_content(
         late = "inject=fsync:delay_enter=2000000:when=2"
         programs = []
         for number in range(2):
-            before = path.stat().st_ino
             command = [strace, "-f", "-o", "/dev/null", "-e", late, sys.executable, "-c", EDIT]
             programs.append(
                 subprocess.Popen([*command, made.folder], stdout=subprocess.PIPE, text=True)
             )
             # Before the first is done, the second has its lock.
-            wait_for(lambda before=before: path.stat().st_ino != before, "the rename")
-            assert len(path.read_text().split()) == 3 + number
+            wait_for(lambda: path.read_text().count("1") > number, "the rename")  # noqa: B023
         made.cut_power(flush=flush)
         assert [program.communicate(timeout=60)[0] for program in programs] == ["unsure\n"] * 2
         made.come_back()

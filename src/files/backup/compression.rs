@@ -33,11 +33,11 @@ pub struct Begun<'a> {
 /// the target's lock: another writer would take a temporary file that is not locked yet for
 /// a dead writer's. The errors are for the log.
 #[must_use]
-pub fn begin<'a>(
-    target: &'a Target,
+pub fn begin(
+    target: &Target,
     backups: impl Iterator<Item = Backup>,
     above: u64,
-) -> (Vec<Begun<'a>>, Vec<Error>) {
+) -> (Vec<Begun<'_>>, Vec<Error>) {
     let (mut begun, mut failures) = (Vec::new(), Vec::new());
     for backup in backups.filter(|backup| !backup.compressed) {
         match Begun::begin(target, &backup, above) {

@@ -96,7 +96,9 @@ pub fn save_many(
     let (indices, files): (Vec<_>, Vec<_>) =
         files.into_iter().map(|(index, session)| (index, session.into_locked())).unzip();
     let compressions = closing::begin(&files, &[], options);
-    files.iter().for_each(|file| file.lock.release());
+    for file in &files {
+        file.lock.release();
+    }
     for (index, warnings) in indices.into_iter().zip(compressions.finish(options)) {
         written[index].warnings.extend(warnings);
     }

@@ -7,7 +7,6 @@
 //! `EFAULT`; a read through the mapping would end the process by SIGBUS.
 
 use std::fs::File;
-use std::mem;
 use std::ptr::{self, NonNull};
 use std::sync::atomic::AtomicU32;
 use std::time::Duration;
@@ -72,9 +71,8 @@ impl MappedWords {
 
     #[allow(unsafe_code, reason = "the kernel takes the word's address as a reference")]
     fn word(&self, place: usize) -> &AtomicU32 {
-        debug_assert!(place + mem::size_of::<AtomicU32>() <= LENGTH && place % 4 == 0);
-        // SAFETY: the word lies within the mapping, which lives as long as `self`, and is
-        // aligned, since a mapping begins with a page. An atomic may change at any time. The
+        // SAFETY: the places of the words (`layout.rs`) lie within the mapping, which lives as
+        // long as `self`, and are aligned, since a mapping begins with a page. An atomic may change at any time. The
         // reference is only passed on to the kernel: see the top of this file.
         unsafe { self.start.add(place).cast().as_ref() }
     }
