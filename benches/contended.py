@@ -33,6 +33,8 @@ from filelock import FileLock
 import oasis_data
 
 Edit = Callable[[Path], None]
+Curves = dict[str, list[tuple[int, float]]]
+"""The edits a second of each contender, by the number of those who edit."""
 
 
 def document(size: int) -> dict[str, Any]:
@@ -220,10 +222,13 @@ class Rate:
 
     def cells(self, alone: Rate) -> str:
         """The columns of a table."""
-        rate = statistics.median(self.per_second)
-        multiple = rate / statistics.median(alone.per_second)
         share = statistics.median(self.least_share)
-        return f"{rate:,.0f} ({multiple:.2f} x) | {share:.2f}"
+        return f"{self.median:,.0f} ({self.median / alone.median:.2f} x) | {share:.2f}"
+
+    @property
+    def median(self) -> float:
+        """Edits a second."""
+        return statistics.median(self.per_second)
 
 
 def measured(
@@ -269,21 +274,27 @@ def table(title: str, rates: dict[int, dict[str, Rate]], by: str) -> str:
     return text
 
 
-def tables(folder: Path, *, quick: bool) -> list[str]:
-    """All that is measured here."""
+def tables(folder: Path, *, quick: bool) -> tuple[list[str], dict[str, Curves]]:
+    """All that is measured here, as tables and for the plots."""
     seconds, rounds = (0.3, 3) if quick else (0.5, 5)
     names = list(CONTENDERS)
+    made, drawn = [], {}
+
+    def add(title: str, rates: dict[int, dict[str, Rate]], by: str) -> None:
+        made.append(table(title, rates, by))
+        drawn[title] = {
+            name: [(number, of_each[name].median) for number, of_each in rates.items()]
+            for name in next(iter(rates.values()))
+        }
+
     numbers = [1, 8] if quick else [1, 2, 4, 8, 32]
-    made = []
     for size in [4_000] if quick else [4_000, 64_000]:
         rates = measured(folder, names, numbers, size, seconds, rounds)
-        title = f"Edits a second of one document of {size // 1000} KB by processes at once"
-        made.append(table(title, rates, "processes"))
+        add(f"Edits a second of one document of {size // 1000} KB by processes", rates, "processes")
     numbers = [1, 8] if quick else [1, 2, 4, 8, 16, 64]
     rates = measured(folder, names[:2], numbers, 4_000, seconds, rounds, threads)
-    title = "The same by threads of one process, 4 KB"
-    made.append(table(title, rates, "threads"))
-    return made
+    add("Edits a second of one document of 4 KB by threads of one process", rates, "threads")
+    return made, drawn
 
 
 def main() -> None:
