@@ -90,12 +90,11 @@ def edit_by_prototype(path: Path) -> None:
 CONNECTIONS = threading.local()
 
 
-def edit_sqlite(path: Path, journal: str) -> None:
+def edit_sqlite(path: Path) -> None:
     """A row of a table, in a transaction."""
     connections = CONNECTIONS.__dict__
     if str(path) not in connections:
         opened = sqlite3.connect(path, timeout=120, isolation_level=None)
-        opened.execute(f"PRAGMA journal_mode={journal}")
         opened.execute("PRAGMA synchronous=FULL")
         connections[str(path)] = opened
     connection = connections[str(path)]
@@ -106,21 +105,12 @@ def edit_sqlite(path: Path, journal: str) -> None:
     connection.execute("COMMIT")
 
 
-def edit_rollback(path: Path) -> None:
-    """SQLite with a rollback journal."""
-    edit_sqlite(path, "DELETE")
-
-
-def edit_wal(path: Path) -> None:
-    """SQLite with a write-ahead log."""
-    edit_sqlite(path, "WAL")
-
-
+WITH_LOG = "SQLite, write-ahead log"
 CONTENDERS: dict[str, Edit] = {
     "oasis_data": edit,
     "filelock + orjson, by hand": edit_by_hand,
-    "SQLite, rollback journal": edit_rollback,
-    "SQLite, write-ahead log": edit_wal,
+    "SQLite, rollback journal": edit_sqlite,
+    WITH_LOG: edit_sqlite,
     "flock let go before the folder's sync": edit_by_prototype,
 }
 
@@ -130,6 +120,8 @@ def prepare(name: str, path: Path, size: int) -> None:
     content = document(size)
     if name.startswith("SQLite"):
         with sqlite3.connect(path) as database:
+            # The file keeps the mode.
+            database.execute(f"PRAGMA journal_mode={'WAL' if name == WITH_LOG else 'DELETE'}")
             database.execute("CREATE TABLE documents (text TEXT)")
             database.execute("INSERT INTO documents VALUES (?)", (orjson.dumps(content),))
         database.close()

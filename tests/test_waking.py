@@ -101,6 +101,15 @@ def test_a_release_wakes_the_line_where_nobody_is_in_the_queue(strace: str, path
     assert wakes(calls[released:]) == ["wake", str(QUEUE_WORD), "wake"]
 
 
+def test_a_newcomer_does_not_pass_the_process_in_the_queue(strace: str, path: Path) -> None:
+    with lock_of(path).open("r+") as waiter:
+        wait_at(waiter, QUEUE)
+        calls = trace(strace, path.parent / "log", SAVE, path, 60)
+    tried = first(calls, r"flock\(\d+<.*\.lock>, LOCK_EX")
+    # The lock is free. But whoever waits for it has some milliseconds to take it.
+    assert any("FUTEX_WAIT," in call.text for call in calls[:tried])
+
+
 def test_a_newcomer_lets_those_in_the_line_go_first(strace: str, path: Path) -> None:
     for others in (False, True):
         with lock_of(path).open("r+") as holder, lock_of(path).open("r+") as waiter:

@@ -28,7 +28,7 @@ SABOTAGES = [
         "queue",
         "the queue",
         value("true"),
-        "cargo locks::nobody_starves",
+        "pytest tests/test_waking.py -k does_not_pass",
     ),
     Sabotage(
         "queue",
