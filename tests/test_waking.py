@@ -149,12 +149,12 @@ def test_a_wait_goes_on_where_the_kernel_wakes_nobody(
     strace: str, path: Path, fault: str, sleeps: int
 ) -> None:
     log = path.parent / "log"
-    of_lock = ["-P", str(lock_of(path))] if "mmap" in fault else ["-e", "trace=futex"]
+    of_lock = ["-P", str(lock_of(path))] if "mmap" in fault else ["-e", "trace=futex,pwrite64"]
     traced = [strace, "-f", "-o", str(log), *of_lock, "-e", f"inject={fault}"]
     os.truncate(lock_of(path), 0)
 
     def try_to_save(timeout: float) -> None:
-        command = [*traced, sys.executable, "-c", SAVE, path, str(timeout)]
+        command = [*traced, sys.executable, "-c", SAVE, str(path), str(timeout)]
         told = subprocess.run(command, capture_output=True, check=True, timeout=120)
         assert told.stdout == b"beginreturned"
 
