@@ -248,10 +248,14 @@ impl Turn<'_> {
         }
     }
 
-    fn word(&self, word: Word) -> Result<u32> {
-        // A word that cannot be read is none that a waiter could sleep on: it looks again.
+    fn word(&mut self, word: Word) -> Result<u32> {
         let read = self.wait.used(self.file.with(|file| word.read(file)))?;
-        Ok(read.unwrap_or_default())
+        Ok(read.unwrap_or_else(|_| {
+            // It would never sleep on a word that it does not know.
+            self.sleep.words = None;
+            self.sleep.polls = true;
+            0
+        }))
     }
 
     /// Sleeps until somebody wakes this process, or it has to look. True when a signal cut
