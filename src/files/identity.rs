@@ -22,6 +22,7 @@ use std::path::Path;
 
 use rustix::fs::{RawMode, Stat};
 
+use crate::files::layout;
 use crate::files::sys::clock;
 use crate::files::sys::stat::{self, Nanoseconds, Told};
 
@@ -131,10 +132,10 @@ impl Identity {
         // Always of one length, so that a new stamp covers the old stamp.
         let Self { key: FileKey { inode, .. }, size, mtime, ctime, .. } = self;
         let synced = match synced {
-            Synced::Content => "filled",
-            Synced::ContentAndName => "synced",
+            Synced::Content => layout::CONTENT_SYNCED,
+            Synced::ContentAndName => layout::NAME_SYNCED,
         };
-        format!("{synced} {inode:>20} {size:>20} {mtime:>30} {ctime:>30}\n")
+        format!("{synced}{inode:>20} {size:>20} {mtime:>30} {ctime:>30}\n")
     }
 
     /// A short text that tells this content of this file from every other content. A rename,

@@ -163,6 +163,12 @@ SABOTAGES = [
         "pytest tests/test_sharing.py -k give_files_away",
     ),
     Sabotage(
+        "words-are-of-a-lock",
+        "a lock that was waited for is shared like any other",
+        remove,
+        "pytest tests/test_sharing.py -k text_of_a_lock",
+    ),
+    Sabotage(
         "no-takeover-by-save",
         "who may not write a file does not get it by a save",
         never,
