@@ -23,6 +23,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import contended
 import corpora
 import floor
 import guide
@@ -341,12 +342,14 @@ def main() -> None:
         tables.append(table("Saves of different files by threads", [own]))
         tables.append(table("The same of the floor with the promises", [of_floor]))
         tables.append(table("`save_many_atomic`", [batches(folder)]))
+        edits, curves = contended.tables(folder, quick=quick)
+        tables += edits
         largest = 4_000_000 if quick else 100_000_000
         rows = growth(folder, [largest // 4, largest // 2, largest])
         tables.append(table("Twice the document, and twice that", rows, compared=False))
     tables.append(peaks([1_000_000] if quick else [1_000_000, 10_000_000, 100_000_000]))
     if "write" in sys.argv:
-        report.write(tables, drawn)
+        report.write(tables, drawn, curves)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import matplotlib
 import matplotlib.pyplot as plt
+from contended import Curves
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter
 from measure import Row
@@ -36,7 +37,8 @@ MARKS = {"oasis_data": "o", "orjson": "s", "python": "^", "floor": "D"}
 
 def kind(name: str) -> str:
     """Contenders of one kind look alike in every panel."""
-    return next((kind for kind in ("oasis_data", "floor", "orjson") if kind in name), "python")
+    kinds = {"oasis_data": "oasis_data", "floor": "floor", "flock": "floor", "orjson": "orjson"}
+    return next((kind for part, kind in kinds.items() if part in name), "python")
 
 
 def number(value: float) -> str:
@@ -124,8 +126,45 @@ def plots(panels: dict[str, list[Row]], folder: Path) -> None:
         plt.close(figure)
 
 
-def write(tables: list[str], drawn: dict[str, list[Row]]) -> None:
+def plot_edits(curves: dict[str, Curves], folder: Path) -> None:
+    """Draws how many edits of one document many reach at once."""
+    plt.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "oasis_data"})
+    plt.rcParams.update({"font.family": "sans-serif", "axes.titlesize": 10})
+    for theme in THEMES:
+        ink, grid = THEMES[theme]["ink"], THEMES[theme]["grid"]
+        figure, panels = plt.subplots(
+            1, len(curves), figsize=(4.6 * len(curves), 3.6), layout="constrained", squeeze=False
+        )
+        for axes, (title, of_each) in zip(panels.flat, curves.items(), strict=True):
+            axes.set_facecolor("none")
+            for name, points in of_each.items():
+                axes.plot(
+                    *zip(*points, strict=True),
+                    label=name,
+                    color=COLOURS[theme][kind(name)],
+                    marker=MARKS[kind(name)],
+                    markersize=4,
+                    linestyle="--" if "log" in name else "-",
+                    linewidth=2.2 if name == "oasis_data" else 1.2,
+                )
+            axes.set(xscale="log", ylim=(0, None), title=title)
+            axes.title.set_color(ink)
+            numbers = sorted({number for points in of_each.values() for number, _ in points})
+            axes.set_xticks(numbers, [str(number) for number in numbers])
+            axes.minorticks_off()
+            axes.tick_params(colors=ink, labelsize=8)
+            axes.grid(color=grid, linewidth=0.6)
+            for spine in axes.spines.values():
+                spine.set_color(grid)
+            axes.legend(fontsize=7, labelcolor=ink, framealpha=0)
+        path = folder / f"bench-edits-{theme}.svg"
+        figure.savefig(path, transparent=True, metadata={"Date": None})
+        plt.close(figure)
+
+
+def write(tables: list[str], drawn: dict[str, list[Row]], edits: dict[str, Curves]) -> None:
     """Puts what was measured into the page of benchmarks, and draws it."""
+    plot_edits(edits, ROOT / "docs")
     curves = {
         title: [row for row in rows if row.document == "schedule"] for title, rows in drawn.items()
     }

@@ -240,6 +240,18 @@ def test_contents_journals_renames_and_folders_are_synced_in_this_order(
     assert first_journal < touched[-len(paths)] < touched[-1] < decisive
 
 
+def test_a_folder_is_known_beside_the_words_for_waiters(tmp_path: Path) -> None:
+    paths = three_files(tmp_path)
+    locks = [folder / ".oasis_data" / "journal.lock" for folder in {path.parent for path in paths}]
+    marks = [lock.read_text() for lock in locks]
+    for lock in locks:
+        with lock.open("r+b") as words:
+            words.seek(255)
+            words.write(b"\0")
+    save_many_atomic(dict.fromkeys(paths, "new"))
+    assert [lock.read_text().splitlines()[0] + "\n" for lock in locks] == marks
+
+
 # What a killed writer leaves, and who finds it
 
 # After the decision the renames are all that is left to do.

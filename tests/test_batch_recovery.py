@@ -169,6 +169,36 @@ def test_what_a_journal_says_is_replaced_is_on_the_disk_before(
     assert not [call for call in calls if re.search(rf"fsync\(\d+<{other}>", call.text)]
 
 
+@pytest.mark.parametrize("act", ["save_json_atomic(path, 'saved')", "delete_json_atomic(path)"])
+@pytest.mark.parametrize("backup", [True, False])
+def test_a_name_that_a_journal_relies_on_is_on_the_disk_before(
+    strace: str, tmp_path: Path, act: str, backup: bool
+) -> None:
+    """Another writer has returned the lock, and has not synced the folder yet."""
+    path, other = tmp_path / "a.json", tmp_path / "b.json"
+    save_many_atomic({path: "old", other: "old"})
+    last = 2 if "save" in act else 1
+    kill = f"inject=fsync:signal=KILL:when={last}"
+    code = f"import sys, oasis_data\npath = sys.argv[1]\noasis_data.{act}\n"
+    killed = subprocess.run(
+        [strace, "-f", "-o", "/dev/null", "-e", kill, sys.executable, "-c", code, path],
+        check=False,
+        timeout=120,
+    )
+    assert killed.returncode != 0
+    assert not path.exists() or path.read_text() == '"saved"'
+    code = BATCH.replace("paths})", f"paths}}, backup={backup})")
+    calls = trace(strace, tmp_path / "log", code, "new", path, other)
+    begun, _ = first_and_last(calls, r'openat\(.*"\.oasis_data/journal", .*O_CREAT')
+    assert first_and_last(calls, rf"fsync\(\d+<{tmp_path}>")[0] < begun
+    # The save has synced the content.
+    assert not [call for call in calls if re.search(rf"fsync\(\d+<{path}>", call.text)]
+    # What the batch itself has synced is not synced before the next journal.
+    calls = trace(strace, tmp_path / "log", code, "newer", path, other)
+    begun, _ = first_and_last(calls, r'openat\(.*"\.oasis_data/journal", .*O_CREAT')
+    assert first_and_last(calls, rf"fsync\(\d+<{tmp_path}>")[0] > begun
+
+
 # A journal that no batch has written
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import re
@@ -260,6 +261,24 @@ def test_a_deletion_syncs_its_folder(strace: str, tmp_path: Path) -> None:
     assert any(re.search(rf"fsync\(\d+<{folder}>\) += 0", text) for text in names[gone:])
 
 
+@pytest.mark.parametrize("code", [SAVE, DELETE], ids=["save", "delete"])
+@pytest.mark.parametrize("content", ["same", "new"])
+def test_the_lock_is_released_before_the_folder_is_synced(
+    strace: str, tmp_path: Path, code: str, content: str
+) -> None:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    path = folder / "tanks.json"
+    save_json_atomic(path, "same")
+    calls = [call.text for call in trace(strace, tmp_path / "log", code, path, content)]
+
+    def position(pattern: str) -> int:
+        return next(at for at, text in enumerate(calls) if re.search(pattern, text))
+
+    released = position(r"flock\(\d+<.*\.lock>, LOCK_UN\)")
+    assert released < position(rf"fsync\(\d+<{re.escape(str(folder))}>\) += 0")
+
+
 def command(path: Path, content: str) -> list[str]:
     return [sys.executable, "-c", SAVE, str(path), content]
 
@@ -320,8 +339,9 @@ def test_a_failed_rename_takes_its_backup_back(strace: str, tmp_path: Path) -> N
     [
         ("flock:error=ENOLCK", "flock failed"),
         ("fcntl:error=EINVAL", "fcntl of its lock failed"),
-        # Leaving the queue.
-        ("fcntl:error=ENOSYS:when=2", "fcntl of its lock failed"),
+        # While somebody holds the lock: joining the line, looking who is in it, entering the
+        # queue, leaving both to ask for signals.
+        *((f"fcntl:error=ENOSYS:when={call}", "fcntl of its lock failed") for call in range(2, 6)),
     ],
 )
 def test_a_lock_that_fails_is_an_error_and_no_contention(
@@ -331,9 +351,16 @@ def test_a_lock_that_fails_is_an_error_and_no_contention(
     save_json_atomic(path, "old")
     lock = tmp_path / ".oasis_data" / "locks" / "tanks.json.lock"
     traced = [strace, "-f", "-o", "/dev/null", "-P", str(lock), "-e", f"inject={fault}"]
-    done = subprocess.run(
-        [*traced, *command(path, "new")], capture_output=True, text=True, check=True, timeout=120
-    )
+    with lock.open() as held:
+        if "when" in fault:
+            fcntl.flock(held, fcntl.LOCK_EX)
+        done = subprocess.run(
+            [*traced, *command(path, "new")],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=120,
+        )
     assert done.stdout.removeprefix("begin").startswith(f"failed: tanks.json: {told}")
     assert "keep the file on a local disk" in done.stdout
     assert json.loads(path.read_text()) == "old"

@@ -46,7 +46,7 @@ pub trait Runtime: Copy {
         self,
         operation: Operation,
         path: &Path,
-        act: impl Fn(&dyn Signals) -> T + Sync,
+        act: impl FnOnce(&dyn Signals) -> T + Send,
     ) -> Result<T, Self::Raised>;
 
     /// Runs the program's signal handlers.

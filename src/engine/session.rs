@@ -12,7 +12,6 @@ use crate::engine::backups::{Backup, OpenedBackup};
 use crate::engine::owner::Owner;
 use crate::engine::signals::Signals;
 use crate::engine::stamp::Snapshot;
-use crate::engine::warning::Warning;
 use crate::engine::write::{WriteOptions, Written};
 use crate::error::Result;
 use crate::files::session as files;
@@ -74,13 +73,14 @@ impl Session {
         }
     }
 
-    /// Replaces the document's content with `bytes`, or creates it.
+    /// Replaces the document's content with `bytes`, or creates it. The lock is released as
+    /// soon as nobody else needs to wait.
     ///
     /// # Errors
     ///
     /// Any [`crate::error::Error`].
     pub fn save(
-        &self,
+        self,
         bytes: &[u8],
         options: &WriteOptions,
         signals: &dyn Signals,
@@ -98,7 +98,7 @@ impl Session {
     ///
     /// As for [`Self::save`].
     pub fn restore(
-        &self,
+        self,
         backup: &Backup,
         bytes: &[u8],
         options: &WriteOptions,
@@ -140,16 +140,6 @@ impl Session {
             Self::Postgres(session) => {
                 Ok(session.open_backup(backup, signals)?.map(OpenedBackup::Content))
             }
-        }
-    }
-
-    /// Releases the lock after a write, and only then does what nobody has to wait for.
-    #[must_use]
-    pub fn close(self, options: &WriteOptions) -> Vec<Warning> {
-        match self {
-            Self::Files(session) => session.close(options),
-            #[cfg(feature = "postgres")]
-            Self::Postgres(_) => Vec::new(),
         }
     }
 

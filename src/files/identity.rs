@@ -22,6 +22,7 @@ use std::path::Path;
 
 use rustix::fs::{RawMode, Stat};
 
+use crate::files::layout;
 use crate::files::sys::clock;
 use crate::files::sys::stat::{self, Nanoseconds, Told};
 
@@ -49,6 +50,15 @@ pub struct Identity {
     size: i64,
     mtime: Nanoseconds,
     ctime: Nanoseconds,
+}
+
+/// What of a file is known to be on the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Synced {
+    /// Its content: after a power cut, another file may have the name.
+    Content,
+    /// And that the name is this file's.
+    ContentAndName,
 }
 
 /// Which file, whatever its content. Unique only while a descriptor or a name keeps the
@@ -123,13 +133,17 @@ impl Identity {
         self.birth.is_some()
     }
 
-    /// The sync stamp: a line that tells this content of this file from every other. A save
-    /// leaves it in the lock file once the content is synced.
+    /// The sync stamp: a line that tells this content of this file from every other, and what
+    /// of it is synced. A save leaves it in the lock file.
     #[must_use]
-    pub fn sync_stamp(&self) -> String {
+    pub fn sync_stamp(&self, synced: Synced) -> String {
         // Always of one length, so that a new stamp covers the old stamp.
         let Self { key: FileKey { inode, .. }, size, mtime, ctime, .. } = self;
-        format!("synced {inode:>20} {size:>20} {mtime:>30} {ctime:>30}\n")
+        let synced = match synced {
+            Synced::Content => layout::CONTENT_SYNCED,
+            Synced::ContentAndName => layout::NAME_SYNCED,
+        };
+        format!("{synced}{inode:>20} {size:>20} {mtime:>30} {ctime:>30}\n")
     }
 
     /// A short text that tells this content of this file from every other content. A rename,

@@ -49,7 +49,15 @@ const LONGEST_STEM: usize = 200;
 
 /// Where the sync stamp stands in a lock file.
 pub const SYNC_STAMP_PLACE: u64 = 0;
-/// Where the index of backups begins in a lock file: behind the sync stamp.
+/// How the stamp of content begins of which only the content is synced.
+pub const CONTENT_SYNCED: &str = "filled ";
+/// How the stamp of content begins of which the name is synced too.
+pub const NAME_SYNCED: &str = "synced ";
+/// Where the word stands in a lock file that changes when the lock is released.
+pub const LOCK_WORD_PLACE: usize = 128;
+/// Where the word stands that changes when the queue for the lock is left.
+pub const QUEUE_WORD_PLACE: usize = LOCK_WORD_PLACE + 4;
+/// Where the index of backups begins in a lock file: behind the sync stamp and the words.
 pub const INDEX_PLACE: usize = 256;
 
 const BACKUP_MARK: &[u8] = b".backup.";

@@ -7,7 +7,7 @@ use rustix::fs::{self, Stat};
 
 use crate::engine::owner::Owner;
 use crate::error::{Error, Result};
-use crate::files::identity::Identity;
+use crate::files::identity::{Identity, Synced};
 use crate::files::lock::Lock;
 use crate::files::read::{Same, Snapshot, read_at, require_version};
 use crate::files::target::Target;
@@ -87,22 +87,46 @@ impl LockedFile {
     }
 
     /// Leaves the sync stamp of content that was synced and then renamed to the file, if
-    /// nobody has changed the file since: the rename alone has given it another ctime.
-    pub(crate) fn stamp_as_synced(&self, synced: Option<&Identity>) {
-        if let (Some(synced), Ok(Some(stat))) = (synced, self.target.stat()) {
-            let now = Identity::of(&stat);
-            if now.differs_by_ctime_only(synced) {
-                self.lock.leave_sync_stamp(&now.sync_stamp());
-            }
+    /// nobody has changed the file since: the rename alone has given it another ctime. The
+    /// name is not synced yet: a batch that finds this stamp syncs the folder before it writes
+    /// a journal that names the content. Returns the identity in the stamp.
+    pub(crate) fn stamp_content(&self, synced: Option<&Identity>) -> Option<Identity> {
+        let now = Identity::of(&self.target.stat().ok()??);
+        if !now.differs_by_ctime_only(synced?) {
+            return None;
+        }
+        // safeguard: name-stamped-after-sync
+        self.lock.leave_sync_stamp(&now, Synced::Content);
+        Some(now)
+    }
+
+    /// Waits until the file's name is on the disk, and with it the content that the name has
+    /// now; the stamp then tells so of the content `stamped`. No lock is needed. To be called
+    /// once the name is changed.
+    pub(crate) fn sync_name(&self, stamped: Option<&Identity>) -> Result<()> {
+        // safeguard: directory-sync
+        self.target.sync_folder()?;
+        self.stamp_name(stamped);
+        Ok(())
+    }
+
+    /// Leaves the sync stamp of the content `stamped`, whose name is synced, if it still is
+    /// the content of the file. No lock is needed: where another writer leaves a stamp at this
+    /// moment, the lock file may keep the older stamp, which is of no file any more. The next
+    /// writer then syncs without need.
+    pub(crate) fn stamp_name(&self, stamped: Option<&Identity>) {
+        if let (Some(stamped), Ok(Some(stat))) = (stamped, self.target.stat())
+            && Identity::of(&stat) == *stamped
+        {
+            self.lock.leave_sync_stamp(stamped, Synced::ContentAndName);
         }
     }
 
     /// Makes a file durable that has the right content already: the program that wrote it
-    /// may not have synced it.
+    /// may not have synced it. No lock is needed.
     pub(crate) fn ensure_durable(&self, same: &Same) -> Result<()> {
         // safeguard: unchanged-content-sync
         fs::fsync(&same.descriptor).map_err(|errno| self.target.failed("fsync", errno))?;
-        self.lock.leave_sync_stamp(&same.identity.sync_stamp());
-        self.target.sync_folder()
+        self.sync_name(Some(&same.identity))
     }
 }

@@ -1,8 +1,9 @@
-//! Saves and deletions of whole files: lock, prepare, back up, publish.
+//! Saves and deletions of whole files: lock, prepare, back up, publish, release, sync.
 
 use std::ffi::OsString;
 use std::fs::File;
 use std::path::Path;
+use std::slice;
 use std::sync::Arc;
 
 use rustix::fs::{self, AtFlags, Stat};
@@ -10,7 +11,6 @@ use rustix::fs::{self, AtFlags, Stat};
 use crate::engine::deadline::Deadline;
 use crate::engine::owner::Owner;
 use crate::engine::signals::Signals;
-use crate::engine::warning::Warning;
 use crate::engine::write::{WriteOptions, Written};
 use crate::error::{Error, Result, UNLINK};
 use crate::files::backup::closing;
@@ -18,7 +18,7 @@ use crate::files::backup::compression;
 use crate::files::backup::index::{self, BackupQuery, KnownBackups};
 use crate::files::backup::links;
 use crate::files::backup::retention;
-use crate::files::backup::source::BackupSource;
+use crate::files::backup::source::{BackupSource, Retention};
 use crate::files::backup::{self, Backup, Opened};
 use crate::files::batch::recovery;
 use crate::files::identity::Identity;
@@ -110,13 +110,15 @@ impl Session {
         self.locked.require_current()
     }
 
-    /// Replaces the file's content with `bytes`, or creates it.
+    /// Replaces the file's content with `bytes`, or creates it. The lock is released as soon as
+    /// the content has its name, and the save durable when this returns.
     ///
     /// # Errors
     ///
     /// Any [`Error`]; but for [`Error::NotDurable`] the file is as it was.
-    pub fn save(&self, bytes: &[u8], options: &WriteOptions) -> Result<Written> {
-        self.publish(self.prepare(bytes, None, options)?, options)
+    pub fn save(self, bytes: &[u8], options: &WriteOptions) -> Result<Written> {
+        let published = self.publish(self.prepare(bytes, None, options)?, options)?;
+        self.finish(published, options)
     }
 
     /// Makes the `bytes` of a backup the file's content. A file that is gone gets the owner,
@@ -125,26 +127,17 @@ impl Session {
     /// # Errors
     ///
     /// As for [`Self::save`].
-    pub fn restore(
-        &self,
-        backup: &Backup,
-        bytes: &[u8],
-        options: &WriteOptions,
-    ) -> Result<Written> {
+    pub fn restore(self, backup: &Backup, bytes: &[u8], options: &WriteOptions) -> Result<Written> {
         let opened = self.open_backup(backup)?;
         let model = opened.as_ref().map(Opened::file);
-        self.publish(self.prepare(bytes, model, options)?, options)
+        let published = self.publish(self.prepare(bytes, model, options)?, options)?;
+        drop(opened);
+        self.finish(published, options)
     }
 
-    fn publish(&self, prepared: Preparation<'_>, options: &WriteOptions) -> Result<Written> {
+    fn publish(&self, prepared: Preparation<'_>, options: &WriteOptions) -> Result<Published> {
         let Prepared { temporary, before, source, mut written } = match prepared {
-            Preparation::InPlace(same) => {
-                if options.durability == Durability::Full {
-                    self.locked.ensure_durable(&same)?;
-                }
-                COUNTERS.unchanged_saves.count();
-                return Ok(Written::default());
-            }
+            Preparation::InPlace(same) => return Ok(Published::InPlace(same)),
             Preparation::Change(prepared) => *prepared,
         };
         let earlier = self.earlier(before, source.is_some())?;
@@ -153,8 +146,42 @@ impl Session {
             Durability::Process => None,
         };
         let replace = || temporary.rename(&self.locked.target.name);
-        self.change(source.as_ref(), earlier, options, replace, &mut written)?;
-        self.locked.stamp_as_synced(synced.as_ref());
+        let retention = self.change(source.as_ref(), earlier, options, replace, &mut written)?;
+        let stamped = self.locked.stamp_content(synced.as_ref());
+        Ok(Published::Changed { written, stamped, retention })
+    }
+
+    /// Releases the lock, and makes durable what is published. The next writer need not wait
+    /// for that: the sync of its own change is a sync of this change too, since both are in
+    /// the same folder. What others may rely on before that sync, they sync themselves (see
+    /// [`LockedFile::sync_name`]).
+    fn finish(self, published: Published, options: &WriteOptions) -> Result<Written> {
+        let none = Retention::default();
+        let retention = match &published {
+            Published::InPlace(_) => &none,
+            Published::Changed { retention, .. } => retention,
+        };
+        let file = &self.locked;
+        let compressions = closing::begin(slice::from_ref(file), &retention.outdated, options);
+        // safeguard: release-before-sync
+        file.lock.release();
+        if options.durability == Durability::Full {
+            match &published {
+                Published::InPlace(same) => file.ensure_durable(same)?,
+                Published::Changed { stamped, .. } => file.sync_name(stamped.as_ref())?,
+            }
+        }
+        let mut written = match published {
+            Published::InPlace(_) => {
+                COUNTERS.unchanged_saves.count();
+                Written::default()
+            }
+            Published::Changed { mut written, retention, .. } => {
+                retention.prune(&file.target, &mut written.warnings);
+                written
+            }
+        };
+        written.warnings.extend(compressions.finish(options).into_iter().flatten());
         Ok(written)
     }
 
@@ -213,12 +240,13 @@ impl Session {
         })))
     }
 
-    /// Removes the file, keeping its content as the newest backup.
+    /// Removes the file, keeping its content as the newest backup. The lock is released as for
+    /// [`Self::save`].
     ///
     /// # Errors
     ///
     /// Any [`Error`]; but for [`Error::NotDurable`] the file is as it was.
-    pub fn delete(&self, options: &WriteOptions) -> Result<Written> {
+    pub fn delete(self, options: &WriteOptions) -> Result<Written> {
         self.locked.require_own()?;
         let target = &self.locked.target;
         let live = target.stat()?.ok_or_else(|| missing(target))?;
@@ -232,8 +260,8 @@ impl Session {
         };
         let source = (options.backups_kept > 0).then(|| self.locked.backup_source(live, false));
         let earlier = self.earlier(Some(Identity::of(&live)), source.is_some())?;
-        self.change(source.as_ref(), earlier, options, unlink, &mut written)?;
-        Ok(written)
+        let retention = self.change(source.as_ref(), earlier, options, unlink, &mut written)?;
+        self.finish(Published::Changed { written, stamped: None, retention }, options)
     }
 
     /// The file's backups, newest first.
@@ -252,13 +280,6 @@ impl Session {
     /// When it cannot be opened.
     pub fn open_backup(&self, backup: &Backup) -> Result<Option<Opened<'_>>> {
         Opened::open(&self.locked.target, backup)
-    }
-
-    /// Releases the lock after a write, and only then compresses backups, so that nobody
-    /// waits for that.
-    #[must_use]
-    pub fn close(self, options: &WriteOptions) -> Vec<Warning> {
-        closing::close_all(vec![self.locked], options).pop().unwrap_or_default()
     }
 
     /// Removes the backups that are too many or too old. Returns their names.
@@ -301,8 +322,7 @@ impl Session {
             .unwrap_or_else(|| Ok(KnownBackups::default()))
     }
 
-    /// Makes a change that takes the file's content away, with a backup of the `source`. The
-    /// change is durable when this returns.
+    /// Makes a change that takes the file's content away, with a backup of the `source`.
     fn change(
         &self,
         source: Option<&BackupSource>,
@@ -310,20 +330,26 @@ impl Session {
         options: &WriteOptions,
         change: impl FnOnce() -> Result<()>,
         written: &mut Written,
-    ) -> Result<()> {
+    ) -> Result<Retention> {
         let backed_up = self.locked.back_up(source, earlier, options)?;
         if let Err(error) = change() {
             // safeguard: backup-taken-back
             return Err(self.locked.take_back(error, &backed_up));
         }
-        let backups = self.locked.release_source(backed_up, written);
-        if options.durability == Durability::Full {
-            // safeguard: directory-sync
-            self.locked.target.sync_folder()?;
-        }
-        self.locked.prune_after(backups, options, &mut written.warnings);
-        Ok(())
+        Ok(self.locked.release_source(backed_up, options, written))
     }
+}
+
+/// A write that everybody sees, and that is not durable yet.
+enum Published {
+    /// The file had the content already.
+    InPlace(Same),
+    Changed {
+        written: Written,
+        /// The content in the sync stamp, whose name is not synced yet.
+        stamped: Option<Identity>,
+        retention: Retention,
+    },
 }
 
 /// What is to be done for a save.
@@ -357,10 +383,7 @@ pub fn save(
     options: &WriteOptions,
     signals: &dyn Signals,
 ) -> Result<Written> {
-    let locked = Session::open(path, options, signals)?;
-    let mut written = locked.save(bytes, options)?;
-    written.warnings.extend(locked.close(options));
-    Ok(written)
+    Session::open(path, options, signals)?.save(bytes, options)
 }
 
 /// Removes the file, keeping its content as the newest backup.
@@ -374,10 +397,7 @@ pub fn delete(path: &Path, options: &WriteOptions, signals: &dyn Signals) -> Res
     let deadline = Deadline::after(options.timeout);
     recovery::recover(&target, &deadline, signals)?;
     target.stat()?.ok_or_else(|| missing(&target))?;
-    let locked = Session::acquire(target, &deadline, signals)?;
-    let mut written = locked.delete(options)?;
-    written.warnings.extend(locked.close(options));
-    Ok(written)
+    Session::acquire(target, &deadline, signals)?.delete(options)
 }
 
 /// The backups of the file that `path` leads to, newest first, and their folder. Needs no

@@ -11,7 +11,7 @@ use super::exceptions::engine_error;
 use super::gil::without_gil;
 use super::interpreter::Interpreter;
 use super::owner::Block;
-use super::saving::{Outcome, closed, encoded, options, saved};
+use super::saving::{Outcome, encoded, options, saved};
 use crate::codec::EncodeOptions;
 use crate::documents::load::document_in;
 use crate::engine::{Engine, Owner, Session, WriteOptions, require_version};
@@ -84,19 +84,14 @@ impl Edit {
         let started = Instant::now();
         let text = encoded(&self.path, data, encode_options)?;
         let written = Interpreter(py).wait(Operation::Write, &self.path, |signals| {
-            self.with(|locked| {
-                // safeguard: edit-lock-still-current
-                locked.require_current()?;
-                locked.save(&text, &self.options, signals)
-            })
+            // Out of the mutex: a second call must not wait for the disk.
+            let locked = self.take().ok_or_else(|| self.closed())?;
+            // safeguard: edit-lock-still-current
+            locked.require_current()?;
+            locked.save(&text, &self.options, signals)
         })?;
         LATENCIES.write.observe(started);
-        let mut outcome = saved(py, &self.path, &text, written, versioned);
-        // Not under the mutex: a second call must not wait for a compression.
-        if let Some(locked) = without_gil(py, || self.take()) {
-            outcome.0.extend(closed(py, locked, &self.options));
-        }
-        Ok(outcome)
+        Ok(saved(py, &self.path, &text, written, versioned))
     }
 
     /// Lets the lock go.
@@ -109,8 +104,12 @@ impl Edit {
     fn with<T>(&self, act: impl FnOnce(&Session) -> Result<T>) -> Result<T> {
         match &*self.locked.lock().unwrap_or_else(PoisonError::into_inner) {
             Some(locked) => act(locked),
-            None => Err(Error::LockGone { path: self.path.clone() }),
+            None => Err(self.closed()),
         }
+    }
+
+    fn closed(&self) -> Error {
+        Error::LockGone { path: self.path.clone() }
     }
 
     fn take(&self) -> Option<Session> {

@@ -38,7 +38,7 @@ impl<'py> Runtime for Interpreter<'py> {
         self,
         operation: Operation,
         path: &Path,
-        act: impl Fn(&dyn Signals) -> T + Sync,
+        act: impl FnOnce(&dyn Signals) -> T + Send,
     ) -> PyResult<T> {
         require_stack(self.0, operation, path)?;
         let handlers = Handlers::default();
@@ -95,7 +95,7 @@ impl Interpreter<'_> {
         self,
         operation: Operation,
         path: &Path,
-        act: impl Fn(&dyn Signals) -> Result<T> + Sync,
+        act: impl FnOnce(&dyn Signals) -> Result<T> + Send,
     ) -> PyResult<T> {
         require_stack(self.0, operation, path)?;
         let handlers = Handlers::default();

@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::arguments::{FilePath, age};
 use super::gil::without_gil;
 use super::interpreter::Interpreter;
-use super::saving::{Outcome, closed, options, saved};
+use super::saving::{Outcome, options, saved};
 use crate::documents::backups::{self, Examined};
 use crate::engine::Engine;
 use crate::settings;
@@ -62,26 +62,20 @@ pub(super) fn restore_backup(
     let session = interpreter.wait(Operation::Write, &path, |signals| {
         Engine::of(&path).open(&path, &options, signals)
     })?;
-    let outcome = (|| {
-        let (backup, bytes) = backups::choose(interpreter, &path, &session, name.as_deref())
-            .map_err(|failure| interpreter.exception(Operation::Write, failure))?;
-        let written = interpreter.wait(Operation::Write, &path, |signals| {
-            session.restore(&backup, &bytes, &options, signals)
-        })?;
-        LATENCIES.write.observe(started);
-        Ok((backup.name, saved(py, &path, &bytes, written, versioned)))
-    })();
-    match outcome {
-        Ok((name, mut saved)) => {
-            saved.0.extend(closed(py, session, &options));
-            Ok((name, saved))
-        }
-        Err(error) => {
+    let chosen = backups::choose(interpreter, &path, &session, name.as_deref());
+    let (backup, bytes) = match chosen {
+        Ok(chosen) => chosen,
+        Err(failure) => {
             // Letting a lock go may wait for a fork, which waits for the interpreter.
             without_gil(py, || drop(session));
-            Err(error)
+            return Err(interpreter.exception(Operation::Write, failure));
         }
-    }
+    };
+    let written = interpreter.wait(Operation::Write, &path, |signals| {
+        session.restore(&backup, &bytes, &options, signals)
+    })?;
+    LATENCIES.write.observe(started);
+    Ok((backup.name, saved(py, &path, &bytes, written, versioned)))
 }
 
 /// Removes old backups. Returns the names of those removed.

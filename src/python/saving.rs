@@ -16,7 +16,7 @@ use super::host::PythonHost;
 use super::interpreter::Interpreter;
 use crate::codec::{self, DecodeError, EncodeError, EncodeOptions};
 use crate::documents::in_place;
-use crate::engine::{Engine, Session, WriteOptions, Written, version_of};
+use crate::engine::{Engine, WriteOptions, Written, version_of};
 use crate::settings::{self, Settings};
 use crate::statistics::{COUNTERS, LATENCIES, Operation};
 
@@ -134,13 +134,6 @@ pub(super) fn saved(
     DOCUMENTS.forget(path, written.replaced);
     let version = versioned.then(|| without_gil(py, || version_of(text)));
     (warnings(&written), text.len(), written.backup, version)
-}
-
-/// Lets the lock of a finished write go, and returns what there is to warning.
-pub(super) fn closed(py: Python<'_>, locked: Session, options: &WriteOptions) -> Vec<String> {
-    // Letting a lock go may wait for a fork, which waits for the interpreter.
-    let warnings = without_gil(py, || locked.close(options));
-    warnings.iter().map(ToString::to_string).collect()
 }
 
 fn warnings(written: &Written) -> Vec<String> {

@@ -79,7 +79,7 @@ const STAMP: &str = "%Y%m%d_%H%M%S_%6f";
 fn run<T: Send>(
     py: Python<'_>,
     operation: Operation,
-    act: impl Fn(&dyn Signals) -> Result<T, StoreError> + Sync,
+    act: impl FnOnce(&dyn Signals) -> Result<T, StoreError> + Send,
 ) -> PyResult<T> {
     let interpreter = Interpreter(py);
     interpreter.run(operation, Path::new("the store"), act)?.map_err(|error| match error {

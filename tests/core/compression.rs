@@ -19,7 +19,8 @@ fn compressing() -> WriteOptions {
 
 /// What is done at the end of each save.
 fn compress(path: &Path) -> Vec<Warning> {
-    Session::open(path, &compressing(), &Quiet).unwrap().close(&compressing())
+    let same = WriteOptions { skip_unchanged: true, ..compressing() };
+    session::save(path, content(path).as_bytes(), &same, &Quiet).unwrap().warnings
 }
 
 fn target(path: &Path) -> Target {

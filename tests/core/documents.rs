@@ -49,7 +49,7 @@ impl Runtime for Texts {
         self,
         _: Operation,
         _: &Path,
-        act: impl Fn(&dyn Signals) -> T + Sync,
+        act: impl FnOnce(&dyn Signals) -> T + Send,
     ) -> Result<T, ()> {
         Ok(act(&Quiet))
     }

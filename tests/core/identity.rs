@@ -2,7 +2,7 @@ use std::io::Write;
 use std::path::Path;
 
 use oasis_data::error::Error;
-use oasis_data::files::identity::{Identity, Instant};
+use oasis_data::files::identity::{Identity, Instant, Synced};
 use oasis_data::files::read::{identify, read, read_whole};
 use oasis_data::files::sys::stat::Told;
 
@@ -36,7 +36,10 @@ fn every_way_to_look_at_a_file_gives_the_same_key_and_stamps() {
     // All but the birth time, which a `stat` does not have.
     let by_stat = Identity::of(&stat);
     assert!(!by_stat.has_birth());
-    assert_eq!((by_stat.key(), by_stat.sync_stamp()), (by_path.key(), by_path.sync_stamp()));
+    assert_eq!(
+        (by_stat.key(), by_stat.sync_stamp(Synced::Content)),
+        (by_path.key(), by_path.sync_stamp(Synced::Content))
+    );
     assert_eq!(Identity::of_open(&file).unwrap().1, stat.st_mode);
     // Devices with numbers of more than eight bits, or none on a disk.
     for path in ["/proc/self/stat", "/dev/null", "/sys", "/"] {
@@ -159,9 +162,11 @@ fn each_part_of_an_identity_shows_in_its_sync_stamp() {
         ctime: 2_000_000_000,
         mode: 0o100_644,
     };
-    let stamp_of = |told: &Told| Identity::of_told(told).sync_stamp();
+    let stamp_of = |told: &Told| Identity::of_told(told).sync_stamp(Synced::ContentAndName);
     let stamp = stamp_of(&told);
     assert!(stamp.starts_with("synced "));
+    let without_name = Identity::of_told(&told).sync_stamp(Synced::Content);
+    assert!(without_name != stamp && without_name.len() == stamp.len());
     for other in [
         Told { inode: 8, ..told },
         Told { size: 12, ..told },

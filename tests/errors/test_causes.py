@@ -307,14 +307,14 @@ def test_a_file_system_that_syncs_no_folders(strace: str, tmp_path: Path, refusa
 TOLD_OF_BATCH = """
 import sys, oasis_data
 try: oasis_data.save_many_atomic({path: "new" for path in sys.argv[1:]})
-except oasis_data.NotDurableError as error: print(error)
+except oasis_data.JSONWriteError as error: print(type(error).__name__, error)
 """
 
 
-def test_a_batch_over_a_file_system_that_syncs_no_folders(strace: str, tmp_path: Path) -> None:
-    fault = "inject=fsync,fdatasync:error=EINVAL"
-    traced = [strace, "-f", "-qq", "-o", os.devnull, "-P", tmp_path, "-e", fault]
-    program = [sys.executable, "-c", TOLD_OF_BATCH, tmp_path / "a.json", tmp_path / "b.json"]
+def told_of_batch(strace: str, fault: str, folder: Path) -> str:
+    """What a batch over two new files in one folder is told of a fault in that folder."""
+    traced = [strace, "-f", "-qq", "-o", os.devnull, "-P", folder, "-e", f"inject={fault}"]
+    program = [sys.executable, "-c", TOLD_OF_BATCH, folder / "a.json", folder / "b.json"]
     done = subprocess.run(
         [*map(str, traced), *map(str, program)],
         capture_output=True,
@@ -322,7 +322,21 @@ def test_a_batch_over_a_file_system_that_syncs_no_folders(strace: str, tmp_path:
         timeout=120,
         check=True,
     )
-    cause, _, then = done.stdout.partition("; the next use of any of its files completes it")
+    return done.stdout
+
+
+def test_a_batch_over_a_file_system_that_syncs_no_folders(strace: str, tmp_path: Path) -> None:
+    # Before the decision it syncs the names that its journal relies on.
+    told = told_of_batch(strace, "fsync,fdatasync:error=EINVAL", tmp_path)
+    assert told.startswith("StorageWriteError a.json: fsync of its folder failed")
+    assert 'configure(durability="process") saves without it' in told
+    assert not list(tmp_path.glob("*.json"))
+
+
+def test_a_batch_whose_folder_cannot_be_synced_any_more(strace: str, tmp_path: Path) -> None:
+    told = told_of_batch(strace, "fsync,fdatasync:error=EINVAL:when=2+", tmp_path)
+    cause, _, then = told.partition("; the next use of any of its files completes it")
+    assert cause.startswith("NotDurableError ")
     assert "decided, but not yet in place" in cause
     assert 'configure(durability="process") saves without it' in cause
     assert then == "\n"

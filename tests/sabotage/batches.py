@@ -185,6 +185,18 @@ SABOTAGES = [
         "pytest tests/test_batch_recovery.py -k puts_no_old_content_back",
     ),
     Sabotage(
+        "replaced-name-sync",
+        "a name that a journal relies on is on the disk before",
+        value("false"),
+        "pytest tests/test_batch_recovery.py -k name_that_a_journal",
+    ),
+    Sabotage(
+        "name-stamped-after-sync",
+        "a name is stamped as synced after the sync only",
+        edit("Synced::Content", "Synced::ContentAndName"),
+        "pytest tests/test_batch_recovery.py -k name_that_a_journal",
+    ),
+    Sabotage(
         "replaced-content-sync",
         "what a journal says is replaced is on the disk before",
         never,

@@ -73,6 +73,12 @@ SABOTAGES = [
         "pytest tests/errors/test_causes.py -k open_folder",
     ),
     Sabotage(
+        "release-before-sync",
+        "the lock is released before the folder is synced",
+        remove,
+        "pytest tests/test_syscalls.py -k released_before",
+    ),
+    Sabotage(
         "unchanged-content-sync",
         "the sync of unchanged content",
         remove,
@@ -155,6 +161,12 @@ SABOTAGES = [
         "who may give files away keeps what a file has",
         value("None"),
         "pytest tests/test_sharing.py -k give_files_away",
+    ),
+    Sabotage(
+        "words-are-of-a-lock",
+        "a lock that was waited for is shared like any other",
+        remove,
+        "pytest tests/test_sharing.py -k text_of_a_lock",
     ),
     Sabotage(
         "no-takeover-by-save",

@@ -34,11 +34,16 @@ KINDS = {
     "xfs": Kind("xfs", 300),
     "btrfs": Kind("btrfs", 128),
 }
+UNDER_COPIES = Kind("xfs", 700, ("-q", "-m", "reflink=1"))
+"""What an image lies on that is copied in one step."""
 WHOLE_SECONDS = ["ext3", "ext4-128"]
 
 
 class Image:
     """A file system in a file; mounted at `folder` whenever it is not being cut off."""
+
+    goes_on_after_cut = False
+    """Whether writers do not notice the cut, which is only seen in what comes back."""
 
     def __init__(self, path: Path, kind: Kind) -> None:
         self.folder = path.with_suffix(".mount")
@@ -94,6 +99,28 @@ class Image:
         self._path.unlink()
 
 
+class SnapshotImage(Image):
+    """A file system whose kind cannot be stopped dead.
+
+    Its image lies on a file system that copies a file in one step. Such a copy is what a disk
+    without a cache has at that moment: what is in the memory of the file system is lost.
+    """
+
+    goes_on_after_cut = True
+
+    def cut_power(self, *, flush: bool) -> None:
+        """Copies what has reached the disk; with `flush` after all that was written has."""
+        if flush:
+            run("sync", "--file-system", self.folder)
+        run("cp", "--reflink=always", self._path, self._path.with_suffix(".cut"))
+
+    def come_back(self) -> None:
+        """Mounts what the disk had at the cut."""
+        self.unmount()
+        self._path.with_suffix(".cut").replace(self._path)
+        self.mount()
+
+
 def run(*command: object) -> None:
     done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False)
     assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
@@ -107,12 +134,20 @@ def require_power_cuts(name: str) -> None:
 @contextmanager
 def image(parent: Path, name: str) -> Iterator[Image]:
     """A new file system of a kind, mounted below `parent` until the block ends."""
-    kind = KINDS[name]
+    kind = UNDER_COPIES if name == "xfs-for-copies" else KINDS[name]
     require(os.geteuid() == 0, "needs root, to mount")
     require_programs(f"mkfs.{kind.type}", "mount", "umount", "losetup")
     require(kind.type in Path("/proc/filesystems").read_text().split(), f"needs {kind.type}")
     require(Path("/dev/loop-control").exists(), "needs loop devices")
-    made = Image(parent / f"{name}.image", kind)
+    if name == "btrfs":
+        with image(parent, "xfs-for-copies") as under:
+            yield from used(SnapshotImage(under.folder / f"{name}.image", kind))
+    else:
+        yield from used(Image(parent / f"{name}.image", kind))
+
+
+def used(made: Image) -> Iterator[Image]:
+    """Mounts it, and removes it afterwards."""
     try:
         made.mount()
         yield made

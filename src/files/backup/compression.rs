@@ -4,7 +4,7 @@
 //! that no other process does the same work. A plain backup that is gone before its
 //! compressor has removed it was pruned.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 
@@ -33,14 +33,14 @@ pub struct Begun<'a> {
 /// the target's lock: another writer would take a temporary file that is not locked yet for
 /// a dead writer's. The errors are for the log.
 #[must_use]
-pub fn begin<'a>(
-    target: &'a Target,
-    backups: &'a [Backup],
+pub fn begin(
+    target: &Target,
+    backups: impl Iterator<Item = Backup>,
     above: u64,
-) -> (Vec<Begun<'a>>, Vec<Error>) {
+) -> (Vec<Begun<'_>>, Vec<Error>) {
     let (mut begun, mut failures) = (Vec::new(), Vec::new());
-    for backup in backups.iter().filter(|backup| !backup.compressed) {
-        match Begun::begin(target, backup, above) {
+    for backup in backups.filter(|backup| !backup.compressed) {
+        match Begun::begin(target, &backup, above) {
             Ok(compression) => begun.extend(compression),
             Err(error) => failures.push(error),
         }
@@ -49,7 +49,7 @@ pub fn begin<'a>(
 }
 
 impl<'a> Begun<'a> {
-    fn begin(target: &'a Target, backup: &'a Backup, above: u64) -> Result<Option<Self>> {
+    fn begin(target: &'a Target, backup: &Backup, above: u64) -> Result<Option<Self>> {
         let Some(plain) = Plain::take(target, backup)? else { return Ok(None) };
         // safeguard: no-room-for-gz
         if backup.compressed_name().len() > layout::LONGEST_NAME {
@@ -121,7 +121,7 @@ pub fn remove_superseded(target: &Target, backup: &Backup) -> Result<()> {
 /// A plain backup that nobody else is compressing.
 struct Plain<'a> {
     target: &'a Target,
-    name: &'a OsStr,
+    name: OsString,
     compressed_name: OsString,
     file: File,
     stat: Stat,
@@ -130,7 +130,7 @@ struct Plain<'a> {
 impl<'a> Plain<'a> {
     /// Opens and locks the plain backup; nothing where it is gone, or where another process
     /// compresses it.
-    fn take(target: &'a Target, backup: &'a Backup) -> Result<Option<Self>> {
+    fn take(target: &'a Target, backup: &Backup) -> Result<Option<Self>> {
         let name = backup.plain_name();
         let file = match target.open_to_read(name) {
             Ok(file) => file,
@@ -145,13 +145,14 @@ impl<'a> Plain<'a> {
         }
         let stat = fs::fstat(&file).map_err(|errno| target.failed("fstat of a backup", errno))?;
         let compressed_name = backup.compressed_name();
+        let name = name.to_owned();
         let plain = Self { target, name, compressed_name, file, stat };
         Ok(plain.is_there()?.then_some(plain))
     }
 
     /// Whether the plain backup still has its name.
     fn is_there(&self) -> Result<bool> {
-        match fs::statat(&self.target.folder, self.name, AtFlags::SYMLINK_NOFOLLOW) {
+        match fs::statat(&self.target.folder, &self.name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(stat) => Ok(Identity::of(&stat).key() == Identity::of(&self.stat).key()),
             Err(Errno::NOENT) => Ok(false),
             Err(errno) => Err(self.target.failed("fstatat of a backup", errno)),
@@ -161,7 +162,7 @@ impl<'a> Plain<'a> {
     /// Removes the plain backup, which the compressed backup replaces. If the plain backup was
     /// pruned during the compression, removes the compressed backup.
     fn give_way(&self) -> Result<()> {
-        if !(self.is_there()? && backup::unlink(self.target, self.name)?) {
+        if !(self.is_there()? && backup::unlink(self.target, &self.name)?) {
             // safeguard: pruned-compressed-form
             backup::unlink(self.target, &self.compressed_name)?;
         }

@@ -11,16 +11,17 @@ use crate::files::backup::index::KnownBackups;
 use crate::files::backup::links;
 use crate::files::backup::retention;
 use crate::files::backup::{self, Backup};
-use crate::files::identity::{Identity, Instant};
+use crate::files::identity::{Identity, Instant, Synced};
 use crate::files::lease::Lease;
 use crate::files::locked::LockedFile;
+use crate::files::target::Target;
 use crate::settings::Durability;
 
 /// The content that is to be backed up.
 pub(crate) struct BackupSource {
     stat: Stat,
-    /// Whether a save has synced it.
-    synced: bool,
+    /// What of it a save has synced.
+    synced: Option<Synced>,
     /// Whether a reader has found it to be no document.
     corrupt: bool,
 }
@@ -40,8 +41,8 @@ pub(crate) struct BackedUp {
 }
 
 impl BackupSource {
-    /// Whether it is known to be on the disk.
-    pub(crate) fn is_synced(&self) -> bool {
+    /// What of it is known to be on the disk.
+    pub(crate) fn synced(&self) -> Option<Synced> {
         self.synced
     }
 }
@@ -53,13 +54,14 @@ impl BackedUp {
     }
 }
 
-/// The pruning that is left to do once the change is durable.
-#[derive(Debug)]
+/// The pruning that is left to do once the change is durable. No lock is needed: two writers
+/// may remove the same backups.
+#[derive(Debug, Default)]
 pub(crate) struct Retention {
-    all: Vec<Backup>,
-    /// Whether backups may be removed.
-    prune: bool,
-    indexed: bool,
+    /// The backups to be removed.
+    pub(crate) outdated: Vec<Backup>,
+    /// The backups that are there plain and compressed.
+    doubled: Vec<Backup>,
 }
 
 impl LockedFile {
@@ -69,11 +71,7 @@ impl LockedFile {
         let identity = Identity::of(&stat);
         // Coarse stamps may hide a change that came after the sync stamp.
         let sure = !identity.is_coarse() || identity.is_past_racy_window(Instant::now());
-        BackupSource {
-            stat,
-            synced: sure && self.lock.has_sync_stamp(&identity.sync_stamp()),
-            corrupt,
-        }
+        BackupSource { stat, synced: self.lock.synced(&identity).filter(|_| sure), corrupt }
     }
 
     /// Backs up the `source`, by a link or a copy, unless a writer that was killed has left
@@ -110,7 +108,7 @@ impl LockedFile {
         // backup would not have it.
         if let Some(lease) = &lease
             && options.durability == Durability::Full
-            && !synced
+            && synced.is_none()
         {
             // safeguard: sync-before-link
             lease.sync(target)?;
@@ -139,9 +137,15 @@ impl LockedFile {
         }
     }
 
-    /// Releases the lease on the replaced content, and tells in `written` which backup has
-    /// it. Where somebody waits to write into that content, the backup first becomes a copy.
-    pub(crate) fn release_source(&self, backed_up: BackedUp, written: &mut Written) -> Retention {
+    /// Releases the lease on the replaced content, tells in `written` which backup has it, and
+    /// leaves the index for the next writer. Where somebody waits to write into that content,
+    /// the backup first becomes a copy.
+    pub(crate) fn release_source(
+        &self,
+        backed_up: BackedUp,
+        options: &WriteOptions,
+        written: &mut Written,
+    ) -> Retention {
         let BackedUp { all, taken, indexed, lease, corrupt } = backed_up;
         if let (Some(lease), Some(taken)) = (lease, all.last()) {
             // The process that waits has opened the old inode, which is the backup's.
@@ -156,35 +160,29 @@ impl LockedFile {
                 written.warnings.push(Warning::CorruptReplaced { kept: newest.name.clone() });
             }
         }
+        if indexed {
+            // With the backups that are about to be pruned: this writer may die before that.
+            self.leave_index(&all);
+        }
         // The backups of a file that is torn again and again must not push out the whole
         // backups: a save over a corrupt file prunes nothing.
         // safeguard: no-pruning-over-corrupt-file
-        Retention { all, prune: taken && !corrupt, indexed }
+        if !taken || corrupt || options.backups_kept == 0 {
+            return Retention::default();
+        }
+        let WriteOptions { backups_kept: kept, backups_max_age: max_age, zone, .. } = *options;
+        let doubled = all.iter().filter(|backup| backup.doubled).cloned().collect();
+        Retention { outdated: retention::to_prune(all, kept, max_age, zone), doubled }
     }
+}
 
-    /// Removes old backups, once the new content is durable. A backup that cannot be removed
-    /// does not undo the save.
-    pub(crate) fn prune_after(
-        &self,
-        Retention { mut all, prune, indexed }: Retention,
-        options: &WriteOptions,
-        warnings: &mut Vec<Warning>,
-    ) {
-        if prune && options.backups_kept > 0 {
-            let WriteOptions { backups_kept: kept, backups_max_age: max_age, zone, .. } = *options;
-            let doubled = all.iter().filter(|backup| backup.doubled);
-            let removed =
-                doubled.map(|backup| compression::remove_superseded(&self.target, backup));
-            warnings.extend(removed.filter_map(Result::err).map(Warning::from));
-            for outdated in retention::to_prune(all.clone(), kept, max_age, zone) {
-                match links::remove(&self.target, &outdated) {
-                    Ok(()) => all.retain(|backup| *backup != outdated),
-                    Err(error) => warnings.push(Warning::from(error)),
-                }
-            }
-        }
-        if indexed {
-            self.leave_index(&all);
-        }
+impl Retention {
+    /// Removes old backups of `target`, once the new content is durable. A backup that cannot
+    /// be removed does not undo the save.
+    pub(crate) fn prune(&self, target: &Target, warnings: &mut Vec<Warning>) {
+        let doubled = self.doubled.iter();
+        let removed = doubled.map(|backup| compression::remove_superseded(target, backup));
+        let pruned = self.outdated.iter().map(|backup| links::remove(target, backup));
+        warnings.extend(removed.chain(pruned).filter_map(Result::err).map(Warning::from));
     }
 }

@@ -26,7 +26,7 @@ use crate::files::batch::decision::{Changed, Folders};
 use crate::files::batch::preconditions::require_replaceable;
 use crate::files::batch::roll_forward;
 use crate::files::fork;
-use crate::files::identity::{FileKey, Identity};
+use crate::files::identity::{FileKey, Identity, Synced};
 use crate::files::layout;
 use crate::files::read::Same;
 use crate::files::session::{Preparation, Session};
@@ -95,7 +95,11 @@ pub fn save_many(
     drop(in_place);
     let (indices, files): (Vec<_>, Vec<_>) =
         files.into_iter().map(|(index, session)| (index, session.into_locked())).unzip();
-    for (index, warnings) in indices.into_iter().zip(closing::close_all(files, options)) {
+    let compressions = closing::begin(&files, &[], options);
+    for file in &files {
+        file.lock.release();
+    }
+    for (index, warnings) in indices.into_iter().zip(compressions.finish(options)) {
         written[index].warnings.extend(warnings);
     }
     COUNTERS.batches.count();
@@ -172,10 +176,10 @@ fn publish(
     }
     // Before anything that takes long: should this writer die, a program that waits to write
     // into a replaced file would write into its backup.
-    let mut backups = Vec::with_capacity(done.len());
+    let (mut backups, mut stamped) = (Vec::with_capacity(done.len()), Vec::new());
     for (((_, written), (file, synced)), backed_up) in done.iter_mut().zip(&locked).zip(backed_up) {
-        backups.push(file.release_source(backed_up, written));
-        file.stamp_as_synced(synced.get());
+        backups.push(file.release_source(backed_up, options, written));
+        stamped.push(file.stamp_content(synced.get()));
     }
     let unfinished = |cause: Error| Error::Unfinished {
         path: cause.path().to_path_buf(),
@@ -184,11 +188,14 @@ fn publish(
     // safeguard: batch-folders-sync
     let synced = if full { roll_forward::sync(&folders.routes()) } else { Ok(()) };
     refused.map_or(synced, Err).map_err(unfinished)?;
+    for ((file, _), stamped) in locked.iter().zip(&stamped) {
+        file.stamp_name(stamped.as_ref());
+    }
     // The next use finds a journal that cannot be removed now, and has nothing to do for it.
     done[0].1.warnings.extend(folders.close(&slots).err().map(Warning::from));
     drop(locks);
     for (((_, written), (file, _)), backups) in done.iter_mut().zip(&locked).zip(backups) {
-        file.prune_after(backups, options, &mut written.warnings);
+        backups.prune(&file.target, &mut written.warnings);
     }
     Ok(done)
 }
@@ -255,21 +262,28 @@ fn sync_contents(changed: &[Changed<'_>], in_place: &[(&Session, Same)]) -> Resu
             let _ = change.synced.set(synced);
             Ok(())
         }));
-        folders.insert(change.target().folder_key()?, change.target());
+        let synced = synced(change);
         // The journal tells which content is replaced, so that content has to be on the disk.
         // A save has synced it; another program may not have.
         // safeguard: replaced-content-sync
-        if !is_synced(change) {
+        if synced.is_none() && change.prepared.before.is_some() {
             syncs.push(Box::new(|| sync_replaced(change.target())));
         }
+        // And its name, or that there is no file: a save or a deletion may have returned the
+        // lock, and not be done yet with its sync.
+        // safeguard: replaced-name-sync
+        let unnamed = synced != Some(Synced::ContentAndName);
+        let (_, sync_names) =
+            folders.entry(change.target().folder_key()?).or_insert((change.target(), false));
+        *sync_names |= unnamed;
     }
     // A new sidecar must not be missing after a power cut where a journal leads to it.
     // safeguard: batch-sidecars-sync
     let several = folders.len() > 1;
-    for target in folders.into_values() {
+    for (target, sync_names) in folders.into_values() {
         // safeguard: batch-names-sync
         syncs.push(Box::new(|| sync_temporary_folder(target)));
-        if several {
+        if several || sync_names {
             syncs.push(Box::new(|| {
                 sync::sync_folder(&target.folder)
                     .map_err(|errno| target.failed("fsync of its folder", errno))
@@ -290,12 +304,12 @@ fn sync_contents(changed: &[Changed<'_>], in_place: &[(&Session, Same)]) -> Resu
     at_once(&syncs)
 }
 
-fn is_synced(change: &Changed<'_>) -> bool {
-    let is_stamped =
-        |before: &Identity| change.session.locked().lock.has_sync_stamp(&before.sync_stamp());
+/// What of the replaced content is known to be on the disk.
+fn synced(change: &Changed<'_>) -> Option<Synced> {
     match (&change.prepared.source, &change.prepared.before) {
-        (Some(source), _) => source.is_synced(),
-        (None, before) => before.as_ref().is_none_or(is_stamped),
+        (Some(source), _) => source.synced(),
+        (None, Some(before)) => change.session.locked().lock.synced(before),
+        (None, None) => None,
     }
 }
 
@@ -303,8 +317,7 @@ fn sync_replaced(target: &Target) -> Result<()> {
     let file = target
         .open_to_read(target.name.as_os_str())
         .map_err(|errno| target.failed("open (to sync what is replaced)", errno))?;
-    fs::fsync(file).map_err(|errno| target.failed("fsync of what is replaced", errno))?;
-    sync::sync_folder(&target.folder).map_err(|errno| target.failed("fsync of its folder", errno))
+    fs::fsync(file).map_err(|errno| target.failed("fsync of what is replaced", errno))
 }
 
 type Sync<'a> = Box<dyn Fn() -> Result<()> + std::marker::Sync + 'a>;

@@ -102,7 +102,10 @@ pub(crate) fn folder_id_of(target: &Target) -> Result<Option<String>> {
     (&file)
         .read_to_end(&mut text)
         .map_err(|error| target.failed("read of .oasis_data/journal.lock", error))?;
-    let folder_id = text.strip_suffix(b"\n").filter(|word| {
+    // The first line only: the words for those who wait for the lock stand behind it.
+    // safeguard: folder-id-beside-words
+    let first_line = text.split_inclusive(|&byte| byte == b'\n').next().unwrap_or_default();
+    let folder_id = first_line.strip_suffix(b"\n").filter(|word| {
         let whole = word.iter().all(u8::is_ascii_alphanumeric);
         whole && !word.is_empty()
     });

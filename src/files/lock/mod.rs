@@ -8,11 +8,13 @@
 pub mod file;
 mod held;
 mod queue;
+mod wake;
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::fs::{self, Mode, OFlags};
 use rustix::io::Errno;
@@ -22,20 +24,21 @@ use self::queue::Wait;
 use crate::engine::deadline::Deadline;
 use crate::engine::owner::Owner;
 use crate::engine::signals::Signals;
-use crate::error::{Error, QUEUE_CALL, Result, Standstill};
+use crate::error::{Error, Result, Standstill};
 use crate::files::fork::CloseOnFork;
-use crate::files::identity::{FileKey, Identity};
+use crate::files::identity::{FileKey, Identity, Synced};
 use crate::files::layout;
 use crate::files::sys::{lock, open};
 use crate::files::target::Target;
 
 pub use self::held::after_fork_in_child;
 
-/// The right to write one data file, until dropped.
+/// The right to write one data file, until released or dropped.
 #[derive(Debug)]
 pub struct Lock {
     file: CloseOnFork,
     key: FileKey,
+    released: AtomicBool,
 }
 
 impl Lock {
@@ -90,13 +93,10 @@ impl Lock {
                 return Err(Error::AlreadyLocked { path: target.given_path.clone(), why });
             }
             // safeguard: renewed-only-when-held
-            let waited = wait.for_turn_and_lock(&file);
-            // Whatever happened: a child forked past the handlers would stay in the queue.
-            wait.used(file.with(lock::leave_queue))?
-                .map_err(|error| target.failed(QUEUE_CALL, error))?;
-            waited?;
+            let locked = wait.for_lock(&file);
+            locked?;
             // From here on every return releases the lock.
-            let lock = Self { file, key };
+            let lock = Self { file, key, released: AtomicBool::new(false) };
             if file::is_current(target, path, key)? {
                 // safeguard: linked-lock-renewed
                 if stat.st_nlink > 1 && !renewed {
@@ -113,7 +113,7 @@ impl Lock {
             // A caller that does not wait still gets all attempts: another process may be
             // replacing the lock file at this moment.
             if attempts >= file::OPEN_ATTEMPTS && deadline.left().is_zero() {
-                return Err(wait.timed_out(&lock.file));
+                return Err(wait.timed_out(&lock.file, None));
             }
         }
     }
@@ -159,17 +159,18 @@ impl Lock {
         Some(found)
     }
 
-    /// Writes the sync stamp: the file's content that this stamp tells is on the disk.
-    pub fn leave_sync_stamp(&self, stamp: &str) {
-        self.write_at(stamp.as_bytes(), layout::SYNC_STAMP_PLACE);
+    /// Writes the sync stamp: what of this content of the file is on the disk.
+    pub fn leave_sync_stamp(&self, identity: &Identity, synced: Synced) {
+        self.write_at(identity.sync_stamp(synced).as_bytes(), layout::SYNC_STAMP_PLACE);
     }
 
-    /// Whether this is the sync stamp in the lock file.
+    /// What of this content of the file the sync stamp tells to be on the disk.
     #[must_use]
-    pub fn has_sync_stamp(&self, stamp: &str) -> bool {
-        let mut found = vec![0; stamp.len()];
-        let read = self.file.with(|file| file.read_exact_at(&mut found, layout::SYNC_STAMP_PLACE));
-        matches!(read, Some(Ok(()))) && found == stamp.as_bytes()
+    pub fn synced(&self, identity: &Identity) -> Option<Synced> {
+        let stamps = [Synced::ContentAndName, Synced::Content]
+            .map(|synced| (synced, identity.sync_stamp(synced).into_bytes()));
+        let found = self.read_at(stamps[0].1.len(), layout::SYNC_STAMP_PLACE)?;
+        stamps.into_iter().find_map(|(synced, stamp)| (found == stamp).then_some(synced))
     }
 
     /// Remembers which file the descriptor is of. To be called before the call that took
@@ -186,18 +187,26 @@ impl Lock {
     /// process whose application has closed the descriptor.
     #[must_use]
     pub fn is_own(&self) -> bool {
-        self.file.with(|_| ()).is_some()
+        !self.released.load(Ordering::SeqCst) && self.file.with(|_| ()).is_some()
+    }
+
+    /// Releases the lock. The lock file stays open, for the sync stamp.
+    pub fn release(&self) {
+        if self.released.swap(true, Ordering::SeqCst) {
+            return;
+        }
+        // Closing alone would not release the lock: a child forked past the handlers still
+        // shares the open file description. Where the unlock fails, the close follows.
+        self.file.with_or_without(|file| {
+            held::remove(self.file.id());
+            file.map(|file| lock::unlock(file).and_then(|()| wake::after_release(file)))
+        });
     }
 }
 
 impl Drop for Lock {
     fn drop(&mut self) {
-        // Closing alone would not release the lock: a child forked past the handlers still
-        // shares the open file description. Where the unlock fails, the close follows.
-        self.file.with_or_without(|file| {
-            held::remove(self.file.id());
-            file.map(lock::unlock)
-        });
+        self.release();
     }
 }
 

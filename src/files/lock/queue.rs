@@ -1,10 +1,10 @@
-//! The wait for a lock: the queue before it, the deadline, and the signals that end it.
+//! The wait for a lock: the line, the queue, the deadline, and the signals that end it.
 //!
-//! Nobody starves. A writer that releases the lock and asks again at once would always be
-//! faster than a writer that looks every millisecond. So a queue comes before the lock, a
-//! lock of its own on a byte of the same file: the writer in the queue gets the lock next,
-//! and while the lock is held all others have the same chance to be the next in the queue.
-//! Only a process that has stopped in the queue is passed.
+//! Nobody starves. Whoever waits joins the line. From the line a process enters the queue,
+//! which has room for one: the process in it gets the lock next. The kernel wakes those who
+//! sleep in the line in their order, and a newcomer that finds somebody in the line lets them
+//! go first. So a writer that releases the lock and asks again at once passes nobody. Only a
+//! process that has stopped in the queue is passed.
 
 use std::fs::File;
 use std::io;
@@ -12,6 +12,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rustix::fs;
+use rustix::io::Errno;
 use rustix::thread::{NanosleepRelativeResult, Timespec, nanosleep};
 
 use crate::engine::deadline::Deadline;
@@ -21,17 +22,25 @@ use crate::files::fork::CloseOnFork;
 use crate::files::identity::{FileKey, Identity};
 use crate::files::lock::file;
 use crate::files::lock::held::{self, Own};
+use crate::files::lock::wake::{self, Word};
+use crate::files::sys::futex::MappedWords;
 use crate::files::sys::lock;
 use crate::files::target::Target;
 use crate::statistics::{COUNTERS, LATENCIES};
 
-/// How long a wait keeps to the queue. The process in the queue takes a free lock within
-/// [`LONGEST_PAUSE`], unless it is stopped. Longer than that pause, so that a writer that
-/// releases the lock and asks again at once does not pass those who wait; shorter than a
-/// person notices.
+/// How long a wait keeps to the queue while nobody leaves the queue. The process in it is woken
+/// when the lock is released, unless it is stopped. Shorter than a person notices.
 const QUEUE_PATIENCE: Duration = Duration::from_millis(20);
+/// How long the process in the queue sleeps until it looks whether the holder has died.
+const LONGEST_SLEEP_IN_QUEUE: Duration = Duration::from_millis(4);
+/// How long a process in the line sleeps, at first only [`QUEUE_PATIENCE`]: many may wait.
+const LONGEST_SLEEP_IN_LINE: Duration = SIGNAL_INTERVAL;
+/// Pauses of a wait that the kernel does not end.
 const FIRST_PAUSE: Duration = Duration::from_micros(50);
 const LONGEST_PAUSE: Duration = Duration::from_millis(2);
+/// How long before the deadline a wait looks who holds the lock. The kernel takes some
+/// milliseconds for its list of locks.
+const HOLDER_LOOK: Duration = Duration::from_millis(15);
 /// How often a wait asks for signals that went to another thread.
 const SIGNAL_INTERVAL: Duration = Duration::from_millis(50);
 
@@ -43,48 +52,31 @@ pub(super) struct Wait<'a> {
 }
 
 impl Wait<'_> {
-    /// Waits in the queue and then for the lock, and ends with both taken. Passes a queue
-    /// in which nobody moves.
-    pub(super) fn for_turn_and_lock(&self, file: &CloseOnFork) -> Result<()> {
-        let mut pause = FIRST_PAUSE;
-        let begun = Instant::now();
-        let mut asked = begun;
-        let mut waiting = None;
-        let mut holds_queue = false;
-        loop {
-            let left = self.deadline.left();
-            // safeguard: queue
-            holds_queue = holds_queue || self.take(file, QUEUE_CALL, lock::enter_queue)?;
-            // The process in the queue may be stopped. At the deadline the wait tries the
-            // lock itself: it takes a free lock, and can name the holder of a lock
-            // that is not free.
-            // safeguard: when-to-try-the-lock
-            let may_lock = holds_queue || left.is_zero() || begun.elapsed() >= QUEUE_PATIENCE;
-            // safeguard: lock
-            if may_lock && self.take(file, LOCK_CALL, lock::try_exclusive)? {
-                return Ok(());
-            }
-            if left.is_zero() {
-                return Err(self.timed_out(file));
-            }
-            waiting.get_or_insert_with(|| {
-                COUNTERS.lock_waits.count();
-                LATENCIES.lock_wait.time()
-            });
-            let interrupted = sleep(pause.min(left));
-            // safeguard: out-of-queue-before-handler
-            if interrupted || asked.elapsed() >= SIGNAL_INTERVAL {
-                // Leaves the queue first: the signal handler may save this very file.
-                let _ = self.used(file.with(lock::leave_queue))?;
-                holds_queue = false;
-                // safeguard: signals-end-the-wait
-                if self.signals.pending() {
-                    return Err(Error::Interrupted { path: self.target.given_path.clone() });
-                }
-                asked = Instant::now();
-            }
-            pause = (pause * 2).min(LONGEST_PAUSE);
+    /// Waits for the lock of `file`, and ends with the lock taken.
+    pub(super) fn for_lock(&self, file: &CloseOnFork) -> Result<()> {
+        let hurried = self.deadline.left().is_zero();
+        // safeguard: queue
+        let may_lock = hurried || !self.ask(file, lock::is_awaited)?;
+        // safeguard: lock
+        if may_lock && self.take(file, LOCK_CALL, lock::try_exclusive)? {
+            return Ok(());
         }
+        if hurried {
+            return Err(self.timed_out(file, None));
+        }
+        COUNTERS.lock_waits.count();
+        let _taken = LATENCIES.lock_wait.time();
+        let mut turn = Turn { wait: self, file, place: Place::Outside, sleep: Sleep::default() };
+        let outcome = turn.wait();
+        // Whatever happened: a child forked past the handlers would stay in the queue.
+        let left = turn.leave();
+        outcome.and(left)
+    }
+
+    /// What `ask` answers; its failure is an error.
+    fn ask(&self, file: &CloseOnFork, ask: fn(&File) -> io::Result<bool>) -> Result<bool> {
+        let answer = self.used(file.with(ask))?;
+        answer.map_err(|error| self.target.failed(QUEUE_CALL, error))
     }
 
     /// Whether `take` succeeds; contention is no error.
@@ -107,11 +99,12 @@ impl Wait<'_> {
         result.ok_or_else(|| Error::Interrupted { path: self.target.given_path.clone() })
     }
 
-    pub(super) fn timed_out(&self, file: &CloseOnFork) -> Error {
+    /// The error at the deadline, with the holder of the lock where that was found out before.
+    pub(super) fn timed_out(&self, file: &CloseOnFork, holder: Option<u32>) -> Error {
         let told = file.with(|file| {
             let key = fs::fstat(file).map(|stat| Identity::of(&stat).key());
             let own = key.is_ok_and(|key| !matches!(held::by_this_thread(key), Own::No));
-            (lock::holder(file), own)
+            (holder.or_else(|| lock::holder(file)), own)
         });
         let (holder, by_this_thread) = told.unwrap_or_default();
         Error::LockTimeout {
@@ -143,8 +136,171 @@ impl Wait<'_> {
     }
 }
 
-/// Sleeps; true when a signal cut it short.
-fn sleep(pause: Duration) -> bool {
+/// Where a process that waits stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    Outside,
+    Line,
+    /// And in the line.
+    Queue,
+}
+
+/// One wait, from the line to the lock.
+struct Turn<'a> {
+    wait: &'a Wait<'a>,
+    file: &'a CloseOnFork,
+    place: Place,
+    sleep: Sleep,
+}
+
+impl Turn<'_> {
+    fn wait(&mut self) -> Result<()> {
+        let Wait { target, deadline, signals } = self.wait;
+        let begun = Instant::now();
+        let (mut asked, mut queue_moved) = (begun, begun);
+        let mut holder = None;
+        let mut queue_word = None;
+        let mut newcomer = true;
+        let mut after_others = false;
+        let mut longest_in_line = QUEUE_PATIENCE;
+        loop {
+            let left = deadline.left();
+            if self.place == Place::Outside {
+                self.wait
+                    .used(self.file.with(lock::join_line))?
+                    .map_err(|error| target.failed(QUEUE_CALL, error))?;
+                self.place = Place::Line;
+                // safeguard: line-before-newcomer
+                after_others = newcomer && self.wait.ask(self.file, lock::is_in_line)?;
+                newcomer = false;
+            }
+            if self.place == Place::Line {
+                // Before the try: see `wake.rs`.
+                let word = self.word(Word::Queue)?;
+                if queue_word.replace(word) != Some(word) {
+                    queue_moved = Instant::now();
+                }
+                if !after_others && self.wait.take(self.file, QUEUE_CALL, lock::enter_queue)? {
+                    self.place = Place::Queue;
+                    // Else many who wait long would pass the queue round all the time.
+                    asked = Instant::now();
+                }
+            }
+            let in_queue = self.place == Place::Queue;
+            let word =
+                if in_queue { self.word(Word::Lock)? } else { queue_word.unwrap_or_default() };
+            // The process in the queue may be stopped. At the deadline the wait tries the
+            // lock itself: it takes a free lock, and can name the holder of a lock
+            // that is not free.
+            // safeguard: when-to-try-the-lock
+            let may_lock = in_queue || left.is_zero() || queue_moved.elapsed() >= QUEUE_PATIENCE;
+            if may_lock && self.wait.take(self.file, LOCK_CALL, lock::try_exclusive)? {
+                return Ok(());
+            }
+            if left.is_zero() {
+                return Err(self.wait.timed_out(self.file, holder.flatten()));
+            }
+            if holder.is_none() && left <= HOLDER_LOOK && begun.elapsed() >= HOLDER_LOOK {
+                // safeguard: holder-before-deadline
+                holder = Some(self.file.with(|file| lock::holder(file)).flatten());
+                continue;
+            }
+            let longest = if in_queue { LONGEST_SLEEP_IN_QUEUE } else { longest_in_line };
+            longest_in_line = LONGEST_SLEEP_IN_LINE;
+            let until_look = left.checked_sub(HOLDER_LOOK).filter(|_| holder.is_none());
+            let until_end = until_look.filter(|look| !look.is_zero()).unwrap_or(left);
+            let interrupted = self.sleep(word, longest.min(until_end));
+            after_others = false;
+            // safeguard: out-of-queue-before-handler
+            if interrupted || asked.elapsed() >= SIGNAL_INTERVAL {
+                // Leaves the queue first: the signal handler may save this very file.
+                self.leave()?;
+                // safeguard: signals-end-the-wait
+                if signals.pending() {
+                    return Err(Error::Interrupted { path: target.given_path.clone() });
+                }
+                asked = Instant::now();
+            }
+        }
+    }
+
+    fn word(&mut self, word: Word) -> Result<u32> {
+        let read = self.wait.used(self.file.with(|file| word.read(file)))?;
+        Ok(read.unwrap_or_else(|_| {
+            // It would never sleep on a word that it does not know.
+            self.sleep.words = None;
+            self.sleep.polls = true;
+            0
+        }))
+    }
+
+    /// Sleeps until somebody wakes this process, or it has to look. True when a signal cut
+    /// the sleep short.
+    fn sleep(&mut self, expected: u32, longest: Duration) -> bool {
+        let word = if self.place == Place::Queue { Word::Lock } else { Word::Queue };
+        let mut words = self.sleep.words.take();
+        if words.is_none() && !self.sleep.polls {
+            words = self.file.with(|file| MappedWords::of(file).ok()).flatten();
+        }
+        let Some(words) = words else {
+            self.sleep.polls = true;
+            let pause = self.sleep.pause;
+            self.sleep.pause = (pause * 2).min(LONGEST_PAUSE);
+            return pause_for(pause.min(longest));
+        };
+        match words.wait(word.place(), expected, longest) {
+            Ok(()) | Err(Errno::AGAIN | Errno::TIMEDOUT) => {}
+            // The mapping goes: a signal handler may fork.
+            Err(Errno::INTR) => return true,
+            // The file system has no words to wait on, or somebody has truncated the file.
+            Err(_) => {
+                // safeguard: polling-without-words
+                self.sleep.polls = true;
+                return false;
+            }
+        }
+        self.sleep.words = Some(words);
+        false
+    }
+
+    /// Leaves queue and line, and wakes the next in the line.
+    fn leave(&mut self) -> Result<()> {
+        // In a child that a signal handler forks this mapping would be missing, and its place
+        // taken by another.
+        let words = self.sleep.words.take();
+        if self.place == Place::Outside {
+            return Ok(());
+        }
+        let was_in_queue = self.place == Place::Queue;
+        self.place = Place::Outside;
+        let left = self.file.with(|file| {
+            lock::leave_queue_and_line(file)?;
+            if was_in_queue {
+                // Where this fails, the next in the line looks soon.
+                let _ = wake::after_queue(file, words);
+            }
+            Ok(())
+        });
+        self.wait.used(left)?.map_err(|error: io::Error| self.wait.target.failed(QUEUE_CALL, error))
+    }
+}
+
+/// How a wait sleeps.
+struct Sleep {
+    words: Option<MappedWords>,
+    /// Whether nothing wakes this process, and it looks again after each pause.
+    polls: bool,
+    pause: Duration,
+}
+
+impl Default for Sleep {
+    fn default() -> Self {
+        Self { words: None, polls: false, pause: FIRST_PAUSE }
+    }
+}
+
+/// Pauses; true when a signal cut the pause short.
+fn pause_for(pause: Duration) -> bool {
     let request = Timespec { tv_sec: 0, tv_nsec: pause.subsec_nanos().into() };
     matches!(nanosleep(&request), NanosleepRelativeResult::Interrupted(_))
 }

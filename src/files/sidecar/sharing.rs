@@ -183,12 +183,17 @@ impl<'a> DataFolder<'a> {
 fn is_text_of_sidecar(file: &File) -> io::Result<bool> {
     let mut start = [0; layout::INDEX_PLACE + 8];
     let length = io::pread(file, &mut start[..], layout::SYNC_STAMP_PLACE)?;
+    // Whatever value they have.
+    // safeguard: words-are-of-a-lock
+    start[layout::LOCK_WORD_PLACE..layout::QUEUE_WORD_PLACE + 4].fill(0);
     let (start, index) = start[..length].split_at(length.min(layout::INDEX_PLACE));
     let end = start.iter().position(|&byte| byte == b'\n').map_or(0, |end| end + 1);
     let (line, rest) = start.split_at(end);
     // In the lock of a journal, the line is the folder_id.
     let is_first_line = line.is_empty()
-        || line.starts_with(b"synced ")
+        || [layout::CONTENT_SYNCED, layout::NAME_SYNCED]
+            .iter()
+            .any(|synced| line.starts_with(synced.as_bytes()))
         || line.strip_suffix(b"\n").is_some_and(layout::is_random);
     let is_index = index.is_empty() || index[0] == b'-' || index.starts_with(b"backups ");
     // A save that took a private file for its lock has left the rest of the private text.

@@ -1,9 +1,10 @@
-//! Locks of the kernel: `flock` on a whole file, through fs2, and a lock on the first byte
-//! of the same file, for the queue. The two kinds do not see each other, so one descriptor
+//! Locks of the kernel: `flock` on a whole file, through fs2, and locks on single bytes of the
+//! same file, for those who wait. The two kinds do not see each other, so one descriptor
 //! serves for both.
 
 use std::fs::File;
 use std::io;
+use std::ops::Range;
 use std::os::fd::{AsFd, AsRawFd};
 
 use rustix::fs::{self, Stat};
@@ -41,33 +42,86 @@ pub(crate) fn is_contended(error: &io::Error) -> bool {
     error.raw_os_error() == fs2::lock_contended_error().raw_os_error()
 }
 
+/// The byte that whoever is the next to get the lock has locked alone: the queue.
+const QUEUE: Range<libc::off_t> = 0..1;
+/// The byte that all who wait have locked together: the line for the queue.
+const LINE: Range<libc::off_t> = 1..2;
+const BOTH: Range<libc::off_t> = QUEUE.start..LINE.end;
+
 /// Enters the queue for the lock of a file, if nobody is in it.
 ///
 /// # Errors
 ///
 /// An error that [`is_contended`] where somebody is in the queue, or that of the `fcntl`.
 pub(crate) fn enter_queue(file: &File) -> io::Result<()> {
-    set_queue_lock(file, libc::F_WRLCK)
+    fcntl(file, libc::F_OFD_SETLK, libc::F_WRLCK, QUEUE).map(drop)
 }
 
-/// Leaves the queue.
+/// Joins those who wait for the queue.
 ///
 /// # Errors
 ///
 /// When the `fcntl` fails.
-pub(crate) fn leave_queue(file: &File) -> io::Result<()> {
-    set_queue_lock(file, libc::F_UNLCK)
+pub(crate) fn join_line(file: &File) -> io::Result<()> {
+    fcntl(file, libc::F_OFD_SETLK, libc::F_RDLCK, LINE).map(drop)
+}
+
+/// Leaves the queue and the line.
+///
+/// # Errors
+///
+/// When the `fcntl` fails.
+pub(crate) fn leave_queue_and_line(file: &File) -> io::Result<()> {
+    fcntl(file, libc::F_OFD_SETLK, libc::F_UNLCK, BOTH).map(drop)
+}
+
+/// Whether somebody else waits for the lock of a file. The kernel drops the locks of a waiter
+/// that dies, so a dead waiter is none.
+///
+/// # Errors
+///
+/// When the `fcntl` fails.
+pub(crate) fn is_awaited(file: &File) -> io::Result<bool> {
+    is_locked_by_another(file, BOTH)
+}
+
+/// Whether somebody else is in the queue.
+///
+/// # Errors
+///
+/// When the `fcntl` fails.
+pub(crate) fn is_in_queue(file: &File) -> io::Result<bool> {
+    is_locked_by_another(file, QUEUE)
+}
+
+/// Whether somebody else is in the line, or in the queue, which is entered from the line.
+///
+/// # Errors
+///
+/// When the `fcntl` fails.
+pub(crate) fn is_in_line(file: &File) -> io::Result<bool> {
+    is_locked_by_another(file, LINE)
+}
+
+fn is_locked_by_another(file: &File, bytes: Range<libc::off_t>) -> io::Result<bool> {
+    let found = fcntl(file, libc::F_OFD_GETLK, libc::F_WRLCK, bytes)?;
+    Ok(i32::from(found.l_type) != libc::F_UNLCK)
 }
 
 #[allow(clippy::cast_possible_truncation, reason = "these constants are single digits")]
 #[allow(unsafe_code, reason = "rustix has no locks of open file descriptions")]
-fn set_queue_lock(file: &File, kind: i32) -> io::Result<()> {
+fn fcntl(
+    file: &File,
+    command: i32,
+    kind: i32,
+    Range { start, end }: Range<libc::off_t>,
+) -> io::Result<libc::flock> {
     let (l_type, l_whence) = (kind as i16, libc::SEEK_SET as i16);
-    let byte = libc::flock { l_type, l_whence, l_start: 0, l_len: 1, l_pid: 0 };
-    // SAFETY: the descriptor is open as long as `file` is borrowed. The kernel only reads
-    // `byte`, which lives until the call returns.
-    let answer = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_OFD_SETLK, &raw const byte) };
-    if answer == -1 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    let mut bytes = libc::flock { l_type, l_whence, l_start: start, l_len: end - start, l_pid: 0 };
+    // SAFETY: the descriptor is open as long as `file` is borrowed. The kernel reads and
+    // writes `bytes`, which lives until the call returns.
+    let answer = unsafe { libc::fcntl(file.as_raw_fd(), command, &raw mut bytes) };
+    if answer == -1 { Err(io::Error::last_os_error()) } else { Ok(bytes) }
 }
 
 /// The process that holds the `flock` of `file`, from the kernel's own list: nothing has to

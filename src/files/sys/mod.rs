@@ -3,6 +3,7 @@
 
 pub mod access_list;
 pub(crate) mod clock;
+pub(crate) mod futex;
 pub mod lease;
 pub(crate) mod listing;
 pub(crate) mod lock;
