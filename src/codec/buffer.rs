@@ -30,6 +30,17 @@ impl Buffer {
         &self.0
     }
 
+    /// The number of bytes written so far.
+    #[inline(always)]
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Removes all bytes but the first `length`.
+    pub(super) fn truncate(&mut self, length: usize) {
+        self.0.truncate(length);
+    }
+
     /// Removes all bytes, and keeps the memory.
     pub(super) fn clear(&mut self) {
         self.0.clear();

@@ -10,12 +10,15 @@
 
 use super::buffer::Buffer;
 use super::decimal::{POWERS_OF_TEN, nearest_float};
-use super::fast_path::MAX_DEPTH;
 use super::scan;
 use crate::stack;
 
 /// The bytes of stack that one level of nesting takes, and some to spare.
 const FRAME: usize = if cfg!(debug_assertions) { 8 << 10 } else { 320 };
+
+/// The greatest depth of containers that the codec handles without asking. Below it lies
+/// whatever limit of recursion the interpreter has, which only `json` knows.
+pub(super) const MAX_DEPTH: usize = 200;
 
 /// The most digits of an integer. The interpreter's own limit
 /// (`sys.set_int_max_str_digits`) is never lower.
