@@ -9,7 +9,7 @@ use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyString, PyStringData, PyTuple};
 
-use super::buffer::Buffer;
+use super::buffer::{Buffer, OutOfMemory};
 use super::encode_error::{EncodeError, EncodeStop};
 use super::encode_layout::{Layout, indentation};
 use super::encode_options::EncodeOptions;
@@ -17,7 +17,7 @@ use super::kind::LastType;
 use super::no_mutation::{Array, NoMutation, Pairs};
 use super::objects::{self, Value};
 use super::parse::MAX_DEPTH;
-use super::{encode_number, encode_string, stdlib};
+use super::{encode_number, encode_string, stdlib, strings};
 use crate::stack;
 use crate::statistics::COUNTERS;
 
@@ -55,6 +55,7 @@ fn write(
     let mut writer = Writer {
         py: value.py(),
         options,
+        ensure_ascii: options.ensure_ascii,
         out: Buffer::default(),
         layout: Layout::new(indent),
         default: None,
@@ -83,6 +84,7 @@ pub(super) struct Writer<'a, 'py> {
     pub(super) py: Python<'py>,
     pub(super) options: &'a EncodeOptions,
     pub(super) out: Buffer,
+    ensure_ascii: bool,
     pub(super) layout: Layout<'a>,
     /// The `default` of `json`'s encoder, once it was needed.
     pub(super) default: Option<Bound<'py, PyAny>>,
@@ -127,7 +129,7 @@ impl<'py> Writer<'_, 'py> {
         match Value::of(value) {
             Value::String(text) => {
                 let start = self.out.len();
-                if !self.string_or_not(text, start)? {
+                if !self.string(text, start)? {
                     return Ok(Some(Inner::Other(value.to_owned())));
                 }
             }
@@ -192,7 +194,7 @@ impl<'py> Writer<'_, 'py> {
         ancestors: &Ancestors<'_, 'py>,
     ) -> Result<(), EncodeStop> {
         let mut first = true;
-        let mut pairs = Pairs::of(dict);
+        let mut pairs = Pairs::of(dict, proof);
         loop {
             let (key, inner) = match pairs.next(dict, proof) {
                 Ok(None) => break,
@@ -201,7 +203,7 @@ impl<'py> Writer<'_, 'py> {
                     self.layout.separate(&mut first, &mut self.out)?;
                     let start = self.out.len();
                     if let Value::String(text) = Value::of(key)
-                        && self.string_or_not(text, start)?
+                        && self.string(text, start)?
                     {
                         self.out.write(b": ")?;
                         let Some(inner) = self.leaf(value)? else { continue };
@@ -305,53 +307,60 @@ impl<'py> Writer<'_, 'py> {
 
     /// Appends a string at `start`. `false`, and nothing is written, where it has no UTF-8.
     #[inline(always)]
-    pub(super) fn string_or_not(
+    pub(super) fn string(
         &mut self,
         text: Borrowed<'_, 'py, PyString>,
         start: usize,
-    ) -> Result<bool, EncodeStop> {
-        match self.string(text) {
-            Ok(()) => Ok(true),
-            Err(EncodeStop::NotPlain) => {
-                self.out.truncate(start);
-                Ok(false)
+    ) -> Result<bool, OutOfMemory> {
+        if !self.ensure_ascii
+            && let Some(text) = strings::ascii_of(text)
+        {
+            encode_string::latin1(text, &mut self.out)?;
+            return Ok(true);
+        }
+        let whole = self.other_string(text)?;
+        if !whole {
+            self.out.truncate(start);
+        }
+        Ok(whole)
+    }
+
+    #[inline(never)]
+    fn other_string(&mut self, text: Borrowed<'_, 'py, PyString>) -> Result<bool, OutOfMemory> {
+        if self.ensure_ascii {
+            match strings::characters_of(text) {
+                Some(PyStringData::Ucs1(text)) => encode_string::escaped(text, &mut self.out)?,
+                Some(PyStringData::Ucs2(text)) => encode_string::escaped(text, &mut self.out)?,
+                Some(PyStringData::Ucs4(text)) => encode_string::escaped(text, &mut self.out)?,
+                None => return Ok(false),
             }
-            Err(stop) => Err(stop),
+            return Ok(true);
+        }
+        if let Some(text) = strings::utf8_of(text) {
+            encode_string::utf8(text, &mut self.out)?;
+            return Ok(true);
+        }
+        match strings::characters_of(text) {
+            Some(PyStringData::Ucs1(text)) => {
+                encode_string::latin1(text, &mut self.out)?;
+                Ok(true)
+            }
+            Some(PyStringData::Ucs2(text)) => encode_string::wide(text, &mut self.out),
+            Some(PyStringData::Ucs4(text)) => encode_string::wide(text, &mut self.out),
+            None => Ok(false),
         }
     }
 
+    #[inline(always)]
     pub(super) fn enter(&mut self, bracket: u8) -> Result<(), EncodeStop> {
         self.layout.enter();
         Ok(self.out.write(&[bracket])?)
     }
 
+    #[inline(always)]
     pub(super) fn leave(&mut self, bracket: u8) -> Result<(), EncodeStop> {
         self.layout.leave();
         self.layout.end(&mut self.out)?;
         Ok(self.out.write(&[bracket])?)
-    }
-
-    #[inline(always)]
-    fn string(&mut self, text: Borrowed<'_, 'py, PyString>) -> Result<(), EncodeStop> {
-        if self.options.ensure_ascii {
-            return self.escaped_string(text);
-        }
-        if let Some(text) = objects::ascii_of(text) {
-            return encode_string::latin1(text, &mut self.out);
-        }
-        match objects::characters_of(text).ok_or(EncodeStop::NotPlain)? {
-            PyStringData::Ucs1(text) => encode_string::latin1(text, &mut self.out),
-            PyStringData::Ucs2(text) => encode_string::wide(text, &mut self.out),
-            PyStringData::Ucs4(text) => encode_string::wide(text, &mut self.out),
-        }
-    }
-
-    #[cold]
-    fn escaped_string(&mut self, text: Borrowed<'_, 'py, PyString>) -> Result<(), EncodeStop> {
-        match objects::characters_of(text).ok_or(EncodeStop::NotPlain)? {
-            PyStringData::Ucs1(text) => encode_string::escaped(text, &mut self.out),
-            PyStringData::Ucs2(text) => encode_string::escaped(text, &mut self.out),
-            PyStringData::Ucs4(text) => encode_string::escaped(text, &mut self.out),
-        }
     }
 }

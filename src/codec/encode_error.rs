@@ -26,8 +26,6 @@ pub(crate) enum EncodeError {
 /// Why the encoder stopped.
 #[derive(Debug)]
 pub(super) enum EncodeStop {
-    /// A leaf is not written by the plain way.
-    NotPlain,
     /// There is no more memory.
     OutOfMemory,
     /// Something was raised.
@@ -143,7 +141,7 @@ impl EncodeStop {
     /// The error of the whole encoding.
     pub(super) fn into_error(self, py: Python<'_>) -> EncodeError {
         match self {
-            Self::NotPlain | Self::OutOfMemory => EncodeError::Other(PyMemoryError::new_err(())),
+            Self::OutOfMemory => EncodeError::Other(PyMemoryError::new_err(())),
             Self::Raised(raised) => raised.into_error(py),
         }
     }

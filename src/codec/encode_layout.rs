@@ -6,7 +6,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyString;
 
 use super::buffer::{Buffer, OutOfMemory, PREFIX};
-use super::objects;
+use super::strings;
 
 /// The most bytes of one level of indentation.
 const MAX_INDENT: usize = 1024;
@@ -27,7 +27,7 @@ const fn separator<const N: usize>(start: [u8; 2], mut padded: [u8; N]) -> [u8; 
 /// `json`.
 pub(super) fn indentation<'a>(indent: &'a Bound<'_, PyAny>) -> Option<Cow<'a, str>> {
     if let Ok(text) = indent.cast_exact::<PyString>() {
-        let text = str::from_utf8(objects::ascii_of(text.as_borrowed())?).ok()?;
+        let text = str::from_utf8(strings::ascii_of(text.as_borrowed())?).ok()?;
         // What `json` writes is indented anew by its line breaks.
         return (text.len() <= MAX_INDENT && !text.contains('\n')).then(|| text.into());
     }

@@ -12,11 +12,12 @@ use super::encode_error::EncodeStop;
 use super::kind::Kind;
 use super::no_mutation::NoMutation;
 use super::objects::{self, Value};
-use super::{encode_number, stdlib};
+use super::{encode_number, stdlib, strings};
 use crate::imported::Imported;
 
 impl<'py> Writer<'_, 'py> {
     /// Writes a value that the plain way does not.
+    #[cold]
     #[inline(never)]
     pub(super) fn other(
         &mut self,
@@ -50,7 +51,7 @@ impl<'py> Writer<'_, 'py> {
             Kind::Text => {
                 let Ok(text) = value.cast::<PyString>() else { return Ok(false) };
                 let start = self.out.len();
-                self.string_or_not(text.as_borrowed(), start)
+                Ok(self.string(text.as_borrowed(), start)?)
             }
             Kind::Integer => {
                 let Ok(integer) = value.cast::<PyInt>() else { return Ok(false) };
@@ -87,7 +88,7 @@ impl<'py> Writer<'_, 'py> {
         proof: &mut NoMutation,
     ) -> Result<(), EncodeStop> {
         let text = proof.interrupt(|| objects::repr_of_integer(integer))?;
-        Ok(self.out.write(objects::ascii_of(text.as_borrowed()).unwrap_or_default())?)
+        Ok(self.out.write(strings::ascii_of(text.as_borrowed()).unwrap_or_default())?)
     }
 
     /// Writes a subclass of list or tuple, or what claims to be one.
@@ -211,6 +212,8 @@ impl<'py> Writer<'_, 'py> {
     }
 
     /// Writes a key of any kind and its value.
+    #[cold]
+    #[inline(never)]
     pub(super) fn pair(
         &mut self,
         container: &Bound<'py, PyAny>,
@@ -237,7 +240,7 @@ impl<'py> Writer<'_, 'py> {
     fn key(&mut self, key: &Bound<'py, PyAny>, proof: &mut NoMutation) -> Result<(), EncodeStop> {
         let start = self.out.len();
         match Value::of(key.as_borrowed()) {
-            Value::String(text) if self.string_or_not(text, start)? => return Ok(()),
+            Value::String(text) if self.string(text, start)? => return Ok(()),
             Value::Null => return Ok(self.out.write(b"\"null\"")?),
             Value::Boolean(true) => return Ok(self.out.write(b"\"true\"")?),
             Value::Boolean(false) => return Ok(self.out.write(b"\"false\"")?),

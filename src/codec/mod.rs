@@ -7,10 +7,10 @@
 //!
 //! | file | subject |
 //! | --- | --- |
-//! | `scan.rs`, `buffer.rs` | bytes: finding them, and writing them without a crash when memory runs out |
+//! | `scan.rs`, `escape.rs`, `copy.rs`, `buffer.rs` | bytes: finding them, and writing them without a crash when memory runs out |
 //! | `parse.rs`, `decimal.rs` | JSON's grammar and decimal numbers, without Python |
 //! | `no_mutation.rs` | containers read in place, while no Python code runs |
-//! | `objects.rs`, `key_cache.rs`, `gc_pause.rs` | Python's objects, read and made through the C API |
+//! | `objects.rs`, `strings.rs`, `key_cache.rs`, `gc_pause.rs` | Python's objects, read and made through the C API |
 //! | `encode_string.rs`, `encode_number.rs` | strings and numbers as text |
 //! | `kind.rs` | what `json` takes a value for |
 //! | `encode_layout.rs` | what stands between values |
@@ -22,7 +22,11 @@
 
 #[cfg_attr(not(feature = "python"), allow(dead_code, reason = "the encoder needs the rest"))]
 mod buffer;
+#[cfg_attr(not(feature = "python"), allow(dead_code, reason = "the encoder needs the rest"))]
+mod copy;
 mod decimal;
+#[cfg_attr(not(feature = "python"), allow(dead_code, reason = "the encoder needs the rest"))]
+mod escape;
 pub mod parse;
 #[cfg_attr(not(feature = "python"), allow(dead_code, reason = "the encoder needs the rest"))]
 mod scan;
@@ -61,9 +65,11 @@ mod objects;
 mod recursion;
 #[cfg(feature = "python")]
 mod stdlib;
+#[cfg(feature = "python")]
+mod strings;
 
 #[cfg(feature = "python")]
 pub(crate) use self::{
     clone::CopyPlan, decode::decode, decode_error::DecodeError, encode::encode,
-    encode_error::EncodeError, encode_options::EncodeOptions, objects::ascii_of,
+    encode_error::EncodeError, encode_options::EncodeOptions, strings::ascii_of,
 };

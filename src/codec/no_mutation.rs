@@ -92,15 +92,17 @@ pub(super) struct Pairs {
     position: isize,
     length: usize,
     left: usize,
+    interruptions: usize,
 }
 
 /// A key and its value, borrowed.
 type Pair<'a, 'py> = (Borrowed<'a, 'py, PyAny>, Borrowed<'a, 'py, PyAny>);
 
 impl Pairs {
-    pub(super) fn of(dict: &Bound<'_, PyDict>) -> Self {
+    #[inline(always)]
+    pub(super) fn of(dict: &Bound<'_, PyDict>, proof: &NoMutation) -> Self {
         let length = dict.len();
-        Self { position: 0, length, left: length }
+        Self { position: 0, length, left: length, interruptions: proof.interruptions }
     }
 
     /// The next pair. Raises what Python's own iterator raises when the dictionary has
@@ -109,10 +111,14 @@ impl Pairs {
     pub(super) fn next<'a, 'py>(
         &mut self,
         dict: &'a Bound<'py, PyDict>,
-        _: &'a NoMutation,
+        proof: &'a NoMutation,
     ) -> Result<Option<Pair<'a, 'py>>, &'static str> {
+        if proof.interruptions == self.interruptions {
+            if self.left == 0 {
+                return Ok(None);
+            }
         // safeguard: changed-dictionary
-        if dict.len() != self.length {
+        } else if dict.len() != self.length {
             return Err("dictionary changed size during iteration");
         }
         let (mut key, mut value) = (ptr::null_mut(), ptr::null_mut());

@@ -3,15 +3,13 @@
 #![allow(unsafe_code, reason = "the codec's calls of the C API, behind a safe face")]
 
 use std::ffi::CStr;
+use std::ptr;
 use std::sync::OnceLock;
-use std::{ptr, slice};
 
 use pyo3::PyTypeInfo;
 use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyFloat, PyInt, PyList, PyString, PyStringData, PyTuple};
-
-use super::buffer::copy_short;
+use pyo3::types::{PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
 
 /// A value of a document, by its exact type.
 pub(super) enum Value<'a, 'py> {
@@ -52,44 +50,6 @@ impl<'a, 'py> Value<'a, 'py> {
                 Self::Other
             }
         }
-    }
-}
-
-/// The bits `compact` and `ascii` of a string's state. They follow two bits of
-/// `interned` and three of `kind`, from Python 3.10 on; pyo3 reads them up to 3.13 only.
-/// A free-threaded interpreter has nothing but `interned` there, and sets neither bit:
-/// its strings are read by [`characters_of`].
-const COMPACT_ASCII: u32 =
-    if cfg!(target_endian = "little") { 0b110_0000 } else { 0b110_0000_u32.reverse_bits() };
-
-/// The characters of an ASCII string.
-#[inline(always)]
-pub(crate) fn ascii_of<'a>(text: Borrowed<'a, '_, PyString>) -> Option<&'a [u8]> {
-    let object = text.as_ptr();
-    // SAFETY: the object is a string, and lives for 'a. The bit field is read as every
-    // C compiler for Linux and macOS lays it out; the parity tests read strings of each
-    // kind. A compact ASCII string has its characters, one byte each, right after the
-    // header.
-    unsafe {
-        let header = object.cast::<ffi::PyASCIIObject>();
-        if (*header).state & COMPACT_ASCII != COMPACT_ASCII {
-            return None;
-        }
-        Some(slice::from_raw_parts(header.add(1).cast(), (*header).length.cast_unsigned()))
-    }
-}
-
-/// The characters of any string, in the width in which the string holds them.
-#[cold]
-pub(super) fn characters_of<'a>(text: Borrowed<'a, '_, PyString>) -> Option<PyStringData<'a>> {
-    // SAFETY: a string that was made has its characters, which never change. They live
-    // as long as the string, which is for 'a: longer than the variable `text`.
-    unsafe {
-        Some(match text.data().ok()? {
-            PyStringData::Ucs1(data) => PyStringData::Ucs1(&*ptr::from_ref(data)),
-            PyStringData::Ucs2(data) => PyStringData::Ucs2(&*ptr::from_ref(data)),
-            PyStringData::Ucs4(data) => PyStringData::Ucs4(&*ptr::from_ref(data)),
-        })
     }
 }
 
@@ -209,7 +169,7 @@ pub(super) fn dict_of_items<'py>(items: &Bound<'py, PyAny>) -> Option<Bound<'py,
         let plain = if let Some(plain) = ITEMS.get() {
             *plain
         } else {
-            let method = PyDict::new(items.py()).getattr("items").ok()?;
+            let method = dict(items.py())?.getattr("items").ok()?;
             let plain = function(method.as_ptr())?;
             *ITEMS.get_or_init(|| plain)
         };
@@ -228,7 +188,7 @@ pub(super) fn dict_of_items<'py>(items: &Bound<'py, PyAny>) -> Option<Bound<'py,
 ///
 /// `object` is null, or a reference that the caller owns.
 #[inline(always)]
-unsafe fn owned(py: Python<'_>, object: *mut ffi::PyObject) -> Option<Bound<'_, PyAny>> {
+pub(super) unsafe fn owned(py: Python<'_>, object: *mut ffi::PyObject) -> Option<Bound<'_, PyAny>> {
     // SAFETY: the caller's promise.
     let owned = unsafe { Bound::from_owned_ptr_or_opt(py, object) };
     if owned.is_none() {
@@ -249,59 +209,6 @@ pub(super) fn integer(py: Python<'_>, number: i64) -> Option<Bound<'_, PyAny>> {
 pub(super) fn float(py: Python<'_>, number: f64) -> Option<Bound<'_, PyAny>> {
     // SAFETY: attached; the reference is new.
     unsafe { owned(py, ffi::PyFloat_FromDouble(number)) }
-}
-
-/// A new string of ASCII text.
-#[inline(always)]
-pub(super) fn ascii_string<'py>(py: Python<'py>, text: &[u8]) -> Option<Bound<'py, PyAny>> {
-    // The interpreter keeps the strings of one character.
-    if text.len() < 2 {
-        return utf8_string(py, text);
-    }
-    // SAFETY: attached; the reference is new, nobody else has seen the string, and it
-    // has room for as many characters of one byte as are written.
-    unsafe {
-        let string = owned(py, ffi::PyUnicode_New(text.len().cast_signed(), 127))?;
-        let data = string.as_ptr().cast::<ffi::PyASCIIObject>().add(1).cast::<u8>();
-        copy_short(text, data);
-        Some(string)
-    }
-}
-
-/// A new string, if the text is UTF-8.
-#[inline(never)]
-pub(super) fn utf8_string<'py>(py: Python<'py>, text: &[u8]) -> Option<Bound<'py, PyAny>> {
-    match text.len() {
-        2.. if text.is_ascii() => ascii_string(py, text),
-        // The interpreter's decoder starts again at each wider kind of character.
-        ..=64 => utf16_string::<64>(py, text),
-        65..=1024 => utf16_string::<1024>(py, text),
-        _ => decoded_string(py, text),
-    }
-}
-
-/// A new string, if the text is UTF-8, of at most `N` bytes. Most such texts have only
-/// characters of 16 bits.
-#[inline(always)]
-fn utf16_string<'py, const N: usize>(py: Python<'py>, text: &[u8]) -> Option<Bound<'py, PyAny>> {
-    let (mut units, mut length) = ([0_u16; N], 0);
-    for (unit, character) in units.iter_mut().zip(str::from_utf8(text).ok()?.chars()) {
-        let Ok(code) = u16::try_from(u32::from(character)) else {
-            return decoded_string(py, text);
-        };
-        *unit = code;
-        length += 1;
-    }
-    let kind = ffi::PyUnicode_2BYTE_KIND.cast_signed();
-    // SAFETY: attached; there are at least `length` units; the reference is new.
-    unsafe { owned(py, ffi::PyUnicode_FromKindAndData(kind, units.as_ptr().cast(), length)) }
-}
-
-/// A new string, if the text is UTF-8, made by the interpreter's decoder.
-fn decoded_string<'py>(py: Python<'py>, text: &[u8]) -> Option<Bound<'py, PyAny>> {
-    let (data, length) = (text.as_ptr().cast(), text.len().cast_signed());
-    // SAFETY: attached; `data` has `length` bytes; the reference is new.
-    unsafe { owned(py, ffi::PyUnicode_DecodeUTF8(data, length, ptr::null())) }
 }
 
 /// A new list of the values from `from` on, which are removed from `values`.
