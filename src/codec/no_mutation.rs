@@ -113,12 +113,12 @@ impl Pairs {
         dict: &'a Bound<'py, PyDict>,
         proof: &'a NoMutation,
     ) -> Result<Option<Pair<'a, 'py>>, &'static str> {
-        if proof.interruptions == self.interruptions {
-            if self.left == 0 {
-                return Ok(None);
-            }
+        let undisturbed = proof.interruptions == self.interruptions;
+        if undisturbed && self.left == 0 {
+            return Ok(None);
+        }
         // safeguard: changed-dictionary
-        } else if dict.len() != self.length {
+        if !undisturbed && dict.len() != self.length {
             return Err("dictionary changed size during iteration");
         }
         let (mut key, mut value) = (ptr::null_mut(), ptr::null_mut());
