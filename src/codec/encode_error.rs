@@ -128,14 +128,16 @@ impl EncodeStop {
 
     /// Adds to what was raised, or replaces it by what adding raises.
     fn map(self, py: Python<'_>, add: impl FnOnce(&mut Raised) -> PyResult<()>) -> Self {
-        let Self::Raised(mut raised) = self else { return self };
+        let Self::Raised(raised) = self else { return self };
+        let mut raised = *raised;
+        raised.cause = as_of_a_generator(py, raised.cause);
         // A key can be nested deep, and so its text.
         // safeguard: step-fits-the-stack
         let _limit = RecursionLimit::new(py);
         if let Err(error) = add(&mut raised) {
             raised.cause = error;
         }
-        Self::Raised(raised)
+        Self::Raised(Box::new(raised))
     }
 
     /// The error of the whole encoding.

@@ -46,7 +46,9 @@ def assert_same(folder: Path, oracle: Path, make: Callable[[], Any], **options: 
             assert type(error) is type(expected)
             if not isinstance(expected, UnicodeError):
                 assert str(error) == str(expected)
-            assert getattr(error, "__notes__", []) == getattr(expected, "__notes__", [])
+            # Of what is too deep, `json` notes each level, and the package has calls of its own.
+            if not isinstance(expected, RecursionError):
+                assert getattr(error, "__notes__", []) == getattr(expected, "__notes__", [])
 
 
 def with_its_own(base: type, **members: Any) -> Any:
