@@ -90,6 +90,9 @@ impl EncodeStop {
     #[cold]
     pub(super) fn at_key(self, key: &Bound<'_, PyAny>) -> Self {
         self.map(key.py(), |raised| {
+            // The key can be nested deep, and so its text.
+            // safeguard: step-fits-the-stack
+            let _limit = RecursionLimit::new(key.py());
             let text = key.repr().and_then(|text| beginning(&text));
             raised.steps.push(format!("[key {}]", unless_signal(text, key.py())?));
             Ok(())
@@ -131,9 +134,6 @@ impl EncodeStop {
         let Self::Raised(raised) = self else { return self };
         let mut raised = *raised;
         raised.cause = as_of_a_generator(py, raised.cause);
-        // A key can be nested deep, and so its text.
-        // safeguard: step-fits-the-stack
-        let _limit = RecursionLimit::new(py);
         if let Err(error) = add(&mut raised) {
             raised.cause = error;
         }
