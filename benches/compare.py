@@ -29,6 +29,7 @@ import floor
 import guide
 import orjson
 import report
+from cliffs import cliffs as all_cliffs
 from measure import Contenders, Row, take_turns
 from report import table
 
@@ -139,6 +140,27 @@ def first_encodings(sample: Sample) -> Row:
         "oasis_data": lambda: encode(documents[0], INDENTED),
     }
     return sample.row(take_turns(contenders, before=another))
+
+
+def cliffs() -> list[Row]:
+    """Encodings of what is not plain, against the same data in plain types."""
+    rows = []
+    for cliff in all_cliffs():
+        plain, option = cliff.plain, orjson.OPT_INDENT_2
+        contenders: Contenders = {
+            "orjson, plain types": partial(orjson.dumps, plain, None, option),
+            "oasis_data": partial(encoded_or_refused, cliff.document, cliff.options),
+            "oasis_data, plain types": partial(encode, plain, INDENTED),
+        }
+        size = len(orjson.dumps(plain, None, option))
+        rows.append(Row(cliff.name, size, take_turns(contenders, seconds=0.4)))
+    return rows
+
+
+def encoded_or_refused(document: Any, options: EncodeOptions) -> None:
+    """An encoding, or the error that names the value."""
+    with suppress(oasis_data.JSONWriteError):
+        encode(document, options)
 
 
 def by_hand(path: str, document: Any) -> None:
@@ -337,6 +359,7 @@ def main() -> None:
         tables.append(table("A load that lends (`copy=False`)", rows))
         rows = [first_encodings(each) for each in made]
         tables.append(table("An encoding of what was not encoded before", rows))
+        tables.append(table("An encoding of what is not plain", cliffs()))
         oasis_data.clear_all_cache()
         own, of_floor = threads(folder)
         tables.append(table("Saves of different files by threads", [own]))

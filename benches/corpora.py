@@ -72,6 +72,46 @@ def strings(size: int) -> list[Any]:
     return grown(size, lambda number: f"{number} {words[number % 4]}")
 
 
+def names(script: str) -> Callable[[int], list[Any]]:
+    """Short names in one script, among a few words that all scripts have."""
+    first, last = SCRIPTS[script]
+    letters = [*map(chr, range(first, last + 1))]
+
+    def make(size: int) -> list[Any]:
+        source = random.Random(size)
+
+        def named(number: int) -> dict[str, Any]:
+            name = "".join(source.choices(letters, k=source.randint(4, 14)))
+            return {"name": name, "tank": number}
+
+        # A letter takes six bytes or twelve as an escape, and half of that as UTF-8.
+        return grown(2 * size, named)
+
+    make.__name__ = f"names in {script}"
+    return make
+
+
+SCRIPTS = {
+    "Thai": (0xE01, 0xE2E),
+    "Japanese": (0x3041, 0x3096),
+    "Hebrew": (0x5D0, 0x5EA),
+    "emoji": (0x1F600, 0x1F64F),
+    "Latin-1": (0xE0, 0xFF),
+}
+
+
+def notebook(size: int) -> dict[str, Any]:
+    """Cells of code as a notebook keeps them: lines with escapes, and whole texts of them."""
+    source = random.Random(size)
+    words = ["import numpy as np", '"hello"', "for x in range(10):", "data['key'] =", "\\n", "\t"]
+
+    def cell(number: int) -> dict[str, Any]:
+        lines = [" ".join(source.choices(words, k=6)) + "\n" for _ in range(12)]
+        return {"cell_type": "code", "source": lines, "text": "".join(lines)}
+
+    return {"cells": grown(size, cell)}
+
+
 def wide(size: int) -> dict[str, Any]:
     """One dictionary with a name of its own for everything."""
     return {f"name {number:x}": part for number, part in enumerate(grown(size, lambda n: n * 3))}
@@ -88,5 +128,5 @@ def made(largest: int) -> Iterator[tuple[str, Any]]:
     for size in (600, 4_000, 12_000, 64_000, 1_000_000, 10_000_000):
         if size <= largest:
             yield "schedule", schedule(size)
-    for make in (numbers, strings, wide):
+    for make in (numbers, strings, wide, notebook, *map(names, SCRIPTS)):
         yield make.__name__, make(64_000)

@@ -275,12 +275,14 @@ def test_counts_what_it_does(tmp_path: Path) -> None:
     before = stats()
     save_json_atomic(path, [1])
     save_json_atomic(path, range(0), default=list)
+    save_json_atomic(path, [1], indent="\N{EN SPACE}")
     with pytest.raises(JSONWriteError):
         save_json_atomic(path, object())
     delete_json_atomic(path)
     after = stats()
-    assert after["saves"] - before["saves"] == 2
+    assert after["saves"] - before["saves"] == 3
     assert after["deletes"] - before["deletes"] == 1
     assert after["write_failures"] - before["write_failures"] == 1
-    assert after["encode_fallbacks"] - before["encode_fallbacks"] == 2
-    assert after["bytes_written"] - before["bytes_written"] == len("[\n  1\n]") + len("[]")
+    assert after["encode_fallbacks"] - before["encode_fallbacks"] == 1
+    written = len("[\n  1\n]") + len("[]") + len("[\n\N{EN SPACE}1\n]".encode())
+    assert after["bytes_written"] - before["bytes_written"] == written

@@ -76,17 +76,21 @@ impl Builder for Nodes {
         let text = match text {
             StringText::Ascii(text) => {
                 assert!(text.is_ascii());
-                text
+                str::from_utf8(text).ok()?
             }
-            StringText::Unchecked(text) => text,
+            StringText::Utf8(text) => text,
         };
-        str::from_utf8(text).ok().map(|text| Node::String(text.to_owned()))
+        Some(Node::String(text.to_owned()))
     }
 
     fn key(&mut self, text: &[u8], length: usize, is_ascii: bool) -> Option<Node> {
         let key = &text[..length];
         assert!(!key.contains(&0), "the cache of keys fills them up with zeros");
-        self.string(if is_ascii { StringText::Ascii(key) } else { StringText::Unchecked(key) })
+        self.string(if is_ascii {
+            StringText::Ascii(key)
+        } else {
+            StringText::Utf8(str::from_utf8(key).ok()?)
+        })
     }
 
     fn list(&mut self, values: &mut Vec<Node>, from: usize) -> Option<Node> {

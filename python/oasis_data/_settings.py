@@ -155,11 +155,11 @@ def stats() -> Statistics:
 
     Returns:
         Counts by name; `cache_entries` and `cache_bytes` are what the cache holds now.
-        `decode_fallbacks` and `encode_fallbacks` count the documents that were left to
-        the standard library's `json`, which is slower: documents with NaN, infinities,
-        lone surrogates, subclasses, keys that are no strings or great depth; texts that
-        are not UTF-8 or not JSON; saves with `sort_keys` or `ensure_ascii`. A forked
-        child starts from zero.
+        `decode_fallbacks` counts the texts that were left to the standard library's
+        `json`, which is slower: with NaN, infinities, lone surrogates or great depth, and
+        what is not UTF-8 or not JSON. `encode_fallbacks` counts the values that were left
+        to it: what it refuses, proxies, floats with comparisons of their own, and
+        documents with an unusual `indent`. A forked child starts from zero.
     """
     return _native.stats()
 

@@ -12,6 +12,7 @@ replace it to have more kinds of values written.
 
 from __future__ import annotations
 
+import builtins
 import importlib.util
 import json
 import os
@@ -57,3 +58,55 @@ def encoder(**options: Any) -> Any:
     found = (vars(each)["default"] for each in classes if "default" in vars(each))
     _encoder.JSONEncoder.default = next(found, _default)
     return _encoder.JSONEncoder(**options)
+
+
+# What the native encoder needs of Python and of this version of `json`.
+
+CLASS, ITEMS = "__class__", "items"
+MAPPINGS: Any = (dict, *filter(None, [getattr(builtins, "frozendict", None)]))
+
+
+class _TrueList(list[Any]):
+    def __bool__(self) -> bool:
+        return True
+
+
+class _TrueDict(dict[Any, Any]):
+    """A dictionary with other items than its own: a key may be what no `dict` takes."""
+
+    pairs: tuple[tuple[Any, Any], ...] = ()
+
+    def __bool__(self) -> bool:
+        return True
+
+    def items(self) -> Any:
+        return self.pairs
+
+
+NO_ITEMS, NO_PAIRS = _TrueList(), _TrueDict()
+
+
+def unpacked(pair: Any) -> tuple[Any, Any]:
+    """The two things in what `items` yields."""
+    key, value = pair
+    return key, value
+
+
+def key_text(encoder: Any, key: Any) -> str:
+    """The text of a key, quotes included."""
+    document = _TrueDict()
+    document.pairs = ((key, None),)
+    text = "".join(encoder.iterencode(document))
+    return text.removeprefix("{").removesuffix(": null}")
+
+
+def has_levels(levels: int) -> bool:
+    """True; raises RecursionError where fewer levels of recursion are left."""
+    return levels <= 0 or has_levels(levels - 1)
+
+
+def pieces_below(levels: int, encoder: Any, value: Any) -> list[str]:
+    """The pieces of a value's text, encoded that many levels of recursion further down."""
+    if levels > 0:
+        return pieces_below(levels - 1, encoder, value)
+    return list(encoder.iterencode(value))

@@ -2,7 +2,9 @@
 //! the process, and writes short pieces without a call for each.
 #![allow(unsafe_code, reason = "unchecked writes into reserved memory, behind a safe face")]
 
-use super::scan;
+use super::copy::{copy_escaped, copy_plain, copy_short, copy_unescaped};
+use super::scan::BLOCK;
+use super::{escape, scan};
 
 /// There is no more memory.
 #[derive(Debug)]
@@ -11,6 +13,9 @@ pub(crate) struct OutOfMemory;
 /// The number of bytes that [`Buffer::write_prefix`] copies at once: enough for most
 /// line breaks with their indentation.
 pub(super) const PREFIX: usize = 32;
+
+/// The number of characters for which there is made room at once.
+const CHUNK: usize = 512;
 
 /// The capacity to begin with: a small document is written without a reallocation.
 const MIN_CAPACITY: usize = 1000;
@@ -28,6 +33,17 @@ impl Buffer {
     /// The bytes written so far.
     pub(super) fn bytes(&self) -> &[u8] {
         &self.0
+    }
+
+    /// The number of bytes written so far.
+    #[inline(always)]
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Removes all bytes but the first `length`.
+    pub(super) fn truncate(&mut self, length: usize) {
+        self.0.truncate(length);
     }
 
     /// Removes all bytes, and keeps the memory.
@@ -76,16 +92,20 @@ impl Buffer {
     }
 
     /// Appends a quote and the plain bytes that `text` begins with, and returns their
-    /// number. If all of `text` is plain, appends the closing quote too.
+    /// number. If all of `text` is plain, appends the closing quote too. With `UTF8`, bytes
+    /// beyond ASCII are plain too.
     #[inline(always)]
-    pub(super) fn write_quoted(&mut self, text: &[u8]) -> Result<usize, OutOfMemory> {
+    pub(super) fn write_quoted<const UTF8: bool>(
+        &mut self,
+        text: &[u8],
+    ) -> Result<usize, OutOfMemory> {
         // SAFETY: the whole text and two quotes are reserved. Only what was written
         // counts.
         unsafe {
             self.reserve(text.len().checked_add(2).ok_or(OutOfMemory)?)?;
             let end = self.end();
             end.write(b'"');
-            let plain = copy_plain(text, end.add(1));
+            let plain = copy_plain::<UTF8>(text, end.add(1));
             let whole = plain == text.len();
             if whole {
                 end.add(1 + plain).write(b'"');
@@ -95,16 +115,102 @@ impl Buffer {
         }
     }
 
-    /// Appends the plain bytes that `text` begins with, and returns their number.
-    #[inline(always)]
-    pub(super) fn write_plain(&mut self, text: &[u8]) -> Result<usize, OutOfMemory> {
-        self.reserve(text.len())?;
-        // SAFETY: the whole text is reserved. Only what was written counts.
-        unsafe {
-            let plain = copy_plain(text, self.end());
-            self.0.set_len(self.0.len() + plain);
-            Ok(plain)
+    /// Appends text within a JSON string: what is not plain becomes an escape. With
+    /// `LATIN1`, a byte beyond ASCII becomes two bytes of UTF-8; without, it stays.
+    pub(super) fn write_escaped<const LATIN1: bool>(
+        &mut self,
+        text: &[u8],
+    ) -> Result<(), OutOfMemory> {
+        for chunk in text.chunks(CHUNK) {
+            self.reserve(chunk.len() * escape::MAX + BLOCK)?;
+            // SAFETY: there is room for as many escapes as bytes, and for a block after them.
+            unsafe {
+                let length = copy_escaped::<LATIN1>(chunk, self.end());
+                self.0.set_len(self.0.len() + length);
+            }
         }
+        Ok(())
+    }
+
+    /// Appends code points within a JSON string, as UTF-8 and escapes. `false` at half of a
+    /// surrogate pair, which has no UTF-8.
+    pub(super) fn write_points<T: Copy + Into<u32>>(
+        &mut self,
+        points: &[T],
+    ) -> Result<bool, OutOfMemory> {
+        for chunk in points.chunks(CHUNK) {
+            self.reserve(chunk.len() * escape::MAX + BLOCK)?;
+            let start = self.end();
+            let mut end = start;
+            for &point in chunk {
+                let (word, length) = match point.into() {
+                    point @ 0x80..0x800 => (0x80C0 | point >> 6 | (point & 0x3F) << 8, 2),
+                    // safeguard: half-surrogate-pair
+                    0xD800..0xE000 => return Ok(false),
+                    point @ 0x800..0x1_0000 => {
+                        (0x80_80E0 | point >> 12 | (point & 0xFC0) << 2 | (point & 0x3F) << 16, 3)
+                    }
+                    point @ 0x1_0000.. => (
+                        0x8080_80F0
+                            | point >> 18
+                            | (point & 0x3_F000) >> 4
+                            | (point & 0xFC0) << 10
+                            | (point & 0x3F) << 24,
+                        4,
+                    ),
+                    point => {
+                        let (word, length) = escape::of((point & 0x7F) as u8);
+                        // SAFETY: there is room for an escape for each point, and for a word
+                        // after them.
+                        unsafe {
+                            end.cast::<[u8; 8]>().write_unaligned(word.to_le_bytes());
+                            end = end.add(length);
+                        }
+                        continue;
+                    }
+                };
+                // SAFETY: as above.
+                unsafe {
+                    end.cast::<[u8; 4]>().write_unaligned(u32::to_le_bytes(word));
+                    end = end.add(length);
+                }
+            }
+            // SAFETY: all bytes up to `end` were written, within what was reserved.
+            unsafe { self.0.set_len(self.0.len() + end.offset_from_unsigned(start)) };
+        }
+        Ok(true)
+    }
+
+    /// Appends the text of a JSON string, escapes of two characters replaced, up to a quote, a
+    /// control character or any other escape. Returns how much of `text` that was.
+    pub(super) fn write_unescaped(&mut self, text: &[u8]) -> Result<usize, OutOfMemory> {
+        let mut rest = text;
+        loop {
+            self.reserve(CHUNK + 2 * BLOCK)?;
+            // SAFETY: that much is reserved; as many bytes were written as count.
+            let read = unsafe {
+                let (read, written) = copy_unescaped(rest, CHUNK, self.end());
+                self.0.set_len(self.0.len() + written);
+                read
+            };
+            rest = &rest[read..];
+            if read < CHUNK {
+                break;
+            }
+        }
+        // Near the end of the text.
+        while let Some(&byte) = rest.first() {
+            if let Some((character, after)) = escape::plain(rest) {
+                self.write(&[character])?;
+                rest = after;
+            } else if scan::is_special(byte) {
+                break;
+            } else {
+                self.write(&[byte])?;
+                rest = &rest[1..];
+            }
+        }
+        Ok(text.len() - rest.len())
     }
 
     /// Makes room for `more` bytes.
@@ -120,109 +226,5 @@ impl Buffer {
 
     fn end(&mut self) -> *mut u8 {
         self.0.spare_capacity_mut().as_mut_ptr().cast()
-    }
-}
-
-/// Copies the plain bytes that `text` begins with, and possibly some bytes after
-/// them. Returns the number of plain bytes.
-///
-/// # Safety
-///
-/// `to` has room for all of `text`.
-#[inline(always)]
-unsafe fn copy_plain(text: &[u8], to: *mut u8) -> usize {
-    let length = text.len();
-    // SAFETY: each read lies within the text, and each write at the same offset in
-    // the room that the caller vouches for.
-    unsafe {
-        let word = |from: usize| {
-            let word = text.as_ptr().add(from).cast::<[u8; 8]>().read_unaligned();
-            to.add(from).cast::<[u8; 8]>().write_unaligned(word);
-            scan::first_not_plain(u64::from_le_bytes(word))
-        };
-        if length >= 8 {
-            let mut from = 0;
-            // Long texts in strides, up to the stride that reaches the end.
-            if length >= scan::STRIDE {
-                let stride = |from: usize| {
-                    let bytes =
-                        text.as_ptr().add(from).cast::<[u8; scan::STRIDE]>().read_unaligned();
-                    to.add(from).cast::<[u8; scan::STRIDE]>().write_unaligned(bytes);
-                    scan::all_plain(&bytes)
-                };
-                let last = length - scan::STRIDE;
-                while from < last && stride(from) {
-                    from += scan::STRIDE;
-                }
-                // The last stride overlaps the one before it.
-                // safeguard: no-escape-passed-over
-                if from >= last && stride(last) {
-                    return length;
-                }
-            }
-            while from + 8 <= length {
-                if let Some(found) = word(from) {
-                    return from + found;
-                }
-                from += 8;
-            }
-            return word(length - 8).map_or(length, |found| length - 8 + found);
-        }
-        if length >= 4 {
-            let half = |from: usize| {
-                let half = text.as_ptr().add(from).cast::<[u8; 4]>().read_unaligned();
-                to.add(from).cast::<[u8; 4]>().write_unaligned(half);
-                u64::from(u32::from_le_bytes(half))
-            };
-            let (head, tail) = (half(0), half(length - 4));
-            return match scan::first_not_plain(head | tail << 32) {
-                None => length,
-                Some(found @ 0..4) => found,
-                Some(found) => length + found - 8,
-            };
-        }
-        for (index, &byte) in text.iter().enumerate() {
-            if !scan::is_plain(byte) {
-                return index;
-            }
-            to.add(index).write(byte);
-        }
-        length
-    }
-}
-
-/// Copies `from`. Usually it is too short for a call of `memcpy` to pay.
-///
-/// # Safety
-///
-/// `to` has room for all of `from`.
-#[inline(always)]
-pub(super) unsafe fn copy_short(from: &[u8], to: *mut u8) {
-    /// Copies the first and the last `N` bytes, which may overlap.
-    ///
-    /// # Safety
-    ///
-    /// `from` has at least `N` bytes, and `to` has room for all of it.
-    #[inline(always)]
-    unsafe fn ends<const N: usize>(from: &[u8], to: *mut u8) {
-        let last = from.len() - N;
-        // SAFETY: both ends lie within what the caller vouches for.
-        unsafe {
-            let (head, tail) = (from.as_ptr(), from.as_ptr().add(last));
-            to.cast::<[u8; N]>().write_unaligned(head.cast::<[u8; N]>().read_unaligned());
-            to.add(last).cast::<[u8; N]>().write_unaligned(tail.cast::<[u8; N]>().read_unaligned());
-        }
-    }
-    // SAFETY: each arm copies all of `from` and nothing else, into the caller's room.
-    unsafe {
-        match from.len() {
-            0 => {}
-            1 => to.write(from[0]),
-            2..4 => ends::<2>(from, to),
-            4..8 => ends::<4>(from, to),
-            8..16 => ends::<8>(from, to),
-            16..=32 => ends::<16>(from, to),
-            length => to.copy_from_nonoverlapping(from.as_ptr(), length),
-        }
     }
 }

@@ -10,7 +10,7 @@ use super::gc_pause::GcPause;
 use super::key_cache::{KeyCache, key_cache};
 use super::parse::{Builder, StringText, parse};
 use super::recursion::RecursionLimit;
-use super::{objects, stdlib};
+use super::{objects, stdlib, strings};
 use crate::statistics::COUNTERS;
 
 /// The document that `json.load` makes of a file with these bytes.
@@ -72,8 +72,8 @@ impl<'py> Builder for ObjectBuilder<'py> {
     #[inline(always)]
     fn string(&mut self, text: StringText<'_>) -> Option<Self::Value> {
         match text {
-            StringText::Ascii(text) => objects::ascii_string(self.py, text),
-            StringText::Unchecked(text) => objects::utf8_string(self.py, text),
+            StringText::Ascii(text) => strings::ascii_string(self.py, text),
+            StringText::Utf8(text) => strings::utf8_string(self.py, text),
         }
     }
 
@@ -81,7 +81,11 @@ impl<'py> Builder for ObjectBuilder<'py> {
     fn key(&mut self, text: &[u8], length: usize, is_ascii: bool) -> Option<Self::Value> {
         let py = self.py;
         let make = |key: &[u8]| {
-            if is_ascii { objects::ascii_string(py, key) } else { objects::utf8_string(py, key) }
+            if is_ascii {
+                strings::ascii_string(py, key)
+            } else {
+                strings::utf8_string(py, str::from_utf8(key).ok()?)
+            }
         };
         match &mut self.keys {
             Some(keys) => keys.get(py, text, length, make),

@@ -1,303 +1,366 @@
 //! Python objects to JSON text.
 //!
-//! Written here are dictionaries, lists, tuples, strings, integers, floats, booleans
-//! and None, each of its exact type. Anything else sends the whole document to `json`,
-//! which also makes the error if there is an error to make.
+//! The writer takes the steps of `json.dump` one by one, in its order. Values of exact
+//! built-in types are written here, and all others in `encode_other.rs`.
 
 use std::borrow::Cow;
 
-use pyo3::exceptions::{PyException, PyMemoryError, PyRecursionError};
+use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyInt, PyList, PyString, PyStringData, PyTuple};
+use pyo3::types::{PyDict, PyList, PyString, PyStringData, PyTuple};
 
-use super::buffer::{Buffer, PREFIX};
-use super::encode_error::{EncodeError, find_refused};
+use super::buffer::{Buffer, OutOfMemory};
+use super::encode_error::{EncodeError, EncodeStop};
+use super::encode_layout::{Layout, indentation};
 use super::encode_options::EncodeOptions;
-use super::fast_path::{EncodeStop, MAX_DEPTH};
-use super::objects::{self, NoMutation, Value};
-use super::recursion::RecursionLimit;
-use super::{encode_number, encode_string, stdlib};
+use super::kind::LastType;
+use super::no_mutation::{Array, NoMutation, Pairs};
+use super::objects::{self, Value};
+use super::parse::MAX_DEPTH;
+use super::{encode_number, encode_string, stdlib, strings};
 use crate::stack;
 use crate::statistics::COUNTERS;
 
 /// The bytes of stack that one level of nesting takes, and some to spare.
-const FRAME: usize = if cfg!(debug_assertions) { 16 << 10 } else { 320 };
+const FRAME: usize = if cfg!(debug_assertions) { 16 << 10 } else { 1024 };
 
-/// The most bytes of one level of indentation.
-const MAX_INDENT: usize = 1024;
-
-/// The most bits of an integer that is written here.
-const MAX_INTEGER_BITS: u32 = 2048;
-
-/// What stands between two values on one line, padded for [`Buffer::write_prefix`].
-const ONE_LINE: &[u8] = &separator(*b", ", [b' '; 2 + PREFIX]);
-
-/// What stands between two values on lines of their own, with indentation for the usual
-/// depths.
-const LINES: &[u8] = &separator(*b",\n", [b' '; 2 + 3 * PREFIX]);
-
-const fn separator<const N: usize>(start: [u8; 2], mut padded: [u8; N]) -> [u8; N] {
-    [padded[0], padded[1]] = start;
-    padded
-}
+/// The levels of recursion that `json` takes below the innermost container, and some to
+/// spare.
+const SPARE_LEVELS: usize = 20;
 
 /// The text of `value`, whole: nothing is written to a file before it is complete.
 pub(crate) fn encode(
     value: &Bound<'_, PyAny>,
     options: &EncodeOptions,
 ) -> Result<Vec<u8>, EncodeError> {
-    match write(value, options) {
-        Ok(bytes) => return Ok(bytes),
-        Err(EncodeStop::OutOfMemory) => return Err(EncodeError::Other(PyMemoryError::new_err(()))),
-        Err(EncodeStop::Fallback) => COUNTERS.encode_fallbacks.count(),
-    }
-    let limit = RecursionLimit::new(value.py());
-    let mut out = Buffer::default();
-    stdlib::dump(value, options, &mut out).map_err(|cause| {
-        let py = value.py();
-        // A thread with a larger stack could write the document.
-        let stack_is_small = limit.is_lower() && cause.is_instance_of::<PyRecursionError>(py);
-        if stack_is_small
-            || cause.is_instance_of::<PyMemoryError>(py)
-            || !cause.is_instance_of::<PyException>(py)
-        {
-            return EncodeError::Other(cause);
-        }
-        match find_refused(value, options, &cause) {
-            Ok(place) => EncodeError::Unserializable { place, cause },
-            Err(signal) => EncodeError::Other(signal),
-        }
-    })?;
-    Ok(out.into_bytes())
-}
-
-struct Writer<'a> {
-    no_mutation: NoMutation<'a>,
-    out: Buffer,
-    /// What stands between two values: a comma, and then either a space or a line break
-    /// and indentation. It is long enough for the deepest container so far.
-    separator: Cow<'static, [u8]>,
-    /// The length of the separator in the innermost container.
-    width: usize,
-    /// One level of indentation; `None` writes everything on one line.
-    indent: Option<Cow<'a, str>>,
-    max_depth: usize,
-}
-
-/// The containers that a value is in, innermost first. A container inside itself is
-/// left to `json`, which makes the error.
-struct Ancestors<'a> {
-    container: &'a Bound<'a, PyAny>,
-    outer: Option<&'a Ancestors<'a>>,
-    depth: usize,
-}
-
-impl<'a> Ancestors<'a> {
-    fn enter(
-        container: &'a Bound<'a, PyAny>,
-        outer: Option<&'a Self>,
-        max_depth: usize,
-    ) -> Result<Self, EncodeStop> {
-        let depth = outer.map_or(1, |outer| outer.depth + 1);
-        let mut ancestor = outer;
-        while let Some(each) = ancestor {
-            if each.container.is(container) {
-                return Err(EncodeStop::Fallback);
-            }
-            ancestor = each.outer;
-        }
-        if depth > max_depth {
-            Err(EncodeStop::Fallback)
-        } else {
-            Ok(Self { container, outer, depth })
-        }
-    }
-}
-
-fn write(value: &Bound<'_, PyAny>, options: &EncodeOptions) -> Result<Vec<u8>, EncodeStop> {
-    // Few callers use these two: not worth a second way of writing.
-    if options.ensure_ascii || options.sort_keys {
-        return Err(EncodeStop::Fallback);
-    }
-    let indent = options.indent.as_ref().map(|indent| indent.bind(value.py()));
-    let indent = indent.map(indentation).transpose()?;
-    let separator = match &indent {
-        None => ONE_LINE,
-        Some(indent) if indent.bytes().all(|byte| byte == b' ') => LINES,
-        // Without indentation: `enter` appends the tabs.
-        // safeguard: tabs-not-spaces
-        Some(_) => &LINES[..2 + PREFIX],
+    let py = value.py();
+    let indent = options.indent.as_ref().map(|indent| indentation(indent.bind(py)));
+    let written = match indent {
+        None => write(value, options, None),
+        Some(Some(indent)) => write(value, options, Some(indent)),
+        Some(None) => by_json(value, options).map_err(|stop| {
+            // The same on one line finds the place, unless the indentation is at fault.
+            stop.at_the_place(py, || write(value, options, None).err())
+        }),
     };
+    written.map_err(|stop| stop.into_error(py))
+}
+
+fn write(
+    value: &Bound<'_, PyAny>,
+    options: &EncodeOptions,
+    indent: Option<Cow<'_, str>>,
+) -> Result<Vec<u8>, EncodeStop> {
+    let most_levels = stack::levels(FRAME);
     let mut writer = Writer {
-        // SAFETY: the interpreter's lock is held throughout. The writer touches only
-        // exact built-in types, and makes no object that the garbage collector tracks
-        // and that could start a collection (an exception, for example).
-        #[allow(unsafe_code, reason = "a promise about all that the writer does")]
-        no_mutation: unsafe { NoMutation::promise() },
+        py: value.py(),
+        options,
+        ensure_ascii: options.ensure_ascii,
         out: Buffer::default(),
-        separator: separator.into(),
-        width: 2,
-        indent,
-        max_depth: stack::levels(FRAME).min(MAX_DEPTH),
+        layout: Layout::new(indent),
+        default: None,
+        last_type: LastType::default(),
+        most_levels,
+        max_depth: most_levels.min(MAX_DEPTH),
     };
-    writer.value(value.as_borrowed(), None)?;
+    // SAFETY: the interpreter's lock is held. The writer makes no object that the garbage
+    // collector tracks (an exception, for example), and runs no Python code, but for what
+    // goes through `interrupt`.
+    #[allow(unsafe_code, reason = "a promise about all that the writer does")]
+    let mut proof = unsafe { NoMutation::promise() };
+    writer.value(value, &mut proof, None)?;
     Ok(writer.out.into_bytes())
 }
 
-/// One level of indentation for the caller's `indent`.
-fn indentation<'a>(indent: &'a Bound<'_, PyAny>) -> Result<Cow<'a, str>, EncodeStop> {
-    if let Ok(text) = indent.cast_exact::<PyString>() {
-        // Other indentation than ASCII is left to `json`.
-        let ascii = objects::ascii_of(text.as_borrowed()).ok_or(EncodeStop::Fallback)?;
-        let text = str::from_utf8(ascii).map_err(|_| EncodeStop::Fallback)?;
-        return if text.len() <= MAX_INDENT { Ok(text.into()) } else { Err(EncodeStop::Fallback) };
-    }
-    match indent.extract::<i64>().map(|width| usize::try_from(width).unwrap_or(0)) {
-        Ok(2) => Ok("  ".into()),
-        Ok(width @ ..=MAX_INDENT) => Ok(" ".repeat(width).into()),
-        _ => Err(EncodeStop::Fallback),
-    }
+/// The text that `json` itself makes.
+fn by_json(value: &Bound<'_, PyAny>, options: &EncodeOptions) -> Result<Vec<u8>, EncodeStop> {
+    COUNTERS.encode_fallbacks.count();
+    let mut out = Buffer::default();
+    stdlib::dump(value, options, 0, &mut out)?;
+    Ok(out.into_bytes())
 }
 
-impl<'a> Writer<'a> {
-    #[inline(always)]
-    fn value(
+pub(super) struct Writer<'a, 'py> {
+    pub(super) py: Python<'py>,
+    pub(super) options: &'a EncodeOptions,
+    pub(super) out: Buffer,
+    ensure_ascii: bool,
+    pub(super) layout: Layout<'a>,
+    /// The `default` of `json`'s encoder, once it was needed.
+    pub(super) default: Option<Bound<'py, PyAny>>,
+    pub(super) last_type: LastType<'py>,
+    /// The levels that this thread's stack has room for.
+    most_levels: usize,
+    /// The depth that `json` would reach, as far as is known.
+    max_depth: usize,
+}
+
+/// The containers that a value is in, innermost first.
+pub(super) struct Ancestors<'a, 'py> {
+    container: &'a Bound<'py, PyAny>,
+    outer: Option<&'a Ancestors<'a, 'py>>,
+    depth: usize,
+}
+
+/// A value that has other values in it, or that is not written by the plain way.
+enum Inner<'py> {
+    Dict(Bound<'py, PyDict>),
+    List(Bound<'py, PyList>),
+    Tuple(Bound<'py, PyTuple>),
+    Other(Bound<'py, PyAny>),
+}
+
+impl<'py> Writer<'_, 'py> {
+    pub(super) fn value(
         &mut self,
-        value: Borrowed<'a, '_, PyAny>,
-        ancestors: Option<&Ancestors<'_>>,
+        value: &Bound<'py, PyAny>,
+        proof: &mut NoMutation,
+        ancestors: Option<&Ancestors<'_, 'py>>,
     ) -> Result<(), EncodeStop> {
+        match self.leaf(value.as_borrowed())? {
+            None => Ok(()),
+            Some(inner) => self.inner(&inner, proof, ancestors),
+        }
+    }
+
+    /// Writes a value, or returns it.
+    #[inline(always)]
+    fn leaf(&mut self, value: Borrowed<'_, 'py, PyAny>) -> Result<Option<Inner<'py>>, EncodeStop> {
         match Value::of(value) {
-            Value::String(text) => self.string(text),
+            Value::String(text) => {
+                let start = self.out.len();
+                if !self.string(text, start)? {
+                    return Ok(Some(Inner::Other(value.to_owned())));
+                }
+            }
             Value::Float(number) if number.is_finite() => {
-                Ok(encode_number::float(number, &mut self.out)?)
+                encode_number::float(number, &mut self.out)?;
             }
             Value::Integer(integer) => match objects::small_integer(integer) {
-                Some(number) => Ok(encode_number::integer(number, &mut self.out)?),
-                None => self.large_integer(integer),
+                Some(number) => encode_number::integer(number, &mut self.out)?,
+                None => return Ok(Some(Inner::Other(value.to_owned()))),
             },
-            Value::Dict(dict) => self.dict(dict, ancestors),
-            Value::List(list) => self.list(list, ancestors),
-            Value::Null => Ok(self.out.write(b"null")?),
-            Value::Boolean(true) => Ok(self.out.write(b"true")?),
-            Value::Boolean(false) => Ok(self.out.write(b"false")?),
-            Value::Tuple(tuple) => self.tuple(tuple, ancestors),
-            Value::Float(_) | Value::Other => Err(EncodeStop::Fallback),
+            Value::Dict(dict) => return Ok(Some(Inner::Dict(dict.to_owned()))),
+            Value::List(list) => return Ok(Some(Inner::List(list.to_owned()))),
+            Value::Null => self.out.write(b"null")?,
+            Value::Boolean(true) => self.out.write(b"true")?,
+            Value::Boolean(false) => self.out.write(b"false")?,
+            Value::Tuple(tuple) => return Ok(Some(Inner::Tuple(tuple.to_owned()))),
+            Value::Float(_) | Value::Other => return Ok(Some(Inner::Other(value.to_owned()))),
+        }
+        Ok(None)
+    }
+
+    #[inline(always)]
+    fn inner(
+        &mut self,
+        inner: &Inner<'py>,
+        proof: &mut NoMutation,
+        ancestors: Option<&Ancestors<'_, 'py>>,
+    ) -> Result<(), EncodeStop> {
+        match inner {
+            Inner::Dict(dict) if dict.is_empty() => Ok(self.out.write(b"{}")?),
+            Inner::Dict(dict) if self.options.sort_keys => self.mapping(dict, proof, ancestors),
+            Inner::Dict(dict) => self.dict(dict, proof, ancestors),
+            Inner::List(list) if list.is_empty() => Ok(self.out.write(b"[]")?),
+            Inner::List(list) => self.array(list, proof, ancestors),
+            Inner::Tuple(tuple) if tuple.is_empty() => Ok(self.out.write(b"[]")?),
+            Inner::Tuple(tuple) => self.array(tuple, proof, ancestors),
+            Inner::Other(value) => self.other(value, proof, ancestors),
         }
     }
 
     fn dict(
         &mut self,
-        dict: Borrowed<'a, '_, PyDict>,
-        ancestors: Option<&Ancestors<'_>>,
+        dict: &Bound<'py, PyDict>,
+        proof: &mut NoMutation,
+        ancestors: Option<&Ancestors<'_, 'py>>,
     ) -> Result<(), EncodeStop> {
-        if dict.is_empty() {
-            return Ok(self.out.write(b"{}")?);
-        }
-        let ancestors = Ancestors::enter(&dict, ancestors, self.max_depth)?;
+        let Some(ancestors) = self.descend(dict, ancestors, proof)? else {
+            return self.by_json(dict, proof, ancestors);
+        };
         self.enter(b'{')?;
-        let mut first = true;
-        for (key, value) in self.no_mutation.pairs(dict) {
-            let Value::String(key) = Value::of(key) else { return Err(EncodeStop::Fallback) };
-            self.separate(&mut first)?;
-            self.string(key)?;
-            self.out.write(b": ")?;
-            self.value(value, Some(&ancestors))?;
-        }
+        self.pairs(dict, dict, proof, &ancestors)?;
         self.leave(b'}')
     }
 
-    fn list(
-        &mut self,
-        list: Borrowed<'a, '_, PyList>,
-        ancestors: Option<&Ancestors<'_>>,
-    ) -> Result<(), EncodeStop> {
-        self.array(&list, self.no_mutation.list_items(list), ancestors)
-    }
-
-    fn tuple(
-        &mut self,
-        tuple: Borrowed<'a, '_, PyTuple>,
-        ancestors: Option<&Ancestors<'_>>,
-    ) -> Result<(), EncodeStop> {
-        self.array(&tuple, self.no_mutation.tuple_items(tuple), ancestors)
-    }
-
+    /// Writes the pairs of `dict` as those of `container`, mostly the same object.
     #[inline(always)]
-    fn array<'py>(
+    pub(super) fn pairs(
         &mut self,
         container: &Bound<'py, PyAny>,
-        items: impl ExactSizeIterator<Item = Borrowed<'a, 'py, PyAny>>,
-        ancestors: Option<&Ancestors<'_>>,
+        dict: &Bound<'py, PyDict>,
+        proof: &mut NoMutation,
+        ancestors: &Ancestors<'_, 'py>,
     ) -> Result<(), EncodeStop> {
-        if items.len() == 0 {
-            return Ok(self.out.write(b"[]")?);
-        }
-        let ancestors = Ancestors::enter(container, ancestors, self.max_depth)?;
-        self.enter(b'[')?;
         let mut first = true;
-        for item in items {
-            self.separate(&mut first)?;
-            self.value(item, Some(&ancestors))?;
+        let mut pairs = Pairs::of(dict, proof);
+        loop {
+            let (key, inner) = match pairs.next(dict, proof) {
+                Ok(None) => break,
+                Err(message) => return Err(PyRuntimeError::new_err(message).into()),
+                Ok(Some((key, value))) => {
+                    self.layout.separate(&mut first, &mut self.out)?;
+                    let start = self.out.len();
+                    if let Value::String(text) = Value::of(key)
+                        && self.string(text, start)?
+                    {
+                        self.out.write(b": ")?;
+                        let Some(inner) = self.leaf(value)? else { continue };
+                        (key.to_owned(), inner)
+                    } else {
+                        let (key, value) = (key.to_owned(), value.to_owned());
+                        self.pair(container, &key, &value, proof, ancestors)?;
+                        continue;
+                    }
+                }
+            };
+            self.inner(&inner, proof, Some(ancestors)).map_err(|stop| {
+                let text = || Ok(key.repr()?.to_string());
+                proof.interrupt(|| stop.in_dict(container, &key, text))
+            })?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn array<T: Array>(
+        &mut self,
+        array: &Bound<'py, T>,
+        proof: &mut NoMutation,
+        ancestors: Option<&Ancestors<'_, 'py>>,
+    ) -> Result<(), EncodeStop> {
+        let Some(ancestors) = self.descend(array.as_any(), ancestors, proof)? else {
+            return self.by_json(array.as_any(), proof, ancestors);
+        };
+        self.enter(b'[')?;
+        let (mut first, mut index) = (true, 0);
+        // The length is asked for anew each time, as Python's own iterator does it.
+        while let Some(item) = T::item(array, index, proof) {
+            self.layout.separate(&mut first, &mut self.out)?;
+            if let Some(inner) = self.leaf(item)? {
+                self.inner(&inner, proof, Some(&ancestors))
+                    .map_err(|stop| proof.interrupt(|| stop.in_array(array.as_any(), index)))?;
+            }
+            index += 1;
         }
         self.leave(b']')
     }
 
-    fn enter(&mut self, bracket: u8) -> Result<(), EncodeStop> {
-        if let Some(indent) = &self.indent {
-            let width = self.width + indent.len();
-            if self.separator.len() < width + PREFIX {
-                let separator = self.separator.to_mut();
-                separator.truncate(self.width);
-                separator.extend_from_slice(indent.as_bytes());
-                separator.resize(width + PREFIX, b' ');
+    /// Goes into a container; `None` where it is as deep as only `json` knows to go.
+    #[inline(always)]
+    pub(super) fn descend<'a>(
+        &mut self,
+        container: &'a Bound<'py, PyAny>,
+        outer: Option<&'a Ancestors<'a, 'py>>,
+        proof: &mut NoMutation,
+    ) -> Result<Option<Ancestors<'a, 'py>>, EncodeStop> {
+        let depth = outer.map_or(1, |outer| outer.depth + 1);
+        let mut ancestor = outer;
+        while let Some(each) = ancestor {
+            if each.container.is(container) {
+                return Err(PyValueError::new_err("Circular reference detected").into());
             }
-            self.width = width;
+            ancestor = each.outer;
         }
-        Ok(self.out.write(&[bracket])?)
+        if depth > self.max_depth && !self.deepen(proof)? {
+            return Ok(None);
+        }
+        Ok(Some(Ancestors { container, outer, depth }))
     }
 
-    fn leave(&mut self, bracket: u8) -> Result<(), EncodeStop> {
-        if let Some(indent) = &self.indent {
-            self.width -= indent.len();
-            self.out.write_prefix(&self.separator[1..], self.width - 1)?;
-        }
-        Ok(self.out.write(&[bracket])?)
-    }
-
-    /// Appends the separator. Before the first value, the comma is left out, and on one
-    /// line the space too.
-    #[inline(always)]
-    fn separate(&mut self, first: &mut bool) -> Result<(), EncodeStop> {
-        let before_first = if self.indent.is_some() { 1 } else { 2 };
-        let from = if std::mem::take(first) { before_first } else { 0 };
-        Ok(self.out.write_prefix(&self.separator[from..], self.width - from)?)
-    }
-
-    #[inline(always)]
-    fn string(&mut self, text: Borrowed<'a, '_, PyString>) -> Result<(), EncodeStop> {
-        if let Some(text) = objects::ascii_of(text) {
-            return encode_string::latin1(text, &mut self.out);
-        }
-        match objects::characters_of(text).ok_or(EncodeStop::Fallback)? {
-            PyStringData::Ucs1(text) => encode_string::latin1(text, &mut self.out),
-            PyStringData::Ucs2(text) => encode_string::wide(text, &mut self.out),
-            PyStringData::Ucs4(text) => encode_string::wide(text, &mut self.out),
-        }
-    }
-
-    /// Appends Python's own text of an integer of more than 64 bits. The integer must be
-    /// short: the text of a long one can be refused (`sys.set_int_max_str_digits`), and
-    /// some versions of Python run Python code to make it.
+    /// Whether `json` would go twice as deep as is known so far, and this thread's stack
+    /// has room for it here too.
     #[cold]
-    fn large_integer(&mut self, integer: Borrowed<'a, '_, PyInt>) -> Result<(), EncodeStop> {
-        let beyond = integer.rshift(MAX_INTEGER_BITS).map_err(|_| EncodeStop::Fallback)?;
-        let Value::Integer(beyond) = Value::of(beyond.as_borrowed()) else {
-            return Err(EncodeStop::Fallback);
-        };
-        if !matches!(objects::small_integer(beyond), Some(-1 | 0)) {
-            return Err(EncodeStop::Fallback);
+    fn deepen(&mut self, proof: &mut NoMutation) -> Result<bool, EncodeStop> {
+        let deeper = self.most_levels.min(self.max_depth * 2);
+        // safeguard: encode-depth
+        let fits = deeper > self.max_depth
+            && proof.interrupt(|| stdlib::has_levels(self.py, deeper + SPARE_LEVELS))?;
+        if fits {
+            self.max_depth = deeper;
         }
-        let text = integer.repr().map_err(|_| EncodeStop::Fallback)?;
-        Ok(self.out.write(text.to_str().map_err(|_| EncodeStop::Fallback)?.as_bytes())?)
+        Ok(fits)
+    }
+
+    /// Writes a value as `json` writes it.
+    #[cold]
+    pub(super) fn by_json(
+        &mut self,
+        value: &Bound<'py, PyAny>,
+        proof: &mut NoMutation,
+        ancestors: Option<&Ancestors<'_, 'py>>,
+    ) -> Result<(), EncodeStop> {
+        COUNTERS.encode_fallbacks.count();
+        // A value that is not deep has levels enough.
+        let depth = ancestors.map_or(0, |outer| outer.depth);
+        let levels = if depth < MAX_DEPTH { 0 } else { depth };
+        let mut text = Buffer::default();
+        proof.interrupt(|| stdlib::dump(value, self.options, levels, &mut text))?;
+        for (number, line) in text.bytes().split(|&byte| byte == b'\n').enumerate() {
+            if number > 0 {
+                self.out.write(self.layout.line_break())?;
+            }
+            self.out.write(line)?;
+        }
+        Ok(())
+    }
+
+    /// Appends a string at `start`. `false`, and nothing is written, where it has no UTF-8.
+    #[inline(always)]
+    pub(super) fn string(
+        &mut self,
+        text: Borrowed<'_, 'py, PyString>,
+        start: usize,
+    ) -> Result<bool, OutOfMemory> {
+        if !self.ensure_ascii
+            && let Some(text) = strings::ascii_of(text)
+        {
+            encode_string::latin1(text, &mut self.out)?;
+            return Ok(true);
+        }
+        let whole = self.other_string(text)?;
+        if !whole {
+            self.out.truncate(start);
+        }
+        Ok(whole)
+    }
+
+    #[inline(never)]
+    fn other_string(&mut self, text: Borrowed<'_, 'py, PyString>) -> Result<bool, OutOfMemory> {
+        if self.ensure_ascii {
+            match strings::characters_of(text) {
+                Some(PyStringData::Ucs1(text)) => encode_string::escaped(text, &mut self.out)?,
+                Some(PyStringData::Ucs2(text)) => encode_string::escaped(text, &mut self.out)?,
+                Some(PyStringData::Ucs4(text)) => encode_string::escaped(text, &mut self.out)?,
+                None => return Ok(false),
+            }
+            return Ok(true);
+        }
+        if let Some(text) = strings::utf8_of(text) {
+            encode_string::utf8(text, &mut self.out)?;
+            return Ok(true);
+        }
+        match strings::characters_of(text) {
+            Some(PyStringData::Ucs1(text)) => {
+                encode_string::latin1(text, &mut self.out)?;
+                Ok(true)
+            }
+            Some(PyStringData::Ucs2(text)) => encode_string::wide(text, &mut self.out),
+            Some(PyStringData::Ucs4(text)) => encode_string::wide(text, &mut self.out),
+            None => Ok(false),
+        }
+    }
+
+    #[inline(always)]
+    pub(super) fn enter(&mut self, bracket: u8) -> Result<(), EncodeStop> {
+        self.layout.enter();
+        Ok(self.out.write(&[bracket])?)
+    }
+
+    #[inline(always)]
+    pub(super) fn leave(&mut self, bracket: u8) -> Result<(), EncodeStop> {
+        self.layout.leave();
+        self.layout.end(&mut self.out)?;
+        Ok(self.out.write(&[bracket])?)
     }
 }

@@ -1,13 +1,16 @@
-//! Why an object has no JSON text, and which value in it `json` refuses.
+//! Why an object has no JSON text, and which value in it is at fault.
 
 use std::fmt::Write;
 
-use pyo3::exceptions::{PyException, PyRecursionError};
+use pyo3::exceptions::{
+    PyException, PyMemoryError, PyRecursionError, PyRuntimeError, PyStopIteration,
+    PyUnicodeEncodeError,
+};
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyList, PySlice, PyString, PyTuple};
+use pyo3::types::{PyBytes, PySlice, PyString, PyType};
 
-use super::encode_options::EncodeOptions;
-use super::stdlib::can_dump;
+use super::buffer::OutOfMemory;
+use super::recursion::RecursionLimit;
 
 /// The most characters of a place. A longer place is cut in the middle.
 const MAX_PLACE: usize = 160;
@@ -20,92 +23,190 @@ pub(crate) enum EncodeError {
     Other(PyErr),
 }
 
-/// The place (`$.vessels[3].cost`) of the value for which `json` raised `cause`.
-///
-/// The search goes down from the top, each time into the first child that `json`
-/// refuses by itself. So the search needs no rules of its own about what is refused.
-pub(super) fn find_refused(
-    value: &Bound<'_, PyAny>,
-    options: &EncodeOptions,
-    cause: &PyErr,
-) -> PyResult<String> {
-    let py = value.py();
-    let mut place = String::from("$");
-    // The nesting is too deep: no step down is more at fault than the next.
-    if cause.is_instance_of::<PyRecursionError>(py) {
-        return Ok(place);
-    }
-    let mut ancestors = vec![value.clone()];
-    while let Some(current) = ancestors.last()
-        && let Some((step, child)) = unless_signal(refused_child(current, options), py)?
-    {
-        place.push_str(&step);
-        // The search ends at a key, and at a container inside itself.
-        let Some(child) = child.filter(|child| !ancestors.iter().any(|outer| outer.is(child)))
-        else {
-            break;
-        };
-        ancestors.push(child);
-    }
-    Ok(shortened(place))
+/// Why the encoder stopped.
+#[derive(Debug)]
+pub(super) enum EncodeStop {
+    /// There is no more memory.
+    OutOfMemory,
+    /// Something was raised.
+    Raised(Box<Raised>),
 }
 
-/// The default where the caller's own classes raised an `Exception`: the search ends
-/// there. Anything else (Ctrl-C) goes on to the caller.
+/// An exception, and where it was raised.
+#[derive(Debug)]
+pub(super) struct Raised {
+    cause: PyErr,
+    /// The steps down to the value (`.cost`, `[3]`), innermost first.
+    steps: Vec<String>,
+    /// A thread with a larger stack could write the value.
+    stack_is_small: bool,
+}
+
+impl From<OutOfMemory> for EncodeStop {
+    fn from(_: OutOfMemory) -> Self {
+        Self::OutOfMemory
+    }
+}
+
+impl From<PyErr> for EncodeStop {
+    #[cold]
+    fn from(cause: PyErr) -> Self {
+        Self::Raised(Box::new(Raised { cause, steps: Vec::new(), stack_is_small: false }))
+    }
+}
+
+impl EncodeStop {
+    /// What was raised for lack of stack.
+    #[cold]
+    pub(super) fn small_stack(cause: PyErr) -> Self {
+        Self::Raised(Box::new(Raised { cause, steps: Vec::new(), stack_is_small: true }))
+    }
+
+    /// The stop, seen from the container of the item at `index`.
+    #[cold]
+    pub(super) fn in_array(self, container: &Bound<'_, PyAny>, index: usize) -> Self {
+        self.map(container.py(), |raised| {
+            raised.steps.push(format!("[{index}]"));
+            raised.note(container, |kind| Ok(format!("when serializing {kind} item {index}")))
+        })
+    }
+
+    /// The stop, seen from the dictionary that has the value under `key`. `json` notes the
+    /// text that it has made of the key.
+    #[cold]
+    pub(super) fn in_dict(
+        self,
+        container: &Bound<'_, PyAny>,
+        key: &Bound<'_, PyAny>,
+        text: impl FnOnce() -> PyResult<String>,
+    ) -> Self {
+        self.map(key.py(), |raised| {
+            raised.steps.push(unless_signal(step_to(key), key.py())?);
+            raised.note(container, |kind| Ok(format!("when serializing {kind} item {}", text()?)))
+        })
+    }
+
+    /// The stop, where the key itself is at fault.
+    #[cold]
+    pub(super) fn at_key(self, key: &Bound<'_, PyAny>) -> Self {
+        self.map(key.py(), |raised| {
+            // The key can be nested deep, and so its text.
+            // safeguard: step-fits-the-stack
+            let _limit = RecursionLimit::new(key.py());
+            let text = key.repr().and_then(|text| beginning(&text));
+            raised.steps.push(format!("[key {}]", unless_signal(text, key.py())?));
+            Ok(())
+        })
+    }
+
+    /// The stop in what `default` has made of `value`: at fault is the value itself.
+    #[cold]
+    pub(super) fn in_answer_for(self, value: &Bound<'_, PyAny>) -> Self {
+        self.map(value.py(), |raised| {
+            raised.steps.clear();
+            raised.note(value, |kind| Ok(format!("when serializing {kind} object")))
+        })
+    }
+
+    /// The stop, with the place where another attempt stops, if it is about the value.
+    #[cold]
+    pub(super) fn at_the_place(
+        self,
+        py: Python<'_>,
+        attempt: impl FnOnce() -> Option<Self>,
+    ) -> Self {
+        match self {
+            Self::Raised(mut raised) if raised.is_about_the_value(py) => {
+                if let Some(Self::Raised(found)) = attempt() {
+                    if !found.is_about_the_value(py) {
+                        return Self::Raised(found);
+                    }
+                    raised.steps = found.steps;
+                }
+                Self::Raised(raised)
+            }
+            stop => stop,
+        }
+    }
+
+    /// Adds to what was raised, or replaces it by what adding raises.
+    fn map(self, py: Python<'_>, add: impl FnOnce(&mut Raised) -> PyResult<()>) -> Self {
+        let Self::Raised(raised) = self else { return self };
+        let mut raised = *raised;
+        raised.cause = as_of_a_generator(py, raised.cause);
+        if let Err(error) = add(&mut raised) {
+            raised.cause = error;
+        }
+        Self::Raised(Box::new(raised))
+    }
+
+    /// The error of the whole encoding.
+    pub(super) fn into_error(self, py: Python<'_>) -> EncodeError {
+        match self {
+            Self::OutOfMemory => EncodeError::Other(PyMemoryError::new_err(())),
+            Self::Raised(raised) => raised.into_error(py),
+        }
+    }
+}
+
+impl Raised {
+    /// Adds the note that `json` adds from Python 3.14 on. `json` adds no note where the text
+    /// has no UTF-8, which its caller finds.
+    fn note(
+        &self,
+        container: &Bound<'_, PyAny>,
+        text: impl FnOnce(&str) -> PyResult<String>,
+    ) -> PyResult<()> {
+        let py = container.py();
+        let by_caller = self.cause.is_instance_of::<PyUnicodeEncodeError>(py)
+            && self.cause.traceback(py).is_none();
+        if py.version_info() < (3, 14) || by_caller {
+            return Ok(());
+        }
+        let kind: Bound<'_, PyType> = container.get_type();
+        let note = text(&kind.name()?.to_string_lossy())?;
+        self.cause.value(py).call_method1("add_note", (note,)).map(drop)
+    }
+
+    /// Not a small stack, no lack of memory and no signal.
+    fn is_about_the_value(&self, py: Python<'_>) -> bool {
+        !self.stack_is_small
+            && !self.cause.is_instance_of::<PyMemoryError>(py)
+            && self.cause.is_instance_of::<PyException>(py)
+    }
+
+    fn into_error(self, py: Python<'_>) -> EncodeError {
+        if !self.is_about_the_value(py) {
+            return EncodeError::Other(self.cause);
+        }
+        let Self { cause, steps, .. } = self;
+        let cause = as_of_a_generator(py, cause);
+        let mut place = String::from("$");
+        // Of what is nested too deep, no step down is more at fault than the next.
+        if !cause.is_instance_of::<PyRecursionError>(py) {
+            place.extend(steps.iter().rev().map(String::as_str));
+        }
+        EncodeError::Unserializable { place: shortened(place), cause }
+    }
+}
+
+/// What Python makes of an exception that leaves a generator, as `json` writes by one.
+fn as_of_a_generator(py: Python<'_>, cause: PyErr) -> PyErr {
+    if !cause.is_instance_of::<PyStopIteration>(py) {
+        return cause;
+    }
+    let error = PyRuntimeError::new_err("generator raised StopIteration");
+    error.set_cause(py, Some(cause));
+    error
+}
+
+/// The default where the caller's own classes raised an `Exception`: the step has no
+/// text then. Anything else (Ctrl-C) goes on to the caller.
 fn unless_signal<T: Default>(found: PyResult<T>, py: Python<'_>) -> PyResult<T> {
     match found {
         Err(error) if error.is_instance_of::<PyException>(py) => Ok(T::default()),
         outcome => outcome,
     }
-}
-
-/// The first child that `json` refuses, with the step to it (`.cost`, `[3]`). The child
-/// is missing where its key is at fault.
-type Refused<'py> = Option<(String, Option<Bound<'py, PyAny>>)>;
-
-fn refused_child<'py>(
-    value: &Bound<'py, PyAny>,
-    options: &EncodeOptions,
-) -> PyResult<Refused<'py>> {
-    let py = value.py();
-    // The questions that `json` asks, in its order: a proxy answers for its object.
-    if value.is_instance(&py.get_type::<PyList>())?
-        || value.is_instance(&py.get_type::<PyTuple>())?
-    {
-        for (index, child) in value.try_iter()?.enumerate().take(value.len()?) {
-            let child = child?;
-            if !can_dump(&child, options)? {
-                return Ok(Some((format!("[{index}]"), Some(child))));
-            }
-        }
-    } else if is_mapping(value)? {
-        // No more pairs than there are now: `default` could add pairs for ever.
-        let count = unless_signal(value.len().map(Some), py)?.unwrap_or(usize::MAX);
-        let pairs = value.call_method0("items")?.try_iter()?.take(count);
-        for pair in pairs.collect::<PyResult<Vec<_>>>()? {
-            let (key, child) = pair.extract::<(Bound<'py, PyAny>, Bound<'py, PyAny>)>()?;
-            let key_alone = PyDict::new(py);
-            key_alone.set_item(&key, py.None())?;
-            if !can_dump(&key_alone, options)? {
-                let text = unless_signal(key.repr().and_then(|text| beginning(&text)), py)?;
-                return Ok(Some((format!("[key {text}]"), None)));
-            }
-            if !can_dump(&child, options)? {
-                return Ok(Some((step_to(&key)?, Some(child))));
-            }
-        }
-    }
-    Ok(None)
-}
-
-/// Whether a value is a dictionary, or a `frozendict` (Python 3.15).
-fn is_mapping(value: &Bound<'_, PyAny>) -> PyResult<bool> {
-    let py = value.py();
-    if value.is_instance(&py.get_type::<PyDict>())? {
-        return Ok(true);
-    }
-    let frozen = py.import("builtins")?.getattr_opt("frozendict")?;
-    frozen.map_or(Ok(false), |frozen| value.is_instance(&frozen))
 }
 
 /// The step to the child with this key: `.cost`, or `["the cost"]`.

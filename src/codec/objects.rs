@@ -2,14 +2,14 @@
 //! when memory runs out.
 #![allow(unsafe_code, reason = "the codec's calls of the C API, behind a safe face")]
 
-use std::marker::PhantomData;
-use std::{ptr, slice};
+use std::ffi::CStr;
+use std::ptr;
+use std::sync::OnceLock;
 
+use pyo3::PyTypeInfo;
 use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyInt, PyList, PyString, PyStringData, PyTuple};
-
-use super::buffer::copy_short;
+use pyo3::types::{PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
 
 /// A value of a document, by its exact type.
 pub(super) enum Value<'a, 'py> {
@@ -53,117 +53,6 @@ impl<'a, 'py> Value<'a, 'py> {
     }
 }
 
-/// The bits `compact` and `ascii` of a string's state. They follow two bits of
-/// `interned` and three of `kind`, from Python 3.10 on; pyo3 reads them up to 3.13 only.
-/// A free-threaded interpreter has nothing but `interned` there, and sets neither bit:
-/// its strings are read by [`characters_of`].
-const COMPACT_ASCII: u32 =
-    if cfg!(target_endian = "little") { 0b110_0000 } else { 0b110_0000_u32.reverse_bits() };
-
-/// The characters of an ASCII string.
-#[inline(always)]
-pub(crate) fn ascii_of<'a>(text: Borrowed<'a, '_, PyString>) -> Option<&'a [u8]> {
-    let object = text.as_ptr();
-    // SAFETY: the object is a string, and lives for 'a. The bit field is read as every
-    // C compiler for Linux and macOS lays it out; the parity tests read strings of each
-    // kind. A compact ASCII string has its characters, one byte each, right after the
-    // header.
-    unsafe {
-        let header = object.cast::<ffi::PyASCIIObject>();
-        if (*header).state & COMPACT_ASCII != COMPACT_ASCII {
-            return None;
-        }
-        Some(slice::from_raw_parts(header.add(1).cast(), (*header).length.cast_unsigned()))
-    }
-}
-
-/// The characters of any string, in the width in which the string holds them.
-#[cold]
-pub(super) fn characters_of<'a>(text: Borrowed<'a, '_, PyString>) -> Option<PyStringData<'a>> {
-    // SAFETY: a string that was made has its characters, which never change. They live
-    // as long as the string, which is for 'a: longer than the variable `text`.
-    unsafe {
-        Some(match text.data().ok()? {
-            PyStringData::Ucs1(data) => PyStringData::Ucs1(&*ptr::from_ref(data)),
-            PyStringData::Ucs2(data) => PyStringData::Ucs2(&*ptr::from_ref(data)),
-            PyStringData::Ucs4(data) => PyStringData::Ucs4(&*ptr::from_ref(data)),
-        })
-    }
-}
-
-/// The proof that no container changes for `'a`: no Python code runs, no other thread
-/// and no garbage collection.
-#[derive(Clone, Copy)]
-pub(super) struct NoMutation<'a>(PhantomData<&'a ()>);
-
-impl<'a> NoMutation<'a> {
-    /// # Safety
-    ///
-    /// For `'a` the caller runs no Python code, keeps the interpreter's lock, and makes
-    /// no object that the garbage collector tracks.
-    pub(super) unsafe fn promise() -> Self {
-        Self(PhantomData)
-    }
-
-    /// The pairs of a dictionary, borrowed from it.
-    #[inline(always)]
-    #[allow(clippy::unused_self, reason = "`self` is the proof, here and below")]
-    pub(super) fn pairs<'py>(
-        self,
-        dict: Borrowed<'a, 'py, PyDict>,
-    ) -> impl Iterator<Item = (Borrowed<'a, 'py, PyAny>, Borrowed<'a, 'py, PyAny>)> {
-        let (py, mut position) = (dict.py(), 0);
-        std::iter::from_fn(move || {
-            let (mut key, mut value) = (ptr::null_mut(), ptr::null_mut());
-            // SAFETY: the object is a dictionary, and keeps its keys and values alive as
-            // long as it does not change.
-            unsafe {
-                let more = ffi::PyDict_Next(
-                    dict.as_ptr(),
-                    &raw mut position,
-                    &raw mut key,
-                    &raw mut value,
-                );
-                (more != 0).then(|| (Borrowed::from_ptr(py, key), Borrowed::from_ptr(py, value)))
-            }
-        })
-    }
-
-    /// The items of a list, borrowed from it.
-    #[inline(always)]
-    #[allow(clippy::unused_self, reason = "as above")]
-    pub(super) fn list_items<'py>(
-        self,
-        list: Borrowed<'a, 'py, PyList>,
-    ) -> impl ExactSizeIterator<Item = Borrowed<'a, 'py, PyAny>> {
-        let py = list.py();
-        // SAFETY: the object is a list, and keeps its items alive as long as it does not
-        // change; the index is below its length.
-        let item = move |index: usize| unsafe {
-            let item = ffi::PyList_GET_ITEM(list.as_ptr(), index.cast_signed());
-            Borrowed::from_ptr(py, item)
-        };
-        (0..list.len()).map(item)
-    }
-
-    /// The items of a tuple, borrowed from it.
-    #[inline(always)]
-    #[allow(clippy::unused_self, reason = "as above")]
-    pub(super) fn tuple_items<'py>(
-        self,
-        tuple: Borrowed<'a, 'py, PyTuple>,
-    ) -> impl ExactSizeIterator<Item = Borrowed<'a, 'py, PyAny>> {
-        let py = tuple.py();
-        // SAFETY: the object is a tuple, and keeps its items alive; the index is below
-        // its length.
-        let item = move |index: usize| unsafe {
-            let item = ffi::PyTuple_GET_ITEM(tuple.as_ptr(), index.cast_signed());
-            Borrowed::from_ptr(py, item)
-        };
-        (0..tuple.len()).map(item)
-    }
-}
-
 /// The value of an integer, if it fits into 64 bits.
 #[inline(always)]
 pub(super) fn small_integer(integer: Borrowed<'_, '_, PyInt>) -> Option<i64> {
@@ -173,6 +62,125 @@ pub(super) fn small_integer(integer: Borrowed<'_, '_, PyInt>) -> Option<i64> {
     (overflow == 0).then_some(number)
 }
 
+/// Python's own text of an integer, whatever a subclass makes of it.
+pub(super) fn repr_of_integer<'py>(integer: &Bound<'py, PyInt>) -> PyResult<Bound<'py, PyString>> {
+    let text = integer.py().get_type::<PyInt>().call_method1("__repr__", (integer,))?;
+    Ok(text.cast_into()?)
+}
+
+/// The type of a value.
+#[inline(always)]
+pub(super) fn type_of<'a, 'py>(value: &'a Bound<'py, PyAny>) -> Borrowed<'a, 'py, PyAny> {
+    // SAFETY: an object keeps its type alive.
+    unsafe { Borrowed::from_ptr(value.py(), ffi::Py_TYPE(value.as_ptr()).cast()) }
+}
+
+/// Whether `value.__class__` is certain to be the type of the value: neither a class nor a
+/// base of it has the attribute `name` (`__class__`), or reads attributes in its own way.
+pub(super) fn has_no_other(value: &Bound<'_, PyAny>, name: &Bound<'_, PyString>) -> bool {
+    let plain: ffi::getattrofunc = ffi::PyObject_GenericGetAttr;
+    let py = value.py();
+    // SAFETY: attached; an object has a type, which has a tuple of its bases, itself among
+    // them; a reference of its own keeps the tuple. A type made in Python has a dictionary.
+    unsafe {
+        let class = ffi::Py_TYPE(value.as_ptr());
+        if !(*class).tp_getattro.is_some_and(|reads| ptr::fn_addr_eq(reads, plain)) {
+            return false;
+        }
+        let made_by_c =
+            |class: *mut ffi::PyTypeObject| (*class).tp_flags & ffi::Py_TPFLAGS_HEAPTYPE == 0;
+        if made_by_c(class) {
+            return true;
+        }
+        let Ok(bases) = Bound::from_borrowed_ptr(py, (*class).tp_mro).cast_into::<PyTuple>() else {
+            return false;
+        };
+        bases.iter().all(|base| {
+            let base: *mut ffi::PyTypeObject = base.as_ptr().cast();
+            made_by_c(base)
+                || match ffi::PyDict_Contains((*base).tp_dict, name.as_ptr()) {
+                    0 => true,
+                    1 => false,
+                    _ => PyErr::take(py).is_none(),
+                }
+        })
+    }
+}
+
+/// The items of a tuple of two.
+#[inline(always)]
+pub(super) fn pair<'py>(
+    tuple: &Bound<'py, PyTuple>,
+) -> Option<(Bound<'py, PyAny>, Bound<'py, PyAny>)> {
+    // SAFETY: the object is a tuple, and has two items.
+    (tuple.len() == 2).then(|| unsafe {
+        let item = |index| {
+            let item = ffi::PyTuple_GET_ITEM(tuple.as_ptr(), index);
+            Borrowed::from_ptr(tuple.py(), item).to_owned()
+        };
+        (item(0), item(1))
+    })
+}
+
+/// A value as a list or a tuple, if it is one and iterates as one.
+pub(super) fn iterates_as<'a, 'py, T: PyTypeInfo>(
+    value: &'a Bound<'py, PyAny>,
+) -> Option<&'a Bound<'py, T>> {
+    let array = value.cast::<T>().ok()?;
+    // SAFETY: an object has a type, whose fields are only read.
+    let (own, plain) = unsafe {
+        let plain = T::type_object_raw(value.py());
+        ((*ffi::Py_TYPE(value.as_ptr())).tp_iter?, (*plain).tp_iter?)
+    };
+    // safeguard: own-iterator
+    ptr::fn_addr_eq(own, plain).then_some(array)
+}
+
+/// The number in a float that compares as floats do; `None` for any other value.
+pub(super) fn plain_float(value: &Bound<'_, PyAny>) -> Option<f64> {
+    /// The only other float whose comparisons are known. A type that is not on the heap was
+    /// made by C code, and keeps its name and its methods.
+    const NUMPY: &CStr = c"numpy.float64";
+    let float = value.cast::<PyFloat>().ok()?;
+    // SAFETY: an object has a type, whose fields are only read; its name ends with a zero.
+    let compares_plainly = unsafe {
+        let class = ffi::Py_TYPE(value.as_ptr());
+        let (own, plain) = ((*class).tp_richcompare, ffi::PyFloat_Type.tp_richcompare);
+        own.zip(plain).is_some_and(|(own, plain)| ptr::fn_addr_eq(own, plain))
+            || (*class).tp_flags & ffi::Py_TPFLAGS_HEAPTYPE == 0
+                && CStr::from_ptr((*class).tp_name) == NUMPY
+    };
+    compares_plainly.then(|| float.value())
+}
+
+/// The dictionary whose pairs `items()` would yield, where `items` is the method of `dict`
+/// itself.
+pub(super) fn dict_of_items<'py>(items: &Bound<'py, PyAny>) -> Option<Bound<'py, PyDict>> {
+    static ITEMS: OnceLock<usize> = OnceLock::new();
+    // SAFETY: attached; each call follows the type check that allows it; a method has an
+    // object, which is borrowed from it.
+    unsafe {
+        let function = |method: *mut ffi::PyObject| {
+            (ffi::PyCFunction_CheckExact(method) != 0)
+                .then(|| ffi::PyCFunction_GetFunction(method))?
+                .map(|function| function as usize)
+        };
+        let own = function(items.as_ptr())?;
+        let plain = if let Some(plain) = ITEMS.get() {
+            *plain
+        } else {
+            let method = dict(items.py())?.getattr("items").ok()?;
+            let plain = function(method.as_ptr())?;
+            *ITEMS.get_or_init(|| plain)
+        };
+        if own != plain {
+            return None;
+        }
+        let object = ffi::PyCFunction_GetSelf(items.as_ptr());
+        Borrowed::from_ptr_or_opt(items.py(), object)?.to_owned().cast_into().ok()
+    }
+}
+
 /// A new object of the interpreter. `None`, without the interpreter's exception, where
 /// there was no memory for the object.
 ///
@@ -180,7 +188,7 @@ pub(super) fn small_integer(integer: Borrowed<'_, '_, PyInt>) -> Option<i64> {
 ///
 /// `object` is null, or a reference that the caller owns.
 #[inline(always)]
-unsafe fn owned(py: Python<'_>, object: *mut ffi::PyObject) -> Option<Bound<'_, PyAny>> {
+pub(super) unsafe fn owned(py: Python<'_>, object: *mut ffi::PyObject) -> Option<Bound<'_, PyAny>> {
     // SAFETY: the caller's promise.
     let owned = unsafe { Bound::from_owned_ptr_or_opt(py, object) };
     if owned.is_none() {
@@ -201,59 +209,6 @@ pub(super) fn integer(py: Python<'_>, number: i64) -> Option<Bound<'_, PyAny>> {
 pub(super) fn float(py: Python<'_>, number: f64) -> Option<Bound<'_, PyAny>> {
     // SAFETY: attached; the reference is new.
     unsafe { owned(py, ffi::PyFloat_FromDouble(number)) }
-}
-
-/// A new string of ASCII text.
-#[inline(always)]
-pub(super) fn ascii_string<'py>(py: Python<'py>, text: &[u8]) -> Option<Bound<'py, PyAny>> {
-    // The interpreter keeps the strings of one character.
-    if text.len() < 2 {
-        return utf8_string(py, text);
-    }
-    // SAFETY: attached; the reference is new, nobody else has seen the string, and it
-    // has room for as many characters of one byte as are written.
-    unsafe {
-        let string = owned(py, ffi::PyUnicode_New(text.len().cast_signed(), 127))?;
-        let data = string.as_ptr().cast::<ffi::PyASCIIObject>().add(1).cast::<u8>();
-        copy_short(text, data);
-        Some(string)
-    }
-}
-
-/// A new string, if the text is UTF-8.
-#[inline(never)]
-pub(super) fn utf8_string<'py>(py: Python<'py>, text: &[u8]) -> Option<Bound<'py, PyAny>> {
-    match text.len() {
-        2.. if text.is_ascii() => ascii_string(py, text),
-        // The interpreter's decoder starts again at each wider kind of character.
-        ..=64 => utf16_string::<64>(py, text),
-        65..=1024 => utf16_string::<1024>(py, text),
-        _ => decoded_string(py, text),
-    }
-}
-
-/// A new string, if the text is UTF-8, of at most `N` bytes. Most such texts have only
-/// characters of 16 bits.
-#[inline(always)]
-fn utf16_string<'py, const N: usize>(py: Python<'py>, text: &[u8]) -> Option<Bound<'py, PyAny>> {
-    let (mut units, mut length) = ([0_u16; N], 0);
-    for (unit, character) in units.iter_mut().zip(str::from_utf8(text).ok()?.chars()) {
-        let Ok(code) = u16::try_from(u32::from(character)) else {
-            return decoded_string(py, text);
-        };
-        *unit = code;
-        length += 1;
-    }
-    let kind = ffi::PyUnicode_2BYTE_KIND.cast_signed();
-    // SAFETY: attached; there are at least `length` units; the reference is new.
-    unsafe { owned(py, ffi::PyUnicode_FromKindAndData(kind, units.as_ptr().cast(), length)) }
-}
-
-/// A new string, if the text is UTF-8, made by the interpreter's decoder.
-fn decoded_string<'py>(py: Python<'py>, text: &[u8]) -> Option<Bound<'py, PyAny>> {
-    let (data, length) = (text.as_ptr().cast(), text.len().cast_signed());
-    // SAFETY: attached; `data` has `length` bytes; the reference is new.
-    unsafe { owned(py, ffi::PyUnicode_DecodeUTF8(data, length, ptr::null())) }
 }
 
 /// A new list of the values from `from` on, which are removed from `values`.

@@ -10,12 +10,15 @@
 
 use super::buffer::Buffer;
 use super::decimal::{POWERS_OF_TEN, nearest_float};
-use super::fast_path::MAX_DEPTH;
-use super::scan;
+use super::{escape, scan};
 use crate::stack;
 
 /// The bytes of stack that one level of nesting takes, and some to spare.
 const FRAME: usize = if cfg!(debug_assertions) { 8 << 10 } else { 320 };
+
+/// The greatest depth of containers that the codec handles without asking. Below it lies
+/// whatever limit of recursion the interpreter has, which only `json` knows.
+pub(super) const MAX_DEPTH: usize = 200;
 
 /// The most digits of an integer. The interpreter's own limit
 /// (`sys.set_int_max_str_digits`) is never lower.
@@ -38,8 +41,8 @@ pub trait Builder {
     fn float(&mut self, number: f64) -> Option<Self::Value>;
     /// Makes a string. Escapes are already replaced.
     fn string(&mut self, text: StringText<'_>) -> Option<Self::Value>;
-    /// Makes a key out of the first `length` bytes of `text`. They have no escapes, and
-    /// if they are not ASCII, they are perhaps not UTF-8 either.
+    /// Makes a key out of the first `length` bytes of `text`. They are UTF-8, without
+    /// escapes.
     fn key(&mut self, text: &[u8], length: usize, is_ascii: bool) -> Option<Self::Value>;
     /// Makes a list of the values from `from` on, and removes these from `values`.
     fn list(&mut self, values: &mut Vec<Self::Value>, from: usize) -> Option<Self::Value>;
@@ -59,13 +62,15 @@ pub trait Builder {
 pub enum StringText<'a> {
     /// ASCII.
     Ascii(&'a [u8]),
-    /// Bytes that should be UTF-8. The parser does not check them.
-    Unchecked(&'a [u8]),
+    /// Any other text.
+    Utf8(&'a str),
 }
 
 /// The value of a whole text; `None` where the parser stops.
 pub fn parse<B: Builder>(text: &[u8], builder: &mut B) -> Option<B::Value> {
+    let utf8 = simdutf8::basic::from_utf8(text).ok()?;
     let mut parser = Parser {
+        utf8,
         text,
         at: 0,
         depth: 0,
@@ -82,6 +87,8 @@ pub fn parse<B: Builder>(text: &[u8], builder: &mut B) -> Option<B::Value> {
 }
 
 struct Parser<'a, B: Builder> {
+    utf8: &'a str,
+    /// The bytes of `utf8`.
     text: &'a [u8],
     at: usize,
     depth: usize,
@@ -241,31 +248,36 @@ impl<'a, B: Builder> Parser<'a, B> {
     /// A string that has escapes or is not ASCII. Its first `plain` bytes are plain.
     #[inline(never)]
     fn other_string(&mut self, rest: &'a [u8], plain: usize) -> Option<B::Value> {
+        let start = self.text.len() - rest.len();
         let length = plain + scan::unescaped_prefix(&rest[plain..]);
         if *rest.get(length)? == b'"' {
-            self.at += length + 1;
-            return self.builder.string(StringText::Unchecked(&rest[..length]));
+            self.at = start + length + 1;
+            return self.builder.string(StringText::Utf8(self.utf8.get(start..start + length)?));
         }
         self.unescaped.clear();
-        let mut rest = rest;
+        self.unescaped.write(&rest[..length]).ok()?;
+        let mut rest = &rest[length..];
         loop {
-            let length = scan::unescaped_prefix(rest);
-            self.unescaped.write(&rest[..length]).ok()?;
-            match *rest.get(length)? {
-                b'"' => {
-                    self.at = self.text.len() - rest.len() + length + 1;
-                    return self.builder.string(StringText::Unchecked(self.unescaped.bytes()));
-                }
+            rest = &rest[self.unescaped.write_unescaped(rest).ok()?..];
+            match *rest.first()? {
+                b'"' => break,
                 b'\\' => {
-                    let (character, after) = unescape(&rest[length + 1..])?;
-                    rest = after;
+                    let (character, after) = escape::unicode(rest.strip_prefix(br"\u")?)?;
                     let mut encoded = [0; 8];
                     let length = character.encode_utf8(&mut encoded).len();
                     self.unescaped.write_word(encoded, length).ok()?;
+                    rest = after;
                 }
                 _ => return None,
             }
         }
+        self.at = self.text.len() - rest.len() + 1;
+        let text = self.unescaped.bytes();
+        self.builder.string(if text.is_ascii() {
+            StringText::Ascii(text)
+        } else {
+            StringText::Utf8(simdutf8::basic::from_utf8(text).ok()?)
+        })
     }
 
     #[inline(always)]
@@ -351,37 +363,4 @@ impl<'a, B: Builder> Parser<'a, B> {
         }
         number
     }
-}
-
-/// The character of an escape, which is given without its backslash, and the text after
-/// it. Half of a surrogate pair is no character.
-fn unescape(text: &[u8]) -> Option<(char, &[u8])> {
-    let (&letter, after) = text.split_first()?;
-    let character = match letter {
-        b'"' | b'\\' | b'/' => letter.into(),
-        b'b' => '\x08',
-        b'f' => '\x0C',
-        b'n' => '\n',
-        b'r' => '\r',
-        b't' => '\t',
-        b'u' => {
-            let (unit, after) = utf16_unit(after)?;
-            if let Some(character) = char::from_u32(unit.into()) {
-                return Some((character, after));
-            }
-            let (low, after) = utf16_unit(after.strip_prefix(br"\u")?)?;
-            return char::decode_utf16([unit, low]).next()?.ok().map(|pair| (pair, after));
-        }
-        _ => return None,
-    };
-    Some((character, after))
-}
-
-/// The number in four hexadecimal digits, and the text after them.
-fn utf16_unit(text: &[u8]) -> Option<(u16, &[u8])> {
-    let (digits, after) = text.split_first_chunk::<4>()?;
-    let value = digits
-        .iter()
-        .try_fold(0, |value, &digit| Some(value * 16 + char::from(digit).to_digit(16)?))?;
-    Some((u16::try_from(value).ok()?, after))
 }

@@ -4,12 +4,13 @@
 //! inside a JSON string it stands for itself.
 
 const LOW: u64 = 0x0101_0101_0101_0101;
-const HIGH: u64 = 0x8080_8080_8080_8080;
+/// The highest bit of each byte.
+pub(super) const HIGH: u64 = 0x8080_8080_8080_8080;
 
 /// The number of plain bytes at the start of `text`.
 #[inline(always)]
 pub(super) fn plain_prefix(text: &[u8]) -> usize {
-    prefix(text, first_not_plain, |byte| !is_plain(byte))
+    prefix::<true>(text)
 }
 
 /// The number of bytes that [`all_plain`] checks together.
@@ -19,6 +20,12 @@ pub(super) const STRIDE: usize = 32;
 #[inline(always)]
 pub(super) fn all_plain(bytes: &[u8; STRIDE]) -> bool {
     bytes.iter().fold(true, |plain, &byte| plain & is_plain(byte))
+}
+
+/// Whether none of these bytes is a quote, a backslash or a control character.
+#[inline(always)]
+pub(super) fn none_special(bytes: &[u8; STRIDE]) -> bool {
+    bytes.iter().fold(true, |none, &byte| none & !is_special(byte))
 }
 
 /// The index of the first byte in a little-endian word that is not plain.
@@ -36,26 +43,45 @@ pub(super) fn is_plain(byte: u8) -> bool {
 /// The number of bytes before the first quote, backslash or control character.
 #[inline(always)]
 pub(super) fn unescaped_prefix(text: &[u8]) -> usize {
-    prefix(text, |word| first_marked(mark_special(word) & !word), is_special)
+    prefix::<false>(text)
 }
 
-/// The number of bytes before the first that is sought: `in_word` finds it in a
-/// word, `is_sought` tells it in the last few bytes.
+/// The index of the first byte in a little-endian word that is a quote, a backslash or a
+/// control character.
 #[inline(always)]
-fn prefix(
-    text: &[u8],
-    in_word: impl Fn(u64) -> Option<usize>,
-    is_sought: impl Fn(u8) -> bool,
-) -> usize {
+pub(super) fn first_special(word: u64) -> Option<usize> {
+    first_marked(mark_special(word) & !word)
+}
+
+/// The first bytes of a text, at most eight, as a little-endian word with zeros after them.
+#[inline(always)]
+pub(super) fn short_word(text: &[u8]) -> u64 {
+    if let Some(word) = text.first_chunk::<8>() {
+        return u64::from_le_bytes(*word);
+    }
+    let length = text.len();
+    // The ends overlap, which changes no bit.
+    if let (Some(head), Some(tail)) = (text.first_chunk::<4>(), text.last_chunk::<4>()) {
+        let (head, tail) = (u32::from_le_bytes(*head), u32::from_le_bytes(*tail));
+        return u64::from(head) | u64::from(tail) << (8 * (length - 4));
+    }
+    text.iter().rev().fold(0, |word, &byte| word << 8 | u64::from(byte))
+}
+
+/// The number of bytes before the first that [`marks`] marks.
+#[inline(always)]
+fn prefix<const BEYOND_ASCII: bool>(text: &[u8]) -> usize {
     let mut offset = 0;
-    while let Some(bytes) = text[offset..].first_chunk::<8>() {
-        if let Some(found) = in_word(u64::from_le_bytes(*bytes)) {
-            return offset + found;
+    while let Some(block) = text[offset..].first_chunk::<BLOCK>() {
+        let marks = marks::<BEYOND_ASCII>(block);
+        if marks != 0 {
+            return offset + marks.trailing_zeros() as usize;
         }
-        offset += 8;
+        offset += BLOCK;
     }
     let rest = &text[offset..];
-    offset + rest.iter().position(|&byte| is_sought(byte)).unwrap_or(rest.len())
+    let is_sought = |&byte: &u8| is_special(byte) || BEYOND_ASCII && !byte.is_ascii();
+    offset + rest.iter().position(is_sought).unwrap_or(rest.len())
 }
 
 /// The index of the first byte with its high bit set.
@@ -66,8 +92,9 @@ fn first_marked(word: u64) -> Option<usize> {
 }
 
 /// Whether a byte is a quote, a backslash or a control character.
+#[inline(always)]
 #[allow(clippy::needless_bitwise_bool, reason = "many bytes at a time, without a jump for each")]
-fn is_special(byte: u8) -> bool {
+pub(super) fn is_special(byte: u8) -> bool {
     (byte < b' ') | (byte == b'"') | (byte == b'\\')
 }
 
@@ -79,6 +106,38 @@ fn mark_special(word: u64) -> u64 {
     let quote = (word ^ (LOW * u64::from(b'"'))).wrapping_sub(LOW);
     let backslash = (word ^ (LOW * u64::from(b'\\'))).wrapping_sub(LOW);
     control | quote | backslash
+}
+
+/// The number of bytes that [`marks`] looks at together.
+pub(super) const BLOCK: usize = 16;
+
+/// A bit for each byte that is a quote, a backslash or a control character, and, if asked
+/// for, for each byte beyond ASCII. The first byte has the lowest bit.
+#[inline(always)]
+pub(super) fn marks<const BEYOND_ASCII: bool>(bytes: &[u8; BLOCK]) -> u32 {
+    #[cfg(target_arch = "x86_64")]
+    #[allow(unsafe_code, reason = "instructions that each processor of this kind has")]
+    // SAFETY: the reference is to as many bytes as are loaded, at any alignment; SSE2 is a
+    // part of x86_64.
+    unsafe {
+        use std::arch::x86_64::{
+            _mm_cmpeq_epi8, _mm_loadu_si128, _mm_min_epu8, _mm_movemask_epi8, _mm_or_si128,
+            _mm_set1_epi8,
+        };
+        let bytes = _mm_loadu_si128(bytes.as_ptr().cast());
+        let equal = |byte: u8| _mm_cmpeq_epi8(bytes, _mm_set1_epi8(byte.cast_signed()));
+        let last_control = _mm_set1_epi8(0x1F);
+        let control = _mm_cmpeq_epi8(_mm_min_epu8(bytes, last_control), bytes);
+        let mut marked = _mm_or_si128(_mm_or_si128(control, equal(b'"')), equal(b'\\'));
+        if BEYOND_ASCII {
+            marked = _mm_or_si128(marked, bytes);
+        }
+        _mm_movemask_epi8(marked).cast_unsigned()
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    bytes.iter().rev().fold(0, |marks, &byte| {
+        marks << 1 | u32::from(is_special(byte) | (BEYOND_ASCII && !byte.is_ascii()))
+    })
 }
 
 /// The number of whitespace bytes at the start of `text`.

@@ -1,18 +1,21 @@
 //! Calls of the standard library's `json`, the model of all results, which handles
-//! every document that the codec does not.
+//! every value that the codec does not.
 //!
 //! They go to the package's own copy of `json` (`_standard.py`): other code may wrap or
 //! replace the functions in `json` itself.
 
-use pyo3::exceptions::{PyException, PyMemoryError};
+use pyo3::exceptions::{PyMemoryError, PyRecursionError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyString};
 
 use super::buffer::Buffer;
+use super::encode_error::EncodeStop;
 use super::encode_options::EncodeOptions;
+use super::recursion::RecursionLimit;
 use crate::imported::Imported;
 
-/// Appends the text that `json.dump` writes, in UTF-8.
+/// Appends the text that `json.dump` writes, in UTF-8, where so many levels of recursion
+/// are in use already.
 ///
 /// Like `json.dump`, this takes the pieces of `iterencode` one by one. `json.dumps` has
 /// a second, faster way, which treats some subclasses differently, and in a document
@@ -20,34 +23,70 @@ use crate::imported::Imported;
 pub(super) fn dump(
     value: &Bound<'_, PyAny>,
     options: &EncodeOptions,
+    levels: usize,
     out: &mut Buffer,
-) -> PyResult<()> {
-    let encoder = encoder(value.py(), options, options.indent.as_ref())?;
-    for piece in encoder.call_method1("iterencode", (value,))?.try_iter()? {
-        let piece = piece?.cast_into::<PyString>()?;
-        // Half of a surrogate pair has no UTF-8, and raises the error that says so.
-        out.write(piece.to_str()?.as_bytes()).map_err(|_| PyMemoryError::new_err(()))?;
-    }
-    Ok(())
+) -> Result<(), EncodeStop> {
+    static PIECES_BELOW: Imported = Imported::new("oasis_data._standard", "pieces_below");
+    let py = value.py();
+    let limit = RecursionLimit::new(py);
+    let dumped = (|| {
+        let encoder = encoder(py, options, options.indent.as_ref())?;
+        let pieces = if levels == 0 {
+            encoder.call_method1("iterencode", (value,))?
+        } else {
+            PIECES_BELOW.get(py)?.call1((levels, encoder, value))?
+        };
+        for piece in pieces.try_iter()? {
+            let piece = piece?.cast_into::<PyString>()?;
+            // Half of a surrogate pair has no UTF-8, and raises the error that says so.
+            out.write(piece.to_str()?.as_bytes()).map_err(|_| PyMemoryError::new_err(()))?;
+        }
+        Ok(())
+    })();
+    dumped.map_err(|cause: PyErr| {
+        if limit.is_lower() && cause.is_instance_of::<PyRecursionError>(py) {
+            EncodeStop::small_stack(cause)
+        } else {
+            cause.into()
+        }
+    })
 }
 
-/// Whether `json` can write `value`. Tries the faster way of `json.dumps` first, and
-/// then `dump`: the faster way refuses a proxy, which only claims to be a dictionary.
-pub(super) fn can_dump(value: &Bound<'_, PyAny>, options: &EncodeOptions) -> PyResult<bool> {
-    let py = value.py();
-    let attempt = encoder(py, options, None)?
-        .call_method1("encode", (value,))
-        .and_then(|text| text.call_method1("encode", ("utf-8",)).map(drop))
-        .or_else(|error| {
-            let refused = error.is_instance_of::<PyException>(py);
-            // safeguard: proxy-asked-again
-            if refused { dump(value, options, &mut Buffer::default()) } else { Err(error) }
-        });
-    match attempt {
-        Ok(()) => Ok(true),
-        Err(error) if error.is_instance_of::<PyException>(py) => Ok(false),
+/// Appends the text that `json` writes for a key.
+pub(super) fn dump_key(
+    key: &Bound<'_, PyAny>,
+    options: &EncodeOptions,
+    out: &mut Buffer,
+) -> Result<(), EncodeStop> {
+    static KEY_TEXT: Imported = Imported::new("oasis_data._standard", "key_text");
+    let encoder = encoder(key.py(), options, None)?;
+    let text = KEY_TEXT.get(key.py())?.call1((encoder, key))?.cast_into::<PyString>();
+    Ok(out.write(text.map_err(PyErr::from)?.to_str()?.as_bytes())?)
+}
+
+/// Whether so many levels of recursion are left for `json`.
+pub(super) fn has_levels(py: Python<'_>, levels: usize) -> PyResult<bool> {
+    static HAS_LEVELS: Imported = Imported::new("oasis_data._standard", "has_levels");
+    let _limit = RecursionLimit::new(py);
+    match HAS_LEVELS.get(py)?.call1((levels,)) {
+        Ok(_) => Ok(true),
+        Err(error) if error.is_instance_of::<PyRecursionError>(py) => Ok(false),
         Err(signal) => Err(signal),
     }
+}
+
+/// What `json` calls for a value that it does not write by itself.
+pub(super) fn default<'py>(
+    py: Python<'py>,
+    options: &EncodeOptions,
+) -> PyResult<Bound<'py, PyAny>> {
+    encoder(py, options, None)?.getattr("default")
+}
+
+/// The items in the order in which `json` writes them with `sort_keys`.
+pub(super) fn sorted<'py>(items: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    static SORTED: Imported = Imported::new("builtins", "sorted");
+    SORTED.get(items.py())?.call1((items,))
 }
 
 /// The document that `json.load` makes of these bytes.

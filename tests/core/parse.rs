@@ -31,16 +31,20 @@ impl Builder for Values {
         let text = match text {
             StringText::Ascii(text) => {
                 assert!(text.is_ascii());
-                text
+                str::from_utf8(text).ok()?
             }
-            StringText::Unchecked(text) => text,
+            StringText::Utf8(text) => text,
         };
-        str::from_utf8(text).ok().map(Value::from)
+        Some(Value::from(text))
     }
 
     fn key(&mut self, text: &[u8], length: usize, is_ascii: bool) -> Option<Value> {
         let key = &text[..length];
-        self.string(if is_ascii { StringText::Ascii(key) } else { StringText::Unchecked(key) })
+        self.string(if is_ascii {
+            StringText::Ascii(key)
+        } else {
+            StringText::Utf8(str::from_utf8(key).ok()?)
+        })
     }
 
     fn list(&mut self, values: &mut Vec<Value>, from: usize) -> Option<Value> {

@@ -97,10 +97,48 @@ SABOTAGES = [
         "pytest tests/bad_input/test_stack.py -k small_stack_ends",
     ),
     Sabotage(
-        "proxy-asked-again",
-        "a proxy is asked again by the slower way",
+        "changed-dictionary",
+        "a dictionary that changed while it was written is refused",
         never,
-        "pytest tests/parity/test_places.py -k behind_a_proxy",
+        "pytest tests/parity/test_subclasses.py -k may_change",
+    ),
+    Sabotage(
+        "class-asked-again",
+        "a class is asked again once Python code has run",
+        without(0),
+        "pytest tests/parity/test_subclasses.py -k class_that_changes",
+    ),
+    Sabotage(
+        "own-iterator",
+        "a list that iterates in its own way is written in that way",
+        edit("ptr::fn_addr_eq.own, plain.", "true"),
+        "pytest tests/parity/test_subclasses.py -k asks_it",
+    ),
+    Sabotage(
+        "own-items",
+        "a dictionary with items of its own is written by those",
+        edit(
+            r"proof\.interrupt\(.*\(&items\)\)", "value.cast::<pyo3::types::PyDict>().ok().cloned()"
+        ),
+        "pytest tests/parity/test_subclasses.py -k asks_it",
+    ),
+    Sabotage(
+        "float-compares-itself",
+        "a float with comparisons of its own is asked by json",
+        edit("objects::plain_float.value.", "value.extract::<f64>().ok()"),
+        "pytest tests/parity/test_subclasses.py -k asks_it",
+    ),
+    Sabotage(
+        "encode-depth",
+        "what is written is no deeper than what json writes",
+        without(1),
+        "pytest tests/parity/test_depth.py -k depth_that_is_written",
+    ),
+    Sabotage(
+        "step-fits-the-stack",
+        "the text of a key at fault is no deeper than the stack",
+        remove,
+        "pytest tests/bad_input/test_stack.py -k no_stack_has_room",
     ),
     Sabotage(
         "no-utf8-in-path",
