@@ -24,6 +24,7 @@ pub use crate::files::lock::{Deadline, Owner};
 pub use crate::files::read::{MISSING, Snapshot, require_version, version_of};
 pub use crate::files::session::Session;
 pub use crate::files::signals::Signals;
+pub(crate) use crate::files::sys::clock::sleep;
 pub use crate::files::write::{WriteOptions, Written};
 
 /// Where a document is kept.

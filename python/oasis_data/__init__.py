@@ -37,6 +37,7 @@ from oasis_data.file_operations import (
     AtomicJSONWriter,
     Backup,
     atomic_writer,
+    awatch,
     clear_all_cache,
     configure,
     delete_json_atomic,
@@ -54,6 +55,7 @@ from oasis_data.file_operations import (
     save_many_atomic,
     save_with_version,
     stats,
+    watch,
 )
 
 __all__ = [
@@ -81,6 +83,7 @@ __all__ = [
     "WritePermissionError",
     "__version__",
     "atomic_writer",
+    "awatch",
     "clear_all_cache",
     "configure",
     "configure_logging",
@@ -100,4 +103,5 @@ __all__ = [
     "save_many_atomic",
     "save_with_version",
     "stats",
+    "watch",
 ]

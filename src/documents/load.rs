@@ -174,7 +174,12 @@ fn look_up<R: Runtime>(runtime: R, path: &Path) -> Result<Found<R::Kept>, Failur
     Ok(Found::Fresh(entry))
 }
 
-fn read<R: Runtime>(runtime: R, path: &Path) -> Result<Snapshot, Failure<R>> {
+/// What is at `path` now; what is kept is forgotten where nothing can be read.
+///
+/// # Errors
+///
+/// As for [`load`].
+pub(super) fn read<R: Runtime>(runtime: R, path: &Path) -> Result<Snapshot, Failure<R>> {
     let engine = Engine::of(path);
     let read = runtime
         .run(Operation::Read, path, |signals| engine.read(path, signals))

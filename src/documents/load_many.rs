@@ -30,12 +30,35 @@ pub fn load_many<R: Runtime>(
     own: bool,
     timeout: Duration,
 ) -> Result<Answers<R>, Failure<R>> {
+    let read = at_one_moment(runtime, paths, timeout, |_, through_cache| {
+        let load = if through_cache { load::<R> } else { load_anew::<R> };
+        each(paths, |_, path| load(runtime, path, own))
+    })?;
+    Ok(read.into_iter().map(|read| read.map(|loaded| loaded.document)).collect())
+}
+
+/// What was read of each document, or why there is none.
+pub(super) type Read<R, D> = Vec<Result<Loaded<D>, Failure<R>>>;
+
+/// Has all `paths` read again and again, until what was read is of one moment. `read` is
+/// given the stamps before it, and whether what is kept of a document may be its answer: where
+/// an interrupted batch cannot be recovered, only a read tells what the batch will have done.
+///
+/// # Errors
+///
+/// As for [`load_many`].
+pub(super) fn at_one_moment<R: Runtime, D>(
+    runtime: R,
+    paths: &[PathBuf],
+    timeout: Duration,
+    read: impl Fn(&[Option<Stamp>], bool) -> Result<Read<R, D>, Failure<R>>,
+) -> Result<Read<R, D>, Failure<R>> {
     let deadline = Instant::now().checked_add(timeout);
     let mut through_cache = true;
     loop {
         let before = stamps(runtime, paths)?;
         let pinned = runtime.without_lock(|| pin(paths, &before));
-        let read = load_each(runtime, paths, own, through_cache)?;
+        let read = read(&before, through_cache)?;
         // In this order: a batch that began to rename after this shows in the stamps, and a
         // batch that began before it still has its journal.
         let first = paths.first().map_or(Path::new(""), PathBuf::as_path);
@@ -61,7 +84,7 @@ pub fn load_many<R: Runtime>(
         };
         // safeguard: snapshot-looks-again
         if consistent && pinned.is_some() && before == after {
-            return Ok(read.into_iter().map(|read| read.map(|loaded| loaded.document)).collect());
+            return Ok(read);
         }
         through_cache = pending != Pending::Stuck;
         if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
@@ -111,21 +134,18 @@ fn pin(paths: &[PathBuf], found: &[Option<Stamp>]) -> Option<Vec<OwnedFd>> {
     paths.iter().zip(found).filter_map(held).collect()
 }
 
-/// Loads each document; what is wrong with a document itself is part of the answer.
-#[allow(clippy::type_complexity, reason = "an answer for each path, or the first failure")]
-fn load_each<R: Runtime>(
-    runtime: R,
+/// Reads each document, by its place and path; what is wrong with a document itself is part of
+/// the answer.
+pub(super) fn each<R: Runtime, D>(
     paths: &[PathBuf],
-    own: bool,
-    through_cache: bool,
-) -> Result<Vec<Result<Loaded<R::Document>, Failure<R>>>, Failure<R>> {
-    let load = if through_cache { load::<R> } else { load_anew::<R> };
-    let mut read = Vec::with_capacity(paths.len());
-    for path in paths {
-        match load(runtime, path, own) {
+    read: impl Fn(usize, &Path) -> Result<Loaded<D>, Failure<R>>,
+) -> Result<Read<R, D>, Failure<R>> {
+    let mut answers = Vec::with_capacity(paths.len());
+    for (place, path) in paths.iter().enumerate() {
+        match read(place, path) {
             Err(failure) if !failure.is_about_the_document() => return Err(failure),
-            answer => read.push(answer),
+            answer => answers.push(answer),
         }
     }
-    Ok(read)
+    Ok(answers)
 }

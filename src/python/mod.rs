@@ -19,6 +19,7 @@ mod owner;
 mod process;
 mod restoring;
 mod saving;
+mod watching;
 
 use pyo3::prelude::*;
 
@@ -51,6 +52,8 @@ mod _native {
     use super::restoring::{list_backups, prune_backups, restore_backup};
     #[pymodule_export]
     use super::saving::{delete, save};
+    #[pymodule_export]
+    use super::watching::State;
     #[pymodule_export]
     use crate::codec::EncodeOptions;
 

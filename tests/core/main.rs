@@ -24,6 +24,7 @@ mod parse;
 mod recoveries;
 mod saves;
 mod sweep;
+mod watch;
 
 use std::fs::File;
 use std::path::Path;

@@ -16,6 +16,7 @@ from tests.sabotage import (
     monitoring,
     processes,
     saves,
+    watching,
 )
 from tests.sabotage.markers import Marked, TableError
 from tests.sabotage.safeguard import Sabotage
@@ -29,6 +30,7 @@ SABOTAGES = [
     *cache.SABOTAGES,
     *codec.SABOTAGES,
     *flask_extension.SABOTAGES,
+    *watching.SABOTAGES,
     *monitoring.SABOTAGES,
     *cli.SABOTAGES,
     *audit.SABOTAGES,
