@@ -31,7 +31,8 @@ from oasis_data import (
     stats,
     watch,
 )
-from tests.conftest import python
+from tests.conftest import python, require
+from tests.nobody import as_nobody
 from tests.test_batch import (
     ALL,
     DECIDED,
@@ -39,6 +40,7 @@ from tests.test_batch import (
     contents,
     half_a_batch,
     interrupt,
+    open_to_all,
     three_files,
 )
 
@@ -207,6 +209,25 @@ def test_a_batch_at_work_is_waited_for(strace: str, tmp_path: Path) -> None:
     configure(lock_timeout=0.01)
     with half_a_batch(strace, paths, 0.5), pytest.raises(LockTimeoutError):
         now(*paths)
+
+
+@pytest.mark.parametrize("fault", [DECIDED, HALF])
+def test_a_watcher_who_may_not_write_sees_what_was_decided(
+    strace: str, tmp_path: Path, fault: str
+) -> None:
+    require(os.geteuid() == 0, "needs root, to become nobody")
+    paths = three_files(tmp_path)
+    interrupt(strace, paths, fault)
+    open_to_all(tmp_path)
+    (versions,) = as_nobody(tmp_path, states_of_all)
+    (version,) = set(versions.values())
+    # Nobody has recovered the batch, which is half on the disk.
+    assert contents(paths) != ["new"] * 3
+    assert load_with_version(paths[0]) == ("new", version)
+
+
+def states_of_all(_: object = None) -> list[dict[str, str]]:
+    return list(watch(["here/a.json", "here/b.json", "there/c.json"], timeout=0))
 
 
 def keep_saving(paths: list[Path], rounds: int) -> None:

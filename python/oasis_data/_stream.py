@@ -6,6 +6,7 @@ Private: the view is in `oasis_data.flask`.
 import base64
 import hashlib
 import json
+import math
 import os
 import threading
 import time
@@ -114,6 +115,18 @@ def _after_fork_in_child() -> None:
 os.register_at_fork(after_in_child=_after_fork_in_child)
 
 
+def require_settings(most: object, retry: object) -> None:
+    """Refuses settings that no stream can have.
+
+    Raises:
+        ValueError: One of them.
+    """
+    if not isinstance(most, int) or most < 0:
+        raise ValueError(f"OASIS_DATA_STREAMS={most!r}: must be a number of clients, 0 or more")
+    if not isinstance(retry, int | float) or not 0 <= retry < math.inf:
+        raise ValueError(f"OASIS_DATA_STREAM_RETRY={retry!r}: must be seconds, 0 or more")
+
+
 def events(
     feed: Feed, data_types: Sequence[str], last_id: str, *, most: int, retry: float
 ) -> Iterator[str]:
@@ -137,7 +150,8 @@ def events(
             # What differs from the state that the id stands for, and nothing else.
             # safeguard: resumed-state
             differ = [each for each in data_types if _mark(each, versions[each]) not in seen]
-            yield _updates(differ, data_types, versions)
+            if differ:
+                yield _updates(differ, data_types, versions)
             told = time.monotonic()
             # safeguard: hostage-worker
             while stays:
@@ -164,8 +178,6 @@ def _updates(differ: Sequence[str], data_types: Iterable[str], versions: Version
     messages = [
         _event({"type": "update", "data_type": each, "version": versions[each]}) for each in differ
     ]
-    if not messages:
-        return ""
     last_id = ".".join(_mark(each, versions[each]) for each in data_types)
     if len(last_id) <= _LONGEST_ID:
         # safeguard: id-of-the-whole-state

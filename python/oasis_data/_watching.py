@@ -51,10 +51,10 @@ def watch(
         ValueError: There is no path, or `since`, `interval` or `timeout` cannot have
             that value.
         TypeError: An argument is of another type: `paths` is a single path, say.
-        LockTimeoutError: A batch was at work on the files for as long as `configure`
-            has a save wait for a lock. Raised by the iterator, as the next error.
-        JSONReadError: A file cannot be read. After an error the iterator has ended;
-            `since=` goes on with the last state.
+        LockTimeoutError: A batch was at work on the files for longer than the configured
+            `lock_timeout`. Raised by the iterator, as the next error is.
+        JSONReadError: A file cannot be read. After an error the iterator has ended; a
+            call with `since=` goes on from the last state.
     """
     return _states(Watch(paths, since, interval, timeout))
 
@@ -83,6 +83,7 @@ def awatch(
     Raises:
         ValueError: As for `watch`.
         TypeError: As for `watch`.
+        LockTimeoutError: As for `watch`.
         JSONReadError: As for `watch`.
     """
     return _states_async(Watch(paths, since, interval, timeout))

@@ -43,7 +43,7 @@ from oasis_data._refusals import (
     refuse_content_type,
     refuse_method,
 )
-from oasis_data._stream import Feed, events
+from oasis_data._stream import Feed, events, require_settings
 from oasis_data.catalogue import DocumentCatalogue, OutsideRootError, UnknownDataTypeError
 from oasis_data.error_handling import (
     DataFileNotFoundError,
@@ -152,6 +152,7 @@ class OasisData:
         config.setdefault("OASIS_DATA_STREAMS", 3)
         config.setdefault("OASIS_DATA_STREAM_RETRY", 1.0)
         config.setdefault("OASIS_DATA_METRICS_PATH", None)
+        require_settings(config["OASIS_DATA_STREAMS"], config["OASIS_DATA_STREAM_RETRY"])
         app.extensions[_EXTENSION] = catalogue
         if catalogue is not None:
             app.extensions[_FEED] = Feed(catalogue)

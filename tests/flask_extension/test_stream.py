@@ -338,6 +338,22 @@ def test_a_failed_look_keeps_the_others_waiting_for_no_longer(
     assert not listener.is_alive()
 
 
+@pytest.mark.parametrize(
+    "setting",
+    [
+        {"OASIS_DATA_STREAMS": -1},
+        {"OASIS_DATA_STREAMS": "many"},
+        {"OASIS_DATA_STREAM_RETRY": -0.1},
+        {"OASIS_DATA_STREAM_RETRY": float("nan")},
+        {"OASIS_DATA_STREAM_RETRY": None},
+    ],
+)
+def test_settings_that_cannot_be_are_told_at_once(root: Path, setting: dict[str, Any]) -> None:
+    (name,) = setting
+    with pytest.raises(ValueError, match=name):
+        make_app(root, **setting)
+
+
 def test_a_catalogue_of_nothing_is_silent(root: Path) -> None:
     assert Client(make_app(root, OASIS_DATA_DOCUMENTS={}), threads=False).poll() == [TOLD]
 
