@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from weakref import WeakSet
 
-from oasis_data._watching import Watch
+from oasis_data import _native
 from oasis_data.catalogue import DocumentCatalogue
 from oasis_data.error_handling import DataOperationError, error_handler
 
@@ -39,18 +39,18 @@ class Feed:
 
     def __init__(self, catalogue: DocumentCatalogue) -> None:
         """Looks at nothing yet."""
-        self._files = catalogue.files
-        self._watch = Watch(self._files.values(), None, INTERVAL, None) if self._files else None
-        self._versions: Versions = {}
+        self._data_types = list(catalogue)
+        self._paths = list(catalogue.files.values())
         self.begin()
         _feeds.add(self)
 
     def begin(self) -> None:
-        """Begins without clients: those of its parent are not in a forked child."""
-        # Those of the parent may be held by a thread that the child does not have.
+        """Begins anew: a forked child has neither the clients of its parent nor their locks."""
         self._changed = threading.Condition()
         self._is_watched = False
         self._places: set[object] = set()
+        self._state: _native.State | None = None
+        self._versions: Versions = {}
 
     @contextmanager
     def place(self, most: int) -> Iterator[bool]:
@@ -97,10 +97,18 @@ class Feed:
             return self._versions
 
     def _look(self) -> None:
-        if self._watch is None or (state := self._watch.look()) is None:
+        if self._state is None:
+            state = _native.State(self._paths)
+        elif self._state.may_differ():
+            state = self._state.again()
+        else:
             return
-        self._versions = {data_type: state[path] for data_type, path in self._files.items()}
-        self._changed.notify_all()
+        versions = dict(zip(self._data_types, state.versions, strict=True))
+        if versions != self._versions:
+            self._changed.notify_all()
+            self._versions = versions
+        # Last: what a signal handler's exception cuts off is looked at again.
+        self._state = state
 
 
 _feeds: WeakSet[Feed] = WeakSet()

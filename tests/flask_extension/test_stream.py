@@ -25,7 +25,6 @@ from oasis_data import (
     save_many_atomic,
     save_with_version,
 )
-from oasis_data._watching import Watch
 from oasis_data.catalogue import DocumentCatalogue
 from tests.flask_extension.applications import DOCUMENTS, make_app
 
@@ -252,8 +251,13 @@ def test_one_client_looks_for_all(
     feed: _stream.Feed, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     looks = []
-    look = Watch.look
-    monkeypatch.setattr(Watch, "look", lambda self: looks.append(1) or look(self))  # type: ignore[func-returns-value]
+    look = _stream.Feed._look
+
+    def count(self: _stream.Feed) -> None:
+        looks.append(1)
+        look(self)
+
+    monkeypatch.setattr(_stream.Feed, "_look", count)
     path = root / DOCUMENTS["plant"]
     last = save_with_version(path, "last")
     save_json_atomic(path, "first")
