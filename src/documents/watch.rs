@@ -14,7 +14,7 @@ use crate::engine::{Engine, Instant as Moment, MISSING, Stamp, sleep, version_of
 use crate::error::{Error, Result as Stamped};
 use crate::statistics::Operation;
 
-/// How often a wait asks for signals that went to another thread.
+/// How often a wait asks for signals that did not interrupt its sleep.
 const SIGNAL_INTERVAL: Duration = Duration::from_millis(500);
 
 /// A document as it was seen.
@@ -96,9 +96,12 @@ pub fn wait<R: Runtime>(
         || deadline.map_or(Duration::MAX, |end| end.saturating_duration_since(Instant::now()));
     let first = paths.first().map_or(Path::new(""), PathBuf::as_path);
     runtime.run(Operation::Read, first, |signals| {
-        let mut asked = Instant::now();
+        let mut looked = Instant::now();
+        let mut asked = looked;
         loop {
-            let interrupted = sleep(interval.min(left()));
+            let pause = interval.saturating_sub(looked.elapsed()).min(left());
+            let interrupted = sleep(pause.min(SIGNAL_INTERVAL));
+            // Also without being interrupted: the signal may have come before the sleep.
             if interrupted || asked.elapsed() >= SIGNAL_INTERVAL {
                 // safeguard: signals-end-the-watch
                 if signals.pending() {
@@ -106,8 +109,12 @@ pub fn wait<R: Runtime>(
                 }
                 asked = Instant::now();
             }
-            if left().is_zero() || differs(paths, seen) {
+            let is_due = looked.elapsed() >= interval;
+            if left().is_zero() || is_due && differs(paths, seen) {
                 return;
+            }
+            if is_due {
+                looked = Instant::now();
             }
         }
     })

@@ -371,6 +371,8 @@ def test_a_large_catalogue_is_told_anew_to_who_comes_back(root: Path) -> None:
     assert len(client.poll()) == 1001
 
 
+# From Python 3.12 on, a fork beside threads is warned of.
+@pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
 def test_a_forked_child_streams_beside_clients_of_its_parent(
     feed: _stream.Feed, root: Path
 ) -> None:
