@@ -230,7 +230,7 @@ class Listener(threading.Thread):
     """A client in a thread of its own, until it has seen a version."""
 
     def __init__(self, feed: _stream.Feed, last: str) -> None:
-        super().__init__()
+        super().__init__(daemon=True)
         self._feed = feed
         self._last = last
         self.seen = 0
