@@ -12,9 +12,12 @@ import time
 from itertools import islice
 from multiprocessing import get_context
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from oasis_data import (
     MISSING,
@@ -286,6 +289,35 @@ def test_watchers_that_are_killed_and_resumed_end_on_the_last_version(tmp_path: 
     assert (document, last) == ({"count": 600}, {path: version})
     assert counts == sorted(counts)
     assert states > 5
+
+
+NAMES = ("a.json", "b.json", "c.json")
+STEPS = st.one_of(
+    st.dictionaries(st.sampled_from(NAMES), st.integers(0, 2), min_size=1),
+    st.sampled_from([*NAMES, "look", "restart"]),
+)
+
+
+@settings(max_examples=30, deadline=None)
+@given(steps=st.lists(STEPS, max_size=12))
+def test_each_look_tells_what_is_there_if_it_differs(steps: list[Any]) -> None:
+    configure(durability="process", backups_kept=0)
+    with TemporaryDirectory() as folder:
+        paths = [Path(folder) / name for name in NAMES]
+        told = now(*paths)
+        states = watch(paths, since=told, interval=0.0001)
+        for step in [*steps, "look", "restart", "look"]:
+            if isinstance(step, dict):
+                save_many_atomic({Path(folder) / name: value for name, value in step.items()})
+            elif step == "restart":
+                states = watch(paths, since=told, interval=0.0001)
+            elif step != "look":
+                (Path(folder) / step).unlink(missing_ok=True)
+            elif told != (there := {path: load_with_version(path)[1] for path in paths}):
+                told = next(states)
+                assert told == there
+        # And nothing else.
+        assert list(watch(paths, since=told, timeout=0)) == []
 
 
 def test_the_last_look_is_at_the_deadline(tmp_path: Path) -> None:
