@@ -15,8 +15,9 @@ from contextlib import contextmanager
 from weakref import WeakSet
 
 from oasis_data import _native
-from oasis_data.catalogue import DocumentCatalogue
+from oasis_data.catalogue import DocumentCatalogue, OutsideRootError
 from oasis_data.error_handling import DataOperationError, error_handler
+from oasis_data.file_operations import MISSING
 
 INTERVAL = 0.05
 """Seconds between two looks at the documents."""
@@ -39,7 +40,7 @@ class Feed:
 
     def __init__(self, catalogue: DocumentCatalogue) -> None:
         """Looks at nothing yet."""
-        self._data_types = list(catalogue)
+        self._catalogue = catalogue
         self._paths = list(catalogue.files.values())
         self.begin()
         _feeds.add(self)
@@ -103,12 +104,26 @@ class Feed:
             state = self._state.again()
         else:
             return
-        versions = dict(zip(self._data_types, state.versions, strict=True))
+        versions = {
+            data_type: version if self._is_told(data_type, version) else MISSING
+            for data_type, version in zip(self._catalogue, state.versions, strict=True)
+        }
         if versions != self._versions:
             self._changed.notify_all()
             self._versions = versions
         # Last: what a signal handler's exception cuts off is looked at again.
         self._state = state
+
+    def _is_told(self, data_type: str, version: str) -> bool:
+        """Whether a version may be told: not of a file to which a symlink leads out of the root."""
+        if version == self._versions.get(data_type):
+            return True
+        try:
+            # safeguard: no-version-from-outside
+            self._catalogue.path(data_type)
+        except OutsideRootError:
+            return False
+        return True
 
 
 _feeds: WeakSet[Feed] = WeakSet()

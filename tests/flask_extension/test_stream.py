@@ -125,6 +125,21 @@ def test_named_types_alone_are_told(root: Path) -> None:
         assert (answer.status_code, answer.get_json()["error"]) == (400, "Unknown data type")
 
 
+def test_no_version_is_told_of_what_lies_outside(root: Path, tmp_path: Path) -> None:
+    outside = tmp_path / "outside.json"
+    version = save_with_version(outside, "secret")
+    inside = save_with_version(root / DOCUMENTS["tanks"], "known")
+    client = Client(make_app(root), threads=False)
+    client.poll()
+    # After the stream has begun: each change is looked at anew.
+    (root / DOCUMENTS["plant"]).symlink_to(outside)
+    (root / DOCUMENTS["tänks"]).symlink_to(root / DOCUMENTS["tanks"])
+    assert client.poll() == [TOLD, update("tänks", inside)]
+    other = Client(make_app(root), threads=False)
+    assert version not in json.dumps(other.poll())
+    assert Client(client.app, "/stream/plant").connect().status_code == 500
+
+
 def test_the_stream_passes_proxies(root: Path) -> None:
     with Client(make_app(root), threads=False).connect() as answer:
         assert answer.status_code == 200

@@ -72,4 +72,10 @@ SABOTAGES = [
         remove,
         "pytest tests/flask_extension/test_stream.py -k forked_child",
     ),
+    Sabotage(
+        "no-version-from-outside",
+        "a stream tells no version of a file outside the root",
+        remove,
+        "pytest tests/flask_extension/test_stream.py -k lies_outside",
+    ),
 ]
