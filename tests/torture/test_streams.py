@@ -34,7 +34,7 @@ def test_every_client_ends_on_the_last_version(
     with serve_streams(data, tmp_path / "server.log", *THREADS) as server:
         result = asyncio.run(
             listen_to_saves(
-                server, data, CLIENTS, rounds(600, 10_000), rounds(400, 2_000) / 1000, seed
+                server, data, CLIENTS, rounds(1_500, 10_000), rounds(400, 2_000) / 1000, seed
             )
         )
     report(
