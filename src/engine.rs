@@ -49,6 +49,7 @@ pub use crate::files::inspect::{BackupName, Folder, backup_name};
 pub use crate::files::layout::FOLDER as SIDECAR;
 pub use crate::files::lock::file::Collected;
 pub use crate::files::read::{MISSING, require_version, version_of};
+pub(crate) use crate::files::sys::clock::sleep;
 
 /// A document that is asked for together with others.
 #[derive(Debug)]

@@ -39,6 +39,7 @@ from oasis_data.file_operations import (
     AtomicJSONWriter,
     Backup,
     atomic_writer,
+    awatch,
     clear_all_cache,
     configure,
     delete_json_atomic,
@@ -56,6 +57,7 @@ from oasis_data.file_operations import (
     save_many_atomic,
     save_with_version,
     stats,
+    watch,
 )
 
 __all__ = [
@@ -84,6 +86,7 @@ __all__ = [
     "WritePermissionError",
     "__version__",
     "atomic_writer",
+    "awatch",
     "clear_all_cache",
     "configure",
     "configure_logging",
@@ -103,6 +106,7 @@ __all__ = [
     "save_many_atomic",
     "save_with_version",
     "stats",
+    "watch",
 ]
 
 _read_environment()

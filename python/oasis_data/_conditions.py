@@ -1,16 +1,18 @@
-"""Saves under the conditions of a request: If-Match and If-None-Match.
+"""Writes under the conditions of a request: If-Match and If-None-Match.
 
 Private: the names are in `oasis_data.flask`.
 """
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 from flask import request
 
 from oasis_data.error_handling import JSONReadError, OperationType, VersionConflictError
-from oasis_data.file_operations import MISSING, _save_with_version, load_with_version
+from oasis_data.file_operations import MISSING, load_with_version
+
+_T = TypeVar("_T")
 
 # No file has this version: a save that asks for it tells which version the file has.
 _NO_VERSION = "*"
@@ -60,18 +62,27 @@ def is_conditional() -> bool:
     return "If-Match" in request.headers or "If-None-Match" in request.headers
 
 
-def save_if_allowed(path: Path, content: Any) -> str:
-    """Saves if the conditions of the request are met. Returns the new version.
+def write_if_allowed(path: Path, write: Callable[[str | None], _T]) -> _T:
+    """Writes if the conditions of the request are met.
+
+    Args:
+        path: The document's file.
+        write: Writes over the version that it is given, and raises `VersionConflictError`
+            for any other; None is for a request without conditions.
+
+    Returns:
+        What `write` returns.
 
     Raises:
-        VersionConflictError: The conditions are not met; nothing was saved.
-        JSONWriteError: As for `save_json_atomic`.
+        VersionConflictError: The conditions are not met; nothing was written.
     """
+    if not is_conditional():
+        return write(None)
     expected, allows = _condition(path)
     while True:
         try:
             # safeguard: client-version-saved-over
-            return _save_with_version(path, content, {"if_version": expected}, keep_layout=True)
+            return write(expected)
         except VersionConflictError as conflict:
             # The request may allow several versions: the version that is there is tried next.
             if not allows(conflict.found):

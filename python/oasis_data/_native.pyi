@@ -12,6 +12,7 @@ __all__ = [
     "SIDECAR",
     "Edit",
     "EncodeOptions",
+    "State",
     "Text",
     "__version__",
     "backup_names",
@@ -67,7 +68,15 @@ class Edit:
         skip_unchanged: bool = True,
     ) -> Edit: ...
     def load(self) -> tuple[bool, Any]: ...
-    def save(self, data: Any, encode_options: EncodeOptions, /, *, versioned: bool) -> _Outcome: ...
+    def save(
+        self,
+        data: Any,
+        encode_options: EncodeOptions,
+        /,
+        *,
+        keep_layout: bool = False,
+        versioned: bool,
+    ) -> _Outcome: ...
     def close(self) -> None: ...
 
 @final
@@ -81,6 +90,15 @@ class EncodeOptions:
         allow_nan: bool = False,
         default: Callable[[Any], Any] | None = None,
     ) -> EncodeOptions: ...
+
+@final
+class State:
+    def __new__(cls, paths: list[Any]) -> State: ...
+    @property
+    def versions(self) -> list[str]: ...
+    def may_differ(self) -> bool: ...
+    def wait(self, interval: float, timeout: float, /) -> None: ...
+    def again(self) -> State: ...
 
 @final
 class Text:

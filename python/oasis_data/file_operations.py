@@ -24,6 +24,7 @@ from oasis_data._loading import (
 )
 from oasis_data._paths import FilePath
 from oasis_data._settings import configure, stats
+from oasis_data._watching import awatch, watch
 from oasis_data.error_handling import JSONWriteError
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     # Defined with the other errors in `error_handling`; the guide imports it from here.
     "JSONWriteError",
     "atomic_writer",
+    "awatch",
     "clear_all_cache",
     "configure",
     "delete_json_atomic",
@@ -50,6 +52,7 @@ __all__ = [
     "save_many_atomic",
     "save_with_version",
     "stats",
+    "watch",
 ]
 
 # A mapping is not covariant in its keys.

@@ -10,24 +10,41 @@
         data.init_app(app)
         app.get("/api/data/<data_type>")(data.get_document)
         app.put("/api/data/<data_type>")(data.put_document)
+        app.patch("/api/data/<data_type>")(data.patch_document)
+        app.delete("/api/data/<data_type>")(data.delete_document)
+        app.get("/api/stream")(data.stream)
         return app
 
 Needs `pip install 'oasis_data[flask]'`.
 """
 
 import errno
-import json
 import logging
 import os
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from flask import Config, Flask, Response, current_app, jsonify, request
-from werkzeug.exceptions import BadRequest
 
-from oasis_data import _native
-from oasis_data._conditions import ChangedETagError, is_conditional, save_if_allowed
-from oasis_data._paths import FilePath, whole
+from oasis_data._answers import NotJSONError, answer_document
+from oasis_data._conditions import ChangedETagError, is_conditional, write_if_allowed
+from oasis_data._patching import (
+    JSON_PATCH,
+    MERGE_PATCH,
+    PatchConflictError,
+    patch_document,
+    without_folder_no_file,
+)
+from oasis_data._refusals import (
+    as_json,
+    content_of_request,
+    refusal,
+    refuse_content_type,
+    refuse_method,
+)
+from oasis_data._stream import Feed, events, require_settings
 from oasis_data.catalogue import DocumentCatalogue, OutsideRootError, UnknownDataTypeError
 from oasis_data.error_handling import (
     DataFileNotFoundError,
@@ -43,6 +60,7 @@ from oasis_data.file_operations import (
     MISSING,
     _save_with_version,
     configure,
+    delete_json_atomic,
     load_with_version,
 )
 
@@ -52,6 +70,7 @@ __all__ = [
     "NotJSONError",
     "OasisData",
     "OutsideRootError",
+    "PatchConflictError",
     "UnknownDataTypeError",
     "answer_document",
     "answer_error",
@@ -59,6 +78,7 @@ __all__ = [
 ]
 
 _EXTENSION = "oasis_data"
+_FEED = "oasis_data_feed"
 _CHANGED = "Not saved: the document is another one by now; load it again and repeat the change"
 _UNREACHABLE = frozenset(
     {
@@ -80,30 +100,6 @@ _SENTENCES = {
 }
 
 
-class NotJSONError(DataOperationError, ValueError):
-    """A document holds a value that JSON has no text for, though `json.load` reads the file.
-
-    The values are NaN, infinities, and numbers too large for a float (`1e999`), which
-    `json.load` reads as infinity.
-
-    Attributes:
-        place: The value at fault, as a path: `$.mean`.
-    """
-
-    def __init__(
-        self,
-        operation: OperationType,
-        file_path: str,
-        message: str,
-        original_error: BaseException | None = None,
-        *,
-        place: str = "$",
-    ) -> None:
-        """Takes `DataOperationError`'s arguments and the place."""
-        super().__init__(operation, file_path, message, original_error)
-        self.place = place
-
-
 class OasisData:
     """The extension. One object may serve several apps; the state of each is in the app.
 
@@ -120,6 +116,10 @@ class OasisData:
     * `OASIS_DATA_REQUIRE_VERSION` (False): whether a save without If-Match and without
       If-None-Match is refused (428), so that no client overwrites a version that it has
       not seen;
+    * `OASIS_DATA_MAKE_PARENTS` (False): whether a save creates missing folders below the root;
+    * `OASIS_DATA_STREAMS` (3): how many clients of `stream` a process serves until they go.
+      Each keeps a thread of the server. Further clients come back again and again;
+    * `OASIS_DATA_STREAM_RETRY` (1.0): seconds after which a client of `stream` comes back;
     * `OASIS_DATA_METRICS_PATH` (None): the path that serves metrics for Prometheus. Needs
       `pip install 'oasis_data[monitoring]'`.
 
@@ -127,13 +127,18 @@ class OasisData:
 
     * 400: an unknown data type;
     * 404: a missing file;
-    * 409: the file does not have the version that the program expects;
-    * 412: the file does not have the version that the request expects;
+    * 409: the file does not have the version that the program expects, or a patch does not
+      fit the document;
+    * 412: the file does not have the version that the request expects; the ETag is that of
+      the version that it has;
     * 422: a value that JSON has no text for; the answer has its place;
     * 503, with Retry-After: the lock was not free until the timeout, or the server of a
       store could not be reached;
     * 507: a full disk;
     * 500: all other errors.
+
+    What Flask refuses in a view of the extension has no `error_id`, but is JSON too: 400 for
+    what is no JSON, 405, 413 and 415.
 
     An error below 500 is logged as a warning without a traceback, all others as errors of
     the server. Error handlers that the app registers later take precedence.
@@ -161,12 +166,22 @@ class OasisData:
         configure(**settings)
         config.setdefault("OASIS_DATA_RETRY_AFTER", 1)
         config.setdefault("OASIS_DATA_REQUIRE_VERSION", False)
+        config.setdefault("OASIS_DATA_MAKE_PARENTS", False)
+        config.setdefault("OASIS_DATA_STREAMS", 3)
+        config.setdefault("OASIS_DATA_STREAM_RETRY", 1.0)
         config.setdefault("OASIS_DATA_METRICS_PATH", None)
+        require_settings(config["OASIS_DATA_STREAMS"], config["OASIS_DATA_STREAM_RETRY"])
         app.extensions[_EXTENSION] = catalogue
+        if catalogue is not None:
+            app.extensions[_FEED] = Feed(catalogue)
+        app.before_request(partial(refuse_method, OasisData))
         app.register_error_handler(DataOperationError, answer_error)
         app.register_error_handler(UnknownDataTypeError, _answer_unknown)
         if config["OASIS_DATA_METRICS_PATH"] is not None:
-            _serve_metrics(app, config["OASIS_DATA_METRICS_PATH"])
+            # Here, so that the extension works without the metrics' library.
+            from oasis_data._metrics import serve_metrics
+
+            serve_metrics(app, config["OASIS_DATA_METRICS_PATH"], catalogue)
 
     @property
     def catalogue(self) -> DocumentCatalogue:
@@ -198,11 +213,82 @@ class OasisData:
     def put_document(self, data_type: str) -> Response:
         """A view: saves the JSON that the client sent, under its conditions."""
         get_data_file_path(data_type)
-        try:
-            content = request.get_json()
-        except RecursionError as error:
-            raise BadRequest("brackets nested without end") from error
-        return self.save_document(data_type, content)
+        return self.save_document(data_type, content_of_request())
+
+    def patch_document(self, data_type: str) -> Response:
+        """A view: changes a part of a document, under the conditions of `save_document`.
+
+        Takes a JSON merge patch (RFC 7396, `application/merge-patch+json`) or a JSON patch
+        (RFC 6902, `application/json-patch+json`). The document is locked meanwhile, so that
+        no change is lost even without conditions.
+
+        Raises:
+            DataFileNotFoundError: There is no document.
+            PatchConflictError: The JSON patch does not fit the document.
+            VersionConflictError: The conditions are not met; nothing was saved.
+            JSONWriteError: As for `edit_json`.
+        """
+        path = get_data_file_path(data_type)
+        mimetype = request.mimetype
+        if mimetype not in (MERGE_PATCH, JSON_PATCH):
+            refuse_content_type(MERGE_PATCH, JSON_PATCH)
+        patch = content_of_request()
+
+        def write(expected: str | None) -> str:
+            return as_json(lambda: patch_document(path, mimetype, patch, expected))
+
+        return _written(data_type, "saved", path, write)
+
+    def delete_document(self, data_type: str) -> Response:
+        """A view: deletes a document, under the conditions of `save_document`.
+
+        Raises:
+            DataFileNotFoundError: There is no document.
+            VersionConflictError: The conditions are not met; nothing was deleted.
+            JSONWriteError: As for `delete_json_atomic`.
+        """
+        path = get_data_file_path(data_type)
+
+        def write(expected: str | None) -> str:
+            with without_folder_no_file(OperationType.DELETE, path):
+                delete_json_atomic(path, if_version=expected)
+            return MISSING
+
+        return _written(data_type, "deleted", path, write)
+
+    def stream(self, data_type: str | None = None) -> Response:
+        """A view: tells of each change, as server-sent events for a browser's `EventSource`.
+
+        The events are those of one type, of the types in the query (`?type=tanks&type=plant`),
+        or of the whole catalogue. Their data are JSON objects: `{"type": "connected"}`; for
+        each document that the client has not seen as it is `{"type": "update", "data_type":
+        "tanks", "version": "…"}`, with `MISSING` for a deleted one; `{"type": "heartbeat"}`
+        after 30 seconds of silence; `{"type": "error", …}` where documents cannot be read.
+
+        An event's id stands for the state that was told, so that a browser that comes back
+        (it sends `Last-Event-ID` by itself) is told exactly what differs. Where a worker
+        serves one request at a time, or has `OASIS_DATA_STREAMS` clients already, the stream
+        tells the state and ends: the browser then comes back every
+        `OASIS_DATA_STREAM_RETRY` seconds.
+        """
+        data_types = [data_type] if data_type is not None else request.args.getlist("type")
+        # Each type once, in the order of the catalogue.
+        for each in data_types:
+            get_data_file_path(each)
+        told = [each for each in _catalogue() if not data_types or each in data_types]
+        config = current_app.config
+        stream = events(
+            current_app.extensions[_FEED],
+            told,
+            request.headers.get("Last-Event-ID", ""),
+            most=config["OASIS_DATA_STREAMS"] if request.is_multithread else 0,
+            retry=config["OASIS_DATA_STREAM_RETRY"],
+        )
+        response = Response(stream, mimetype="text/event-stream")
+        # Neither kept nor compressed, nor held back by nginx until there is more.
+        response.headers["Cache-Control"] = "no-cache, no-transform"
+        response.headers["X-Accel-Buffering"] = "no"
+        return response
 
     def save_document(self, data_type: object, content: Any) -> Response:
         """Saves a document, if the request's If-Match and If-None-Match allow it.
@@ -225,17 +311,13 @@ class OasisData:
             JSONWriteError: As for `save_json_atomic`.
         """
         path = get_data_file_path(data_type)
-        if not is_conditional():
-            if current_app.config["OASIS_DATA_REQUIRE_VERSION"]:
-                return _refusal(428, "Missing If-Match or If-None-Match")
-            version = _save_with_version(path, content, {}, keep_layout=True)
-        else:
-            version = save_if_allowed(path, content)
-        response = jsonify({"success": True, "message": f"{data_type} saved successfully"})
-        # The version of the document, which is what the next If-Match is about.
-        # safeguard: answer-with-saved-version
-        response.set_etag(version)
-        return response
+        make_parents = current_app.config["OASIS_DATA_MAKE_PARENTS"]
+
+        def write(expected: str | None) -> str:
+            options = {"if_version": expected, "make_parents": make_parents}
+            return _save_with_version(path, content, options, keep_layout=True)
+
+        return _written(data_type, "saved", path, write)
 
 
 def get_data_file_path(data_type: object) -> Path:
@@ -247,39 +329,6 @@ def get_data_file_path(data_type: object) -> Path:
         RuntimeError: The app has no catalogue.
     """
     return _catalogue().path(data_type)
-
-
-def answer_document(document: Any, file_path: FilePath = "") -> Response:
-    """Answers with a document: strict JSON, with the keys in their order.
-
-    `jsonify` sorts the keys, and writes NaN, which `JSON.parse` refuses.
-
-    Args:
-        document: A document, or any other object that the app's `jsonify` takes.
-        file_path: The document's file, for the log.
-
-    Raises:
-        NotJSONError: JSON has no text for a value in the document.
-    """
-    # A value that `json` cannot write, such as a date, is written as the app writes it
-    # elsewhere.
-    default = getattr(current_app.json, "default", None)
-    try:
-        # Escapes for all but ASCII: half a surrogate pair has no other text.
-        # safeguard: answered-text
-        text = json.dumps(document, allow_nan=False, separators=(",", ":"), default=default)
-    except ValueError as error:
-        place = _native.place_of_no_json(document, default=default) or "$"
-        path = whole(file_path)
-        raise NotJSONError(
-            OperationType.READ,
-            path,
-            f"{Path(path).name}: cannot be sent as JSON: {place}: {error}; "
-            "save it with another value there, such as null",
-            error,
-            place=place,
-        ) from error
-    return current_app.response_class(text + "\n", mimetype="application/json")
 
 
 def answer_error(error: DataOperationError, *, status: int | None = None) -> Response:
@@ -297,6 +346,9 @@ def answer_error(error: DataOperationError, *, status: int | None = None) -> Res
         body["error"] = body["details"]["message"] = sentence
     response = jsonify(body)
     response.status_code = status
+    if isinstance(error, VersionConflictError) and error.found not in ("", MISSING):
+        # safeguard: conflict-has-current-tag
+        response.set_etag(error.found)
     if status == 503:
         response.headers["Retry-After"] = str(current_app.config["OASIS_DATA_RETRY_AFTER"])
     return response
@@ -327,6 +379,7 @@ def _status(error: DataOperationError) -> int:
         return 503
     for kind, status in (
         (DataFileNotFoundError, 404),
+        (PatchConflictError, 409),
         (UnserializableError, 422),
         (LockTimeoutError, 503),
     ):
@@ -337,7 +390,7 @@ def _status(error: DataOperationError) -> int:
 
 def _sentence(error: DataOperationError, status: int) -> str | None:
     """What a client can do about an error; None where a client can do nothing."""
-    if isinstance(error, ChangedETagError):
+    if isinstance(error, ChangedETagError | PatchConflictError):
         return f"Not saved: {error.reason}"
     if isinstance(error, NotJSONError | UnserializableError):
         # The keys in the place are the document's, and may not be UTF-8.
@@ -351,14 +404,23 @@ def _sentence(error: DataOperationError, status: int) -> str | None:
     return _SENTENCES.get(status)
 
 
-def _answer_unknown(error: UnknownDataTypeError) -> Response:
-    return _refusal(400, str(error))
-
-
-def _refusal(status: int, message: str) -> Response:
-    response = jsonify({"success": False, "error": message})
-    response.status_code = status
+def _written(
+    data_type: object, done: str, path: Path, write: Callable[[str | None], str]
+) -> Response:
+    """Writes under the conditions of the request, and answers with the new version."""
+    if not is_conditional() and current_app.config["OASIS_DATA_REQUIRE_VERSION"]:
+        return refusal(428, "Missing If-Match or If-None-Match")
+    version = write_if_allowed(path, write)
+    response = jsonify({"success": True, "message": f"{data_type} {done} successfully"})
+    if version != MISSING:
+        # The version of the document, which is what the next If-Match is about.
+        # safeguard: answer-with-saved-version
+        response.set_etag(version)
     return response
+
+
+def _answer_unknown(error: UnknownDataTypeError) -> Response:
+    return refusal(400, str(error))
 
 
 def _catalogue() -> DocumentCatalogue:
@@ -366,22 +428,3 @@ def _catalogue() -> DocumentCatalogue:
     if catalogue is None:
         raise RuntimeError("the app has no catalogue of documents: set OASIS_DATA_ROOT")
     return catalogue
-
-
-def _serve_metrics(app: Flask, address: str) -> None:
-    # Here, so that the extension works without the metrics' library.
-    from oasis_data import monitoring
-
-    def metrics() -> Response:
-        catalogue: DocumentCatalogue | None = app.extensions[_EXTENSION]
-        documents = {} if catalogue is None else catalogue.files
-        body, content_type = monitoring.exposition(documents)
-        return Response(body, content_type=content_type)
-
-    def publish(_error: BaseException | None) -> None:
-        monitoring.publish()
-
-    app.get(address, endpoint="oasis_data_metrics")(metrics)
-    # safeguard: published-after-request
-    app.teardown_request(publish)
-    monitoring.publish()

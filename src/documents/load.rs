@@ -273,7 +273,16 @@ fn probe<R: Runtime>(
     runtime.run(Operation::Read, path, probe).map_err(Failure::Raised)
 }
 
-fn read<R: Runtime>(runtime: R, engine: &Engine, path: &Path) -> Result<Snapshot, Failure<R>> {
+/// What is at `path` now; what is kept is forgotten where nothing can be read.
+///
+/// # Errors
+///
+/// As for [`load`].
+pub(super) fn read<R: Runtime>(
+    runtime: R,
+    engine: &Engine,
+    path: &Path,
+) -> Result<Snapshot, Failure<R>> {
     let read = runtime
         .run(Operation::Read, path, |signals| engine.read(path, signals))
         .map_err(Failure::Raised)?;

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::load::{Loaded, answer, found, kept, load, load_anew};
 use super::{Failure, Runtime};
-use crate::engine::{Asked, Engine, Instant as Moment, Pending, Stamp};
+use crate::engine::{Asked, Engine, Instant as Moment, Pending, Probe, Stamp};
 use crate::error::Error;
 use crate::statistics::Operation;
 
@@ -30,88 +30,110 @@ pub fn load_many<R: Runtime>(
     own: bool,
     timeout: Duration,
 ) -> Result<Answers<R>, Failure<R>> {
-    let engines: Vec<Engine> = paths.iter().map(|path| Engine::of(path)).collect();
-    if engines.iter().any(Engine::waits) {
-        return from_stores(runtime, paths, &engines, own, timeout);
-    }
-    of_files(runtime, paths, own, timeout)
+    by_store(
+        paths,
+        |_, paths| {
+            let read = at_one_moment(runtime, paths, timeout, |_, through_cache| {
+                let load = if through_cache { load::<R> } else { load_anew::<R> };
+                each(paths, |path| load(runtime, path, own))
+            })?;
+            Ok(read.into_iter().map(|read| read.map(|loaded| loaded.document)).collect())
+        },
+        |group, engines| {
+            let kept: Vec<_> = group.iter().map(|place| kept(runtime, &engines[*place])).collect();
+            let known: Vec<_> =
+                kept.iter().map(|entry| entry.as_ref().map(|entry| entry.stamp.stamp)).collect();
+            let probed = probe_all(runtime, group, paths, engines, &known, timeout)?;
+            each(group.iter().zip(kept).zip(probed), |((place, kept), probed)| {
+                let (engine, path) = (&engines[*place], &paths[*place]);
+                found::<R>(path, kept, probed)
+                    .and_then(|found| answer(runtime, engine, path, found, own))
+                    .map(|loaded| loaded.document)
+            })
+        },
+    )
 }
 
-/// The same where documents lie in stores: each store answers for its own at one moment, and
-/// no batch spans two.
-fn from_stores<R: Runtime>(
-    runtime: R,
+/// Something of each document, or why it has none.
+pub(super) type Each<R, T> = Vec<Result<T, Failure<R>>>;
+
+/// Asks for all `paths` together, and where they lie in stores, each store for its own: no batch
+/// spans two. `of_files` and `of_store` get the places of their paths.
+///
+/// # Errors
+///
+/// What `of_files` and `of_store` fail with.
+pub(super) fn by_store<R: Runtime, T>(
     paths: &[PathBuf],
-    engines: &[Engine],
-    own: bool,
-    timeout: Duration,
-) -> Result<Answers<R>, Failure<R>> {
-    let mut answers: Vec<Option<Result<R::Document, Failure<R>>>> =
-        paths.iter().map(|_| None).collect();
+    of_files: impl Fn(&[usize], &[PathBuf]) -> Result<Each<R, T>, Failure<R>>,
+    of_store: impl Fn(&[usize], &[Engine]) -> Result<Each<R, T>, Failure<R>>,
+) -> Result<Each<R, T>, Failure<R>> {
+    let engines: Vec<Engine> = paths.iter().map(|path| Engine::of(path)).collect();
+    if !engines.iter().any(Engine::waits) {
+        return of_files(&(0..paths.len()).collect::<Vec<_>>(), paths);
+    }
+    let mut answers: Vec<Option<Result<T, Failure<R>>>> = paths.iter().map(|_| None).collect();
     while let Some(first) = answers.iter().position(Option::is_none) {
         let beside = |place: &usize| {
             answers[*place].is_none() && engines[*place].shares_store(&engines[first])
         };
         let group: Vec<usize> = (first..paths.len()).filter(beside).collect();
-        let documents = if engines[first].waits() {
-            ask_for_all(runtime, &group, paths, engines, own, timeout)?
+        let of_group = if engines[first].waits() {
+            of_store(&group, &engines)?
         } else {
             let paths: Vec<PathBuf> = group.iter().map(|place| paths[*place].clone()).collect();
-            of_files(runtime, &paths, own, timeout)?
+            of_files(&group, &paths)?
         };
-        for (place, document) in group.into_iter().zip(documents) {
-            answers[place] = Some(document);
+        for (place, answer) in group.into_iter().zip(of_group) {
+            answers[place] = Some(answer);
         }
     }
     Ok(answers.into_iter().flatten().collect())
 }
 
-/// Asks a store for those of the documents that are kept no more as they are there.
-fn ask_for_all<R: Runtime>(
+/// Asks a store for those documents of a group whose stamp is not the one that is `known`, as
+/// they are there at one moment.
+///
+/// # Errors
+///
+/// Why the store did not answer; what a signal handler raised.
+pub(super) fn probe_all<R: Runtime>(
     runtime: R,
     group: &[usize],
     paths: &[PathBuf],
     engines: &[Engine],
-    own: bool,
+    known: &[Option<Stamp>],
     timeout: Duration,
-) -> Result<Answers<R>, Failure<R>> {
-    let kept: Vec<_> = group.iter().map(|place| kept(runtime, &engines[*place])).collect();
-    let known = kept.iter().map(|entry| entry.as_ref().map(|entry| entry.stamp.stamp));
-    let asked: Vec<Asked<'_>> = group
-        .iter()
-        .zip(known)
-        .map(|(place, kept)| Asked { engine: &engines[*place], path: &paths[*place], kept })
+) -> Result<Vec<crate::error::Result<Probe>>, Failure<R>> {
+    let asked = group.iter().zip(known);
+    let asked: Vec<Asked<'_>> = asked
+        .map(|(place, kept)| Asked { engine: &engines[*place], path: &paths[*place], kept: *kept })
         .collect();
-    let probed = runtime
-        .run(Operation::Read, &paths[group[0]], |signals| {
-            Engine::probe_many(&asked, timeout, signals)
-        })
-        .map_err(Failure::Raised)??;
-    let mut answers = Vec::with_capacity(group.len());
-    for ((place, kept), probed) in group.iter().zip(kept).zip(probed) {
-        let (engine, path) = (&engines[*place], &paths[*place]);
-        let loaded = found::<R>(path, kept, probed)
-            .and_then(|found| answer(runtime, engine, path, found, own));
-        match loaded {
-            Err(failure) if !failure.is_about_the_document() => return Err(failure),
-            loaded => answers.push(loaded.map(|loaded| loaded.document)),
-        }
-    }
-    Ok(answers)
+    let probed = runtime.run(Operation::Read, &paths[group[0]], |signals| {
+        Engine::probe_many(&asked, timeout, signals)
+    });
+    Ok(probed.map_err(Failure::Raised)??)
 }
 
-fn of_files<R: Runtime>(
+/// Has all `paths` read again and again, until what was read is of one moment. `read` is
+/// given the stamps before it, and whether what is kept of a document may be its answer: where
+/// an interrupted batch cannot be recovered, only a read tells what the batch will have done.
+///
+/// # Errors
+///
+/// As for [`load_many`].
+pub(super) fn at_one_moment<R: Runtime, D>(
     runtime: R,
     paths: &[PathBuf],
-    own: bool,
     timeout: Duration,
-) -> Result<Answers<R>, Failure<R>> {
+    read: impl Fn(&[Option<Stamp>], bool) -> Result<Each<R, Loaded<D>>, Failure<R>>,
+) -> Result<Each<R, Loaded<D>>, Failure<R>> {
     let deadline = Instant::now().checked_add(timeout);
     let mut through_cache = true;
     loop {
         let before = stamps(runtime, paths)?;
         let pinned = runtime.without_lock(|| pin(paths, &before));
-        let read = load_each(runtime, paths, own, through_cache)?;
+        let read = read(&before, through_cache)?;
         // In this order: a batch that began to rename after this shows in the stamps, and a
         // batch that began before it still has its journal.
         let first = paths.first().map_or(Path::new(""), PathBuf::as_path);
@@ -137,7 +159,7 @@ fn of_files<R: Runtime>(
         };
         // safeguard: snapshot-looks-again
         if consistent && pinned.is_some() && before == after {
-            return Ok(read.into_iter().map(|read| read.map(|loaded| loaded.document)).collect());
+            return Ok(read);
         }
         through_cache = pending != Pending::Stuck;
         if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
@@ -188,21 +210,21 @@ fn pin(paths: &[PathBuf], found: &[Option<Stamp>]) -> Option<Vec<OwnedFd>> {
     paths.iter().zip(found).filter_map(held).collect()
 }
 
-/// Loads each document; what is wrong with a document itself is part of the answer.
-#[allow(clippy::type_complexity, reason = "an answer for each path, or the first failure")]
-fn load_each<R: Runtime>(
-    runtime: R,
-    paths: &[PathBuf],
-    own: bool,
-    through_cache: bool,
-) -> Result<Vec<Result<Loaded<R::Document>, Failure<R>>>, Failure<R>> {
-    let load = if through_cache { load::<R> } else { load_anew::<R> };
-    let mut read = Vec::with_capacity(paths.len());
-    for path in paths {
-        match load(runtime, path, own) {
+/// Does something for each item; what is wrong with a document itself is part of the answer.
+///
+/// # Errors
+///
+/// A failure that is not about a document itself.
+pub(super) fn each<R: Runtime, I: IntoIterator, T>(
+    items: I,
+    mut act: impl FnMut(I::Item) -> Result<T, Failure<R>>,
+) -> Result<Each<R, T>, Failure<R>> {
+    let mut answers = Vec::new();
+    for item in items {
+        match act(item) {
             Err(failure) if !failure.is_about_the_document() => return Err(failure),
-            answer => read.push(answer),
+            answer => answers.push(answer),
         }
     }
-    Ok(read)
+    Ok(answers)
 }

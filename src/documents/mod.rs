@@ -9,6 +9,7 @@ pub mod in_place;
 pub mod kept;
 pub mod load;
 pub mod load_many;
+pub mod watch;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -11,7 +11,7 @@ use super::exceptions::engine_error;
 use super::gil::without_gil;
 use super::interpreter::Interpreter;
 use super::owner::Block;
-use super::saving::{Outcome, encoded, options, saved};
+use super::saving::{Outcome, encoded, options, saved, text_in_place};
 use crate::codec::EncodeOptions;
 use crate::documents::load::document_in;
 use crate::engine::{Engine, Owner, Session, WriteOptions, require_version};
@@ -73,16 +73,20 @@ impl Edit {
     }
 
     /// Saves the edited document and lets the lock go.
-    #[pyo3(signature = (data, encode_options, /, *, versioned))]
+    #[pyo3(signature = (data, encode_options, /, *, keep_layout=false, versioned))]
     fn save(
         &self,
         py: Python<'_>,
         data: &Bound<'_, PyAny>,
         encode_options: &EncodeOptions,
+        keep_layout: bool,
         versioned: bool,
     ) -> PyResult<Outcome> {
         let started = Instant::now();
-        let text = encoded(&self.path, data, encode_options)?;
+        let mut text = encoded(&self.path, data, encode_options)?;
+        if keep_layout && let Some(same) = text_in_place(py, &self.path, &text, encode_options)? {
+            text = same;
+        }
         let written = Interpreter(py).wait(Operation::Write, &self.path, |signals| {
             // Out of the mutex: a second call must not wait for the disk.
             let locked = self.take().ok_or_else(|| self.closed())?;

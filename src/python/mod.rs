@@ -21,6 +21,7 @@ mod restoring;
 mod saving;
 #[cfg(feature = "postgres")]
 mod transfer;
+mod watching;
 
 use pyo3::prelude::*;
 
@@ -58,6 +59,8 @@ mod _native {
     #[cfg(feature = "postgres")]
     #[pymodule_export]
     use super::transfer::{init_store, store_documents, store_history, store_put};
+    #[pymodule_export]
+    use super::watching::State;
     #[pymodule_export]
     use crate::codec::EncodeOptions;
 

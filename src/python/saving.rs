@@ -97,7 +97,7 @@ pub(super) fn encoded(
 }
 
 /// The text at `path`, where it is the document of `text` in another layout.
-fn text_in_place(
+pub(super) fn text_in_place(
     py: Python<'_>,
     path: &Path,
     text: &[u8],

@@ -20,10 +20,10 @@ static DOCUMENTS: Documents<Vec<u8>> = Documents::new();
 static COPIES: AtomicUsize = AtomicUsize::new(0);
 
 #[derive(Clone, Copy)]
-struct Texts;
+pub(crate) struct Texts;
 
 #[derive(Debug)]
-struct Torn;
+pub(crate) struct Torn;
 
 impl DecodeError for Torn {
     fn corruption(&self) -> Option<String> {

@@ -26,6 +26,7 @@ mod saves;
 #[cfg(feature = "postgres")]
 mod stores;
 mod sweep;
+mod watch;
 
 use std::fs::File;
 use std::path::Path;

@@ -23,6 +23,10 @@ def make_app(root: Path, data: OasisData | None = None, **config: Any) -> Flask:
     data.init_app(app)
     app.get("/data/<data_type>")(data.get_document)
     app.put("/data/<data_type>")(data.put_document)
+    app.patch("/data/<data_type>")(data.patch_document)
+    app.delete("/data/<data_type>")(data.delete_document)
+    app.get("/stream")(data.stream)
+    app.get("/stream/<data_type>")(data.stream)
     return app
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.sabotage.operations import edit, never, value, without
+from tests.sabotage.operations import edit, never, remove, value, without
 from tests.sabotage.safeguard import Sabotage
 
 SABOTAGES = [
@@ -45,7 +45,7 @@ SABOTAGES = [
     Sabotage(
         "client-version-saved-over",
         "a client's version is what is saved over",
-        edit(r"\{.+\}", "{}"),
+        edit(r"\(\w+\)", "(None)"),
         "pytest tests/flask_extension/test_versions.py -k two_editors",
     ),
     Sabotage(
@@ -95,5 +95,17 @@ SABOTAGES = [
         "a tag that a proxy made weak is told from an old version",
         value("None"),
         "pytest tests/flask_extension/test_versions.py -k proxy_changed",
+    ),
+    Sabotage(
+        "conflict-has-current-tag",
+        "a client that is refused gets the ETag of what is there",
+        remove,
+        "pytest tests/flask_extension/test_patch.py -k too_late",
+    ),
+    Sabotage(
+        "copies-are-counted",
+        "a patch cannot fill the memory with copies",
+        remove,
+        "pytest tests/flask_extension/test_patch.py -k fill_the_memory",
     ),
 ]

@@ -17,6 +17,7 @@ from tests.sabotage import (
     processes,
     saves,
     stores,
+    watching,
 )
 from tests.sabotage.markers import Marked, TableError
 from tests.sabotage.safeguard import Sabotage
@@ -30,6 +31,7 @@ SABOTAGES = [
     *cache.SABOTAGES,
     *codec.SABOTAGES,
     *flask_extension.SABOTAGES,
+    *watching.SABOTAGES,
     *monitoring.SABOTAGES,
     *cli.SABOTAGES,
     *audit.SABOTAGES,

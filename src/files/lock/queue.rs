@@ -13,7 +13,6 @@ use std::time::{Duration, Instant};
 
 use rustix::fs;
 use rustix::io::Errno;
-use rustix::thread::{NanosleepRelativeResult, Timespec, nanosleep};
 
 use crate::engine::deadline::Deadline;
 use crate::engine::signals::Signals;
@@ -23,6 +22,7 @@ use crate::files::identity::{FileKey, Identity};
 use crate::files::lock::file;
 use crate::files::lock::held::{self, Own};
 use crate::files::lock::wake::{self, Word};
+use crate::files::sys::clock;
 use crate::files::sys::futex::MappedWords;
 use crate::files::sys::lock;
 use crate::files::target::Target;
@@ -246,7 +246,7 @@ impl Turn<'_> {
             self.sleep.polls = true;
             let pause = self.sleep.pause;
             self.sleep.pause = (pause * 2).min(LONGEST_PAUSE);
-            return pause_for(pause.min(longest));
+            return clock::sleep(pause.min(longest));
         };
         match words.wait(word.place(), expected, longest) {
             Ok(()) | Err(Errno::AGAIN | Errno::TIMEDOUT) => {}
@@ -297,10 +297,4 @@ impl Default for Sleep {
     fn default() -> Self {
         Self { words: None, polls: false, pause: FIRST_PAUSE }
     }
-}
-
-/// Pauses; true when a signal cut the pause short.
-fn pause_for(pause: Duration) -> bool {
-    let request = Timespec { tv_sec: 0, tv_nsec: pause.subsec_nanos().into() };
-    matches!(nanosleep(&request), NanosleepRelativeResult::Interrupted(_))
 }
