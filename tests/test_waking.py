@@ -126,7 +126,8 @@ def test_a_save_that_meets_nobody_wakes_nobody(strace: str, path: Path) -> None:
     on_lock = [call for call in calls if re.search(r"\(\d+<.*\.lock>", call.text)]
     assert wakes(calls) == []
     assert not [call for call in on_lock if call.name == "mmap"]
-    assert sum(call.name == "fcntl" for call in on_lock) == 2
+    # A debug build asks more, of each descriptor that it closes.
+    assert sum("F_OFD_" in call.text for call in on_lock) == 2
     assert sum(call.name == "flock" for call in on_lock) == 2
 
 
@@ -142,12 +143,10 @@ def test_the_holder_is_looked_for_before_the_deadline(strace: str, path: Path) -
 
 @pytest.mark.parametrize(
     # What forbids the mapping; a full disk, so that the lock file stays too short for a word.
-    ("fault", "sleeps"),
-    [("mmap:error=EACCES", 0), ("pwrite64:error=ENOSPC", 1)],
+    "fault",
+    ["mmap:error=EACCES", "pwrite64:error=ENOSPC"],
 )
-def test_a_wait_goes_on_where_the_kernel_wakes_nobody(
-    strace: str, path: Path, fault: str, sleeps: int
-) -> None:
+def test_a_wait_goes_on_where_the_kernel_wakes_nobody(strace: str, path: Path, fault: str) -> None:
     log = path.parent / "log"
     of_lock = ["-P", str(lock_of(path))] if "mmap" in fault else ["-e", "trace=futex,pwrite64"]
     traced = [strace, "-f", "-o", str(log), *of_lock, "-e", f"inject={fault}"]
@@ -163,7 +162,7 @@ def test_a_wait_goes_on_where_the_kernel_wakes_nobody(
         try_to_save(0.1)
         assert path.read_text() == "1"
         # It pauses instead.
-        assert log.read_text().count("FUTEX_WAIT,") == sleeps
+        assert "FUTEX_WAIT," not in log.read_text()
         fcntl.flock(holder, fcntl.LOCK_UN)
         with released_when_queued(path, holder):
             try_to_save(60)
