@@ -102,7 +102,7 @@ sanitize: build
 	OASIS_INPUTS=20000 tests/sanitize.sh --timeout 900 $(TESTS)
 
 build: check $(INSTALLED)
-	@echo "building the native module; the first time takes a minute or two"
+	@echo "building the native module; the first time takes some minutes"
 	@PIP_QUIET=2 $(BIN)/maturin develop --release --quiet
 
 $(INSTALLED): pyproject.toml | check
