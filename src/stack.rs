@@ -3,7 +3,7 @@
 //! An overflow of the stack ends the process, and Python lets its users make threads
 //! with stacks as small as 32 KiB. So the codec asks here how deep it may go
 //! ([`levels`]), the face refuses a call for which too little is left ([`remaining`]),
-//! and gzip, whose encoder needs much, gets a thread with a larger stack
+//! and gzip, which needs much, gets a thread with a larger stack
 //! ([`with_large_stack`]).
 #![allow(unsafe_code, reason = "calls of the C library, one block for each")]
 

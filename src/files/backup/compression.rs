@@ -107,8 +107,10 @@ pub fn remove_superseded(target: &Target, backup: &Backup) -> Result<()> {
         .open_to_read(compressed_name.as_os_str())
         .map_err(io::Error::from)
         .and_then(|compressed| {
-            let compressed = MultiGzDecoder::new(BufReader::new(compressed));
-            is_same(BufReader::new(compressed), BufReader::new(&plain.file))
+            stack::with_large_stack(|| {
+                let compressed = MultiGzDecoder::new(BufReader::new(compressed));
+                is_same(BufReader::new(compressed), BufReader::new(&plain.file))
+            })
         });
     match complete {
         Ok(true) => plain.give_way(),
