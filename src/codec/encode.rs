@@ -216,7 +216,7 @@ impl<'py> Writer<'_, 'py> {
                 }
             };
             self.inner(&inner, proof, Some(ancestors)).map_err(|stop| {
-                let text = || Ok(key.repr()?.to_string());
+                let text = || key.repr();
                 proof.interrupt(|| stop.in_dict(container, &key, text))
             })?;
         }

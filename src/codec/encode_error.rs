@@ -67,22 +67,27 @@ impl EncodeStop {
     pub(super) fn in_array(self, container: &Bound<'_, PyAny>, index: usize) -> Self {
         self.map(container.py(), |raised| {
             raised.steps.push(format!("[{index}]"));
-            raised.note(container, |kind| Ok(format!("when serializing {kind} item {index}")))
+            let note = |kind: &str| format!("when serializing {kind} item {index}");
+            raised.note(container, |kind| Ok(PyString::new(container.py(), &note(kind)).into_any()))
         })
     }
 
     /// The stop, seen from the dictionary that has the value under `key`. `json` notes the
     /// text that it has made of the key.
     #[cold]
-    pub(super) fn in_dict(
+    pub(super) fn in_dict<'py>(
         self,
-        container: &Bound<'_, PyAny>,
-        key: &Bound<'_, PyAny>,
-        text: impl FnOnce() -> PyResult<String>,
+        container: &Bound<'py, PyAny>,
+        key: &Bound<'py, PyAny>,
+        text: impl FnOnce() -> PyResult<Bound<'py, PyString>>,
     ) -> Self {
         self.map(key.py(), |raised| {
             raised.steps.push(unless_signal(step_to(key), key.py())?);
-            raised.note(container, |kind| Ok(format!("when serializing {kind} item {}", text()?)))
+            raised.note(container, |kind| {
+                let note = PyString::new(key.py(), &format!("when serializing {kind} item "));
+                // By the interpreter, which can be out of memory: the text may be long.
+                note.add(text()?)
+            })
         })
     }
 
@@ -104,7 +109,8 @@ impl EncodeStop {
     pub(super) fn in_answer_for(self, value: &Bound<'_, PyAny>) -> Self {
         self.map(value.py(), |raised| {
             raised.steps.clear();
-            raised.note(value, |kind| Ok(format!("when serializing {kind} object")))
+            let note = |kind: &str| format!("when serializing {kind} object");
+            raised.note(value, |kind| Ok(PyString::new(value.py(), &note(kind)).into_any()))
         })
     }
 
@@ -152,10 +158,10 @@ impl EncodeStop {
 impl Raised {
     /// Adds the note that `json` adds from Python 3.14 on. `json` adds no note where the text
     /// has no UTF-8, which its caller finds.
-    fn note(
+    fn note<'py>(
         &self,
-        container: &Bound<'_, PyAny>,
-        text: impl FnOnce(&str) -> PyResult<String>,
+        container: &Bound<'py, PyAny>,
+        text: impl FnOnce(&str) -> PyResult<Bound<'py, PyAny>>,
     ) -> PyResult<()> {
         let py = container.py();
         let by_caller = self.cause.is_instance_of::<PyUnicodeEncodeError>(py)

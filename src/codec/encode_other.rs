@@ -229,9 +229,12 @@ impl<'py> Writer<'_, 'py> {
         self.value(value, proof, Some(ancestors)).map_err(|stop| {
             // The text of a key that is no string has no quotes and no escapes in it.
             let text = self.out.bytes().get(text).map(String::from_utf8_lossy);
-            let text = || match key.cast::<PyString>() {
-                Ok(key) => Ok(key.repr()?.to_string()),
-                Err(_) => Ok(text.unwrap_or_default().replace('"', "'")),
+            let text = || {
+                if let Ok(key) = key.cast::<PyString>() {
+                    return key.repr();
+                }
+                let text = text.unwrap_or_default().replace('"', "'");
+                Ok(PyString::new(key.py(), &text))
             };
             proof.interrupt(|| stop.in_dict(container, key, text))
         })
