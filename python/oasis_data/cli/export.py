@@ -8,10 +8,16 @@ from pathlib import Path
 import click
 
 from oasis_data.cli.content import read
-from oasis_data.cli.group import ATTENTION, program, told
+from oasis_data.cli.group import program, told
 from oasis_data.cli.spelling import shown
-from oasis_data.cli.store import History, LeftAloneError, documents_of, in_store, url_argument
-from oasis_data.cli.terminal import plural, screen
+from oasis_data.cli.store import (
+    History,
+    LeftAloneError,
+    documents_of,
+    end,
+    in_store,
+    url_argument,
+)
 from oasis_data.error_handling import DataOperationError
 
 
@@ -48,14 +54,7 @@ def command(ctx: click.Context, url: str, directory: str, replace: bool) -> None
             problems.append(f"{shown(name)}: {error}")
         except (DataOperationError, OSError) as error:
             problems.append(told(error, program()))
-    console = screen()
-    for problem in problems:
-        console.print(problem)
-    console.print(
-        f"{plural(written, 'document')} written and read back, "
-        f"{same:,} there already, {len(problems):,} not written."
-    )
-    ctx.exit(ATTENTION if problems else 0)
+    end(ctx, problems, "written", done=written, same=same)
 
 
 def _write(directory: Path, name: str, history: History, *, replace: bool) -> bool:

@@ -7,17 +7,18 @@ import click
 from oasis_data import _native
 from oasis_data.cli.batches import interrupted
 from oasis_data.cli.choice import folder_argument
-from oasis_data.cli.group import ATTENTION, Failure, program, told
+from oasis_data.cli.group import Failure, program, told
 from oasis_data.cli.spelling import quoted, shown
 from oasis_data.cli.store import (
     Document,
     LeftAloneError,
     documents_of,
+    end,
     in_files,
     in_store,
     url_argument,
 )
-from oasis_data.cli.terminal import Bar, plural, screen
+from oasis_data.cli.terminal import Bar
 from oasis_data.error_handling import DataOperationError
 
 
@@ -66,14 +67,7 @@ def command(ctx: click.Context, directory: str, url: str, replace: bool) -> None
             except (DataOperationError, OSError) as error:
                 problems.append(told(error, program()))
             bar.advance(document.size)
-    console = screen()
-    for problem in problems:
-        console.print(problem)
-    console.print(
-        f"{plural(imported, 'document')} imported and read back, "
-        f"{same:,} there already, {len(problems):,} not imported."
-    )
-    ctx.exit(ATTENTION if problems else 0)
+    end(ctx, problems, "imported", done=imported, same=same)
 
 
 def _put(url: str, document: Document, *, replace: bool) -> bool:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import click
 
 from oasis_data import _native
 from oasis_data.cli.content import read
-from oasis_data.cli.group import Failure
+from oasis_data.cli.group import ATTENTION, Failure
 from oasis_data.cli.spelling import shown
 from oasis_data.cli.survey import BackupFile, File, Folder, survey
+from oasis_data.cli.terminal import plural, screen
 
 url_argument = click.argument("url", metavar="URL")
 
@@ -70,6 +71,18 @@ def documents_of(url: str) -> list[str]:
         return _native.store_documents(url)
     except ValueError as error:
         raise unusable(error) from None
+
+
+def end(ctx: click.Context, problems: Sequence[str], act: str, *, done: int, same: int) -> None:
+    """Tells what became of each document, in the word for the act, and ends the command."""
+    console = screen()
+    for problem in problems:
+        console.print(problem)
+    console.print(
+        f"{plural(done, 'document')} {act} and read back, "
+        f"{same:,} there already, {len(problems):,} not {act}."
+    )
+    ctx.exit(ATTENTION if problems else 0)
 
 
 def unusable(error: ValueError) -> Failure:
