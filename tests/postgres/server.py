@@ -10,8 +10,8 @@ import signal
 import socket
 import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -239,23 +239,21 @@ def new_server(programs: Path) -> Iterator[Server]:
             yield server
 
 
-@contextmanager
-def copy_of(stopped: Server) -> Iterator[Server]:
+def copy_of(stopped: Server) -> AbstractContextManager[Server]:
     """A running server with the data of a server that does not run; removed at the end."""
-    with _folder() as folder:
-        server = Server(stopped.programs, folder, stopped.passwords)
-        server.initialise_from(stopped)
-        server.start()
-        with _ended(server):
-            yield server
+    return _made_of(stopped, Server.initialise_from)
+
+
+def standby_of(primary: Server) -> AbstractContextManager[Server]:
+    """A running standby of a server; removed at the end."""
+    return _made_of(primary, Server.initialise_standby_of)
 
 
 @contextmanager
-def standby_of(primary: Server) -> Iterator[Server]:
-    """A running standby of a server; removed at the end."""
+def _made_of(other: Server, initialise: Callable[[Server, Server], None]) -> Iterator[Server]:
     with _folder() as folder:
-        server = Server(primary.programs, folder, primary.passwords)
-        server.initialise_standby_of(primary)
+        server = Server(other.programs, folder, other.passwords)
+        initialise(server, other)
         server.start()
         with _ended(server):
             yield server
