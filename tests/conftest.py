@@ -132,6 +132,12 @@ def visible(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir() if path.name != ".oasis_data")
 
 
+def stamps(path: Path) -> tuple[object, ...]:
+    """What a write changes of a file. The time of the last read is not among them."""
+    found = path.stat()
+    return found.st_ino, found.st_size, found.st_mtime_ns
+
+
 def everything_in(folder: Path) -> list[str]:
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
 

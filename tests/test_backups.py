@@ -27,7 +27,7 @@ from oasis_data import (
     restore_backup,
     save_json_atomic,
 )
-from tests.conftest import backups, python, temporaries
+from tests.conftest import backups, python, stamps, temporaries
 
 
 @pytest.fixture
@@ -133,7 +133,7 @@ def test_is_restored_through_a_link(path: Path) -> None:
 
 
 def test_none_that_can_be_restored_is_told_and_changes_nothing(path: Path) -> None:
-    before = path.stat()
+    before = stamps(path)
     for backup in list_backups(path):
         path.with_name(Path(backup.path).name).write_bytes(b"{")
     with pytest.raises(NoBackupError, match=r"tanks\.json: has no backup .*; tanks\.json\.backup"):
@@ -148,7 +148,7 @@ def test_none_that_can_be_restored_is_told_and_changes_nothing(path: Path) -> No
         restore_backup(path, path)
     with pytest.raises(NoBackupError):
         restore_backup(path.parent / "none.json")
-    assert path.stat() == before
+    assert stamps(path) == before
     assert temporaries(path.parent) == []
 
 

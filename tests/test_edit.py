@@ -34,7 +34,7 @@ from oasis_data import (
     load_with_version,
     save_json_atomic,
 )
-from tests.conftest import backups, temporaries, visible
+from tests.conftest import backups, stamps, temporaries, visible
 
 
 @pytest.fixture
@@ -96,11 +96,11 @@ def test_starts_from_the_default_when_there_is_no_file(anywhere: Path) -> None:
 
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit, GeneratorExit])
 def test_an_exception_leaves_the_file_alone(path: Path, error: type[BaseException]) -> None:
-    before = path.stat()
+    before = stamps(path)
     with pytest.raises(error), edit_json(path) as document:
         document["level"] = 2
         raise error
-    assert path.stat() == before
+    assert stamps(path) == before
     assert visible(path.parent) == ["tanks.json"]
     with edit_json(path, timeout=0) as document:
         assert document == {"level": 1}
@@ -122,10 +122,10 @@ def test_a_corrupt_file_is_not_taken_for_a_missing_one(path: Path) -> None:
 
 
 def test_no_change_is_no_write(path: Path) -> None:
-    before = path.stat()
+    before = stamps(path)
     with edit_json(path):
         pass
-    assert path.stat() == before
+    assert stamps(path) == before
 
 
 @pytest.mark.files("a store has no folders")

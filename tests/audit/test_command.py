@@ -16,7 +16,7 @@ from click.testing import CliRunner, Result
 
 from oasis_data.audit.command import command
 from oasis_data.audit.reporting import NOT_SEEN
-from tests.conftest import python, require
+from tests.conftest import python, require, stamps
 
 AS_NOBODY = """\
 import os, sys
@@ -122,9 +122,9 @@ def test_a_fix_is_written_once(here: Path) -> None:
     assert "--fix leaves it: what is appended makes the file several documents" in done.stdout
     assert "3 files read, 1 finding: --fix replaces 0, and leaves 1 to you" in done.stdout
     assert (here / "left.py").read_text() == LEFT
-    after = (here / "unsafe.py").stat()
+    after = stamps(here / "unsafe.py")
     assert "fixed" not in run("--fix", ".").stderr
-    assert (here / "unsafe.py").stat() == after
+    assert stamps(here / "unsafe.py") == after
     assert run("--fix", "unsafe.py").exit_code == 0
 
 
