@@ -22,6 +22,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
+from queue import SimpleQueue
 from socket import SHUT_WR, create_connection, create_server, socket
 from typing import Any
 
@@ -309,15 +310,25 @@ def wire_of(port: int, milliseconds: float) -> Iterator[int]:
         return
     listener = create_server((HOST, 0))
 
-    def pump(source: socket, sink: socket) -> None:
+    def carry(source: socket, sink: socket) -> None:
+        # What follows does not wait until this has arrived: several packets are on a wire at once.
+        on_its_way: SimpleQueue[tuple[float, bytes]] = SimpleQueue()
+        threading.Thread(target=deliver, args=(on_its_way, sink), daemon=True).start()
         while data := source.recv(1 << 16):
+            on_its_way.put((time.perf_counter() + milliseconds / 2_000, data))
+        on_its_way.put((0.0, b""))
+
+    def deliver(on_its_way: SimpleQueue[tuple[float, bytes]], sink: socket) -> None:
+        while True:
+            due, data = on_its_way.get()
+            if not data:
+                sink.shutdown(SHUT_WR)
+                return
             # A sleep is too coarse for half a millisecond.
-            end = time.perf_counter() + milliseconds / 2_000
-            time.sleep(max(0.0, milliseconds / 2_000 - 0.0001))
-            while time.perf_counter() < end:
+            time.sleep(max(0.0, due - time.perf_counter() - 0.0001))
+            while time.perf_counter() < due:
                 pass
             sink.sendall(data)
-        sink.shutdown(SHUT_WR)
 
     def accept() -> None:
         while True:
@@ -325,7 +336,7 @@ def wire_of(port: int, milliseconds: float) -> Iterator[int]:
             server = create_connection((HOST, port))
             for ends in ((client, server), (server, client)):
                 ends[0].setsockopt(6, 1, 1)
-                threading.Thread(target=pump, args=ends, daemon=True).start()
+                threading.Thread(target=carry, args=ends, daemon=True).start()
 
     threading.Thread(target=accept, daemon=True).start()
     yield listener.getsockname()[1]

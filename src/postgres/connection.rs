@@ -174,7 +174,8 @@ impl Connection {
         let commits = steps.iter().any(|step| matches!(step, Step::Commit));
         let grace = if commits { GRACE } else { Duration::ZERO };
         // The server does not tell. What is longer than any trip is a wait for the lock.
-        let locks = steps.iter().any(|step| matches!(step, Step::Run(Name::Lock, _)));
+        let locks =
+            steps.iter().any(|step| matches!(step, Step::Run(Name::LockOne | Name::Lock, _)));
         let (begun, mut waited) = (Instant::now(), false);
         let slow = || {
             waited = locks;

@@ -52,8 +52,7 @@ pub(super) fn lock(
     let names = vec![name];
     let transaction = Transaction::new(connection, wait.deadline.left());
     // The content by a statement of its own: its snapshot is of a time under the lock.
-    let locked =
-        || [Step::Run(Name::Lock, vec![&names]), Step::Run(Name::Content, vec![&names[0]])];
+    let locked = || [Step::Run(Name::LockOne, vec![&name]), Step::Run(Name::Content, vec![&name])];
     let steps: Vec<Step<'_>> = transaction.begin().into_iter().chain(locked()).collect();
     let mut answers = connection.pipeline(&steps, wait)?.split_off(2);
     if answers[0].is_empty() {

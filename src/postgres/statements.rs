@@ -1,4 +1,5 @@
-//! Every SQL statement on documents. Each is one that CockroachDB and YugabyteDB have too.
+//! Every SQL statement on documents. Each but `Settings` is one that CockroachDB and
+//! YugabyteDB have too.
 //!
 //! What a single save needs has a name for its parameter, not an array: the server looks a name
 //! up in the index whatever it believes of the size of a table that has only just grown.
@@ -13,7 +14,7 @@ pub(super) const ROWS_KEPT: i64 = 64;
 pub(super) const SECONDS_KEPT: u32 = 60;
 /// How far below the oldest backup that stays a save looks for contents to empty. Every
 /// [`ROWS_KEPT`] saves it looks at all.
-const WINDOW: i64 = 128;
+const WINDOW: i64 = 32;
 
 /// A statement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +34,8 @@ pub(super) enum Name {
     Question,
     /// Adds rows of documents that are not there, in the order of their names.
     Add,
+    /// Locks a document.
+    LockOne,
     /// Locks documents, in the order of their names.
     Lock,
     /// The content of a locked document.
@@ -111,7 +114,7 @@ impl Statements {
 }
 
 /// In the order of the enum, which indexes the statements.
-const NAMES: [Name; 29] = [
+const NAMES: [Name; 30] = [
     Name::Settings,
     Name::Load,
     Name::LoadMany,
@@ -119,6 +122,7 @@ const NAMES: [Name; 29] = [
     Name::Revision,
     Name::Question,
     Name::Add,
+    Name::LockOne,
     Name::Lock,
     Name::Content,
     Name::ChangeOne,
@@ -151,12 +155,13 @@ pub(super) fn quoted(name: &str) -> String {
 #[allow(clippy::too_many_lines, reason = "a table of statements")]
 fn text_of(name: Name) -> (&'static str, Vec<Type>) {
     match name {
-        // Plans are made here once and kept: a plan that reads a whole table, made while the
-        // table is small, would stay when it has grown.
+        // Plans are made here once and kept: a plan that reads a whole table, or all rows of a
+        // document, made while these are few, would stay when they are many.
         Name::Settings => (
             "SELECT set_config('lock_timeout', $1, true), set_config('synchronous_commit', $2, true), \
              set_config('idle_in_transaction_session_timeout', $3, true), \
-             set_config('enable_seqscan', 'off', true)",
+             set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true), \
+             set_config('plan_cache_mode', 'force_generic_plan', true)",
             vec![Type::TEXT, Type::TEXT, Type::TEXT],
         ),
         // The content by a subquery, which runs only where it is needed: a join reads the row
@@ -213,7 +218,11 @@ fn text_of(name: Name) -> (&'static str, Vec<Type>) {
             vec![Type::TEXT_ARRAY],
         ),
         // No join: a join with FOR UPDATE gives no row, or the content of another save, after
-        // a change in another transaction.
+        // a change in another transaction. The same holds for `Lock`.
+        Name::LockOne => (
+            "SELECT name, number, save, version, size FROM {document} WHERE name = $1 FOR UPDATE",
+            vec![Type::TEXT],
+        ),
         // safeguard: batch-locks-in-order
         Name::Lock => (
             "SELECT name, number, save, version, size FROM {document} WHERE name = ANY($1) \
