@@ -175,3 +175,12 @@ def edited_by_another_thread(path: Path) -> Iterator[None]:
     finally:
         done.set()
         editor.join()
+
+
+@pytest.fixture
+def shared(tmp_path: Path) -> Path:
+    """A folder that others can be led into."""
+    require(os.geteuid() == 0, "needs root, to be several users")
+    folder = tmp_path / "shared"
+    folder.mkdir()
+    return folder

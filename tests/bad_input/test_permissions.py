@@ -11,7 +11,7 @@ import pytest
 
 from oasis_data import load_data_file, save_json_atomic
 from tests.bad_input.outcomes import OLD, alone, assert_untouched
-from tests.test_sharing import ACCESS, access_list, set_list
+from tests.users import ACCESS, access_list, set_list
 
 # Root may read and write everything, and so becomes nobody. Loaded first is
 # what nobody may not find, and the folder is reached by no path.
