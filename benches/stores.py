@@ -365,7 +365,7 @@ def prepared(milliseconds: float) -> Iterator[Bench]:
         server.start()
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         port = stack.enter_context(wire_of(server.port, milliseconds))
-        url = server.url(SUPERUSER, port=port, schema="bench", sslmode="disable")
+        url = server.url(SUPERUSER, port=port, schema="bench", sslmode="disable", prepare="on")
         _native.init_store(url)
         oasis_data.configure(stores={str(scratch / "stored"): url})
         (scratch / "files").mkdir()

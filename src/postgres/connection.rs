@@ -88,7 +88,8 @@ pub(super) struct Connection {
     traffic: Arc<AtomicU64>,
     statements: Arc<Statements>,
     prepared: Vec<Option<Statement>>,
-    named: bool,
+    /// Whether statements are prepared by name.
+    pub(super) named: bool,
     /// When it was put back into the pool.
     pub(super) rested: Instant,
     /// What each transaction has to raise `synchronous_commit` to.
@@ -103,7 +104,6 @@ impl Connection {
         config: &Config,
         tls: &MakeRustlsConnect,
         statements: &Arc<Statements>,
-        named: bool,
         wait: &Wait<'_>,
     ) -> Result<Self, Fault> {
         let lost = |cause: io::Error| Fault::Lost { cause, again: true };
@@ -135,7 +135,7 @@ impl Connection {
             traffic,
             statements: Arc::clone(statements),
             prepared: Vec::new(),
-            named,
+            named: false,
             rested: Instant::now(),
             synchronous_commit: String::new(),
         })
@@ -145,6 +145,11 @@ impl Connection {
     /// has closed all descriptors.
     pub(super) fn is_own(&self) -> bool {
         self.descriptor.with(|_| ()).is_some()
+    }
+
+    /// The port of this end, if it is a connection of the network.
+    pub(super) fn port(&self) -> Option<u16> {
+        socket::port(&self.descriptor)
     }
 
     /// Whether the server has said nothing since its last answer: not that it ends, for one.

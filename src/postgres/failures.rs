@@ -217,7 +217,7 @@ impl Refusal {
                 said(),
                 "; the server has no connection left: raise max_connections, or let fewer processes use it",
             ),
-            "26000" => failed(
+            "26000" | "42P05" => failed(
                 said(),
                 "; a pooler before the server loses prepared statements: add prepare=off to the store's URL",
             ),

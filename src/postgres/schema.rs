@@ -18,12 +18,13 @@ const KEEPALIVES: [(&str, &str); 4] = [
     ("tcp_user_timeout", "5000"),
 ];
 /// Refuses a server that would not keep the promises. With `tables_of` a schema, its tables
-/// have to be there, in the form that this version knows. In a session of its `own`, and not
-/// a pooler's, the server is told when to give up a client that is gone.
+/// have to be there, in the form that this version knows. Where statements are not to be
+/// `prepare`d by name, the session is a pooler's; in one of its own, the server is told when to
+/// give up a client that is gone.
 pub(super) fn require_usable(
     connection: &mut Connection,
     tables_of: Option<&str>,
-    own: bool,
+    prepare: Option<bool>,
     wait: &Wait<'_>,
 ) -> Result<(), Fault> {
     let setting = |name| format!("current_setting('{name}', true)");
@@ -32,8 +33,9 @@ pub(super) fn require_usable(
         setting("fsync"),
         setting("synchronous_commit"),
         "pg_is_in_recovery()".to_owned(),
+        "inet_client_port()".to_owned(),
     ];
-    if own {
+    if prepare != Some(false) {
         asked.extend(
             KEEPALIVES.map(|(name, value)| format!("set_config('{name}', '{value}', false)")),
         );
@@ -42,6 +44,10 @@ pub(super) fn require_usable(
     let mut told = answer.into_iter().next().unwrap_or_default().into_iter();
     let mut next = || told.next().flatten().unwrap_or_default();
     let (version, fsync, synchronous, recovery) = (next(), next(), next(), next());
+    // A pooler gives a session to several clients. Their statements have the same names: a
+    // client would run a statement of others.
+    // safeguard: no-names-through-a-pooler
+    connection.named = prepare.unwrap_or(next().parse().ok() == connection.port());
     let version = version.parse::<u32>().unwrap_or_default() / 10_000;
     if version < OLDEST {
         return Err(Fault::unusable(format!(

@@ -97,6 +97,12 @@ pub(super) fn is_silent(socket: &CloseOnFork) -> bool {
     matches!(socket.with(peek), Some(Err(Errno::WOULDBLOCK)))
 }
 
+/// The port of this end, if the socket is one of the network.
+pub(super) fn port(socket: &CloseOnFork) -> Option<u16> {
+    let name = socket.with(|socket| net::getsockname(socket))?.ok()?;
+    SocketAddr::try_from(name).ok().map(|address| address.port())
+}
+
 /// The error of what is the parent's socket.
 fn forked() -> io::Error {
     io::Error::from(io::ErrorKind::BrokenPipe)

@@ -172,13 +172,11 @@ impl Store {
         config.application_name(application_name());
         let mut last = Fault::unusable("its host has no address");
         for address in addresses(host, port, wait)? {
-            let named = self.url.prepare;
-            let opened =
-                Connection::open(&address, host, &config, tls, &self.statements, named, wait);
+            let opened = Connection::open(&address, host, &config, tls, &self.statements, wait);
             match opened {
                 Ok(mut connection) => {
                     let schema = ready.then(|| self.schema());
-                    schema::require_usable(&mut connection, schema, named, wait)?;
+                    schema::require_usable(&mut connection, schema, self.url.prepare, wait)?;
                     return Ok(connection);
                 }
                 Err(Fault::Interrupted) => return Err(Fault::Interrupted),

@@ -32,8 +32,9 @@ pub(crate) struct Address {
     pub(crate) config: Config,
     /// The schema of the tables.
     pub(crate) schema: String,
-    /// Whether statements are prepared by name, and the session is the server's own.
-    pub(crate) prepare: bool,
+    /// Whether statements are prepared by name, and the session is the server's own. Nothing: as
+    /// it is safe on each connection.
+    pub(crate) prepare: Option<bool>,
     /// How far the server's certificate is checked.
     pub(crate) verify: Verify,
     /// The file with the certificates of authorities.
@@ -80,7 +81,7 @@ impl Address {
     pub(crate) fn meaning(&self) -> String {
         let Self { config, schema, prepare, verify, roots, passwords } = self;
         let password = config.get_password();
-        format!("{config:?} {password:?} {schema} {prepare} {verify:?} {roots:?} {passwords:?}")
+        format!("{config:?} {password:?} {schema} {prepare:?} {verify:?} {roots:?} {passwords:?}")
     }
 
     /// The settings for one host, with the password that is meant for it.
@@ -186,7 +187,7 @@ impl Own {
         Ok(Address {
             config,
             schema,
-            prepare: self.prepare.unwrap_or(true),
+            prepare: self.prepare,
             verify,
             roots,
             passwords: passwords.or_else(|| Some(libpq::home()?.join(".pgpass"))),

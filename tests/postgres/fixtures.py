@@ -46,7 +46,10 @@ class Store:
 
     def url(self, role: str = APPLICATION, *, port: int | None = None, **options: str) -> str:
         """The URL of the store, as the application gives it; `port` is that of a proxy."""
-        return self.server.url(role, port=port, schema=self.schema, **{**URL_OPTIONS, **options})
+        # A proxy is no pooler: its sessions are those of the clients.
+        through = {"prepare": "on"} if port else {}
+        all_options = {**URL_OPTIONS, **through, **options}
+        return self.server.url(role, port=port, schema=self.schema, **all_options)
 
     def connect(self, role: str = SUPERUSER, **options: str) -> Any:
         """A connection of the other client, with the store's tables in its search path."""

@@ -55,7 +55,7 @@ class Server:
         self.folder = folder
         self.data = folder / "data"
         self.log = folder / "log"
-        self.port = _free_port()
+        self.port = free_port()
         # Of each role.
         self.passwords = dict(passwords)
         self._user = _user()
@@ -97,32 +97,32 @@ class Server:
         for _ in range(5):
             if self._try_to_start():
                 return
-            self.port = _free_port()
+            self.port = free_port()
         raise RuntimeError(f"PostgreSQL did not start:\n{self.log.read_text()}")
 
     def _try_to_start(self) -> bool:
         options = {"port": str(self.port), "unix_socket_directories": str(self.folder)}
         arguments = [word for option in options.items() for word in ("-c", "=".join(option))]
-        # The server ends with whoever started it, even when that program is killed.
-        watch = ["setpriv", "--pdeathsig", "QUIT", "--"]
-        with self.log.open("ab") as log:
-            self._process = process = subprocess.Popen(
-                [
-                    *(watch if shutil.which("setpriv") else []),
-                    str(self.programs / "postgres"),
-                    *("-D", str(self.data), *arguments),
-                ],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                cwd=self.folder,
-                start_new_session=True,
-                **self._identity(),
-            )
+        command = [str(self.programs / "postgres"), "-D", str(self.data), *arguments]
+        self._process = process = self.begin(command, self.log)
         status = wait_for(lambda: self._status(process), "PostgreSQL is ready")
         if status == "ended":
             self._process = None
         return status != "ended"
+
+    def begin(self, command: list[str], log: Path) -> subprocess.Popen[bytes]:
+        """Starts a program as the server's user. It ends with whoever started it, even killed."""
+        watch = ["setpriv", "--pdeathsig", "QUIT", "--"] if shutil.which("setpriv") else []
+        with log.open("ab") as output:
+            return subprocess.Popen(
+                [*watch, *command],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                cwd=self.folder,
+                start_new_session=True,
+                **self._identity(),
+            )
 
     def _status(self, process: subprocess.Popen[bytes]) -> str | None:
         if process.poll() is not None:
@@ -286,7 +286,7 @@ def _user() -> pwd.struct_passwd | None:
         return pwd.getpwnam("nobody")
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         port: int = probe.getsockname()[1]

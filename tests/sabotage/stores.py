@@ -78,6 +78,12 @@ SABOTAGES = [
         FILE + "never_deadlock",
     ),
     Sabotage(
+        "no-names-through-a-pooler",
+        "a session that several clients may share has no statements with names",
+        edit(r"prepare\.unwrap_or\(.*\);", "true;"),
+        "pytest tests/postgres/test_pooler.py -k share_no_names",
+    ),
+    Sabotage(
         "prune-by-range",
         "contents are emptied by a range of numbers",
         edit(r"r\.number <= a\.newest", "r.number = a.newest"),
