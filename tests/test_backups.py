@@ -281,6 +281,19 @@ def test_a_corrupt_file_is_remembered_however_it_was_read(
     assert contents(path)[0] == ""
 
 
+def test_what_follows_a_corrupt_file_is_not_taken_for_corrupt(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path.write_bytes(b"{")
+    load_data_file(path)
+    save_json_atomic(path, 1)
+    # Nobody was told of this.
+    path.write_bytes(b"[")
+    caplog.clear()
+    save_json_atomic(path, 2, backup=False)
+    assert caplog.text == ""
+
+
 def test_a_corrupt_file_that_was_mended_since_is_replaced_as_any(
     path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

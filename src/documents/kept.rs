@@ -132,6 +132,16 @@ impl<V> Documents<V> {
         drop(evicted);
     }
 
+    /// Drops what a save at `path` has `replaced`.
+    pub fn replace(&self, path: &Path, replaced: Option<Key>) {
+        if let Some(key) = replaced {
+            // In a store the next content has the same key.
+            // safeguard: replaced-is-not-corrupt
+            self.with(|cache| cache.remember_corrupt(key, false));
+        }
+        self.forget(path, replaced);
+    }
+
     /// Drops every document.
     pub fn clear(&self) {
         let evicted = self.with(Cache::clear);

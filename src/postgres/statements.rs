@@ -257,13 +257,16 @@ fn text_of(name: Name) -> (&'static str, Vec<Type>) {
              WHERE p.name = n.name AND p.number = n.number - 1 AND p.content IS NOT NULL)",
             vec![Type::TEXT_ARRAY, Type::UUID_ARRAY, Type::BYTEA_ARRAY],
         ),
-        // A range: an exact number would leave contents behind where a number is missed.
+        // A range: an exact number would leave contents behind where a number is missed. As of
+        // files: a save that makes no backup lets none go.
         // safeguard: prune-by-range
         Name::PruneOne => (
             "UPDATE {revision} r SET content = NULL FROM (SELECT d.number, o.number AS newest \
              FROM {document} d CROSS JOIN LATERAL (SELECT number FROM {revision} \
              WHERE name = $1 AND number < d.number AND content IS NOT NULL \
-             ORDER BY number DESC OFFSET $3 LIMIT 1) o WHERE d.name = $1 AND d.save = $2) AS a \
+             ORDER BY number DESC OFFSET $3 LIMIT 1) o WHERE d.name = $1 AND d.save = $2 \
+             AND EXISTS (SELECT FROM {revision} WHERE name = $1 AND number = d.number - 1 \
+             AND content IS NOT NULL)) AS a \
              WHERE r.name = $1 AND r.number <= a.newest \
              AND r.number > CASE WHEN a.number % {rows} = 0 THEN 0 ELSE a.newest - {window} END \
              AND r.content IS NOT NULL",
@@ -275,7 +278,9 @@ fn text_of(name: Name) -> (&'static str, Vec<Type>) {
              CROSS JOIN LATERAL (SELECT o.number FROM {revision} o WHERE o.name = d.name \
              AND o.number < d.number AND o.content IS NOT NULL \
              ORDER BY o.number DESC OFFSET $3 LIMIT 1) AS newest \
-             WHERE r.name = d.name AND r.number <= newest.number \
+             WHERE EXISTS (SELECT FROM {revision} p WHERE p.name = d.name \
+             AND p.number = d.number - 1 AND p.content IS NOT NULL) \
+             AND r.name = d.name AND r.number <= newest.number \
              AND r.number > CASE WHEN d.number % {rows} = 0 THEN 0 ELSE newest.number - {window} END \
              AND r.content IS NOT NULL",
             vec![Type::TEXT_ARRAY, Type::UUID_ARRAY, Type::INT8],
@@ -286,7 +291,8 @@ fn text_of(name: Name) -> (&'static str, Vec<Type>) {
              CROSS JOIN LATERAL (SELECT o.number FROM {revision} o WHERE o.name = d.name \
              AND o.number < d.number AND o.content IS NOT NULL \
              ORDER BY o.number DESC LIMIT 1) AS newest \
-             WHERE r.name = d.name AND r.number < newest.number AND r.content IS NOT NULL \
+             WHERE newest.number = d.number - 1 \
+             AND r.name = d.name AND r.number < newest.number AND r.content IS NOT NULL \
              AND (SELECT n.saved_at FROM {revision} n WHERE n.name = r.name \
              AND n.number = r.number + 1) < clock_timestamp() - $3 * interval '1 microsecond'",
             vec![Type::TEXT_ARRAY, Type::UUID_ARRAY, Type::INT8],

@@ -82,7 +82,7 @@ pub(super) fn delete(
     })?;
     LATENCIES.delete.observe(started);
     COUNTERS.deletes.count();
-    DOCUMENTS.forget(&path, written.replaced);
+    DOCUMENTS.replace(&path, written.replaced);
     Ok((warnings(&written), 0, written.backup, None))
 }
 
@@ -131,7 +131,7 @@ pub(super) fn saved(
 ) -> Outcome {
     COUNTERS.saves.count();
     COUNTERS.bytes_written.add(text.len() as u64);
-    DOCUMENTS.forget(path, written.replaced);
+    DOCUMENTS.replace(path, written.replaced);
     let version = versioned.then(|| without_gil(py, || version_of(text)));
     (warnings(&written), text.len(), written.backup, version)
 }

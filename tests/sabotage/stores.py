@@ -96,6 +96,12 @@ SABOTAGES = [
         FILE + "corrupt_document_is",
     ),
     Sabotage(
+        "replaced-is-not-corrupt",
+        "what follows a corrupt document is not taken for corrupt",
+        edit(r"cache\.remember_corrupt\(key, false\)", "()"),
+        "pytest tests/test_backups.py -k follows_a_corrupt and postgres",
+    ),
+    Sabotage(
         "no-pruning-over-corrupt-row",
         "a save over a corrupt document lets no backup go",
         value("Self::BackedUp"),
