@@ -6,7 +6,9 @@ Serve it with `run.py`, or with gunicorn, where `DATA` names the folder of the d
     cd examples/backend
     DATA=/srv/refinery LOGS=/var/log/refinery gunicorn --workers 4 api:app
 
-`/metrics` is for Prometheus; `gunicorn.conf.py` has what it takes to add up the workers.
+`/` is a page that shows the documents and their changes. `/metrics` is for Prometheus;
+`gunicorn.conf.py` has what it takes to add up the workers. The documents obey the rules in
+`oasis-data.toml`, if their folder has that file.
 """
 
 from __future__ import annotations
@@ -32,6 +34,7 @@ from oasis_data import (
     OperationType,
     configure_logging,
     error_handler,
+    get_file_mtime,
     load_data_file,
 )
 from oasis_data.flask import (
@@ -58,6 +61,13 @@ DATA_FILES = {
     "schedule": "output/schedule_results.json",
 }
 
+RULES = "oasis-data.toml"
+
+# The page takes nothing from elsewhere, and no text becomes a script.
+CONTENT_SECURITY_POLICY = (
+    "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
+    "object-src 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
+)
 
 data = OasisData()
 
@@ -96,6 +106,24 @@ def read_count(body: dict[str, Any], key: str, default: int) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
         raise RequestError(f"Expected {key} to be a whole number")
     return value
+
+
+def get_page() -> Response:
+    """`GET /`: the page."""
+    return current_app.send_static_file("index.html")
+
+
+def get_documents() -> Response:
+    """`GET /api/documents`: the file of each data type."""
+    return jsonify(DATA_FILES)
+
+
+def get_document(data_type: str) -> Response:
+    """`GET /api/data/<type>`: a document; `Saved-At` has the seconds since 1970."""
+    response = data.get_document(data_type)
+    # Looked at after the document, so that a client that has an older time is told of a change.
+    response.headers["Saved-At"] = f"{get_file_mtime(get_data_file_path(data_type)):.3f}"
+    return response
 
 
 def get_data() -> Response:
@@ -179,6 +207,19 @@ def answer_failure(error: Exception) -> Answer:
     return jsonify(error_handler.handle_error(OperationType.READ, request.path, error)), 500
 
 
+def secure(response: Response) -> Response:
+    """Has browsers take an answer for what it is, and the page load from this server alone."""
+    response.headers["Content-Security-Policy"] = CONTENT_SECURITY_POLICY
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    return response
+
+
+def find_rules(root: Path) -> Path | None:
+    """Returns the file of the rules, if the folder of the documents has one."""
+    rules = root / RULES
+    return rules if rules.exists() else None
+
+
 def create_app(data_root: str | os.PathLike[str], store: str | None = None) -> Flask:
     """Returns the app over the documents in a folder, or in the store that the folder lies in.
 
@@ -187,9 +228,11 @@ def create_app(data_root: str | os.PathLike[str], store: str | None = None) -> F
             every page would look as if nothing had ever been saved.
     """
     app = Flask(__name__)
+    root = Path(data_root).resolve()
     app.config.update(
-        OASIS_DATA_ROOT=Path(data_root).resolve(),
+        OASIS_DATA_ROOT=root,
         OASIS_DATA_STORE=store,
+        OASIS_DATA_RULES=find_rules(root),
         OASIS_DATA_DOCUMENTS=DATA_FILES,
         OASIS_DATA_METRICS_PATH="/metrics",
     )
@@ -198,9 +241,15 @@ def create_app(data_root: str | os.PathLike[str], store: str | None = None) -> F
     provider = DefaultJSONProvider(app)
     provider.sort_keys = False
     app.json = provider
+    app.after_request(secure)
+    app.get("/")(get_page)
+    app.get("/api/documents")(get_documents)
+    app.get("/api/stream")(data.stream)
     app.get("/api/data")(get_data)
-    app.get("/api/data/<data_type>")(data.get_document)
+    app.get("/api/data/<data_type>")(get_document)
     app.put("/api/data/<data_type>")(data.put_document)
+    app.patch("/api/data/<data_type>")(data.patch_document)
+    app.delete("/api/data/<data_type>")(data.delete_document)
     app.post("/api/save-data")(save_data)
     app.post("/api/save-schedule")(save_schedule)
     app.post("/api/scheduler/run")(run_scheduler_route)

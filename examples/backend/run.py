@@ -14,14 +14,16 @@ import sys
 import tempfile
 from pathlib import Path
 
-from api import DATA_FILES, create_app
+from api import DATA_FILES, RULES, create_app
 from werkzeug.serving import make_server
 
 from oasis_data import MISSING, VersionConflictError, save_json_atomic
 
-SAMPLE_DATA = Path(__file__).parent / "sample_data"
+HERE = Path(__file__).parent
+SAMPLE_DATA = HERE / "sample_data"
 
-COMMANDS = """Try, in another terminal:
+COMMANDS = """Open {url}/ in two windows of a browser: what one saves, the other shows.
+Or try, in another terminal:
   curl -s {url}/api/data/tanks
   curl -s {url}/api/save-data -H 'Content-Type: application/json' \\
        -d '{{"type": "plant", "content": {{"name": "Harbour Works", "capacity": 120,
@@ -29,6 +31,7 @@ COMMANDS = """Try, in another terminal:
   curl -s -X POST {url}/api/vessel-optimizer/optimize
   curl -s -X POST {url}/api/scheduler/run
   curl -s {url}/api/data/schedule
+  curl -sN {url}/api/stream
 Stop with Ctrl-C. `PORT=8080 make run` serves on another port."""
 
 
@@ -56,7 +59,7 @@ def main() -> None:
     )
     arguments = parser.parse_args()
     with listen(arguments.port) as listener:
-        folder = arguments.data or (Path("data") if arguments.store else copy_sample_data())
+        folder = arguments.data or make_folder(documents=not arguments.store)
         try:
             app = create_app(folder, arguments.store)
         except (NotADirectoryError, ValueError) as e:
@@ -84,10 +87,17 @@ def listen(port: int) -> socket.socket:
         )
 
 
-def copy_sample_data() -> Path:
-    """Copies the sample data to a fresh folder, which stays after the server has stopped."""
+def make_folder(*, documents: bool) -> Path:
+    """Makes a fresh folder with the rules, and with the sample data if the documents lie there.
+
+    The folder stays after the server has stopped.
+    """
     folder = Path(tempfile.mkdtemp(prefix="oasis-backend-")) / "data"
-    return Path(shutil.copytree(SAMPLE_DATA, folder))
+    if documents:
+        shutil.copytree(SAMPLE_DATA, folder)
+    shutil.copytree(HERE / "schemas", folder / "schemas")
+    shutil.copyfile(HERE / RULES, folder / RULES)
+    return folder
 
 
 def put_sample_data(root: Path) -> None:

@@ -13,6 +13,7 @@ from api import DATA_FILES, create_app
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
+from oasis_data import get_file_mtime
 from oasis_data.flask import get_data_file_path
 from tests.backend.conftest import BACKEND
 
@@ -195,6 +196,41 @@ def test_two_users_do_not_overwrite_each_other(client: FlaskClient) -> None:
     newer = {"If-Match": first.headers["ETag"]}
     assert client.put("/api/data/tanks", json=second, headers=newer).status_code == 200
     assert client.get("/api/data/tanks").get_json() == second
+
+
+def test_a_part_of_a_document_is_changed_and_the_whole_deleted(
+    client: FlaskClient, root: Path
+) -> None:
+    plant = client.get("/api/data/plant").get_json()
+    tag = client.get("/api/data/plant").headers["ETag"]
+    headers = {"If-Match": tag, "Content-Type": "application/merge-patch+json"}
+    body = '{"capacity": 130}'
+    assert client.patch("/api/data/plant", data=body, headers=headers).status_code == 200
+    assert client.get("/api/data/plant").get_json() == plant | {"capacity": 130}
+    check_failure(client.patch("/api/data/plant", data=body, headers=headers), 412, "write")
+    check_failure(client.delete("/api/data/plant", headers={"If-Match": tag}), 412, "delete")
+    assert client.delete("/api/data/plant").status_code == 200
+    assert not (root / DATA_FILES["plant"]).exists()
+
+
+def test_the_page_finds_every_document(client: FlaskClient, root: Path) -> None:
+    for address, mimetype in (("/", "text/html"), ("/static/page.js", "text/javascript")):
+        with client.get(address) as answer:
+            assert answer.status_code == 200
+            assert answer.mimetype == mimetype
+            assert answer.headers["X-Content-Type-Options"] == "nosniff"
+            policy = answer.headers["Content-Security-Policy"]
+            assert policy.startswith("default-src 'self';")
+            assert "unsafe" not in policy
+    assert list(client.get("/api/documents").get_json().items()) == list(DATA_FILES.items())
+    versions = dict(
+        re.findall(r'"data_type": "(\w+)", "version": "(\w+)"', client.get("/api/stream").text)
+    )
+    for data_type in DATA_FILES:
+        shown = client.get(f"/api/data/{data_type}")
+        assert shown.headers["ETag"] == f'"{versions[data_type]}"'
+        saved_at = get_file_mtime(root / DATA_FILES[data_type])
+        assert float(shown.headers["Saved-At"]) == pytest.approx(saved_at, abs=0.001)
 
 
 def test_the_metrics_have_every_document(client: FlaskClient) -> None:
@@ -404,10 +440,11 @@ def test_a_failure_nobody_foresaw(client: FlaskClient, monkeypatch: pytest.Monke
 
 
 def test_other_addresses_and_methods(client: FlaskClient) -> None:
-    check_refusal(client.get("/"), 404)
+    check_refusal(client.get("/nothing"), 404)
+    check_refusal(client.get("/static/nothing"), 404)
     check_refusal(client.get("/api/save-data"), 405)
-    check_refusal(client.delete("/api/data/tanks"), 405)
     check_refusal(client.post("/api/data/tanks"), 405)
+    check_refusal(client.patch("/api/data/tanks", json={}), 415)
 
 
 def test_the_app_is_over_the_folder_of_the_environment(

@@ -168,6 +168,7 @@ def test_run_serves_a_scratch_copy_until_ctrl_c(tmp_path: Path) -> None:
         printed = server.log.read_text()
     assert plant == json.loads((BACKEND / "sample_data/static_data/plant.json").read_bytes())
     assert f"Data: {tmp_path}" in printed
+    assert f"Open http://127.0.0.1:{server.port}/ in two windows" in printed
     assert "Traceback" not in printed
     assert "`PORT=8080 make run` serves on another port" in printed
 
