@@ -113,6 +113,26 @@ def find_port(process: subprocess.Popen[bytes], log: Path) -> int | None:
     return int(found[1]) if found else None
 
 
+# A proxy whose server is gone. To a browser it is the end of a stream, and not a break.
+BAD_GATEWAY = """
+import sys
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+class Handler(BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_error(502)
+
+server = HTTPServer(("127.0.0.1", int(sys.argv[1])), Handler)
+print(f"http://127.0.0.1:{server.server_port}")
+server.serve_forever()
+"""
+
+
+def serve_bad_gateway(port: int, log: Path) -> AbstractContextManager[Server]:
+    """A server that answers each request with 502."""
+    return serve(["-c", BAD_GATEWAY, str(port)], log=log, cwd=log.parent, env={})
+
+
 def serve_flask(folder: Path, data: Path, log: Path) -> AbstractContextManager[Server]:
     """`api.app` of a folder under Flask's threaded server."""
     command = ["-m", "flask", "--app", "api", "run", "--port", "0"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 from collections.abc import Callable, Iterator
@@ -19,7 +20,7 @@ from oasis_data import load_data_file, save_json_atomic
 
 from .browser import Window, chromium
 from .conftest import BACKEND
-from .servers import Server, serve, serve_gunicorn, wait_for
+from .servers import Server, serve, serve_bad_gateway, serve_gunicorn, wait_for
 
 THREADS = ["--workers", "2", "--worker-class", "gthread", "--threads", "8"]
 SAMPLES = {
@@ -40,13 +41,13 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chro
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("backend")
+    folder = tmp_path_factory.mktemp("backend")
+    shutil.copytree(BACKEND / "sample_data", folder / "data")
+    return folder
 
 
 @pytest.fixture(scope="module")
 def server(folder: Path) -> Iterator[Server]:
-    for name in DATA_FILES.values():
-        (folder / "data" / name).parent.mkdir(parents=True, exist_ok=True)
     with serve_gunicorn(BACKEND, folder / "data", folder / "log", *THREADS) as server:
         yield server
 
@@ -368,6 +369,8 @@ def test_a_server_that_was_away(root: Path, tmp_path: Path, open_window: Open) -
     window.click("save")
     window.until(lambda: window.text("notice").startswith("The server did not answer"), "an error")
     assert window.content == text
+    with serve_bad_gateway(port, tmp_path / "gateway") as server:
+        wait_for(lambda: "/api/stream" in server.log.read_text(), "the stream to be refused")
     save_json_atomic(root / DATA_FILES["crudes"], {})
     with serve(command, log=tmp_path / "two", cwd=tmp_path, env={}):
         window.until_live()
