@@ -95,9 +95,14 @@ def make_folder(*, documents: bool) -> Path:
     folder = Path(tempfile.mkdtemp(prefix="oasis-backend-")) / "data"
     if documents:
         shutil.copytree(SAMPLE_DATA, folder)
+    put_rules(folder)
+    return folder
+
+
+def put_rules(folder: Path) -> None:
+    """Puts the rules, and the schemas that they name, into a folder of documents."""
     shutil.copytree(HERE / "schemas", folder / "schemas")
     shutil.copyfile(HERE / RULES, folder / RULES)
-    return folder
 
 
 def put_sample_data(root: Path) -> None:

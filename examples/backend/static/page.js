@@ -257,9 +257,9 @@ function versionIn(headers) {
 
 function readRefusal(body) {
   try {
-    const { error, faults, details } = JSON.parse(body);
-    const found = faults ?? details?.faults ?? [];
-    return { error: String(error), faults: found.map((fault) => String(fault.message ?? fault)) };
+    const { error, faults = [] } = JSON.parse(body);
+    const told = faults.map((fault) => `${fault.document}: ${fault.message}`);
+    return { error: String(error), faults: told };
   } catch {
     return { error: "The server gave no reason.", faults: [] };
   }
