@@ -194,7 +194,7 @@ def refuse_input(error: InputError) -> Answer:
 
 def answer_missing(error: DataFileNotFoundError) -> Response:
     """Answers that a document has never been saved; 500 if it is one that a planner needs."""
-    return answer_error(error, status=None if request.method == "GET" else 500)
+    return answer_error(error, status=500 if request.method == "POST" else None)
 
 
 def answer_http_error(error: HTTPException) -> Answer:

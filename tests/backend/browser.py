@@ -10,7 +10,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote
+from urllib.request import Request, urlopen
 
+from api import DATA_FILES
 from selenium import webdriver
 from selenium.common.exceptions import StaleElementReferenceException, TimeoutException
 from selenium.webdriver.chrome.service import Service
@@ -21,9 +23,19 @@ from selenium.webdriver.support.wait import WebDriverWait
 
 from tests.conftest import require
 
+from .conftest import BACKEND
+from .servers import Server
+
 T = TypeVar("T")
 
 DEADLINE = 30.0
+
+SAMPLES = {
+    data_type: json.loads((BACKEND / "sample_data" / name).read_bytes())
+    for data_type, name in DATA_FILES.items()
+}
+PLANT = SAMPLES["plant"]
+LARGER, LARGEST = PLANT | {"capacity": 130}, PLANT | {"capacity": 140}
 
 
 @contextmanager
@@ -152,3 +164,16 @@ class Window:
 
     def until_shown(self, document: object) -> None:
         self.until(lambda: self.document == document, f"{document}")
+
+
+Open = Callable[..., Window]
+"""Opens a window on a server's page (the server, or its port), and on a document, or `plant`."""
+
+
+def put(server: Server, data_type: str, document: object) -> None:
+    """Saves a document as another client does."""
+    body = json.dumps(document).encode()
+    headers = {"Content-Type": "application/json"}
+    address = f"http://127.0.0.1:{server.port}/api/data/{data_type}"
+    with urlopen(Request(address, body, headers, method="PUT")) as answer:
+        assert answer.status == 200

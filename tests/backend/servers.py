@@ -19,6 +19,8 @@ import pytest
 T = TypeVar("T")
 
 WORKERS = 4
+STREAMING = ["--workers", "2", "--worker-class", "gthread", "--threads", "8"]
+"""Two workers that keep streams open."""
 DEADLINE = 60.0
 
 

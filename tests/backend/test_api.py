@@ -211,6 +211,9 @@ def test_a_part_of_a_document_is_changed_and_the_whole_deleted(
     check_failure(client.delete("/api/data/plant", headers={"If-Match": tag}), 412, "delete")
     assert client.delete("/api/data/plant").status_code == 200
     assert not (root / DATA_FILES["plant"]).exists()
+    check_failure(client.delete("/api/data/plant"), 404, "delete")
+    headers = {"Content-Type": "application/merge-patch+json"}
+    check_failure(client.patch("/api/data/plant", data=body, headers=headers), 404, "write")
 
 
 def test_the_page_finds_every_document(client: FlaskClient, root: Path) -> None:

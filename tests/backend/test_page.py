@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import signal
-import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.request import Request, urlopen
 
@@ -18,25 +15,9 @@ from selenium.webdriver.common.keys import Keys
 
 from oasis_data import load_data_file, save_json_atomic
 
-from .browser import Window, chromium
+from .browser import LARGER, LARGEST, PLANT, SAMPLES, Open, put
 from .conftest import BACKEND
-from .servers import Server, serve, serve_bad_gateway, serve_gunicorn, wait_for
-
-THREADS = ["--workers", "2", "--worker-class", "gthread", "--threads", "8"]
-SAMPLES = {
-    data_type: json.loads((BACKEND / "sample_data" / name).read_bytes())
-    for data_type, name in DATA_FILES.items()
-}
-PLANT = SAMPLES["plant"]
-LARGER, LARGEST = PLANT | {"capacity": 130}, PLANT | {"capacity": 140}
-
-Open = Callable[..., Window]
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
-    with chromium(tmp_path_factory.mktemp("profile")) as browser:
-        yield browser
+from .servers import STREAMING, Server, serve, serve_gunicorn
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +29,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def server(folder: Path) -> Iterator[Server]:
-    with serve_gunicorn(BACKEND, folder / "data", folder / "log", *THREADS) as server:
+    with serve_gunicorn(BACKEND, folder / "data", folder / "log", *STREAMING) as server:
         yield server
 
 
@@ -59,35 +40,6 @@ def root(folder: Path) -> Path:
     for data_type, name in DATA_FILES.items():
         save_json_atomic(root / name, SAMPLES[data_type])
     return root
-
-
-@pytest.fixture
-def open_window(browser: webdriver.Chrome, root: Path) -> Iterator[Open]:
-    """Opens windows on a server's page, with a document in the editor."""
-    first = browser.current_window_handle
-    windows = []
-    # What the tests before had their browser complain of.
-    browser.get_log("browser")  # type: ignore[no-untyped-call]
-
-    def open_window(server: Server | int, document: str = "plant") -> Window:
-        port = server if isinstance(server, int) else server.port
-        window = Window(browser, f"http://127.0.0.1:{port}/#{document}")
-        windows.append(window)
-        window.until(lambda: window.content, "the document")
-        return window
-
-    yield open_window
-    for window in windows:
-        window.close()
-    browser.switch_to.window(first)
-
-
-def put(server: Server, data_type: str, document: object) -> None:
-    body = json.dumps(document).encode()
-    headers = {"Content-Type": "application/json"}
-    address = f"http://127.0.0.1:{server.port}/api/data/{data_type}"
-    with urlopen(Request(address, body, headers, method="PUT")) as answer:
-        assert answer.status == 200
 
 
 def test_every_document_is_shown(server: Server, open_window: Open) -> None:
@@ -337,57 +289,3 @@ def test_the_keyboard_is_enough(server: Server, root: Path, open_window: Open) -
     window.press(Keys.CONTROL, "s")
     window.until(lambda: window.text("notice") == "Saved.", "the save")
     assert load_data_file(root / DATA_FILES["plant"]) == LARGEST
-
-
-def test_killed_workers_take_no_stream_along(root: Path, tmp_path: Path, open_window: Open) -> None:
-    with serve_gunicorn(BACKEND, root, tmp_path / "log", *THREADS) as server:
-        window = open_window(server)
-        window.until_live()
-        for capacity in (130, 140):
-            before = wait_for(lambda: [w for w in [server.workers()] if len(w) == 2], "workers")[0]
-            for worker in before:
-                os.kill(worker, signal.SIGKILL)
-            wait_for(
-                lambda before=before: len(set(server.workers()) - set(before)) == 2,  # type: ignore[misc]
-                "other workers",
-            )
-            put(server, "plant", PLANT | {"capacity": capacity})
-            window.until_shown(PLANT | {"capacity": capacity})
-            window.until_live()
-
-
-def test_a_server_that_was_away(root: Path, tmp_path: Path, open_window: Open) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    command = [str(BACKEND / "run.py"), "--data", str(root), "--port", str(port)]
-    text = json.dumps(LARGEST)
-    with serve(command, log=tmp_path / "one", cwd=tmp_path, env={}):
-        window = open_window(port)
-        window.until_live()
-        window.write(text)
-    window.until(lambda: window.state == "lost", "the loss")
-    window.click("save")
-    window.until(lambda: window.text("notice").startswith("The server did not answer"), "an error")
-    assert window.content == text
-    with serve_bad_gateway(port, tmp_path / "gateway") as server:
-        wait_for(lambda: "/api/stream" in server.log.read_text(), "the stream to be refused")
-    save_json_atomic(root / DATA_FILES["crudes"], {})
-    with serve(command, log=tmp_path / "two", cwd=tmp_path, env={}):
-        window.until_live()
-        window.click("save")
-        window.until(lambda: window.text("notice") == "Saved.", "the save")
-        window.link("crudes").click()
-        window.until_shown({})
-    assert load_data_file(root / DATA_FILES["plant"]) == LARGEST
-
-
-def test_a_worker_that_serves_one_at_a_time(root: Path, tmp_path: Path, open_window: Open) -> None:
-    """The stream ends each time, and the page polls; that is as good as live."""
-    with serve_gunicorn(BACKEND, root, tmp_path / "log", "--workers", "1") as server:
-        window = open_window(server)
-        window.until_live()
-        put(server, "plant", LARGER)
-        window.until_shown(LARGER)
-        put(server, "plant", LARGEST)
-        window.until_shown(LARGEST)
-        assert window.state == "live"
