@@ -12,12 +12,13 @@ import shutil
 import socket
 import sys
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 from api import DATA_FILES, RULES, create_app
 from werkzeug.serving import make_server
 
-from oasis_data import MISSING, VersionConflictError, save_json_atomic
+from oasis_data import MISSING, VersionConflictError, load_with_version, save_many_atomic
 
 HERE = Path(__file__).parent
 SAMPLE_DATA = HERE / "sample_data"
@@ -59,7 +60,8 @@ def main() -> None:
     )
     arguments = parser.parse_args()
     with listen(arguments.port) as listener:
-        folder = arguments.data or make_folder(documents=not arguments.store)
+        # In a store the documents have the names that they would have here, beside the rules.
+        folder = arguments.data or (HERE if arguments.store else copy_sample_data())
         try:
             app = create_app(folder, arguments.store)
         except (NotADirectoryError, ValueError) as e:
@@ -87,14 +89,13 @@ def listen(port: int) -> socket.socket:
         )
 
 
-def make_folder(*, documents: bool) -> Path:
-    """Makes a fresh folder with the rules, and with the sample data if the documents lie there.
+def copy_sample_data() -> Path:
+    """Copies the sample data and its rules to a fresh folder.
 
     The folder stays after the server has stopped.
     """
     folder = Path(tempfile.mkdtemp(prefix="oasis-backend-")) / "data"
-    if documents:
-        shutil.copytree(SAMPLE_DATA, folder)
+    shutil.copytree(SAMPLE_DATA, folder)
     put_rules(folder)
     return folder
 
@@ -106,15 +107,16 @@ def put_rules(folder: Path) -> None:
 
 
 def put_sample_data(root: Path) -> None:
-    """Puts each document of the sample data where there is none yet."""
-    for name in DATA_FILES.values():
-        sample = SAMPLE_DATA / name
-        if not sample.exists():
-            continue
-        try:
-            save_json_atomic(root / name, json.loads(sample.read_bytes()), if_version=MISSING)
-        except VersionConflictError:
-            continue
+    """Puts each document of the sample data where there is none yet.
+
+    All at once, since they refer to each other.
+    """
+    samples = {root / name: SAMPLE_DATA / name for name in DATA_FILES.values()}
+    while missing := [path for path in samples if load_with_version(path)[1] == MISSING]:
+        documents = {path: json.loads(samples[path].read_bytes()) for path in missing}
+        # Another host may put them there at the same time.
+        with suppress(VersionConflictError):
+            save_many_atomic(documents, if_version=dict.fromkeys(missing, MISSING))
 
 
 if __name__ == "__main__":
