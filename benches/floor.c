@@ -26,6 +26,7 @@
 #define LOCK ".oasis_data/locks/x.json.lock"
 #define KEPT 10
 #define PIECE ((size_t)4 << 20)
+#define FIRST_PIECE ((size_t)4 << 10)
 
 static const int WRITE_ANEW = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
 static const int READ = O_RDONLY | O_NONBLOCK | O_NOCTTY | O_NOFOLLOW | O_CLOEXEC;
@@ -59,24 +60,13 @@ static int list(int folder, const char *name) {
     return 0;
 }
 
-static int is_same(int folder, size_t size) {
-    static char piece[65536];
-    struct stat stat;
-    int file;
-    MUST(file = openat(folder, "x.json", READ));
-    MUST(fstat(file, &stat));
-    MUST(read(file, piece, size < sizeof piece ? size : sizeof piece));
-    MUST(close(file));
-    return 0;
-}
-
 int promised(const char *path, const void *text, size_t size, unsigned turn) {
-    char link[256], note[111], backup[64], compressed[68], oldest[64];
+    static char entries[32768], piece[FIRST_PIECE];
+    char link[256], stamp[111], backup[64], oldest[64];
     struct stat stat;
-    struct flock turnstile = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_len = 1};
-    int folder, lock, old, file, leased, failed;
+    struct flock waiting = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_len = 2};
+    int folder, lock, live, file, failed;
     snprintf(backup, sizeof backup, "x.json.backup.20260101_000000_%06u", turn);
-    snprintf(compressed, sizeof compressed, "%s.gz", backup);
     snprintf(oldest, sizeof oldest, "x.json.backup.20260101_000000_%06u", turn - KEPT);
     // Where the path leads, and nobody else at work there.
     MUST(folder = open(path, FOLDER));
@@ -84,59 +74,66 @@ int promised(const char *path, const void *text, size_t size, unsigned turn) {
         return __LINE__;
     MUST(lock = openat(folder, LOCK, O_RDWR | O_NOFOLLOW | O_CLOEXEC));
     MUST(fstat(lock, &stat));
-    MUST(fcntl(lock, F_OFD_SETLK, &turnstile));
+    MUST(fcntl(lock, F_OFD_GETLK, &waiting));
     MUST(flock(lock, LOCK_EX | LOCK_NB));
-    turnstile.l_type = F_UNLCK;
-    MUST(fcntl(lock, F_OFD_SETLK, &turnstile));
     MUST(fstatat(folder, LOCK, &stat, AT_SYMLINK_NOFOLLOW));
-    // No interrupted batch, another content, no leftover of a dead writer.
-    if (openat(folder, ".oasis_data/journal", O_RDONLY | O_NOFOLLOW | O_CLOEXEC) >= 0)
+    // No interrupted batch, and another content.
+    if (openat(folder, ".oasis_data/journal", READ) >= 0)
         return __LINE__;
     MUST(fstatat(folder, "x.json", &stat, AT_SYMLINK_NOFOLLOW));
-    if ((failed = is_same(folder, size)) || (failed = list(folder, ".oasis_data/temp")))
-        return failed;
-    // The new content, with the old one's attributes.
-    MUST(old = openat(folder, "x.json", READ));
+    MUST(live = openat(folder, "x.json", READ));
+    MUST(fstat(live, &stat));
+    MUST(pread(live, piece, sizeof piece, 0));
+    // The sidecar is as open to others as the folder.
+    MUST(fstat(folder, &stat));
+    MUST(fstatat(folder, ".oasis_data", &stat, AT_SYMLINK_NOFOLLOW));
+    fgetxattr(folder, "system.posix_acl_access", link, sizeof link);
+    // The new content, with which the disk begins at once.
     MUST(file = openat(folder, TEMPORARY, WRITE_ANEW, 0600));
     MUST(flock(file, LOCK_EX | LOCK_NB));
-    MUST(fstat(file, &stat));
-    MUST(flistxattr(old, link, sizeof link));
-    MUST(fchmod(file, 0644));
-    MUST(close(old));
     for (size_t done = 0; done < size; done += PIECE) {
-        size_t left = size - done;
-        MUST(write(file, (const char *)text + done, left < PIECE ? left : PIECE));
-        if (left > PIECE)
-            MUST(-posix_fadvise(file, done, PIECE, POSIX_FADV_DONTNEED));
+        size_t left = size - done < PIECE ? size - done : PIECE;
+        MUST(write(file, (const char *)text + done, left));
+        MUST(sync_file_range(file, done, left, SYNC_FILE_RANGE_WRITE));
     }
-    MUST(pread(lock, note, sizeof note, 0));
-    if ((failed = list(folder, ".")))
+    // No leftover of a dead writer; the old file's attributes; the backups that there are.
+    if ((failed = list(folder, ".oasis_data/temp")))
         return failed;
+    MUST(fstat(file, &stat));
+    MUST(flistxattr(live, link, sizeof link));
+    fgetxattr(file, "system.posix_acl_access", link, sizeof link);
+    MUST(fchmod(file, 0644));
+    MUST(pread(lock, stamp, sizeof stamp, 0));
+    MUST(fstat(folder, &stat));
+    MUST(lseek(folder, 0, SEEK_SET));
+    MUST(fcntl(folder, F_SETFL, O_NOATIME));
+    while (syscall(SYS_getdents64, folder, entries, sizeof entries) > 0)
+        ;
     MUST(fstat(file, &stat));
     MUST(fsync(file));
     // The backup: a link, which nobody may write into.
-    MUST(leased = openat(folder, "x.json", READ));
-    MUST(fstat(leased, &stat));
-    MUST(fcntl(leased, F_SETSIG, SIGURG));
-    MUST(fcntl(leased, F_SETLEASE, F_RDLCK));
-    if (fstatat(folder, compressed, &stat, AT_SYMLINK_NOFOLLOW) >= 0)
-        return __LINE__;
+    MUST(fcntl(live, F_SETSIG, SIGURG));
+    MUST(fcntl(live, F_SETLEASE, F_RDLCK));
+    MUST(fstatat(folder, "x.json", &stat, AT_SYMLINK_NOFOLLOW));
     MUST(linkat(folder, "x.json", folder, backup, 0));
     MUST(renameat(folder, TEMPORARY, folder, "x.json"));
     MUST(close(file));
-    MUST(fcntl(leased, F_GETLEASE));
-    MUST(fcntl(leased, F_SETLEASE, F_UNLCK));
-    MUST(close(leased));
+    MUST(fcntl(live, F_GETLEASE));
+    MUST(fcntl(live, F_SETLEASE, F_UNLCK));
+    // The content is on the disk, for the next save, which need not wait for the name.
+    MUST(fstatat(folder, "x.json", &stat, AT_SYMLINK_NOFOLLOW));
+    MUST(pwrite(lock, stamp, sizeof stamp, 0));
+    MUST(close(live));
+    MUST(flock(lock, LOCK_UN));
+    MUST(fcntl(lock, F_OFD_GETLK, &waiting));
     MUST(fsync(folder));
     MUST(fstat(folder, &stat));
+    MUST(fstatat(folder, "x.json", &stat, AT_SYMLINK_NOFOLLOW));
+    MUST(pwrite(lock, stamp, sizeof stamp, 0));
     if (turn > KEPT)
         MUST(unlinkat(folder, oldest, 0));
-    // What is on the disk by now, for the next save.
-    MUST(fstatat(folder, "x.json", &stat, AT_SYMLINK_NOFOLLOW));
-    MUST(pwrite(lock, note, sizeof note, 0));
-    MUST(flock(lock, LOCK_UN));
-    MUST(close(lock));
     MUST(close(folder));
+    MUST(close(lock));
     return 0;
 }
 

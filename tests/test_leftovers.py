@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from oasis_data import edit_json, load_data_file, save_json_atomic, stats
-from tests.conftest import temporaries
+from tests.conftest import mounted, temporaries
 from tests.test_hostile import alarm
 
 NAME = "tanks.json.abcdefghijkl"
@@ -91,3 +91,13 @@ def test_a_signal_while_the_file_is_parsed_is_not_lost(path: Path) -> None:
         seconds *= 1.5
     assert heard
     assert load_data_file(path) == 2
+
+
+def test_gives_its_room_to_the_save_that_removes_it(tmp_path: Path) -> None:
+    with mounted(tmp_path / "small", "tmpfs", "size=128k") as folder:
+        path = folder / "tanks.json"
+        save_json_atomic(path, "old")
+        (folder / ".oasis_data" / "temp" / NAME).write_bytes(bytes(72 << 10))
+        save_json_atomic(path, "x" * (60 << 10))
+        assert load_data_file(path) == "x" * (60 << 10)
+        assert temporaries(folder) == []

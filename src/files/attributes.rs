@@ -43,11 +43,12 @@ pub(crate) struct Adopted {
 /// When a syscall fails for another reason than a refusal, and where the owner of the old
 /// file would lose rights to the file.
 pub(crate) fn adopt(target: &Target, new: &File, like: &Stat, old: &File) -> Result<Adopted> {
-    let mut adopted = adopt_owner(target, new, like)?;
+    let made = fs::fstat(new).map_err(|errno| target.failed("fstat", errno))?;
+    let mut adopted = adopt_owner(target, new, &made, like)?;
     // Who may give files away, and change no file of another (CAP_CHOWN without CAP_FOWNER),
     // gives the file away at the end.
     // safeguard: given-away-last
-    let given_away_last = take_back(new);
+    let given_away_last = if made.st_uid == like.st_uid { None } else { take_back(new) };
     let list = adopt_xattrs(target, new, old, &mut adopted)?;
     let bits = adopt_access(target, new, like, list, &mut adopted)?;
     // Last: a change of owner clears set-id bits, a list sets group bits.
@@ -79,9 +80,8 @@ fn take_back(new: &File) -> Option<Uid> {
     fs::fchown(new, Some(user), None).is_ok().then_some(owner)
 }
 
-fn adopt_owner(target: &Target, new: &File, like: &Stat) -> Result<Adopted> {
+fn adopt_owner(target: &Target, new: &File, made: &Stat, like: &Stat) -> Result<Adopted> {
     let failed = |call, errno: Errno| target.failed(call, errno);
-    let made = fs::fstat(new).map_err(|errno| failed("fstat", errno))?;
     let owner = (made.st_uid != like.st_uid).then_some(like.st_uid);
     let group = (made.st_gid != like.st_gid).then_some(like.st_gid);
     let Given { owner, group } = access_list::give(new, owner, group);

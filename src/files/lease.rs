@@ -5,36 +5,44 @@
 //! where somebody has the file open for writing, and whoever opens the file for writing
 //! later waits until the lease is released.
 
-use std::fs::File;
+use std::sync::Arc;
 
-use rustix::fs::{self, Stat};
-
-use crate::error::{Error, Result};
-use crate::files::fork::CloseOnFork;
+use crate::error::Result;
 use crate::files::identity::Identity;
+use crate::files::live::Live;
 use crate::files::sys::lease;
 use crate::files::target::Target;
 
 /// A read lease, until dropped.
 #[derive(Debug)]
 pub struct Lease {
-    file: CloseOnFork,
+    live: Arc<Live>,
     held: bool,
+    /// Whether the file is as it was when it was opened.
+    unchanged: bool,
 }
 
 impl Lease {
-    /// A lease on the file that `live` describes; nothing where the lease is refused, for
-    /// whatever reason: the backup is then a copy.
+    /// A lease on the live file; nothing where the lease is refused, for whatever reason: the
+    /// backup is then a copy. Nor where another file has the name by now.
     #[must_use]
-    pub fn take(target: &Target, live: &Stat) -> Option<Self> {
-        // A forked child with this descriptor would keep others waiting.
-        let file = CloseOnFork::open(|| target.open_to_read(target.name.as_os_str()));
-        let mut lease = Self { file: file.ok()?, held: false };
-        let stat = lease.file.with(|file| fs::fstat(file))?.ok()?;
-        let same = Identity::of(&stat).key() == Identity::of(live).key();
+    pub fn take(target: &Target, live: &Arc<Live>) -> Option<Self> {
+        let mut lease = Self { live: Arc::clone(live), held: false, unchanged: false };
         // safeguard: lease-before-link
-        lease.held = same && lease.file.with(lease::take)?.is_ok();
-        lease.held.then_some(lease)
+        lease.held = live.if_own(lease::take)?.is_ok();
+        if !lease.held {
+            return None;
+        }
+        let (seen, now) = (Identity::of(&live.stat), Identity::of(&target.stat().ok()??));
+        lease.unchanged = now == seen;
+        // safeguard: lease-on-the-named-file
+        (now.key() == seen.key()).then_some(lease)
+    }
+
+    /// Whether the file is as it was when it was opened.
+    #[must_use]
+    pub fn is_unchanged(&self) -> bool {
+        self.unchanged
     }
 
     /// Syncs the file: a program that wrote it in place may not have synced it.
@@ -43,20 +51,14 @@ impl Lease {
     ///
     /// When the sync fails.
     pub fn sync(&self, target: &Target) -> Result<()> {
-        // By a second descriptor: a sync inside `with` would hold up forks.
-        let synced =
-            self.file.with(File::try_clone).map(|file| file.and_then(|file| file.sync_all()));
-        match synced {
-            Some(Ok(())) => Ok(()),
-            Some(Err(error)) => Err(target.failed("fsync of what is replaced", error)),
-            None => Err(Error::LockGone { path: target.given_path.clone() }),
-        }
+        let synced = self.live.second(target)?.sync_all();
+        synced.map_err(|error| target.failed("fsync of what is replaced", error))
     }
 
     /// Releases the lease. Where somebody waits to write into the file, `first` runs before
     /// that.
     pub fn end(mut self, first: impl FnOnce()) {
-        self.held = !self.file.with(lease::release_unless_awaited).unwrap_or(false);
+        self.held = !self.live.if_own(lease::release_unless_awaited).unwrap_or(false);
         // safeguard: awaited-lease
         if self.held {
             first();
@@ -70,7 +72,7 @@ impl Drop for Lease {
         // shares the open file description.
         if self.held {
             // safeguard: lease-released
-            self.file.with(lease::release);
+            self.live.if_own(lease::release);
         }
     }
 }

@@ -8,8 +8,9 @@ use rustix::fs::{self, Stat};
 use crate::engine::owner::Owner;
 use crate::error::{Error, Result};
 use crate::files::identity::{Identity, Synced};
+use crate::files::live::Same;
 use crate::files::lock::Lock;
-use crate::files::read::{Same, Snapshot, read_at, require_version};
+use crate::files::read::{Snapshot, read_at, require_version};
 use crate::files::target::Target;
 
 /// A data file that nobody else may write, until dropped.

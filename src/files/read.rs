@@ -13,7 +13,7 @@ use crate::engine::signals::Signals;
 use crate::error::{Error, Result};
 use crate::files::identity::{Identity, Instant};
 use crate::files::sys::open;
-use crate::files::target::{Target, require_regular};
+use crate::files::target::require_regular;
 
 /// The version that stands for "there is no file".
 pub const MISSING: &str = "missing";
@@ -146,47 +146,6 @@ pub fn read_pipe(path: &Path, signals: &dyn Signals) -> Result<Snapshot> {
         }
     }
     Ok(Snapshot { bytes, identity, stable: false, past_racy_window: false, read_at })
-}
-
-/// A file with the content that a save is about to write.
-#[derive(Debug)]
-pub struct Same {
-    /// The identity before the read.
-    pub identity: Identity,
-    /// The file.
-    pub descriptor: File,
-}
-
-/// The target's file, if its content is `bytes`. Reads no further than the first piece that
-/// differs, which is the first piece of most files. What another program writes during the
-/// comparison counts as written after this save.
-///
-/// # Errors
-///
-/// As for [`read`].
-pub fn if_same(target: &Target, bytes: &[u8]) -> Result<Option<Same>> {
-    const PIECE: usize = 64 * 1024;
-    let failed = |call, errno: Errno| target.failed(call, errno);
-    let descriptor = match target.open_to_read(target.name.as_os_str()) {
-        Ok(descriptor) => descriptor,
-        Err(Errno::NOENT) => return Ok(None),
-        Err(errno) => return Err(failed("open", errno)),
-    };
-    let before = fs::fstat(&descriptor).map_err(|errno| failed("fstat", errno))?;
-    require_regular(&target.given_path, before.st_mode)?;
-    let mut piece = Vec::with_capacity(PIECE.min(bytes.len() + 1));
-    let mut rest = bytes;
-    loop {
-        piece.clear();
-        retry_on_intr(|| rustix::io::read(&descriptor, spare_capacity(&mut piece)))
-            .map_err(|errno| failed("read", errno))?;
-        match rest.strip_prefix(piece.as_slice()) {
-            Some(_) if piece.is_empty() => break,
-            Some(further) => rest = further,
-            None => return Ok(None),
-        }
-    }
-    Ok(rest.is_empty().then_some(Same { identity: Identity::of(&before), descriptor }))
 }
 
 /// What `path` leads to now, by its `stat`.

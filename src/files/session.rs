@@ -1,12 +1,11 @@
 //! Saves and deletions of whole files: lock, prepare, back up, publish, release, sync.
 
 use std::ffi::OsString;
-use std::fs::File;
 use std::path::Path;
 use std::slice;
 use std::sync::Arc;
 
-use rustix::fs::{self, AtFlags, Stat};
+use rustix::fs::{self, AtFlags};
 
 use crate::engine::deadline::Deadline;
 use crate::engine::owner::Owner;
@@ -22,12 +21,13 @@ use crate::files::backup::source::{BackupSource, Retention};
 use crate::files::backup::{self, Backup, Opened};
 use crate::files::batch::recovery;
 use crate::files::identity::Identity;
+use crate::files::live::{Live, Same};
 use crate::files::lock::Lock;
 use crate::files::locked::LockedFile;
-use crate::files::read::{self, Same, Snapshot};
-use crate::files::sweep;
+use crate::files::prepare::{Preparation, Prepared};
+use crate::files::read::Snapshot;
+use crate::files::sweep::{self, Swept};
 use crate::files::target::Target;
-use crate::files::temporary::Temporary;
 use crate::settings::Durability;
 use crate::statistics::COUNTERS;
 
@@ -117,7 +117,7 @@ impl Session {
     ///
     /// Any [`Error`]; but for [`Error::NotDurable`] the file is as it was.
     pub fn save(self, bytes: &[u8], options: &WriteOptions) -> Result<Written> {
-        let published = self.publish(self.prepare(bytes, None, options)?, options)?;
+        let published = self.publish(self.locked.prepare(bytes, None, options)?, options)?;
         self.finish(published, options)
     }
 
@@ -130,7 +130,7 @@ impl Session {
     pub fn restore(self, backup: &Backup, bytes: &[u8], options: &WriteOptions) -> Result<Written> {
         let opened = self.open_backup(backup)?;
         let model = opened.as_ref().map(Opened::file);
-        let published = self.publish(self.prepare(bytes, model, options)?, options)?;
+        let published = self.publish(self.locked.prepare(bytes, model, options)?, options)?;
         drop(opened);
         self.finish(published, options)
     }
@@ -185,61 +185,6 @@ impl Session {
         Ok(written)
     }
 
-    /// Writes `bytes` into a temporary file, without a sync, unless the file has this content
-    /// already. Where there is no file, the new file resembles the `model`.
-    ///
-    /// # Errors
-    ///
-    /// Any [`Error`]; the file is as it was.
-    pub(crate) fn prepare(
-        &self,
-        bytes: &[u8],
-        model: Option<&File>,
-        options: &WriteOptions,
-    ) -> Result<Preparation<'_>> {
-        self.locked.require_own()?;
-        let target = &self.locked.target;
-        let live = target.stat()?;
-        // A corrupt file may be the only copy: it is backed up whatever the settings.
-        // safeguard: corrupt-file-kept
-        let corrupt = live.is_some_and(|live| self.is_corrupt(&live, options));
-        let keep = options.backups_kept > 0 || corrupt;
-        if keep {
-            backup::require_room(target)?;
-        }
-        self.locked.check_version(live.as_ref(), options.if_version.as_deref())?;
-        if options.skip_unchanged
-            && live.is_some_and(|live| u64::try_from(live.st_size) == Ok(bytes.len() as u64))
-            && let Some(same) = read::if_same(target, bytes)?
-        {
-            return Ok(Preparation::InPlace(same));
-        }
-        // safeguard: sweep
-        let mut warnings = sweep::sweep(&self.locked, options);
-        let mut temporary = match model {
-            // safeguard: restored-resembles-backup
-            Some(model) if live.is_none() => {
-                let stat = fs::fstat(model).map_err(|errno| target.failed("fstat", errno))?;
-                Temporary::resembling(target, &stat, model)?
-            }
-            _ => Temporary::create(target, live.as_ref())?,
-        };
-        warnings.extend(temporary.take_warnings());
-        temporary.fill(bytes, options.durability)?;
-        let before = live.as_ref().map(Identity::of);
-        let source = live.filter(|_| keep).map(|stat| self.locked.backup_source(stat, corrupt));
-        Ok(Preparation::Change(Box::new(Prepared {
-            temporary,
-            before,
-            source,
-            written: Written {
-                replaced: before.map(|before| before.key().into()),
-                backup: None,
-                warnings,
-            },
-        })))
-    }
-
     /// Removes the file, keeping its content as the newest backup. The lock is released as for
     /// [`Self::save`].
     ///
@@ -252,14 +197,18 @@ impl Session {
         let live = target.stat()?.ok_or_else(|| missing(target))?;
         self.locked.check_version(Some(&live), options.if_version.as_deref())?;
         let replaced = Some(Identity::of(&live).key().into());
-        let mut written =
-            Written { replaced, backup: None, warnings: sweep::sweep(&self.locked, options) };
+        let Swept { warnings, .. } = sweep::sweep(&self.locked, None, options);
+        let mut written = Written { replaced, backup: None, warnings };
         let unlink = || {
             fs::unlinkat(&target.folder, &target.name, AtFlags::empty())
                 .map_err(|errno| target.failed(UNLINK, errno))
         };
-        let source = (options.backups_kept > 0).then(|| self.locked.backup_source(live, false));
-        let earlier = self.earlier(Some(Identity::of(&live)), source.is_some())?;
+        let earlier = self.earlier(Some(Identity::of(&live)), options.backups_kept > 0)?;
+        let source = if options.backups_kept > 0 {
+            Some(self.locked.backup_source(Arc::new(Live::open(target, "open")?), false))
+        } else {
+            None
+        };
         let retention = self.change(source.as_ref(), earlier, options, unlink, &mut written)?;
         self.finish(Published::Changed { written, stamped: None, retention }, options)
     }
@@ -303,16 +252,6 @@ impl Session {
         Ok(outdated.into_iter().map(|backup| backup.name).collect())
     }
 
-    /// Whether a reader was told that the file is no document, and the file still is none,
-    /// whatever has been changed of it since.
-    fn is_corrupt(&self, live: &Stat, options: &WriteOptions) -> bool {
-        let parses = |found: &Snapshot| options.host.parses(&found.bytes);
-        // safeguard: corrupt-file-read-again
-        options.host.found_corrupt(Identity::of(live).key().into())
-            // A file that cannot be read now counts as corrupt: it may be precious.
-            && !self.read().is_ok_and(|found| found.as_ref().is_none_or(parses))
-    }
-
     /// The backups that there are. Where no new backup is `needed`, only those that the index
     /// names. To be called before the sync of the content, which leaves the processor's
     /// caches cold for everything after it.
@@ -350,26 +289,6 @@ enum Published {
         stamped: Option<Identity>,
         retention: Retention,
     },
-}
-
-/// What is to be done for a save.
-pub(crate) enum Preparation<'a> {
-    /// The file has the content already, and only has to be made durable.
-    InPlace(Same),
-    /// The file is to be replaced.
-    Change(Box<Prepared<'a>>),
-}
-
-/// A save whose content is in a temporary file.
-pub(crate) struct Prepared<'a> {
-    /// The new content.
-    pub(crate) temporary: Temporary<'a>,
-    /// The identity of the content that was there before.
-    pub(crate) before: Option<Identity>,
-    /// The content to be backed up.
-    pub(crate) source: Option<BackupSource>,
-    /// What the write has to tell so far.
-    pub(crate) written: Written,
 }
 
 /// Replaces the content of `path` with `bytes`, or creates it.

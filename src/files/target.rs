@@ -132,9 +132,16 @@ impl Target {
     ///
     /// When its `fstat` fails.
     pub fn folder_key(&self) -> Result<FileKey> {
-        let stat =
-            fs::fstat(&self.folder).map_err(|errno| self.failed("fstat of its folder", errno))?;
-        Ok(Identity::of(&stat).key())
+        Ok(Identity::of(&self.folder_stat()?).key())
+    }
+
+    /// The `stat` of the folder.
+    ///
+    /// # Errors
+    ///
+    /// When its `fstat` fails.
+    pub fn folder_stat(&self) -> Result<Stat> {
+        fs::fstat(&self.folder).map_err(|errno| self.failed("fstat of its folder", errno))
     }
 
     /// Opens what is called `name` in the file's folder, but not through a symlink.
@@ -158,6 +165,18 @@ impl Target {
         pick: impl Fn(&OsStr, FileType) -> Option<T>,
     ) -> rustix::io::Result<Vec<T>> {
         listing::list(&self.folder, name, pick)
+    }
+
+    /// The same of the folder itself.
+    ///
+    /// # Errors
+    ///
+    /// When the folder cannot be read.
+    pub fn list_itself<T: PartialEq>(
+        &self,
+        pick: impl Fn(&OsStr, FileType) -> Option<T>,
+    ) -> rustix::io::Result<Vec<T>> {
+        listing::list_open(&self.folder, pick)
     }
 
     /// Syncs the folder, so that a rename or unlink in it survives power loss.

@@ -3,26 +3,24 @@
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Write};
-use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{self, Access, Advice, AtFlags, CWD, Mode, OFlags, Stat};
+use rustix::fs::{self, Access, AtFlags, CWD, Mode, OFlags, Stat};
 use rustix::io::Errno;
 use tempfile::Builder;
 
 use crate::engine::warning::Warning;
-use crate::error::{Error, OPEN_REPLACED, RENAME, Result};
+use crate::error::{RENAME, Result};
 use crate::files::attributes::{self, Adopted};
 use crate::files::identity::Identity;
 use crate::files::layout;
+use crate::files::live::Live;
 use crate::files::sidecar;
-use crate::files::sys::{lock, open};
+use crate::files::sys::{lock, open, sync};
 use crate::files::target::Target;
 use crate::settings::Durability;
-use crate::statistics::COUNTERS;
 
-/// Bytes after which the disk is told to begin writing. Many, since each time the kernel may
-/// have to ask every processor for the pages in its own list.
+/// Bytes after which the disk begins to write.
 const PIECE: usize = 4 << 20;
 
 /// How a new file is opened.
@@ -44,33 +42,17 @@ pub struct Temporary<'a> {
 }
 
 impl<'a> Temporary<'a> {
-    /// Creates a temporary file for `target`. With `like`, the `stat` of the file that is to
-    /// be replaced, it gets the owner, mode and extended attributes of that file. Without, it
-    /// gets what a new file in the data folder would get.
+    /// Creates a temporary file for `target`: where it is to [resemble](Self::resemble) another
+    /// file, with a mode that keeps all others out until then; else with what a new file in the
+    /// data folder would get.
     ///
     /// # Errors
     ///
-    /// When a syscall fails. When the owner cannot be kept, and the old owner would lose
-    /// rights or this user would gain rights by that.
-    pub fn create(target: &'a Target, like: Option<&Stat>) -> Result<Self> {
+    /// When a syscall fails.
+    pub fn create(target: &'a Target, resembles: bool) -> Result<Self> {
         // safeguard: sidecar-follows-folder
         sidecar::follow(target)?;
-        let Some(like) = like else { return Self::of_folder(target) };
-        // From the open folder: the path may lead to another file by now.
-        let old = target
-            .open_to_read(target.name.as_os_str())
-            .map_err(|errno| target.failed(OPEN_REPLACED, errno))?;
-        let temporary = Self::resembling(target, like, &old)?;
-        // A user who may not write into another user's file must not become its owner, as the
-        // rename would have it.
-        let writable = || {
-            fs::accessat(&target.folder, &target.name, Access::WRITE_OK, AtFlags::EACCESS).is_ok()
-        };
-        match temporary.adopted.owner {
-            // safeguard: no-takeover-by-save
-            Some(errno) if !writable() => Err(attributes::owner_is_lost(target, like, errno)),
-            _ => Ok(temporary),
-        }
+        if resembles { Self::with_mode(target, 0o600) } else { Self::of_folder(target) }
     }
 
     /// Creates a temporary file with what a new file in the data folder would get.
@@ -105,6 +87,37 @@ impl<'a> Temporary<'a> {
         Self::resembling(target, &like, unnamed)
     }
 
+    /// Gives the file the owner, mode and extended attributes of the `live` file, which it is to
+    /// replace.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Self::resemble`], and where this user gains rights by the owner's loss.
+    pub fn resemble_live(&mut self, live: &Live) -> Result<()> {
+        let target = self.target;
+        live.with(target, |old| self.resemble(&live.stat, old))??;
+        // A user who may not write into another user's file must not become its owner, as the
+        // rename would have it.
+        let writable = || {
+            fs::accessat(&target.folder, &target.name, Access::WRITE_OK, AtFlags::EACCESS).is_ok()
+        };
+        match self.adopted.owner {
+            // safeguard: no-takeover-by-save
+            Some(errno) if !writable() => Err(attributes::owner_is_lost(target, &live.stat, errno)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Gives the file the owner, mode and extended attributes of `old`, whose `stat` is `like`.
+    ///
+    /// # Errors
+    ///
+    /// When a syscall fails, and where the owner cannot be kept and would lose by that.
+    pub fn resemble(&mut self, like: &Stat, old: &File) -> Result<()> {
+        self.adopted = attributes::adopt(self.target, &self.file, like, old)?;
+        Ok(())
+    }
+
     /// What the temporary file could not be given of the file that it is to replace.
     pub fn take_warnings(&mut self) -> Vec<Warning> {
         std::mem::take(&mut self.adopted.warnings)
@@ -117,9 +130,8 @@ impl<'a> Temporary<'a> {
     ///
     /// When a syscall fails, and where the owner cannot be kept and would lose by that.
     pub fn resembling(target: &'a Target, like: &Stat, old: &File) -> Result<Self> {
-        // With a mode that keeps all others out, until it has the old file's mode.
         let mut temporary = Self::with_mode(target, 0o600)?;
-        temporary.adopted = attributes::adopt(target, &temporary.file, like, old)?;
+        temporary.resemble(like, old)?;
         Ok(temporary)
     }
 
@@ -146,27 +158,22 @@ impl<'a> Temporary<'a> {
         Ok(temporary)
     }
 
-    /// Writes `bytes`. Where a sync is to follow, the disk begins with the first pieces while
-    /// later pieces are written.
+    /// Writes `bytes`. Where a sync is to follow, the disk begins with each piece at once: it is
+    /// at work while later pieces are written, and while the save does what comes before the sync.
     ///
     /// # Errors
     ///
     /// When a write fails.
     pub fn fill(&mut self, bytes: &[u8], durability: Durability) -> Result<()> {
         self.fill_with(|mut file| {
-            let mut pieces = bytes.chunks(PIECE).peekable();
             let mut written = 0;
-            while let Some(piece) = pieces.next() {
+            for piece in bytes.chunks(PIECE) {
                 // safeguard: whole-write
                 file.write_all(piece)?;
-                if durability == Durability::Full && pieces.peek().is_some() {
-                    // For pages that are not on the disk, Linux takes this advice as an order
-                    // to begin writing them, like `sync_file_range`, for which no crate has a
-                    // safe call. The sync tells of errors.
-                    let length = NonZeroU64::new(piece.len() as u64);
-                    let _ = fs::fadvise(file, written, length, Advice::DontNeed);
-                    written += piece.len() as u64;
+                if durability == Durability::Full {
+                    sync::begin_writing(file, written, piece.len());
                 }
+                written += piece.len();
             }
             Ok(())
         })
@@ -308,77 +315,4 @@ fn open_anew(
         })?
         .into_parts();
     Ok((file, layout::in_temp(&path)))
-}
-
-/// A temporary file of a dead writer, locked so that no other process removes it.
-#[derive(Debug)]
-pub struct Leftover {
-    /// The name of the file, as seen from the data file's folder.
-    pub name: PathBuf,
-    /// Nothing where the file is another user's.
-    _lock: Option<File>,
-}
-
-impl Leftover {
-    /// Removes the file.
-    ///
-    /// # Errors
-    ///
-    /// When the unlink fails.
-    pub fn remove(&self, target: &Target) -> Result<()> {
-        let unlink = |name: &Path| match fs::unlinkat(&target.folder, name, AtFlags::empty()) {
-            Ok(()) => Ok(true),
-            // Its writer was alive, and has renamed it.
-            Err(Errno::NOENT) => Ok(false),
-            Err(errno) => Err(target.failed("unlink of a leftover", errno)),
-        };
-        // In this order: the copy beside the data is found by the name of the leftover only.
-        // safeguard: copy-beside-sweep
-        unlink(&layout::copy_beside_data(&self.name))?;
-        if unlink(&self.name)? {
-            COUNTERS.leftovers_swept.count();
-        }
-        Ok(())
-    }
-}
-
-/// The temporary files that dead writers of `target` left, and errors of the search, which
-/// are for the log: they stop no save. To be called under the target's lock.
-#[must_use]
-pub fn leftovers(target: &Target) -> (Vec<Leftover>, Vec<Error>) {
-    let stem = layout::stem(&target.name);
-    let (mut found, mut failures) = (Vec::new(), Vec::new());
-    let listed = target.list(layout::TEMP, |name, _| {
-        layout::is_temporary_of(name, stem.as_os_str()).then(|| layout::in_temp(Path::new(name)))
-    });
-    let names = match listed {
-        Ok(names) => names,
-        Err(Errno::NOENT) => Vec::new(),
-        Err(errno) => {
-            failures.push(target.failed("getdents of .oasis_data/temp", errno));
-            Vec::new()
-        }
-    };
-    for name in names {
-        match if_dead(target, name) {
-            Ok(leftover) => found.extend(leftover),
-            Err(error) => failures.push(error),
-        }
-    }
-    (found, failures)
-}
-
-fn if_dead(target: &Target, name: PathBuf) -> Result<Option<Leftover>> {
-    let file = match target.open_to_read(&name) {
-        Ok(file) => file,
-        Err(Errno::NOENT) => return Ok(None),
-        // Another user's. Nobody else can be saving the file, whose lock is held.
-        Err(Errno::ACCESS) => return Ok(Some(Leftover { name, _lock: None })),
-        Err(errno) => return Err(target.failed("open of a leftover", errno)),
-    };
-    // safeguard: sweep-spares-the-living
-    if lock::try_exclusive(&file).is_err() {
-        return Ok(None);
-    }
-    Ok(Some(Leftover { name, _lock: Some(file) }))
 }

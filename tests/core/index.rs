@@ -74,6 +74,18 @@ fn a_large_folder_is_listed_only_where_something_happened_unseen() {
     assert!(!lists(&path, "11"));
 }
 
+/// An index does not tell what was put beside the file by hand.
+#[test]
+fn a_compressed_name_that_no_index_has_is_passed_over() {
+    let (_folder, path) = large();
+    let future = path.with_file_name("a.backup.29991231_235959_999999");
+    std::fs::write(&future, "0").unwrap();
+    Session::open(&path, &options(), &Quiet).unwrap().prune(&options()).unwrap();
+    std::fs::write(path.with_file_name("a.backup.30000101_000000_000000.gz"), "by hand").unwrap();
+    let made = save(&path, "4").unwrap().backup.unwrap();
+    assert_eq!(made, "a.backup.30000101_000000_000001");
+}
+
 #[test]
 fn a_write_that_makes_no_backup_hands_the_index_on() {
     let (_folder, path) = large();

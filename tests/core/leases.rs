@@ -1,8 +1,10 @@
 use std::fs::File;
 use std::os::fd::BorrowedFd;
 use std::path::Path;
+use std::sync::Arc;
 
 use oasis_data::files::lease::Lease;
+use oasis_data::files::live::Live;
 use oasis_data::files::target::Target;
 
 use crate::open_at_once;
@@ -11,10 +13,16 @@ use crate::open_at_once;
 fn lease(folder: &Path) -> (std::path::PathBuf, Lease) {
     let path = folder.join("tanks.json");
     std::fs::write(&path, "1").unwrap();
-    let target = Target::resolve(&path, false).unwrap();
-    let live = target.stat().unwrap().unwrap();
+    let (target, live) = opened(&path);
     let lease = Lease::take(&target, &live).unwrap();
+    assert!(lease.is_unchanged());
     (path, lease)
+}
+
+fn opened(path: &Path) -> (Target, Arc<Live>) {
+    let target = Target::resolve(path, false).unwrap();
+    let live = Live::open(&target, "open").unwrap();
+    (target, Arc::new(live))
 }
 
 #[test]
@@ -22,9 +30,32 @@ fn a_file_that_somebody_can_write_into_has_no_lease() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("tanks.json");
     let _writer = File::create(&path).unwrap();
-    let target = Target::resolve(&path, false).unwrap();
-    let live = target.stat().unwrap().unwrap();
+    let (target, live) = opened(&path);
     assert!(Lease::take(&target, &live).is_none());
+}
+
+/// Another program puts another file in the place of the file that a save has opened.
+#[test]
+fn a_file_that_has_lost_its_name_has_no_lease() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, other) = (folder.path().join("tanks.json"), folder.path().join("other"));
+    std::fs::write(&path, "1").unwrap();
+    let (target, live) = opened(&path);
+    std::fs::write(&other, "2").unwrap();
+    std::fs::rename(&other, &path).unwrap();
+    assert!(Lease::take(&target, &live).is_none());
+    std::fs::remove_file(&path).unwrap();
+    assert!(Lease::take(&target, &live).is_none());
+}
+
+#[test]
+fn a_lease_tells_whether_the_file_was_changed_since_it_was_opened() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tanks.json");
+    std::fs::write(&path, "1").unwrap();
+    let (target, live) = opened(&path);
+    std::fs::write(&path, "longer").unwrap();
+    assert!(!Lease::take(&target, &live).unwrap().is_unchanged());
 }
 
 #[test]

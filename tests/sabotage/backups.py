@@ -82,7 +82,19 @@ SABOTAGES = [
         "compressed-names-taken",
         "compressed names are taken names",
         never,
+        "cargo index::a_compressed_name",
+    ),
+    Sabotage(
+        "names-of-no-backup",
+        "names of what is no backup are taken names",
+        remove,
         "cargo compression::names_grow",
+    ),
+    Sabotage(
+        "lease-on-the-named-file",
+        "no link to a file by the lease of another file",
+        value("Some(lease)"),
+        "cargo leases::a_file_that_has_lost",
     ),
     Sabotage(
         "compressed-backup-sync",
@@ -153,7 +165,7 @@ SABOTAGES = [
     Sabotage(
         "restored-resembles-backup",
         "a restored file resembles its backup",
-        never,
+        value("{}"),
         "pytest tests/test_backups.py -k mode_and_owner",
     ),
     Sabotage(

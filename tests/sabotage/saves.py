@@ -105,8 +105,14 @@ SABOTAGES = [
     Sabotage(
         "sweep",
         "the sweep",
-        value("Vec::new()"),
+        value("Swept::default()"),
         "cargo sweep::a_save",
+    ),
+    Sabotage(
+        "filled-after-sweep",
+        "leftovers give their room to the save that removes them",
+        never,
+        "pytest tests/test_leftovers.py -k room",
     ),
     Sabotage(
         "no-sweep-beside-corrupt-file",

@@ -19,10 +19,10 @@
 use std::path::Path;
 use std::sync::OnceLock;
 
-use rustix::fs;
+use rustix::fs::Stat;
 
 use crate::error::Result;
-use crate::files::backup::{self, Backup};
+use crate::files::backup::{self, Backup, Taken};
 use crate::files::identity::Identity;
 use crate::files::layout;
 use crate::files::locked::LockedFile;
@@ -55,6 +55,8 @@ pub(crate) struct KnownBackups {
     pub(crate) all: Vec<Backup>,
     /// Whether these are all backups, so that the next writer may find them in an index.
     pub(crate) indexed: bool,
+    /// Which names are taken.
+    pub(crate) taken: Taken,
 }
 
 /// The backups of each of many files. Each folder is listed at most once.
@@ -63,20 +65,33 @@ pub(crate) fn known_each(asked: &[BackupQuery<'_>]) -> Vec<Result<KnownBackups>>
     let (mut places, mut unknown) = (Vec::new(), Vec::new());
     for (place, asked) in asked.iter().enumerate() {
         let BackupQuery { locked, live, needed } = asked;
-        let large = locked.is_in_large_folder();
+        let folder = match locked.target.folder_stat() {
+            Ok(folder) => folder,
+            Err(error) => {
+                known[place] = Some(Err(error));
+                continue;
+            }
+        };
+        let large = is_large(&folder);
         // safeguard: index-of-large-folder
         match large.then(|| locked.indexed(live.as_ref())).flatten() {
-            Some(all) => known[place] = Some(Ok(KnownBackups { all, indexed: true })),
+            Some(all) => {
+                let taken = Taken::Unknown;
+                known[place] = Some(Ok(KnownBackups { all, indexed: true, taken }));
+            }
             None if *needed => {
                 places.push((place, large));
-                unknown.push(&locked.target);
+                unknown.push((&locked.target, Identity::of(&folder).key()));
             }
             None => known[place] = Some(Ok(KnownBackups::default())),
         }
     }
     let listed = backup::list_each(&unknown);
-    for ((place, indexed), all) in places.into_iter().zip(listed) {
-        known[place] = Some(all.map(|all| KnownBackups { all, indexed }));
+    for ((place, indexed), listed) in places.into_iter().zip(listed) {
+        known[place] = Some(listed.map(|listed| {
+            let taken = listed.taken();
+            KnownBackups { all: listed.backups, indexed, taken }
+        }));
     }
     known.into_iter().flatten().collect()
 }
@@ -89,7 +104,7 @@ impl LockedFile {
     /// When the folder cannot be read.
     pub(crate) fn listed(&self) -> Result<Vec<Backup>> {
         let all = backup::list(&self.target)?;
-        if self.is_in_large_folder() {
+        if is_large(&self.target.folder_stat()?) {
             self.leave_index(&all);
         }
         Ok(all)
@@ -134,11 +149,10 @@ impl LockedFile {
         // safeguard: index-head
         Some(format!("backups 1 {} {} {content}", run_of_the_kernel()?, self.lock.key()))
     }
+}
 
-    fn is_in_large_folder(&self) -> bool {
-        // A folder of unknown size is listed.
-        fs::fstat(&self.target.folder).is_ok_and(|stat| stat.st_size > SMALL_FOLDER)
-    }
+fn is_large(folder: &Stat) -> bool {
+    folder.st_size > SMALL_FOLDER
 }
 
 /// The line with its checksum, which tells whether the line is whole.

@@ -11,7 +11,7 @@ use rustix::fs::{self, AtFlags};
 use rustix::io::Errno;
 
 use crate::error::Result;
-use crate::files::backup::{Backup, kind_of, now, require_room, unlink};
+use crate::files::backup::{Backup, Taken, kind_of, now, require_room, unlink};
 use crate::files::layout;
 use crate::files::lease::Lease;
 use crate::files::target::Target;
@@ -24,9 +24,9 @@ use crate::files::temporary::{self, Temporary};
 const LINKS_REFUSED: [Errno; 6] =
     [Errno::PERM, Errno::OPNOTSUPP, Errno::MLINK, Errno::NOSYS, Errno::ACCESS, Errno::XDEV];
 
-/// Backs up the live file under a new name, later than every name in `existing`: by a hard
-/// link where there is a `lease`, else by a synced copy. The copy is also made where links
-/// are refused.
+/// Backs up the live file under a new name, later than every name in `existing` and every name
+/// that is `taken`: by a hard link where there is a `lease`, else by a synced copy. The copy is
+/// also made where links are refused.
 ///
 /// # Errors
 ///
@@ -35,14 +35,15 @@ pub fn make(
     target: &Target,
     lease: Option<&Lease>,
     existing: &[Backup],
+    taken: Taken,
     zone: FixedOffset,
 ) -> Result<Backup> {
-    let mut stamp = next_stamp(existing, zone);
+    let mut stamp = next_stamp(existing, taken, zone);
     loop {
         let backup = Backup::plain(target, stamp);
         let name = &backup.name;
         // safeguard: compressed-names-taken
-        let linked = if is_taken(target, &backup.compressed_name())? {
+        let linked = if !taken.is_free(stamp) && is_taken(target, &backup.compressed_name())? {
             Err(Errno::EXIST)
         } else if lease.is_some() {
             fs::linkat(&target.folder, &target.name, &target.folder, name, AtFlags::empty())
@@ -81,7 +82,8 @@ pub fn make_from(
 ) -> Result<OsString> {
     require_room(target)?;
     let written = written_at(target, from, zone)?;
-    let mut stamp = following(after).map_or(written, |next| written.max(next));
+    let next = after.and_then(|after| layout::next_stamp(after.stamp));
+    let mut stamp = next.map_or(written, |next| written.max(next));
     loop {
         let backup = Backup::plain(target, stamp);
         if is_taken(target, &backup.name)? || is_taken(target, &backup.compressed_name())? {
@@ -139,16 +141,12 @@ fn copy(target: &Target, from: &OsStr, to: &OsStr) -> Result<()> {
     temporary.rename(to)
 }
 
-fn next_stamp(existing: &[Backup], zone: FixedOffset) -> NaiveDateTime {
+fn next_stamp(existing: &[Backup], taken: Taken, zone: FixedOffset) -> NaiveDateTime {
     let now = now(zone);
+    let newest = existing.last().map(|backup| backup.stamp).max(taken.newest());
     // Two saves in one microsecond, a clock set back, the end of summer time.
     // safeguard: backup-names-grow
-    following(existing.last()).map_or(now, |next| now.max(next))
-}
-
-/// The next stamp after that of a backup, if a name can have it.
-fn following(backup: Option<&Backup>) -> Option<NaiveDateTime> {
-    backup.and_then(|backup| layout::next_stamp(backup.stamp))
+    newest.and_then(layout::next_stamp).map_or(now, |next| now.max(next))
 }
 
 /// Whether there is something of this name: a file, or anything else.

@@ -80,27 +80,66 @@ impl Backup {
 /// When the folder cannot be read.
 pub fn list(target: &Target) -> Result<Vec<Backup>> {
     let found = list_in_folder(target, &[target]).map_err(|errno| unlisted(target, errno))?;
-    Ok(found.into_values().next().unwrap_or_default())
+    Ok(found.into_values().next().unwrap_or_default().backups)
 }
 
-/// The backups of each of many files, oldest first. Each folder is listed once.
-#[must_use]
-pub fn list_each(targets: &[&Target]) -> Vec<Result<Vec<Backup>>> {
-    let keys: Vec<Result<FileKey>> = targets.iter().map(|target| target.folder_key()).collect();
+/// The backups of each of many files, whose folders have these keys. Each folder is listed once.
+pub(crate) fn list_each(files: &[(&Target, FileKey)]) -> Vec<Result<Listed>> {
     let mut folders: BTreeMap<FileKey, Vec<&Target>> = BTreeMap::new();
-    for (target, key) in targets.iter().zip(&keys) {
-        if let Ok(key) = key {
-            folders.entry(*key).or_default().push(target);
-        }
+    for (target, key) in files {
+        folders.entry(*key).or_default().push(target);
     }
     let listed = folders.into_iter().map(|(key, all)| (key, list_in_folder(all[0], &all)));
     let mut listed: BTreeMap<_, _> = listed.collect();
-    let of_each = targets.iter().zip(keys).map(|(target, key)| match listed.get_mut(&key?) {
+    let of_each = files.iter().map(|(target, key)| match listed.get_mut(key) {
         Some(Ok(found)) => Ok(found.remove(&*target.name).unwrap_or_default()),
         Some(Err(errno)) => Err(unlisted(target, *errno)),
-        None => Ok(Vec::new()),
+        None => Ok(Listed::default()),
     });
     of_each.collect()
+}
+
+/// What a listing of a folder tells of a file's backups.
+#[derive(Debug, Default)]
+pub(crate) struct Listed {
+    /// The backups, oldest first.
+    pub(crate) backups: Vec<Backup>,
+    /// The newest stamp in the name of anything, be it a backup or not.
+    newest: Option<NaiveDateTime>,
+}
+
+impl Listed {
+    /// Which names of backups are taken.
+    pub(crate) fn taken(&self) -> Taken {
+        Taken::Until(self.newest)
+    }
+}
+
+/// Which names of backups are taken, by whatever it may be.
+#[derive(Clone, Copy, Debug, Default)]
+pub enum Taken {
+    /// The folder was not listed.
+    #[default]
+    Unknown,
+    /// No name has a later stamp than this.
+    Until(Option<NaiveDateTime>),
+}
+
+impl Taken {
+    /// The newest stamp that is known to be taken.
+    #[must_use]
+    pub fn newest(self) -> Option<NaiveDateTime> {
+        match self {
+            Self::Unknown => None,
+            Self::Until(newest) => newest,
+        }
+    }
+
+    /// Whether nothing has a name with this stamp.
+    #[must_use]
+    pub fn is_free(self, stamp: NaiveDateTime) -> bool {
+        matches!(self, Self::Until(newest) if newest.is_none_or(|newest| newest < stamp))
+    }
 }
 
 fn unlisted(target: &Target, errno: Errno) -> Error {
@@ -111,9 +150,9 @@ fn unlisted(target: &Target, errno: Errno) -> Error {
 fn list_in_folder<'a>(
     folder: &Target,
     files: &[&'a Target],
-) -> rustix::io::Result<HashMap<&'a OsStr, Vec<Backup>>> {
-    let mut found: HashMap<&OsStr, Vec<Backup>> =
-        files.iter().map(|file| (&*file.name, Vec::new())).collect();
+) -> rustix::io::Result<HashMap<&'a OsStr, Listed>> {
+    let mut found: HashMap<&OsStr, Listed> =
+        files.iter().map(|file| (&*file.name, Listed::default())).collect();
     let pick = |name: &OsStr, kind| {
         let plain = layout::plain_backup(name);
         let (of, stamp) = layout::split_backup(plain)?;
@@ -122,12 +161,17 @@ fn list_in_folder<'a>(
         let kind = listing::kind(&folder.folder, name, kind);
         let compressed = name != plain;
         let backup = Backup { stamp, name: name.into(), compressed, doubled: false };
-        (kind == FileType::RegularFile).then_some((*of, backup))
+        Some((*of, backup, kind == FileType::RegularFile))
     };
-    for (of, backup) in folder.list(".", pick)? {
-        found.entry(of).or_default().push(backup);
+    for (of, backup, is_backup) in folder.list_itself(pick)? {
+        let listed = found.entry(of).or_default();
+        // safeguard: names-of-no-backup
+        listed.newest = listed.newest.max(Some(backup.stamp));
+        if is_backup {
+            listed.backups.push(backup);
+        }
     }
-    for backups in found.values_mut() {
+    for Listed { backups, .. } in found.values_mut() {
         // By stamp, then by name: the plain form comes before the compressed form, and stays.
         backups.sort_unstable();
         backups.dedup_by(|second, first| {

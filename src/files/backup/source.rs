@@ -1,7 +1,7 @@
 //! The backup that a write makes of the content it takes away: taken before the change, and
 //! followed by the pruning of old backups after it.
 
-use rustix::fs::Stat;
+use std::sync::Arc;
 
 use crate::engine::warning::Warning;
 use crate::engine::write::{WriteOptions, Written};
@@ -13,13 +13,14 @@ use crate::files::backup::retention;
 use crate::files::backup::{self, Backup};
 use crate::files::identity::{Identity, Instant, Synced};
 use crate::files::lease::Lease;
+use crate::files::live::Live;
 use crate::files::locked::LockedFile;
 use crate::files::target::Target;
 use crate::settings::Durability;
 
 /// The content that is to be backed up.
 pub(crate) struct BackupSource {
-    stat: Stat,
+    live: Arc<Live>,
     /// What of it a save has synced.
     synced: Option<Synced>,
     /// Whether a reader has found it to be no document.
@@ -67,11 +68,11 @@ pub(crate) struct Retention {
 impl LockedFile {
     /// What is to be backed up. To be called before the new content is synced, which replaces
     /// the sync stamp.
-    pub(crate) fn backup_source(&self, stat: Stat, corrupt: bool) -> BackupSource {
-        let identity = Identity::of(&stat);
+    pub(crate) fn backup_source(&self, live: Arc<Live>, corrupt: bool) -> BackupSource {
+        let identity = Identity::of(&live.stat);
         // Coarse stamps may hide a change that came after the sync stamp.
         let sure = !identity.is_coarse() || identity.is_past_racy_window(Instant::now());
-        BackupSource { stat, synced: self.lock.synced(&identity).filter(|_| sure), corrupt }
+        BackupSource { live, synced: self.lock.synced(&identity).filter(|_| sure), corrupt }
     }
 
     /// Backs up the `source`, by a link or a copy, unless a writer that was killed has left
@@ -83,10 +84,10 @@ impl LockedFile {
     pub(crate) fn back_up(
         &self,
         source: Option<&BackupSource>,
-        KnownBackups { mut all, indexed }: KnownBackups,
+        KnownBackups { mut all, indexed, taken }: KnownBackups,
         options: &WriteOptions,
     ) -> Result<BackedUp> {
-        let Some(BackupSource { stat: live, synced, corrupt }) = source else {
+        let Some(BackupSource { live, synced, corrupt }) = source else {
             // safeguard: index-handed-on
             return Ok(BackedUp { all, indexed, ..BackedUp::default() });
         };
@@ -97,18 +98,18 @@ impl LockedFile {
         let target = &self.target;
         let left = match all.last() {
             // safeguard: leftover-backup-link
-            Some(newest) if live.st_nlink > 1 => backup::is_live(target, newest, live)?,
+            Some(newest) if live.stat.st_nlink > 1 => backup::is_live(target, newest, &live.stat)?,
             _ => false,
         };
         // Through another name the old content could still be changed.
         // safeguard: no-link-to-linked-file
-        let lone = live.st_nlink == if left { 2 } else { 1 };
+        let lone = live.stat.st_nlink == if left { 2 } else { 1 };
         let lease = if lone { Lease::take(target, live) } else { None };
         // Another program may have written the content without a sync: after a power cut the
         // backup would not have it.
         if let Some(lease) = &lease
             && options.durability == Durability::Full
-            && synced.is_none()
+            && (synced.is_none() || !lease.is_unchanged())
         {
             // safeguard: sync-before-link
             lease.sync(target)?;
@@ -120,7 +121,7 @@ impl LockedFile {
             links::remove(target, &unsafe_link)?;
         }
         if !left || lease.is_none() {
-            all.push(links::make(target, lease.as_ref(), &all, options.zone)?);
+            all.push(links::make(target, lease.as_ref(), &all, taken, options.zone)?);
         }
         Ok(BackedUp { all, taken: true, indexed, lease, corrupt: *corrupt })
     }

@@ -28,8 +28,9 @@ use crate::files::batch::roll_forward;
 use crate::files::fork;
 use crate::files::identity::{FileKey, Identity, Synced};
 use crate::files::layout;
-use crate::files::read::Same;
-use crate::files::session::{Preparation, Session};
+use crate::files::live::Same;
+use crate::files::prepare::Preparation;
+use crate::files::session::Session;
 use crate::files::sys::sync;
 use crate::files::target::Target;
 use crate::files::temporary;
@@ -73,7 +74,7 @@ pub fn save_many(
     for (index, session) in &files {
         let save = &saves[*index];
         let options = WriteOptions { if_version: save.if_version.clone(), ..options.clone() };
-        match session.prepare(save.bytes, None, &options)? {
+        match session.locked().prepare(save.bytes, None, &options)? {
             Preparation::InPlace(unchanged) => in_place.push((session, unchanged)),
             Preparation::Change(prepared) => {
                 changed.push(Changed {

@@ -22,7 +22,8 @@ use crate::files::batch::name::Name;
 use crate::files::batch::recovery;
 use crate::files::identity::{FileKey, Identity};
 use crate::files::lock::Lock;
-use crate::files::session::{Prepared, Session};
+use crate::files::prepare::Prepared;
+use crate::files::session::Session;
 use crate::files::target::Target;
 
 /// A file that the batch replaces.

@@ -14,7 +14,7 @@ use rustix::io::Errno;
 
 use crate::error::{Error, RENAME_OF_BATCH, Result};
 use crate::files::backup::links;
-use crate::files::backup::{self, Backup, Opened};
+use crate::files::backup::{self, Backup, Opened, Taken};
 use crate::files::batch::folders;
 use crate::files::batch::journal::{self, Change, Journal, NO_FILE};
 use crate::files::batch::notice;
@@ -265,7 +265,7 @@ fn back_up(file: &Target, change: &Change, backups: Option<i32>, zone: FixedOffs
     match earlier.last() {
         Some(newest) if backup::is_live(file, newest, &live)? => links::separate(file, newest),
         Some(newest) if is_copy(file, newest)? => Ok(()),
-        _ => links::make(file, None, &earlier, zone).map(drop),
+        _ => links::make(file, None, &earlier, Taken::Unknown, zone).map(drop),
     }
 }
 

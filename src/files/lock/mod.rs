@@ -167,10 +167,13 @@ impl Lock {
     /// What of this content of the file the sync stamp tells to be on the disk.
     #[must_use]
     pub fn synced(&self, identity: &Identity) -> Option<Synced> {
-        let stamps = [Synced::ContentAndName, Synced::Content]
-            .map(|synced| (synced, identity.sync_stamp(synced).into_bytes()));
-        let found = self.read_at(stamps[0].1.len(), layout::SYNC_STAMP_PLACE)?;
-        stamps.into_iter().find_map(|(synced, stamp)| (found == stamp).then_some(synced))
+        let stamp = identity.sync_stamp(Synced::Content);
+        let (_, content) = stamp.split_once(' ')?;
+        let found = self.read_at(stamp.len(), layout::SYNC_STAMP_PLACE)?;
+        let synced = found.strip_suffix(content.as_bytes())?;
+        [(layout::NAME_SYNCED, Synced::ContentAndName), (layout::CONTENT_SYNCED, Synced::Content)]
+            .into_iter()
+            .find_map(|(word, synced_as)| (synced == word.as_bytes()).then_some(synced_as))
     }
 
     /// Remembers which file the descriptor is of. To be called before the call that took

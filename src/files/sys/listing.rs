@@ -39,6 +39,32 @@ pub(crate) fn list<T: PartialEq>(
         Err(Errno::PERM) => open(OFlags::empty()),
         opened => opened,
     }?;
+    list_opened(folder, pick)
+}
+
+/// The same for an open folder. Not for two threads at once: they would share a position.
+///
+/// # Errors
+///
+/// When it cannot be read.
+pub(crate) fn list_open<T: PartialEq>(
+    folder: impl AsFd,
+    pick: impl Fn(&OsStr, FileType) -> Option<T>,
+) -> Result<Vec<T>> {
+    match fs::seek(&folder, SeekFrom::Start(0)) {
+        // Opened with the right to search it only.
+        Err(Errno::BADF) => return list(folder, ".", pick),
+        sought => sought?,
+    };
+    // As above.
+    let _ = fs::fcntl_setfl(&folder, OFlags::NOATIME);
+    list_opened(folder, pick)
+}
+
+fn list_opened<T: PartialEq>(
+    folder: impl AsFd,
+    pick: impl Fn(&OsStr, FileType) -> Option<T>,
+) -> Result<Vec<T>> {
     let mut buffer = Vec::new();
     buffer.try_reserve_exact(PIECE).map_err(|_| Errno::NOMEM)?;
     let (mut listings, mut earlier) = (0, None);
