@@ -112,6 +112,23 @@ def notebook(size: int) -> dict[str, Any]:
     return {"cells": grown(size, cell)}
 
 
+def lines(size: int) -> dict[str, Any]:
+    """Cells of short lines, each with a line break at its end."""
+    source = random.Random(size)
+    words = ["x", "= 1", "import os", "print(x)", "for i in y:", "return", '"a"', "np.sum(v)"]
+
+    def cell(number: int) -> dict[str, Any]:
+        code = [" ".join(source.choices(words, k=source.randint(1, 3))) for _ in range(12)]
+        return {"cell_type": "code", "source": [f"{line}\n" for line in code]}
+
+    return {"cells": grown(size, cell)}
+
+
+def records(size: int) -> list[Any]:
+    """Many small dictionaries."""
+    return grown(size, lambda n: {"name": f"Tank{n}", "level": n, "grade": "A", "open": True})
+
+
 def wide(size: int) -> dict[str, Any]:
     """One dictionary with a name of its own for everything."""
     return {f"name {number:x}": part for number, part in enumerate(grown(size, lambda n: n * 3))}
@@ -128,5 +145,5 @@ def made(largest: int) -> Iterator[tuple[str, Any]]:
     for size in (600, 4_000, 12_000, 64_000, 1_000_000, 10_000_000):
         if size <= largest:
             yield "schedule", schedule(size)
-    for make in (numbers, strings, wide, notebook, *map(names, SCRIPTS)):
+    for make in (numbers, strings, wide, records, notebook, lines, *map(names, SCRIPTS)):
         yield make.__name__, make(64_000)
