@@ -2,7 +2,7 @@
 //! the process, and writes short pieces without a call for each.
 #![allow(unsafe_code, reason = "unchecked writes into reserved memory, behind a safe face")]
 
-use super::copy::{copy_escaped, copy_plain, copy_short, copy_unescaped};
+use super::copy::{copy_escaped, copy_plain, copy_points, copy_short, copy_unescaped};
 use super::scan::BLOCK;
 use super::{escape, scan};
 
@@ -63,20 +63,68 @@ impl Buffer {
         Ok(())
     }
 
-    /// Appends the first `length` bytes of `bytes`. Up to [`PREFIX`] bytes are copied
-    /// at once, whatever the length, if `bytes` has as many.
+    /// Appends the first `length` of [`PREFIX`] bytes.
     #[inline(always)]
-    pub(super) fn write_prefix(&mut self, bytes: &[u8], length: usize) -> Result<(), OutOfMemory> {
-        let Some(start) = bytes.first_chunk::<PREFIX>().filter(|_| length <= PREFIX) else {
-            return self.write(&bytes[..length]);
-        };
+    pub(super) fn write_start(
+        &mut self,
+        bytes: &[u8; PREFIX],
+        length: usize,
+    ) -> Result<(), OutOfMemory> {
         self.reserve(PREFIX)?;
         // SAFETY: `PREFIX` bytes are reserved and written; no more than these count.
         unsafe {
-            self.end().cast::<[u8; PREFIX]>().write_unaligned(*start);
-            self.0.set_len(self.0.len() + length);
+            self.end().cast::<[u8; PREFIX]>().write_unaligned(*bytes);
+            self.0.set_len(self.0.len() + length.min(PREFIX));
         }
         Ok(())
+    }
+
+    /// Appends the first `length` of [`PREFIX`] bytes, with another byte at an index.
+    #[inline(always)]
+    pub(super) fn write_start_with(
+        &mut self,
+        bytes: &[u8; PREFIX],
+        length: usize,
+        (index, byte): (usize, u8),
+    ) -> Result<(), OutOfMemory> {
+        self.reserve(PREFIX)?;
+        // SAFETY: `PREFIX` bytes are reserved and written; no more than these count.
+        unsafe {
+            let end = self.end();
+            end.cast::<[u8; PREFIX]>().write_unaligned(*bytes);
+            end.add(index.min(PREFIX - 1)).write(byte);
+            self.0.set_len(self.0.len() + length.min(PREFIX));
+        }
+        Ok(())
+    }
+
+    /// Appends the first `length` of [`PREFIX`] bytes, and then a JSON string with a colon
+    /// after it. `false`, and nothing is appended, where there are not as many bytes, or the
+    /// text is not plain.
+    #[inline(always)]
+    pub(super) fn write_name(
+        &mut self,
+        before: &[u8; PREFIX],
+        length: usize,
+        text: &[u8],
+    ) -> Result<bool, OutOfMemory> {
+        if length > PREFIX {
+            return Ok(false);
+        }
+        self.reserve(PREFIX + text.len() + 8)?;
+        // SAFETY: `before`, the text, a quote before it and a word after it are reserved.
+        // Only what was written counts.
+        unsafe {
+            self.end().cast::<[u8; PREFIX]>().write_unaligned(*before);
+            let quote = self.end().add(length);
+            quote.write(b'"');
+            if copy_plain::<false>(text, quote.add(1)) < text.len() {
+                return Ok(false);
+            }
+            quote.add(1 + text.len()).cast::<[u8; 4]>().write_unaligned(*b"\": \0");
+            self.0.set_len(self.0.len() + length + text.len() + 4);
+        }
+        Ok(true)
     }
 
     /// Appends the first `length` of eight bytes.
@@ -140,43 +188,11 @@ impl Buffer {
     ) -> Result<bool, OutOfMemory> {
         for chunk in points.chunks(CHUNK) {
             self.reserve(chunk.len() * escape::MAX + BLOCK)?;
-            let start = self.end();
-            let mut end = start;
-            for &point in chunk {
-                let (word, length) = match point.into() {
-                    point @ 0x80..0x800 => (0x80C0 | point >> 6 | (point & 0x3F) << 8, 2),
-                    // safeguard: half-surrogate-pair
-                    0xD800..0xE000 => return Ok(false),
-                    point @ 0x800..0x1_0000 => {
-                        (0x80_80E0 | point >> 12 | (point & 0xFC0) << 2 | (point & 0x3F) << 16, 3)
-                    }
-                    point @ 0x1_0000.. => (
-                        0x8080_80F0
-                            | point >> 18
-                            | (point & 0x3_F000) >> 4
-                            | (point & 0xFC0) << 10
-                            | (point & 0x3F) << 24,
-                        4,
-                    ),
-                    point => {
-                        let (word, length) = escape::of((point & 0x7F) as u8);
-                        // SAFETY: there is room for an escape for each point, and for a word
-                        // after them.
-                        unsafe {
-                            end.cast::<[u8; 8]>().write_unaligned(word.to_le_bytes());
-                            end = end.add(length);
-                        }
-                        continue;
-                    }
-                };
-                // SAFETY: as above.
-                unsafe {
-                    end.cast::<[u8; 4]>().write_unaligned(u32::to_le_bytes(word));
-                    end = end.add(length);
-                }
+            // SAFETY: there is room for as many escapes as points, and for a block after them.
+            unsafe {
+                let Some(length) = copy_points(chunk, self.end()) else { return Ok(false) };
+                self.0.set_len(self.0.len() + length);
             }
-            // SAFETY: all bytes up to `end` were written, within what was reserved.
-            unsafe { self.0.set_len(self.0.len() + end.offset_from_unsigned(start)) };
         }
         Ok(true)
     }

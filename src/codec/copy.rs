@@ -68,27 +68,148 @@ fn last_bytes(text: &[u8], length: usize) -> u128 {
 /// `to` has room for `enough` bytes and two blocks.
 #[inline(always)]
 pub(super) unsafe fn copy_unescaped(text: &[u8], enough: usize, to: *mut u8) -> (usize, usize) {
-    let (mut rest, mut end) = (text, to);
-    // SAFETY: what is written is no longer than what was read, which ends less than a block
-    // after `enough`; and a block after it has room.
+    let (mut read, mut end) = (0, to);
+    // SAFETY: what is written is no longer than what was read, and shorter by a byte after
+    // an escape. Reading ends less than a block after `enough`, or two bytes later with an
+    // escape; and a block after it has room.
     unsafe {
-        while text.len() - rest.len() < enough
-            && let Some(block) = rest.first_chunk::<BLOCK>()
+        while read < enough
+            && let Some(block) = text[read..].first_chunk::<BLOCK>()
         {
             end.cast::<[u8; BLOCK]>().write_unaligned(*block);
             let marks = scan::marks::<false>(block);
-            if marks == 0 {
-                (rest, end) = (&rest[BLOCK..], end.add(BLOCK));
+            let mut from = 0;
+            loop {
+                let left = marks & (u32::MAX << from);
+                if left == 0 {
+                    break;
+                }
+                let at = left.trailing_zeros() as usize;
+                end = end.add(at - from);
+                let Some((character, after)) = escape::plain(&text[read + at..]) else {
+                    return (read + at, end.offset_from_unsigned(to));
+                };
+                end.write(character);
+                (from, end) = (at + 2, end.add(1));
+                // What follows the escape, once more.
+                let Some(after) = after.first_chunk::<BLOCK>() else {
+                    return (read + from, end.offset_from_unsigned(to));
+                };
+                end.cast::<[u8; BLOCK]>().write_unaligned(*after);
+            }
+            let whole = from.max(BLOCK);
+            (read, end) = (read + whole, end.add(whole - from));
+        }
+        (read, end.offset_from_unsigned(to))
+    }
+}
+
+/// Writes points as UTF-8 and escapes. Returns the length, or `None` at half of a surrogate
+/// pair, which has no UTF-8.
+///
+/// # Safety
+///
+/// `to` has room for [`escape::MAX`] bytes for each point, and for a block more.
+#[inline(always)]
+pub(super) unsafe fn copy_points<T: Copy + Into<u32>>(points: &[T], to: *mut u8) -> Option<usize> {
+    let (mut rest, mut end) = (points, to);
+    // SAFETY: for each point, no more than an escape is written, and after the last less than
+    // a block. Four points of which some were written already are as long as they were.
+    unsafe {
+        while !rest.is_empty() {
+            // Most texts stay in one script: four points at once.
+            let four = rest.first_chunk::<4>().or_else(|| points.last_chunk::<4>());
+            let size = four.map_or(0, |four| size_of_each(four.map(Into::into)));
+            if let Some(four) = four
+                && size > 0
+            {
+                let count = rest.len().min(4);
+                write_four(four.map(Into::into), size, end.sub((4 - count) * size));
+                (rest, end) = (&rest[count..], end.add(count * size));
                 continue;
             }
-            let plain = marks.trailing_zeros() as usize;
-            (rest, end) = (&rest[plain..], end.add(plain));
-            let Some((character, after)) = escape::plain(rest) else { break };
-            end.write(character);
-            (rest, end) = (after, end.add(1));
+            let (some, after) = rest.split_at(rest.len().min(4));
+            for &point in some {
+                let (word, length) = utf8_or_escape(point.into())?;
+                end.cast::<[u8; 8]>().write_unaligned(word.to_le_bytes());
+                end = end.add(length);
+            }
+            rest = after;
         }
-        (text.len() - rest.len(), end.offset_from_unsigned(to))
+        Some(end.offset_from_unsigned(to))
     }
+}
+
+/// The length that the UTF-8 of each of four points beyond ASCII has; 0 where they differ.
+#[inline(always)]
+fn size_of_each(points: [u32; 4]) -> usize {
+    let all = |first: u32, end: u32| {
+        points.iter().fold(true, |all, point| all & (point.wrapping_sub(first) < end - first))
+    };
+    match points[0] {
+        0x80..0x800 if all(0x80, 0x800) => 2,
+        0x800..0xD800 if all(0x800, 0xD800) => 3,
+        0x1_0000.. if all(0x1_0000, 0x11_0000) => 4,
+        _ => 0,
+    }
+}
+
+/// Writes four points whose UTF-8 has `size` bytes each, and possibly some bytes after them.
+///
+/// # Safety
+///
+/// `to` has room for a block.
+#[inline(always)]
+unsafe fn write_four(points: [u32; 4], size: usize, to: *mut u8) {
+    // SAFETY: no more than a block is written.
+    unsafe {
+        match size {
+            2 => {
+                let [a, b, c, d] = points.map(|point| u64::from(utf8_of_two(point)));
+                let word = a | b << 16 | c << 32 | d << 48;
+                to.cast::<[u8; 8]>().write_unaligned(word.to_le_bytes());
+            }
+            3 => {
+                for (index, point) in points.into_iter().enumerate() {
+                    let word = utf8_of_three(point).to_le_bytes();
+                    to.add(3 * index).cast::<[u8; 4]>().write_unaligned(word);
+                }
+            }
+            _ => {
+                let words = points.map(|point| utf8_of_four(point).to_le_bytes());
+                to.cast::<[[u8; 4]; 4]>().write_unaligned(words);
+            }
+        }
+    }
+}
+
+/// The UTF-8 or the escape of a point in the low bytes of a word, and the number of these.
+#[inline(always)]
+fn utf8_or_escape(point: u32) -> Option<(u64, usize)> {
+    Some(match point {
+        0..0x80 => escape::of((point & 0x7F) as u8),
+        0x80..0x800 => (utf8_of_two(point).into(), 2),
+        // safeguard: half-surrogate-pair
+        0xD800..0xE000 => return None,
+        0x800..0x1_0000 => (utf8_of_three(point).into(), 3),
+        0x1_0000.. => (utf8_of_four(point).into(), 4),
+    })
+}
+
+const fn utf8_of_two(point: u32) -> u32 {
+    0x80C0 | point >> 6 | (point & 0x3F) << 8
+}
+
+const fn utf8_of_three(point: u32) -> u32 {
+    0x80_80E0 | point >> 12 | (point & 0xFC0) << 2 | (point & 0x3F) << 16
+}
+
+const fn utf8_of_four(point: u32) -> u32 {
+    0x8080_80F0
+        | point >> 18
+        | (point & 0x3_F000) >> 4
+        | (point & 0xFC0) << 10
+        | (point & 0x3F) << 24
 }
 
 /// Copies the plain bytes that `text` begins with, and possibly some bytes after

@@ -7,9 +7,9 @@ use std::borrow::Cow;
 
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList, PyString, PyStringData, PyTuple};
+use pyo3::types::{PyDict, PyList, PyTuple};
 
-use super::buffer::{Buffer, OutOfMemory};
+use super::buffer::Buffer;
 use super::encode_error::{EncodeError, EncodeStop};
 use super::encode_layout::{Layout, indentation};
 use super::encode_options::EncodeOptions;
@@ -17,7 +17,7 @@ use super::kind::LastType;
 use super::no_mutation::{Array, NoMutation, Pairs};
 use super::objects::{self, Value};
 use super::parse::MAX_DEPTH;
-use super::{encode_number, encode_string, stdlib, strings};
+use super::{encode_number, stdlib};
 use crate::stack;
 use crate::statistics::COUNTERS;
 
@@ -85,7 +85,7 @@ pub(super) struct Writer<'a, 'py> {
     pub(super) py: Python<'py>,
     pub(super) options: &'a EncodeOptions,
     pub(super) out: Buffer,
-    ensure_ascii: bool,
+    pub(super) ensure_ascii: bool,
     pub(super) layout: Layout<'a>,
     /// The `default` of `json`'s encoder, once it was needed.
     pub(super) default: Option<Bound<'py, PyAny>>,
@@ -104,7 +104,7 @@ pub(super) struct Ancestors<'a, 'py> {
 }
 
 /// A value that has other values in it, or that is not written by the plain way.
-enum Inner<'py> {
+pub(super) enum Inner<'py> {
     Dict(Bound<'py, PyDict>),
     List(Bound<'py, PyList>),
     Tuple(Bound<'py, PyTuple>),
@@ -118,7 +118,7 @@ impl<'py> Writer<'_, 'py> {
         proof: &mut NoMutation,
         ancestors: Option<&Ancestors<'_, 'py>>,
     ) -> Result<(), EncodeStop> {
-        match self.leaf(value.as_borrowed())? {
+        match self.leaf(value.as_borrowed(), proof)? {
             None => Ok(()),
             Some(inner) => self.inner(&inner, proof, ancestors),
         }
@@ -126,7 +126,11 @@ impl<'py> Writer<'_, 'py> {
 
     /// Writes a value, or returns it.
     #[inline(always)]
-    fn leaf(&mut self, value: Borrowed<'_, 'py, PyAny>) -> Result<Option<Inner<'py>>, EncodeStop> {
+    pub(super) fn leaf(
+        &mut self,
+        value: Borrowed<'_, 'py, PyAny>,
+        proof: &NoMutation,
+    ) -> Result<Option<Inner<'py>>, EncodeStop> {
         match Value::of(value) {
             Value::String(text) => {
                 let start = self.out.len();
@@ -147,13 +151,17 @@ impl<'py> Writer<'_, 'py> {
             Value::Boolean(true) => self.out.write(b"true")?,
             Value::Boolean(false) => self.out.write(b"false")?,
             Value::Tuple(tuple) => return Ok(Some(Inner::Tuple(tuple.to_owned()))),
-            Value::Float(_) | Value::Other => return Ok(Some(Inner::Other(value.to_owned()))),
+            Value::Float(_) | Value::Other => {
+                if !self.scalar_like_last(value, proof)? {
+                    return Ok(Some(Inner::Other(value.to_owned())));
+                }
+            }
         }
         Ok(None)
     }
 
     #[inline(always)]
-    fn inner(
+    pub(super) fn inner(
         &mut self,
         inner: &Inner<'py>,
         proof: &mut NoMutation,
@@ -161,7 +169,7 @@ impl<'py> Writer<'_, 'py> {
     ) -> Result<(), EncodeStop> {
         match inner {
             Inner::Dict(dict) if dict.is_empty() => Ok(self.out.write(b"{}")?),
-            Inner::Dict(dict) if self.options.sort_keys => self.mapping(dict, proof, ancestors),
+            Inner::Dict(dict) if self.options.sort_keys => self.sorted(dict, proof, ancestors),
             Inner::Dict(dict) => self.dict(dict, proof, ancestors),
             Inner::List(list) if list.is_empty() => Ok(self.out.write(b"[]")?),
             Inner::List(list) => self.array(list, proof, ancestors),
@@ -194,24 +202,20 @@ impl<'py> Writer<'_, 'py> {
         proof: &mut NoMutation,
         ancestors: &Ancestors<'_, 'py>,
     ) -> Result<(), EncodeStop> {
-        let mut first = true;
+        let mut width = 0;
         let mut pairs = Pairs::of(dict, proof);
         loop {
             let (key, inner) = match pairs.next(dict, proof) {
                 Ok(None) => break,
                 Err(message) => return Err(PyRuntimeError::new_err(message).into()),
                 Ok(Some((key, value))) => {
-                    self.layout.separate(&mut first, &mut self.out)?;
-                    let start = self.out.len();
-                    if let Value::String(text) = Value::of(key)
-                        && self.string(text, start)?
-                    {
-                        self.out.write(b": ")?;
-                        let Some(inner) = self.leaf(value)? else { continue };
+                    let width = std::mem::replace(&mut width, self.layout.width());
+                    if self.name(key, width)? {
+                        let Some(inner) = self.leaf(value, proof)? else { continue };
                         (key.to_owned(), inner)
                     } else {
                         let (key, value) = (key.to_owned(), value.to_owned());
-                        self.pair(container, &key, &value, proof, ancestors)?;
+                        self.odd_pair(container, &key, &value, width, proof, ancestors)?;
                         continue;
                     }
                 }
@@ -234,11 +238,12 @@ impl<'py> Writer<'_, 'py> {
             return self.by_json(array.as_any(), proof, ancestors);
         };
         self.enter(b'[')?;
-        let (mut first, mut index) = (true, 0);
+        let (mut width, mut index) = (0, 0);
         // The length is asked for anew each time, as Python's own iterator does it.
         while let Some(item) = T::item(array, index, proof) {
-            self.layout.separate(&mut first, &mut self.out)?;
-            if let Some(inner) = self.leaf(item)? {
+            self.layout
+                .separate(std::mem::replace(&mut width, self.layout.width()), &mut self.out)?;
+            if let Some(inner) = self.leaf(item, proof)? {
                 self.inner(&inner, proof, Some(&ancestors))
                     .map_err(|stop| proof.interrupt(|| stop.in_array(array.as_any(), index)))?;
             }
@@ -306,62 +311,13 @@ impl<'py> Writer<'_, 'py> {
         Ok(())
     }
 
-    /// Appends a string at `start`. `false`, and nothing is written, where it has no UTF-8.
-    #[inline(always)]
-    pub(super) fn string(
-        &mut self,
-        text: Borrowed<'_, 'py, PyString>,
-        start: usize,
-    ) -> Result<bool, OutOfMemory> {
-        if !self.ensure_ascii
-            && let Some(text) = strings::ascii_of(text)
-        {
-            encode_string::latin1(text, &mut self.out)?;
-            return Ok(true);
-        }
-        let whole = self.other_string(text)?;
-        if !whole {
-            self.out.truncate(start);
-        }
-        Ok(whole)
-    }
-
-    #[inline(never)]
-    fn other_string(&mut self, text: Borrowed<'_, 'py, PyString>) -> Result<bool, OutOfMemory> {
-        if self.ensure_ascii {
-            match strings::characters_of(text) {
-                Some(PyStringData::Ucs1(text)) => encode_string::escaped(text, &mut self.out)?,
-                Some(PyStringData::Ucs2(text)) => encode_string::escaped(text, &mut self.out)?,
-                Some(PyStringData::Ucs4(text)) => encode_string::escaped(text, &mut self.out)?,
-                None => return Ok(false),
-            }
-            return Ok(true);
-        }
-        if let Some(text) = strings::utf8_of(text) {
-            encode_string::utf8(text, &mut self.out)?;
-            return Ok(true);
-        }
-        match strings::characters_of(text) {
-            Some(PyStringData::Ucs1(text)) => {
-                encode_string::latin1(text, &mut self.out)?;
-                Ok(true)
-            }
-            Some(PyStringData::Ucs2(text)) => encode_string::wide(text, &mut self.out),
-            Some(PyStringData::Ucs4(text)) => encode_string::wide(text, &mut self.out),
-            None => Ok(false),
-        }
-    }
-
     #[inline(always)]
     pub(super) fn enter(&mut self, bracket: u8) -> Result<(), EncodeStop> {
-        self.layout.enter();
-        Ok(self.out.write(&[bracket])?)
+        Ok(self.layout.enter(bracket, &mut self.out)?)
     }
 
     #[inline(always)]
     pub(super) fn leave(&mut self, bracket: u8) -> Result<(), EncodeStop> {
-        self.layout.leave();
-        self.layout.end(&mut self.out)?;
-        Ok(self.out.write(&[bracket])?)
+        Ok(self.layout.leave(bracket, &mut self.out)?)
     }
 }

@@ -11,18 +11,6 @@ use super::strings;
 /// The most bytes of one level of indentation.
 const MAX_INDENT: usize = 1024;
 
-/// What stands between two values on one line, padded for [`Buffer::write_prefix`].
-const ONE_LINE: &[u8] = &separator(*b", ", [b' '; 2 + PREFIX]);
-
-/// What stands between two values on lines of their own, with indentation for the usual
-/// depths.
-const LINES: &[u8] = &separator(*b",\n", [b' '; 2 + 3 * PREFIX]);
-
-const fn separator<const N: usize>(start: [u8; 2], mut padded: [u8; N]) -> [u8; N] {
-    [padded[0], padded[1]] = start;
-    padded
-}
-
 /// One level of indentation for the caller's `indent`; `None` leaves the document to
 /// `json`.
 pub(super) fn indentation<'a>(indent: &'a Bound<'_, PyAny>) -> Option<Cow<'a, str>> {
@@ -38,68 +26,105 @@ pub(super) fn indentation<'a>(indent: &'a Bound<'_, PyAny>) -> Option<Cow<'a, st
     }
 }
 
-/// What stands between two values in the innermost container.
+/// What stands between two values in the innermost container: a comma, and then either a
+/// space or a line break and indentation.
 pub(super) struct Layout<'a> {
-    /// A comma, and then either a space or a line break and indentation. It is long
-    /// enough for the deepest container so far.
-    separator: Cow<'static, [u8]>,
-    /// The length of the separator in the innermost container.
+    /// The start of the separator, padded; of a longer indentation its start.
+    start: [u8; PADDED],
+    /// All of it, for the deepest container in which it is longer than that.
+    long: Vec<u8>,
+    /// The length of the separator.
     width: usize,
-    /// One level of indentation; `None` writes everything on one line.
-    indent: Option<Cow<'a, str>>,
+    /// The length of what stands between two values, and not before the first.
+    comma: usize,
+    /// One level of indentation; without it everything is on one line.
+    indent: Cow<'a, str>,
 }
+
+/// The comma, a line break and [`PREFIX`] bytes of indentation.
+const PADDED: usize = 2 + PREFIX;
 
 impl<'a> Layout<'a> {
     pub(super) fn new(indent: Option<Cow<'a, str>>) -> Self {
-        let separator = match &indent {
-            None => ONE_LINE,
-            Some(indent) if indent.bytes().all(|byte| byte == b' ') => LINES,
-            // Without indentation: `enter` appends the tabs.
-            // safeguard: tabs-not-spaces
-            Some(_) => &LINES[..2 + PREFIX],
-        };
-        Self { separator: separator.into(), width: 2, indent }
+        let (between, comma) = if indent.is_some() { (b'\n', 1) } else { (b' ', 2) };
+        let indent = indent.unwrap_or_default();
+        let mut start = [b' '; PADDED];
+        let mut indentation = indent.bytes().cycle();
+        // safeguard: tabs-not-spaces
+        start.fill_with(|| indentation.next().unwrap_or(b' '));
+        start.rotate_right(2);
+        [start[0], start[1]] = [b',', between];
+        Self { start, long: Vec::new(), width: 2, comma, indent }
     }
 
     /// Enters a container.
-    pub(super) fn enter(&mut self) {
-        if let Some(indent) = &self.indent {
-            let width = self.width + indent.len();
-            if self.separator.len() < width + PREFIX {
-                let separator = self.separator.to_mut();
-                separator.truncate(self.width);
-                separator.extend_from_slice(indent.as_bytes());
-                separator.resize(width + PREFIX, b' ');
-            }
-            self.width = width;
+    #[inline(always)]
+    pub(super) fn enter(&mut self, bracket: u8, out: &mut Buffer) -> Result<(), OutOfMemory> {
+        self.width += self.indent.len();
+        if self.width > PREFIX {
+            return self.enter_deep(bracket, out);
         }
+        out.write_start_with(self.start(), self.width + 1 - self.comma, (0, bracket))
+    }
+
+    #[inline(never)]
+    fn enter_deep(&mut self, bracket: u8, out: &mut Buffer) -> Result<(), OutOfMemory> {
+        if self.long.is_empty() {
+            self.long.extend_from_slice(&self.start[..2]);
+        }
+        while self.long.len() < self.width {
+            self.long.extend_from_slice(self.indent.as_bytes());
+        }
+        out.write(&[bracket])?;
+        out.write(&self.long[1..self.width])
     }
 
     /// Leaves a container.
-    pub(super) fn leave(&mut self) {
-        self.width -= self.indent.as_ref().map_or(0, |indent| indent.len());
-    }
-
-    /// Appends what stands before the bracket of a container that was left.
-    pub(super) fn end(&self, out: &mut Buffer) -> Result<(), OutOfMemory> {
-        if self.indent.is_some() {
-            out.write_prefix(&self.separator[1..], self.width - 1)
-        } else {
-            Ok(())
+    #[inline(always)]
+    pub(super) fn leave(&mut self, bracket: u8, out: &mut Buffer) -> Result<(), OutOfMemory> {
+        self.forget();
+        let before = self.width - self.comma;
+        match self.start[1..].first_chunk() {
+            Some(start) if before < PREFIX => {
+                out.write_start_with(start, before + 1, (before, bracket))
+            }
+            _ => {
+                out.write(self.line_break())?;
+                out.write(&[bracket])
+            }
         }
     }
 
-    /// Appends the separator. Before the first value, the comma is left out, and on one
-    /// line the space too.
+    /// Leaves a container that is not to be written.
+    pub(super) fn forget(&mut self) {
+        self.width -= self.indent.len();
+    }
+
+    /// The length of what stands before a value, but for the first.
     #[inline(always)]
-    pub(super) fn separate(&self, first: &mut bool, out: &mut Buffer) -> Result<(), OutOfMemory> {
-        let before_first = if self.indent.is_some() { 1 } else { 2 };
-        let from = if std::mem::take(first) { before_first } else { 0 };
-        out.write_prefix(&self.separator[from..], self.width - from)
+    pub(super) fn width(&self) -> usize {
+        self.width
+    }
+
+    /// The start of the separator.
+    #[inline(always)]
+    pub(super) fn start(&self) -> &[u8; PREFIX] {
+        self.start.first_chunk().unwrap_or(&[0; PREFIX])
+    }
+
+    /// Appends so much of the separator.
+    #[inline(always)]
+    pub(super) fn separate(&self, width: usize, out: &mut Buffer) -> Result<(), OutOfMemory> {
+        if width <= PREFIX {
+            out.write_start(self.start(), width)
+        } else {
+            out.write(&self.long[..width])
+        }
     }
 
     /// A line break, and the indentation of the innermost container.
     pub(super) fn line_break(&self) -> &[u8] {
-        &self.separator[1..self.width]
+        let separator = if self.width <= PREFIX { &self.start[..] } else { &self.long };
+        &separator[1..self.width]
     }
 }

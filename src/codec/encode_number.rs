@@ -5,13 +5,45 @@ use super::buffer::{Buffer, OutOfMemory};
 /// Appends the text of an integer.
 #[inline(always)]
 pub(super) fn integer(number: i64, out: &mut Buffer) -> Result<(), OutOfMemory> {
-    // Most integers are counts and days: three digits at once, without a jump for each.
-    if let number @ 0..1000 = number.cast_unsigned() {
-        let digits = (number / 100) | (number / 10 % 10) << 8 | (number % 10) << 16;
-        let zeros = usize::from(number < 100) + usize::from(number < 10);
-        return out.write_word(((digits | 0x30_3030) >> (8 * zeros)).to_le_bytes(), 3 - zeros);
+    match number.cast_unsigned() {
+        // Most integers are counts and days: three digits at once, without a jump for each.
+        number @ 0..1000 => {
+            let digits = (number / 100) | (number / 10 % 10) << 8 | (number % 10) << 16;
+            let zeros = usize::from(number < 100) + usize::from(number < 10);
+            out.write_word(((digits | 0x30_3030) >> (8 * zeros)).to_le_bytes(), 3 - zeros)
+        }
+        number @ 1000..EIGHT_DIGITS => {
+            let at_least = |power: u64| usize::from(number >= power);
+            let zeros = 4
+                - at_least(10_000)
+                - at_least(100_000)
+                - at_least(1_000_000)
+                - at_least(10_000_000);
+            out.write_word((eight_digits(number) >> (8 * zeros)).to_le_bytes(), 8 - zeros)
+        }
+        _ => long_integer(number, out),
     }
+}
+
+#[inline(never)]
+fn long_integer(number: i64, out: &mut Buffer) -> Result<(), OutOfMemory> {
     out.write(itoa::Buffer::new().format(number).as_bytes())
+}
+
+/// The first number that has more than eight digits.
+const EIGHT_DIGITS: u64 = 100_000_000;
+
+/// The digits of a number below [`EIGHT_DIGITS`], as a little-endian word, with zeros before
+/// them. All are found at once, without a jump for each.
+#[inline(always)]
+fn eight_digits(number: u64) -> u64 {
+    // Splits the number into halves, these into pairs, and these into digits. For numbers
+    // so small, the multiplication and the shift are the division by 100, and that by 10.
+    let halves = (number / 10_000) | (number % 10_000) << 32;
+    let high = ((halves * 10_486) >> 20) & 0x7F_0000_007F;
+    let pairs = high | (halves - 100 * high) << 16;
+    let high = ((pairs * 103) >> 10) & 0x000F_000F_000F_000F;
+    (high | (pairs - 10 * high) << 8) | 0x3030_3030_3030_3030
 }
 
 /// Appends the `repr` of a finite float: the shortest digits that read back as the
@@ -45,15 +77,13 @@ pub(super) fn float(number: f64, out: &mut Buffer) -> Result<(), OutOfMemory> {
 /// Appends a number of hundredths as a decimal.
 #[inline(always)]
 fn decimal(negative: bool, hundredths: u64, out: &mut Buffer) -> Result<(), OutOfMemory> {
-    let mut whole = itoa::Buffer::new();
-    let whole = whole.format(hundredths / 100).as_bytes();
-    let digit = |value: u64| b'0' + (value % 10) as u8;
-    let (tenth, hundredth) = (digit(hundredths / 10), digit(hundredths));
     if negative {
         out.write(b"-")?;
     }
-    out.write(whole)?;
-    if hundredth == b'0' { out.write(&[b'.', tenth]) } else { out.write(&[b'.', tenth, hundredth]) }
+    integer((hundredths / 100).cast_signed(), out)?;
+    let (tenth, hundredth) = ((hundredths / 10 % 10) as u8, (hundredths % 10) as u8);
+    let places = [b'.', b'0' + tenth, b'0' + hundredth, 0, 0, 0, 0, 0];
+    out.write_word(places, 2 + usize::from(hundredth > 0))
 }
 
 /// Appends a number in Python's notation with an exponent: zmij writes 1.5e-7 and

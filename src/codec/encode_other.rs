@@ -7,6 +7,7 @@
 use pyo3::prelude::*;
 use pyo3::types::{PyInt, PyList, PyString, PyTuple};
 
+use super::buffer::OutOfMemory;
 use super::encode::{Ancestors, Writer};
 use super::encode_error::EncodeStop;
 use super::kind::Kind;
@@ -30,7 +31,9 @@ impl<'py> Writer<'_, 'py> {
             Kind::Mapping => self.mapping(value, proof, ancestors),
             Kind::Foreign => self.foreign(value, proof, ancestors),
             kind => {
-                if self.scalar(kind, value, proof)? {
+                if self.scalar(kind, value.as_borrowed())?
+                    || self.large_integer(kind, value, proof)?
+                {
                     Ok(())
                 } else {
                     self.by_json(value, proof, ancestors)
@@ -39,32 +42,42 @@ impl<'py> Writer<'_, 'py> {
         }
     }
 
-    /// Writes a string or a number, without quotes around a number. `false`, and nothing
-    /// is written, where that is left to `json`.
-    fn scalar(
+    /// Writes a string or a number whose type is the last that was asked what it is.
+    /// `false`, and nothing is written, for any other value.
+    #[inline(never)]
+    pub(super) fn scalar_like_last(
         &mut self,
-        kind: Kind,
-        value: &Bound<'py, PyAny>,
-        proof: &mut NoMutation,
-    ) -> Result<bool, EncodeStop> {
+        value: Borrowed<'_, 'py, PyAny>,
+        proof: &NoMutation,
+    ) -> Result<bool, OutOfMemory> {
+        match self.last_type.known(value, proof) {
+            Some(kind) => self.scalar(kind, value),
+            None => Ok(false),
+        }
+    }
+
+    /// Writes a string or a number, without quotes around a number. `false`, and nothing
+    /// is written, where that is left to `json` or to `large_integer`.
+    #[inline(always)]
+    fn scalar(&mut self, kind: Kind, value: Borrowed<'_, 'py, PyAny>) -> Result<bool, OutOfMemory> {
         match kind {
             Kind::Text => {
                 let Ok(text) = value.cast::<PyString>() else { return Ok(false) };
                 let start = self.out.len();
-                Ok(self.string(text.as_borrowed(), start)?)
+                self.string(text.as_borrowed(), start)
             }
             Kind::Integer => {
                 let Ok(integer) = value.cast::<PyInt>() else { return Ok(false) };
-                match objects::small_integer(integer.as_borrowed()) {
-                    Some(number) => encode_number::integer(number, &mut self.out)?,
-                    None => self.large_integer(integer, proof)?,
-                }
+                let Some(number) = objects::small_integer(integer.as_borrowed()) else {
+                    return Ok(false);
+                };
+                encode_number::integer(number, &mut self.out)?;
                 Ok(true)
             }
             Kind::Float => {
                 // Other comparisons than a float's own decide what `json` takes for NaN.
                 // safeguard: float-compares-itself
-                let Some(number) = objects::plain_float(value) else { return Ok(false) };
+                let Some(number) = objects::plain_float(&value) else { return Ok(false) };
                 if number.is_finite() {
                     encode_number::float(number, &mut self.out)?;
                 } else if self.options.allow_nan {
@@ -80,15 +93,19 @@ impl<'py> Writer<'_, 'py> {
 
     /// Appends Python's own text of an integer of more than 64 bits. The text of a long
     /// one can be refused (`sys.set_int_max_str_digits`), and some versions of Python run
-    /// Python code to make it.
+    /// Python code to make it. `false`, and nothing is written, for any other value.
     #[cold]
     fn large_integer(
         &mut self,
-        integer: &Bound<'py, PyInt>,
+        kind: Kind,
+        value: &Bound<'py, PyAny>,
         proof: &mut NoMutation,
-    ) -> Result<(), EncodeStop> {
+    ) -> Result<bool, EncodeStop> {
+        let Kind::Integer = kind else { return Ok(false) };
+        let Ok(integer) = value.cast::<PyInt>() else { return Ok(false) };
         let text = proof.interrupt(|| objects::repr_of_integer(integer))?;
-        Ok(self.out.write(strings::ascii_of(text.as_borrowed()).unwrap_or_default())?)
+        self.out.write(strings::ascii_of(text.as_borrowed()).unwrap_or_default())?;
+        Ok(true)
     }
 
     /// Writes a subclass of list or tuple, or what claims to be one.
@@ -115,15 +132,16 @@ impl<'py> Writer<'_, 'py> {
         let start = self.out.len();
         self.enter(b'[')?;
         let mut items = proof.interrupt(|| value.try_iter())?;
-        let (mut first, mut index) = (true, 0);
+        let (mut width, mut index) = (0, 0);
         while let Some(item) = proof.interrupt(|| items.next()) {
             let item = item?;
-            self.layout.separate(&mut first, &mut self.out)?;
+            self.layout.separate(width, &mut self.out)?;
+            width = self.layout.width();
             self.value(&item, proof, Some(&descended))
                 .map_err(|stop| proof.interrupt(|| stop.in_array(value, index)))?;
             index += 1;
         }
-        if first {
+        if index == 0 {
             static NO_ITEMS: Imported = Imported::new("oasis_data._standard", "NO_ITEMS");
             return self.without_content(&NO_ITEMS, start, proof, ancestors);
         }
@@ -137,7 +155,6 @@ impl<'py> Writer<'_, 'py> {
         proof: &mut NoMutation,
         ancestors: Option<&Ancestors<'_, 'py>>,
     ) -> Result<(), EncodeStop> {
-        static ITEMS: Imported = Imported::new("oasis_data._standard", "ITEMS");
         if !proof.interrupt(|| value.is_truthy())? {
             return Ok(self.out.write(b"{}")?);
         }
@@ -146,32 +163,75 @@ impl<'py> Writer<'_, 'py> {
         };
         let start = self.out.len();
         self.enter(b'{')?;
-        let name = ITEMS.get(self.py)?.cast::<PyString>().map_err(PyErr::from)?;
-        let items = proof.interrupt(|| value.getattr(name))?;
+        let items = proof.interrupt(|| items_of(value))?;
         // safeguard: own-items
-        if !self.options.sort_keys
-            && let Some(dict) = proof.interrupt(|| objects::dict_of_items(&items))
+        if let Some(dict) = proof.interrupt(|| objects::dict_of_items(&items))
             && !dict.is_empty()
         {
-            self.pairs(value, &dict, proof, &descended)?;
-            return self.leave(b'}');
+            if !self.options.sort_keys {
+                self.pairs(value, &dict, proof, &descended)?;
+                return self.leave(b'}');
+            }
+            if self.sorted_pairs(value, &dict, proof, &descended)? {
+                return self.leave(b'}');
+            }
         }
+        let ordered = if self.options.sort_keys {
+            None
+        } else {
+            proof.interrupt(|| objects::ordered_of_items(&items))
+        };
+        let written = match ordered {
+            Some(ordered) => self.pairs_by_keys(&ordered, value, proof, &descended)?,
+            None => self.pairs_by(&items, value, proof, &descended)?,
+        };
+        if !written {
+            static NO_PAIRS: Imported = Imported::new("oasis_data._standard", "NO_PAIRS");
+            return self.without_content(&NO_PAIRS, start, proof, ancestors);
+        }
+        self.leave(b'}')
+    }
+
+    /// Writes the pairs that a container's method `items` yields; `false` if there are none.
+    pub(super) fn pairs_by(
+        &mut self,
+        items: &Bound<'py, PyAny>,
+        container: &Bound<'py, PyAny>,
+        proof: &mut NoMutation,
+        ancestors: &Ancestors<'_, 'py>,
+    ) -> Result<bool, EncodeStop> {
         let sorted = self.options.sort_keys;
         let mut items = proof.interrupt(|| {
             let items = items.call0()?;
             if sorted { stdlib::sorted(&items)?.try_iter() } else { items.try_iter() }
         })?;
-        let mut first = true;
+        let mut width = 0;
         while let Some(item) = proof.interrupt(|| items.next()) {
-            let (key, child) = proof.interrupt(|| unpacked(item?))?;
-            self.layout.separate(&mut first, &mut self.out)?;
-            self.pair(value, &key, &child, proof, &descended)?;
+            let (key, value) = proof.interrupt(|| unpacked(item?))?;
+            self.pair(container, &key, &value, width, proof, ancestors)?;
+            width = self.layout.width();
         }
-        if first {
-            static NO_PAIRS: Imported = Imported::new("oasis_data._standard", "NO_PAIRS");
-            return self.without_content(&NO_PAIRS, start, proof, ancestors);
+        Ok(width > 0)
+    }
+
+    /// Writes the pairs of an `OrderedDict`; `false` if there are none. Its iterator over pairs
+    /// takes twice as long as that over keys with a look at each value.
+    fn pairs_by_keys(
+        &mut self,
+        ordered: &Bound<'py, PyAny>,
+        container: &Bound<'py, PyAny>,
+        proof: &mut NoMutation,
+        ancestors: &Ancestors<'_, 'py>,
+    ) -> Result<bool, EncodeStop> {
+        let mut keys = proof.interrupt(|| ordered.try_iter())?;
+        let mut width = 0;
+        while let Some(key) = proof.interrupt(|| keys.next()) {
+            let key = key?;
+            let value = proof.interrupt(|| objects::value_in_ordered(ordered, &key))?;
+            self.pair(container, &key, &value, width, proof, ancestors)?;
+            width = self.layout.width();
         }
-        self.leave(b'}')
+        Ok(width > 0)
     }
 
     /// Writes what is true, and yet has no content, as this version of `json` does:
@@ -185,7 +245,7 @@ impl<'py> Writer<'_, 'py> {
         ancestors: Option<&Ancestors<'_, 'py>>,
     ) -> Result<(), EncodeStop> {
         self.out.truncate(start);
-        self.layout.leave();
+        self.layout.forget();
         let model = proof.interrupt(|| model.get(self.py).cloned())?;
         self.by_json(&model, proof, ancestors)
     }
@@ -211,17 +271,37 @@ impl<'py> Writer<'_, 'py> {
             .map_err(|stop| proof.interrupt(|| stop.in_answer_for(value)))
     }
 
-    /// Writes a key of any kind and its value.
-    #[cold]
-    #[inline(never)]
+    /// Writes a key and its value.
     pub(super) fn pair(
         &mut self,
         container: &Bound<'py, PyAny>,
         key: &Bound<'py, PyAny>,
         value: &Bound<'py, PyAny>,
+        width: usize,
         proof: &mut NoMutation,
         ancestors: &Ancestors<'_, 'py>,
     ) -> Result<(), EncodeStop> {
+        if !self.name(key.as_borrowed(), width)? {
+            return self.odd_pair(container, key, value, width, proof, ancestors);
+        }
+        let Some(inner) = self.leaf(value.as_borrowed(), proof)? else { return Ok(()) };
+        self.inner(&inner, proof, Some(ancestors))
+            .map_err(|stop| proof.interrupt(|| stop.in_dict(container, key, || key.repr())))
+    }
+
+    /// Writes a key that is not plain and its value.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn odd_pair(
+        &mut self,
+        container: &Bound<'py, PyAny>,
+        key: &Bound<'py, PyAny>,
+        value: &Bound<'py, PyAny>,
+        width: usize,
+        proof: &mut NoMutation,
+        ancestors: &Ancestors<'_, 'py>,
+    ) -> Result<(), EncodeStop> {
+        self.layout.separate(width, &mut self.out)?;
         let start = self.out.len();
         self.key(key, proof).map_err(|stop| proof.interrupt(|| stop.at_key(key)))?;
         let text = start..self.out.len();
@@ -252,7 +332,7 @@ impl<'py> Writer<'_, 'py> {
         let kind = self.last_type.kind_of(key, proof)?;
         let quote: &[u8] = if matches!(kind, Kind::Text) { b"" } else { b"\"" };
         self.out.write(quote)?;
-        if self.scalar(kind, key, proof)? {
+        if self.scalar(kind, key.as_borrowed())? || self.large_integer(kind, key, proof)? {
             return Ok(self.out.write(quote)?);
         }
         self.out.truncate(start);
@@ -269,6 +349,12 @@ fn not_finite(number: f64) -> &'static [u8] {
     } else {
         b"-Infinity"
     }
+}
+
+/// The method `items` of a dictionary.
+pub(super) fn items_of<'py>(container: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    static ITEMS: Imported = Imported::new("oasis_data._standard", "ITEMS");
+    container.getattr(ITEMS.get(container.py())?.cast::<PyString>()?)
 }
 
 /// The key and the value of what `items` yields: any two things, as Python unpacks them.

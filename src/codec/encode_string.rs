@@ -1,12 +1,100 @@
-//! Strings as `json` writes them with `ensure_ascii=False`: quotes, backslashes and
-//! control characters become escapes, and every other character stays.
+//! Strings and names as `json` writes them: quotes, backslashes and control characters
+//! become escapes, with `ensure_ascii` all that is not ASCII too.
+
+use pyo3::prelude::*;
+use pyo3::types::{PyString, PyStringData};
 
 use super::buffer::{Buffer, OutOfMemory};
-use super::escape;
+use super::encode::Writer;
+use super::objects::Value;
+use super::{escape, strings};
+
+impl<'py> Writer<'_, 'py> {
+    /// Appends what stands before a pair, the key and the colon. `false`, and nothing is
+    /// written, where the key is no string or has no UTF-8.
+    #[inline(always)]
+    pub(super) fn name(
+        &mut self,
+        key: Borrowed<'_, 'py, PyAny>,
+        width: usize,
+    ) -> Result<bool, OutOfMemory> {
+        let Value::String(text) = Value::of(key) else { return Ok(false) };
+        if !self.ensure_ascii
+            && let Some(text) = strings::ascii_of(text)
+            && self.out.write_name(self.layout.start(), width, text)?
+        {
+            return Ok(true);
+        }
+        self.other_name(text, width)
+    }
+
+    #[inline(never)]
+    fn other_name(
+        &mut self,
+        text: Borrowed<'_, 'py, PyString>,
+        width: usize,
+    ) -> Result<bool, OutOfMemory> {
+        let end = self.out.len();
+        self.layout.separate(width, &mut self.out)?;
+        let start = self.out.len();
+        if self.string(text, start)? {
+            self.out.write(b": ")?;
+            return Ok(true);
+        }
+        self.out.truncate(end);
+        Ok(false)
+    }
+
+    /// Appends a string at `start`. `false`, and nothing is written, where it has no UTF-8.
+    #[inline(always)]
+    pub(super) fn string(
+        &mut self,
+        text: Borrowed<'_, 'py, PyString>,
+        start: usize,
+    ) -> Result<bool, OutOfMemory> {
+        if !self.ensure_ascii
+            && let Some(text) = strings::ascii_of(text)
+        {
+            latin1(text, &mut self.out)?;
+            return Ok(true);
+        }
+        let whole = self.other_string(text)?;
+        if !whole {
+            self.out.truncate(start);
+        }
+        Ok(whole)
+    }
+
+    #[inline(never)]
+    fn other_string(&mut self, text: Borrowed<'_, 'py, PyString>) -> Result<bool, OutOfMemory> {
+        if self.ensure_ascii {
+            match strings::characters_of(text) {
+                Some(PyStringData::Ucs1(text)) => escaped(text, &mut self.out)?,
+                Some(PyStringData::Ucs2(text)) => escaped(text, &mut self.out)?,
+                Some(PyStringData::Ucs4(text)) => escaped(text, &mut self.out)?,
+                None => return Ok(false),
+            }
+            return Ok(true);
+        }
+        if let Some(text) = strings::utf8_of(text) {
+            utf8(text, &mut self.out)?;
+            return Ok(true);
+        }
+        match strings::characters_of(text) {
+            Some(PyStringData::Ucs1(text)) => {
+                latin1(text, &mut self.out)?;
+                Ok(true)
+            }
+            Some(PyStringData::Ucs2(text)) => wide(text, &mut self.out),
+            Some(PyStringData::Ucs4(text)) => wide(text, &mut self.out),
+            None => Ok(false),
+        }
+    }
+}
 
 /// Appends Latin-1 text as a JSON string.
 #[inline(always)]
-pub(super) fn latin1(text: &[u8], out: &mut Buffer) -> Result<(), OutOfMemory> {
+fn latin1(text: &[u8], out: &mut Buffer) -> Result<(), OutOfMemory> {
     let plain = out.write_quoted::<false>(text)?;
     if plain == text.len() { Ok(()) } else { rest_of_latin1(&text[plain..], out) }
 }
@@ -14,13 +102,25 @@ pub(super) fn latin1(text: &[u8], out: &mut Buffer) -> Result<(), OutOfMemory> {
 /// Appends the rest of a string, from a character on that is not plain.
 #[inline(never)]
 fn rest_of_latin1(text: &[u8], out: &mut Buffer) -> Result<(), OutOfMemory> {
-    out.write_escaped::<true>(text)?;
+    match text {
+        // Mostly a line break, at the end of a line.
+        &[last @ ..0x80] => {
+            let (word, length) = escape::of(last);
+            let word = word | u64::from(b'"') << (8 * length);
+            return out.write_word(word.to_le_bytes(), length + 1);
+        }
+        // More than a letter with an accent here and there.
+        [0x80..=0xFF, 0x80..=0xFF, 0x80..=0xFF, ..] => {
+            out.write_points(text)?;
+        }
+        _ => out.write_escaped::<true>(text)?,
+    }
     out.write(b"\"")
 }
 
 /// Appends UTF-8 as a JSON string.
 #[inline(never)]
-pub(super) fn utf8(text: &[u8], out: &mut Buffer) -> Result<(), OutOfMemory> {
+fn utf8(text: &[u8], out: &mut Buffer) -> Result<(), OutOfMemory> {
     let plain = out.write_quoted::<true>(text)?;
     if plain < text.len() {
         out.write_escaped::<false>(&text[plain..])?;
@@ -32,7 +132,7 @@ pub(super) fn utf8(text: &[u8], out: &mut Buffer) -> Result<(), OutOfMemory> {
 /// Appends code points of two or four bytes as a JSON string. `false` where they have no
 /// UTF-8.
 #[inline(never)]
-pub(super) fn wide<T: Copy + Into<u32>>(text: &[T], out: &mut Buffer) -> Result<bool, OutOfMemory> {
+fn wide<T: Copy + Into<u32>>(text: &[T], out: &mut Buffer) -> Result<bool, OutOfMemory> {
     out.write(b"\"")?;
     let whole = out.write_points(text)?;
     out.write(b"\"")?;
@@ -41,10 +141,7 @@ pub(super) fn wide<T: Copy + Into<u32>>(text: &[T], out: &mut Buffer) -> Result<
 
 /// Appends code points as a JSON string of ASCII.
 #[inline(never)]
-pub(super) fn escaped<T: Copy + Into<u32>>(
-    text: &[T],
-    out: &mut Buffer,
-) -> Result<(), OutOfMemory> {
+fn escaped<T: Copy + Into<u32>>(text: &[T], out: &mut Buffer) -> Result<(), OutOfMemory> {
     out.write(b"\"")?;
     for &point in text {
         match point.into() {

@@ -68,6 +68,19 @@ pub(super) struct LastType<'py> {
 }
 
 impl<'py> LastType<'py> {
+    /// What `json` takes a value for, if the type of the value was the last one asked.
+    #[inline(always)]
+    pub(super) fn known(
+        &self,
+        value: Borrowed<'_, 'py, PyAny>,
+        proof: &NoMutation,
+    ) -> Option<Kind> {
+        let (class, kind) = self.last.as_ref()?;
+        // safeguard: class-asked-again
+        (self.interruptions == proof.interruptions() && class.is(objects::type_of(&value)))
+            .then_some(*kind)
+    }
+
     /// Asks a value what it is, as `json` does.
     pub(super) fn kind_of(
         &mut self,
@@ -75,12 +88,8 @@ impl<'py> LastType<'py> {
         proof: &mut NoMutation,
     ) -> PyResult<Kind> {
         static CLASS: Imported = Imported::new("oasis_data._standard", "CLASS");
-        // safeguard: class-asked-again
-        if self.interruptions == proof.interruptions()
-            && let Some((class, kind)) = &self.last
-            && class.is(objects::type_of(value))
-        {
-            return Ok(*kind);
+        if let Some(kind) = self.known(value.as_borrowed(), proof) {
+            return Ok(kind);
         }
         self.last = None;
         let kind = proof.interrupt(|| {

@@ -16,7 +16,7 @@
 //! | `encode_layout.rs` | what stands between values |
 //! | `encode_options.rs`, `stdlib.rs`, `recursion.rs` | the options, and calls of `json` |
 //! | `encode_error.rs`, `decode_error.rs` | what is wrong, and where |
-//! | `encode.rs`, `encode_other.rs`, `decode.rs`, `clone.rs` | the three operations |
+//! | `encode.rs`, `encode_other.rs`, `encode_sorted.rs`, `decode.rs`, `clone.rs` | the three operations |
 
 #![allow(clippy::inline_always, reason = "without it a load takes a tenth longer")]
 
@@ -49,6 +49,8 @@ mod encode_number;
 mod encode_options;
 #[cfg(feature = "python")]
 mod encode_other;
+#[cfg(feature = "python")]
+mod encode_sorted;
 #[cfg(feature = "python")]
 mod encode_string;
 #[cfg(feature = "python")]

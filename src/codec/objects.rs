@@ -2,14 +2,18 @@
 //! when memory runs out.
 #![allow(unsafe_code, reason = "the codec's calls of the C API, behind a safe face")]
 
+use std::cmp::Ordering;
 use std::ffi::CStr;
 use std::ptr;
 use std::sync::OnceLock;
 
 use pyo3::PyTypeInfo;
+use pyo3::exceptions::PyKeyError;
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
+
+use crate::imported::Imported;
 
 /// A value of a document, by its exact type.
 pub(super) enum Value<'a, 'py> {
@@ -60,6 +64,12 @@ pub(super) fn small_integer(integer: Borrowed<'_, '_, PyInt>) -> Option<i64> {
     // SAFETY: the object is an integer: the call neither fails nor runs Python code.
     let number = unsafe { ffi::PyLong_AsLongLongAndOverflow(integer.as_ptr(), &raw mut overflow) };
     (overflow == 0).then_some(number)
+}
+
+/// How Python compares two strings.
+pub(super) fn compare(one: &Bound<'_, PyString>, other: &Bound<'_, PyString>) -> Ordering {
+    // SAFETY: attached. Of two strings, the call neither fails nor runs Python code.
+    unsafe { ffi::PyUnicode_Compare(one.as_ptr(), other.as_ptr()) }.cmp(&0)
 }
 
 /// Python's own text of an integer, whatever a subclass makes of it.
@@ -157,27 +167,69 @@ pub(super) fn plain_float(value: &Bound<'_, PyAny>) -> Option<f64> {
 /// itself.
 pub(super) fn dict_of_items<'py>(items: &Bound<'py, PyAny>) -> Option<Bound<'py, PyDict>> {
     static ITEMS: OnceLock<usize> = OnceLock::new();
-    // SAFETY: attached; each call follows the type check that allows it; a method has an
-    // object, which is borrowed from it.
+    let plain = function_of(&ITEMS, || dict(items.py()))?;
+    object_of_method(items, plain)?.cast_into().ok()
+}
+
+/// The ordered dictionary whose pairs `items()` would yield, where `items` is the method of
+/// `OrderedDict` itself, and so is the iterator.
+pub(super) fn ordered_of_items<'py>(items: &Bound<'py, PyAny>) -> Option<Bound<'py, PyAny>> {
+    static ITEMS: OnceLock<usize> = OnceLock::new();
+    static CLASS: Imported = Imported::new("collections", "OrderedDict");
+    let plain = function_of(&ITEMS, || CLASS.get(items.py()).ok()?.call0().ok())?;
+    let ordered = object_of_method(items, plain)?;
+    // SAFETY: an object has a type, whose fields are only read.
+    let flags = unsafe { (*ffi::Py_TYPE(ordered.as_ptr())).tp_flags };
+    // safeguard: own-order
+    (flags & ffi::Py_TPFLAGS_HEAPTYPE == 0).then_some(ordered)
+}
+
+/// The value of a key, as the iterator of an `OrderedDict` looks for it: what code of the key
+/// raises is dropped.
+pub(super) fn value_in_ordered<'py>(
+    ordered: &Bound<'py, PyAny>,
+    key: &Bound<'py, PyAny>,
+) -> PyResult<Bound<'py, PyAny>> {
+    // SAFETY: attached; the reference is borrowed from the dictionary, and no code runs before
+    // there is a reference of its own.
     unsafe {
-        let function = |method: *mut ffi::PyObject| {
-            (ffi::PyCFunction_CheckExact(method) != 0)
-                .then(|| ffi::PyCFunction_GetFunction(method))?
-                .map(|function| function as usize)
-        };
-        let own = function(items.as_ptr())?;
-        let plain = if let Some(plain) = ITEMS.get() {
-            *plain
-        } else {
-            let method = dict(items.py())?.getattr("items").ok()?;
-            let plain = function(method.as_ptr())?;
-            *ITEMS.get_or_init(|| plain)
-        };
-        if own != plain {
-            return None;
-        }
-        let object = ffi::PyCFunction_GetSelf(items.as_ptr());
-        Borrowed::from_ptr_or_opt(items.py(), object)?.to_owned().cast_into().ok()
+        let value = ffi::PyDict_GetItem(ordered.as_ptr(), key.as_ptr());
+        Borrowed::from_ptr_or_opt(ordered.py(), value).map(Borrowed::to_owned)
+    }
+    .ok_or_else(|| PyKeyError::new_err(key.clone().unbind()))
+}
+
+/// The address of the C function behind the method `items` of what `make` makes.
+fn function_of<'py>(
+    kept: &OnceLock<usize>,
+    make: impl FnOnce() -> Option<Bound<'py, PyAny>>,
+) -> Option<usize> {
+    if let Some(function) = kept.get() {
+        return Some(*function);
+    }
+    let function = c_function(&make()?.getattr("items").ok()?)?;
+    Some(*kept.get_or_init(|| function))
+}
+
+/// The object of a method, if the method is that of a C function.
+fn object_of_method<'py>(method: &Bound<'py, PyAny>, plain: usize) -> Option<Bound<'py, PyAny>> {
+    if c_function(method)? != plain {
+        return None;
+    }
+    // SAFETY: attached; the method has a C function, and so an object, borrowed from it.
+    unsafe {
+        let object = ffi::PyCFunction_GetSelf(method.as_ptr());
+        Some(Borrowed::from_ptr_or_opt(method.py(), object)?.to_owned())
+    }
+}
+
+/// The address of the C function behind a method.
+fn c_function(method: &Bound<'_, PyAny>) -> Option<usize> {
+    // SAFETY: attached; the call follows the type check that allows it.
+    unsafe {
+        (ffi::PyCFunction_CheckExact(method.as_ptr()) != 0)
+            .then(|| ffi::PyCFunction_GetFunction(method.as_ptr()))?
+            .map(|function| function as usize)
     }
 }
 

@@ -249,14 +249,16 @@ impl<'a, B: Builder> Parser<'a, B> {
     #[inline(never)]
     fn other_string(&mut self, rest: &'a [u8], plain: usize) -> Option<B::Value> {
         let start = self.text.len() - rest.len();
-        let length = plain + scan::unescaped_prefix(&rest[plain..]);
-        if *rest.get(length)? == b'"' {
-            self.at = start + length + 1;
-            return self.builder.string(StringText::Utf8(self.utf8.get(start..start + length)?));
+        if *rest.get(plain)? != b'\\' {
+            let length = plain + scan::unescaped_prefix(&rest[plain..]);
+            if *rest.get(length)? == b'"' {
+                self.at = start + length + 1;
+                let text = self.utf8.get(start..start + length)?;
+                return self.builder.string(StringText::Utf8(text));
+            }
         }
         self.unescaped.clear();
-        self.unescaped.write(&rest[..length]).ok()?;
-        let mut rest = &rest[length..];
+        let mut rest = rest;
         loop {
             rest = &rest[self.unescaped.write_unescaped(rest).ok()?..];
             match *rest.first()? {

@@ -14,9 +14,12 @@ use super::scan::{self, HIGH};
 /// The bits `compact` and `ascii` of a string's state. They follow two bits of
 /// `interned` and three of `kind`, from Python 3.10 on; pyo3 reads them up to 3.13 only.
 /// A free-threaded interpreter has nothing but `interned` there, and sets neither bit:
-/// its strings are read by [`characters_of`].
+/// its strings are read by pyo3.
 const COMPACT: u32 = bits(0b010_0000);
 const COMPACT_ASCII: u32 = bits(0b110_0000);
+/// The bits of `kind`, which is the width of a character.
+const KIND: u32 = bits(0b1_1100);
+const KINDS: [u32; 3] = [bits(0b0_0100), bits(0b0_1000), bits(0b1_0000)];
 
 const fn bits(bits: u32) -> u32 {
     if cfg!(target_endian = "little") { bits } else { bits.reverse_bits() }
@@ -59,8 +62,20 @@ pub(super) fn utf8_of<'a>(text: Borrowed<'a, '_, PyString>) -> Option<&'a [u8]> 
 #[inline(always)]
 pub(super) fn characters_of<'a>(text: Borrowed<'a, '_, PyString>) -> Option<PyStringData<'a>> {
     // SAFETY: a string that was made has its characters, which never change. They live
-    // as long as the string, which is for 'a: longer than the variable `text`.
+    // as long as the string, which is for 'a: longer than the variable `text`. Those of a
+    // compact string that is not ASCII follow this header, in the width of its kind.
     unsafe {
+        let header = text.as_ptr().cast::<ffi::PyCompactUnicodeObject>();
+        let state = (*header)._base.state;
+        if state & COMPACT_ASCII == COMPACT {
+            let (data, length) = (header.add(1), (*header)._base.length.cast_unsigned());
+            let kind = KINDS.iter().position(|kind| state & KIND == *kind)?;
+            return Some(match kind {
+                0 => PyStringData::Ucs1(slice::from_raw_parts(data.cast(), length)),
+                1 => PyStringData::Ucs2(slice::from_raw_parts(data.cast(), length)),
+                _ => PyStringData::Ucs4(slice::from_raw_parts(data.cast(), length)),
+            });
+        }
         Some(match text.data().ok()? {
             PyStringData::Ucs1(data) => PyStringData::Ucs1(&*std::ptr::from_ref(data)),
             PyStringData::Ucs2(data) => PyStringData::Ucs2(&*std::ptr::from_ref(data)),

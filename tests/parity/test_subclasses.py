@@ -134,6 +134,9 @@ def within_itself() -> Any:
 CASES: dict[str, Callable[[], Any]] = {
     "ordered": lambda: moved(collections.OrderedDict),
     "ordered subclass": lambda: moved(Moved),
+    "ordered subclass with an order of its own": lambda: with_its_own(
+        collections.OrderedDict, __iter__=lambda self: iter("b")
+    )([("a", 1), ("b", 2)]),
     "torn ordered": torn,
     "ordered with items of its own": lambda: instance_with(
         moved(collections.OrderedDict), items=lambda: [("x", 1)]

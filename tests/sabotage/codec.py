@@ -51,7 +51,7 @@ SABOTAGES = [
     Sabotage(
         "tabs-not-spaces",
         "tabs are not written as spaces",
-        value("LINES"),
+        edit(r"indentation\.next\(\)", "Some(b' ')"),
         "pytest tests/test_codec.py -k every_depth",
     ),
     Sabotage(
@@ -123,9 +123,15 @@ SABOTAGES = [
         "pytest tests/parity/test_subclasses.py -k asks_it",
     ),
     Sabotage(
+        "own-order",
+        "an ordered dictionary with an order of its own is written by its items",
+        edit("== 0", "!= 1"),
+        "pytest tests/parity/test_subclasses.py -k asks_it",
+    ),
+    Sabotage(
         "float-compares-itself",
         "a float with comparisons of its own is asked by json",
-        edit("objects::plain_float.value.", "value.extract::<f64>().ok()"),
+        edit("objects::plain_float.&value.", "value.extract::<f64>().ok()"),
         "pytest tests/parity/test_subclasses.py -k asks_it",
     ),
     Sabotage(
