@@ -9,7 +9,9 @@
 pub mod backups;
 pub mod batch;
 pub mod deadline;
+pub mod group;
 pub mod host;
+pub mod judge;
 pub mod owner;
 pub mod process;
 pub mod session;
@@ -36,6 +38,7 @@ use crate::postgres;
 pub use self::backups::{Backup, Backups, OpenedBackup};
 pub use self::deadline::Deadline;
 pub use self::host::Host;
+pub use self::judge::{Judge, Refusal, State};
 pub use self::owner::Owner;
 pub use self::session::Session;
 pub use self::signals::{NoSignals, Signals};

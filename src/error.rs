@@ -190,7 +190,31 @@ pub enum Error {
         /// The first document of the batch, as the caller gave it.
         twin: PathBuf,
     },
+    /// A judge refuses the state that the write would lead to.
+    #[error("{}: {reason}", name(path))]
+    Refused {
+        /// The document, or the first of a batch, as the caller gave it.
+        path: PathBuf,
+        /// What the judge says.
+        reason: Refusal,
+    },
+    /// A document refers to a document in another store, or another document of that store to
+    /// it.
+    #[error(
+        "{}: does not lie in one store with {}, so that references between them cannot be kept; nothing was saved: move them into one store, or take the reference out of the rules",
+        name(path),
+        name(other)
+    )]
+    ReferenceToOtherStore {
+        /// The document, as the caller gave it.
+        path: PathBuf,
+        /// The other document.
+        other: PathBuf,
+    },
 }
+
+/// What a judge says against a state.
+pub type Refusal = Box<dyn std::error::Error + Send + Sync>;
 
 impl Error {
     /// The file, as the caller gave it.
@@ -213,7 +237,9 @@ impl Error {
             | Self::NotReplicated { path }
             | Self::OutcomeUnknown { path, .. }
             | Self::EditExpired { path, .. }
-            | Self::SeveralStores { path, .. } => path,
+            | Self::SeveralStores { path, .. }
+            | Self::Refused { path, .. }
+            | Self::ReferenceToOtherStore { path, .. } => path,
         }
     }
 
@@ -230,7 +256,9 @@ impl Error {
             Self::LockTimeout { .. } => Some(Errno::TIMEDOUT.raw_os_error()),
             Self::AlreadyLocked { .. } => Some(Errno::DEADLK.raw_os_error()),
             Self::Unfinished { cause, .. } | Self::OutcomeUnknown { cause, .. } => cause.errno(),
-            Self::SeveralStores { .. } => Some(Errno::XDEV.raw_os_error()),
+            Self::SeveralStores { .. } | Self::ReferenceToOtherStore { .. } => {
+                Some(Errno::XDEV.raw_os_error())
+            }
             Self::NoBackup { .. }
             | Self::NamedTwice { .. }
             | Self::Unrecovered { .. }
@@ -238,7 +266,8 @@ impl Error {
             | Self::NotReplicated { .. }
             | Self::EditExpired { .. }
             | Self::Interrupted { .. }
-            | Self::VersionConflict { .. } => None,
+            | Self::VersionConflict { .. }
+            | Self::Refused { .. } => None,
         }
     }
 }

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any, TypeAlias, final
 
+from oasis_data._judging import Rules
 from oasis_data._paths import FilePath
 from oasis_data._records import BackupNameRecord, BackupRecord, BatchRecord, FolderRecord
 from oasis_data._settings import Settings, Statistics
@@ -46,6 +47,7 @@ __all__ = [
     "store_history",
     "store_put",
     "stored_status",
+    "use_rules",
 ]
 
 MISSING: str
@@ -173,5 +175,7 @@ def store_put(
     /,
     *,
     replace: bool,
+    path: FilePath | None = None,
 ) -> bool: ...
 def stats() -> Statistics: ...
+def use_rules(rules: Rules | None, /) -> None: ...

@@ -49,18 +49,21 @@ pub fn examine<R: Runtime>(runtime: R, path: &Path) -> Result<Vec<Examined>, Fai
     Ok(examined)
 }
 
-/// The backup called `name`, or the newest that is a document, with its content.
+/// The backup called `name`, or the newest that is a document and obeys the rules, with its
+/// content. `obeys` answers with the judge of a restore, or why a document does not obey.
 ///
 /// # Errors
 ///
 /// [`Error::NoBackup`] with what was tried; an error of a backup that may be whole but
-/// cannot be read just now: an older backup in its place would quietly lose what it holds.
-pub fn choose<R: Runtime>(
+/// cannot be read just now: an older backup in its place would quietly lose what it holds; what
+/// `obeys` fails with.
+pub fn choose<R: Runtime, J>(
     runtime: R,
     path: &Path,
     session: &Session,
     name: Option<&Path>,
-) -> Result<(Backup, Vec<u8>), Failure<R>> {
+    obeys: impl Fn(&[u8]) -> Result<Result<J, String>, Failure<R>>,
+) -> Result<(Backup, Vec<u8>, J), Failure<R>> {
     let listed = runtime.run(Operation::Write, path, |signals| session.backups(signals));
     let backups = listed.map_err(Failure::Raised)??;
     let mut faults = Vec::new();
@@ -73,10 +76,16 @@ pub fn choose<R: Runtime>(
             opened.and_then(|opened| opened.map(OpenedBackup::read).transpose())
         });
         let fault = match read.map_err(Failure::Raised)? {
-            Ok(Some(bytes)) => match fault(runtime, path, &bytes)? {
-                None => return Ok((backup, bytes)),
-                Some(fault) => fault,
-            },
+            Ok(Some(bytes)) => {
+                let obeys = match fault(runtime, path, &bytes)? {
+                    None => obeys(&bytes)?,
+                    Some(fault) => Err(fault),
+                };
+                match obeys {
+                    Ok(judge) => return Ok((backup, bytes, judge)),
+                    Err(fault) => fault,
+                }
+            }
             // Pruned meanwhile.
             Ok(None) => continue,
             // safeguard: unreadable-backup-stops

@@ -9,6 +9,7 @@ use std::ffi::OsString;
 use std::sync::Arc;
 
 use crate::engine::backups::{Backup, OpenedBackup};
+use crate::engine::deadline::Deadline;
 use crate::engine::owner::Owner;
 use crate::engine::signals::Signals;
 use crate::engine::stamp::Snapshot;
@@ -86,7 +87,9 @@ impl Session {
         signals: &dyn Signals,
     ) -> Result<Written> {
         match self {
-            Self::Files(session) => session.save(bytes, options),
+            Self::Files(session) => {
+                session.save(bytes, options, &Deadline::after(options.timeout), signals)
+            }
             #[cfg(feature = "postgres")]
             Self::Postgres(session) => session.save(bytes, options, signals),
         }
@@ -105,9 +108,32 @@ impl Session {
         signals: &dyn Signals,
     ) -> Result<Written> {
         match self {
-            Self::Files(session) => session.restore(backup, bytes, options),
+            Self::Files(session) => {
+                let deadline = Deadline::after(options.timeout);
+                session.restore(backup, bytes, options, &deadline, signals)
+            }
             #[cfg(feature = "postgres")]
             Self::Postgres(session) => session.save(bytes, options, signals),
+        }
+    }
+
+    /// Judges `bytes` as the document's content, without a save of them.
+    ///
+    /// # Errors
+    ///
+    /// [`crate::error::Error::Refused`]; why they cannot be judged.
+    pub fn judge(
+        &self,
+        bytes: &[u8],
+        options: &WriteOptions,
+        signals: &dyn Signals,
+    ) -> Result<()> {
+        match self {
+            Self::Files(session) => {
+                session.judge(bytes, options, &Deadline::after(options.timeout), signals)
+            }
+            #[cfg(feature = "postgres")]
+            Self::Postgres(session) => session.judge(bytes, options, signals),
         }
     }
 

@@ -1,11 +1,13 @@
 //! How a write is to be done, and what it tells.
 
 use std::ffi::OsString;
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::FixedOffset;
 
 use crate::engine::host::Host;
+use crate::engine::judge::Judge;
 use crate::engine::stamp::Key;
 use crate::engine::warning::Warning;
 use crate::settings::Durability;
@@ -35,6 +37,8 @@ pub struct WriteOptions {
     pub zone: FixedOffset,
     /// The program around the storage core.
     pub host: &'static dyn Host,
+    /// Who judges the state that the write leads to, where rules concern it.
+    pub judge: Option<Arc<dyn Judge>>,
 }
 
 /// A write that happened.

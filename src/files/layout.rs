@@ -8,6 +8,7 @@
 //! .oasis_data/
 //!     .gitignore               `*`: the folder ignores itself
 //!     locks/tanks.json.lock    one per data file; never truncated, replaced only under its lock
+//!     locks/tanks.json.group   the lock of the documents that refer to each other; as above
 //!     temp/tanks.json.<random> new content before its rename; its writer holds it locked
 //!     journal, journal.1, ...  what a batch of saves is about to rename
 //!     journal.lock             held by that batch, and by whoever recovers it
@@ -40,6 +41,8 @@ pub const JOURNAL_LOCK: &str = ".oasis_data/journal.lock";
 
 /// What a lock file's name ends with.
 const LOCK_SUFFIX: &str = ".lock";
+/// What the name of the lock file of a group ends with.
+const GROUP_SUFFIX: &str = ".group";
 /// What is added to the name of a lock file that is about to replace a shared lock file.
 const NEW_SUFFIX: &str = ".new";
 /// Letters that make the name of a temporary file unique.
@@ -89,9 +92,25 @@ pub fn within_sidecar(path: &str) -> &str {
 /// The lock file of a data file.
 #[must_use]
 pub fn lock(name: &OsStr) -> PathBuf {
+    lock_with(name, LOCK_SUFFIX)
+}
+
+/// The lock file of the group that is named by this data file.
+#[must_use]
+pub fn group_lock(name: &OsStr) -> PathBuf {
+    lock_with(name, GROUP_SUFFIX)
+}
+
+fn lock_with(name: &OsStr, suffix: &str) -> PathBuf {
     let mut lock = stem(name).into_os_string();
-    lock.push(LOCK_SUFFIX);
+    lock.push(suffix);
     Path::new(LOCKS).join(lock)
+}
+
+/// Whether this is the name of a lock file, of a data file or a group.
+#[must_use]
+pub fn is_lock(name: &OsStr) -> bool {
+    [LOCK_SUFFIX, GROUP_SUFFIX].iter().any(|suffix| name.as_bytes().ends_with(suffix.as_bytes()))
 }
 
 /// The lock file of this name among the locks.
@@ -185,7 +204,7 @@ pub fn is_name_of_sidecar(name: &[u8]) -> bool {
         .iter()
         .any(|known| known.as_bytes() == name)
         || name.starts_with(within_sidecar(JOURNAL).as_bytes())
-        || lock.ends_with(LOCK_SUFFIX.as_bytes())
+        || is_lock(OsStr::from_bytes(lock))
         || temporary()
 }
 

@@ -8,6 +8,7 @@ pub mod fork;
 mod hint;
 pub mod identity;
 pub mod inspect;
+mod judging;
 pub mod layout;
 pub mod lease;
 pub mod live;

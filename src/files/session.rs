@@ -21,6 +21,7 @@ use crate::files::backup::source::{BackupSource, Retention};
 use crate::files::backup::{self, Backup, Opened};
 use crate::files::batch::recovery;
 use crate::files::identity::Identity;
+use crate::files::judging::{self, Change};
 use crate::files::live::{Live, Same};
 use crate::files::lock::Lock;
 use crate::files::locked::LockedFile;
@@ -116,8 +117,15 @@ impl Session {
     /// # Errors
     ///
     /// Any [`Error`]; but for [`Error::NotDurable`] the file is as it was.
-    pub fn save(self, bytes: &[u8], options: &WriteOptions) -> Result<Written> {
-        let published = self.publish(self.locked.prepare(bytes, None, options)?, options)?;
+    pub fn save(
+        self,
+        bytes: &[u8],
+        options: &WriteOptions,
+        deadline: &Deadline,
+        signals: &dyn Signals,
+    ) -> Result<Written> {
+        let prepared = self.locked.prepare(bytes, None, options)?;
+        let published = self.publish(prepared, bytes, options, deadline, signals)?;
         self.finish(published, options)
     }
 
@@ -127,15 +135,46 @@ impl Session {
     /// # Errors
     ///
     /// As for [`Self::save`].
-    pub fn restore(self, backup: &Backup, bytes: &[u8], options: &WriteOptions) -> Result<Written> {
+    pub fn restore(
+        self,
+        backup: &Backup,
+        bytes: &[u8],
+        options: &WriteOptions,
+        deadline: &Deadline,
+        signals: &dyn Signals,
+    ) -> Result<Written> {
         let opened = self.open_backup(backup)?;
         let model = opened.as_ref().map(Opened::file);
-        let published = self.publish(self.locked.prepare(bytes, model, options)?, options)?;
+        let prepared = self.locked.prepare(bytes, model, options)?;
+        let published = self.publish(prepared, bytes, options, deadline, signals)?;
         drop(opened);
         self.finish(published, options)
     }
 
-    fn publish(&self, prepared: Preparation<'_>, options: &WriteOptions) -> Result<Published> {
+    /// Judges the content that a write would make the file's, without the write.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Refused`], or as for [`Self::save`].
+    pub fn judge(
+        &self,
+        bytes: &[u8],
+        options: &WriteOptions,
+        deadline: &Deadline,
+        signals: &dyn Signals,
+    ) -> Result<()> {
+        let change = Change { file: &self.locked, content: Some(bytes) };
+        judging::judge(&[change], options, deadline, signals).map(drop)
+    }
+
+    fn publish(
+        &self,
+        prepared: Preparation<'_>,
+        bytes: &[u8],
+        options: &WriteOptions,
+        deadline: &Deadline,
+        signals: &dyn Signals,
+    ) -> Result<Published> {
         let Prepared { temporary, before, source, mut written } = match prepared {
             Preparation::InPlace(same) => return Ok(Published::InPlace(same)),
             Preparation::Change(prepared) => *prepared,
@@ -145,8 +184,11 @@ impl Session {
             Durability::Full => Some(temporary.sync()?),
             Durability::Process => None,
         };
+        let content = Change { file: &self.locked, content: Some(bytes) };
+        let judged = judging::judge(&[content], options, deadline, signals)?;
         let replace = || temporary.rename(&self.locked.target.name);
         let retention = self.change(source.as_ref(), earlier, options, replace, &mut written)?;
+        drop(judged);
         let stamped = self.locked.stamp_content(synced.as_ref());
         Ok(Published::Changed { written, stamped, retention })
     }
@@ -191,7 +233,12 @@ impl Session {
     /// # Errors
     ///
     /// Any [`Error`]; but for [`Error::NotDurable`] the file is as it was.
-    pub fn delete(self, options: &WriteOptions) -> Result<Written> {
+    pub fn delete(
+        self,
+        options: &WriteOptions,
+        deadline: &Deadline,
+        signals: &dyn Signals,
+    ) -> Result<Written> {
         self.locked.require_own()?;
         let target = &self.locked.target;
         let live = target.stat()?.ok_or_else(|| missing(target))?;
@@ -209,7 +256,11 @@ impl Session {
         } else {
             None
         };
+        let gone = Change { file: &self.locked, content: None };
+        // safeguard: deletion-published-under-group-lock
+        let judged = judging::judge(&[gone], options, deadline, signals)?;
         let retention = self.change(source.as_ref(), earlier, options, unlink, &mut written)?;
+        drop(judged);
         self.finish(Published::Changed { written, stamped: None, retention }, options)
     }
 
@@ -302,7 +353,9 @@ pub fn save(
     options: &WriteOptions,
     signals: &dyn Signals,
 ) -> Result<Written> {
-    Session::open(path, options, signals)?.save(bytes, options)
+    let target = Target::resolve(path, options.make_parents)?;
+    let deadline = Deadline::after(options.timeout);
+    Session::acquire(target, &deadline, signals)?.save(bytes, options, &deadline, signals)
 }
 
 /// Removes the file, keeping its content as the newest backup.
@@ -316,7 +369,7 @@ pub fn delete(path: &Path, options: &WriteOptions, signals: &dyn Signals) -> Res
     let deadline = Deadline::after(options.timeout);
     recovery::recover(&target, &deadline, signals)?;
     target.stat()?.ok_or_else(|| missing(&target))?;
-    Session::acquire(target, &deadline, signals)?.delete(options)
+    Session::acquire(target, &deadline, signals)?.delete(options, &deadline, signals)
 }
 
 /// The backups of the file that `path` leads to, newest first, and their folder. Needs no

@@ -21,6 +21,7 @@ use crate::postgres::connection::{Connection, Wait};
 use crate::postgres::document::{Document, column, new_save, require_size};
 use crate::postgres::failures::Fault;
 use crate::postgres::held;
+use crate::postgres::judging::{self, Others};
 use crate::postgres::row::{Base, lock_all};
 use crate::postgres::statements::Name;
 use crate::statistics::COUNTERS;
@@ -185,6 +186,14 @@ fn attempt(
         connection.roll_back();
         return Ok(Done { changed: HashMap::new(), corrupt, replicated: true });
     }
+    let states = parts.iter().zip(documents).map(|(part, document)| judging::Change {
+        document,
+        path: part.save.path,
+        content: Some(part.save.bytes),
+    });
+    let states: Vec<_> = states.collect();
+    let judge = options.judge.as_deref();
+    let _group = judging::judge(connection, judge, &states, Others::Mapped, wait)?;
     let before = sent.get();
     sent.set(Some(before.unwrap_or_else(Instant::now)));
     match apply(connection, &changes, options, wait) {

@@ -51,9 +51,14 @@ impl Transaction {
 
     /// The steps that begin the transaction.
     pub(super) fn begin(&self) -> [Step<'_>; 2] {
+        [Step::Begin, self.settings()]
+    }
+
+    /// The step that puts the settings in force, in a transaction that has begun.
+    pub(super) fn settings(&self) -> Step<'_> {
         let settings: Vec<&(dyn ToSql + Sync)> =
             vec![&self.lock_timeout, &self.synchronous_commit, &self.edit_timeout];
-        [Step::Begin, Step::Run(Name::Settings, settings)]
+        Step::Run(Name::Settings, settings)
     }
 }
 

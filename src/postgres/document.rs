@@ -86,6 +86,13 @@ impl Document {
         Some((Self::new(Arc::clone(&self.store), self.name.with_file_name(of)), stamp))
     }
 
+    /// The row that is the lock of the group that is named by this document. It has the name of
+    /// the lock file beside files, which no document has.
+    pub(super) fn as_group(&self) -> Self {
+        let lock = layout::group_lock(self.name.file_name().unwrap_or_default());
+        Self::new(Arc::clone(&self.store), self.name.with_file_name(lock))
+    }
+
     /// What the names of all documents in this folder begin with.
     pub(super) fn prefix(&self, path: &Path) -> Result<String> {
         if self.name.as_os_str().is_empty() {

@@ -143,7 +143,12 @@ impl Fault {
 
     /// Whether the connection can be used on after a rollback.
     pub(super) fn leaves_connection(&self) -> bool {
-        matches!(self, Self::Refused(refusal) if !refusal.ends_connection())
+        match self {
+            Self::Refused(refusal) => !refusal.ends_connection(),
+            // Between two questions.
+            Self::Told(_) => true,
+            Self::Lost { .. } | Self::TimedOut | Self::Interrupted => false,
+        }
     }
 
     /// The error for the document at `path`; `call` says what was being done.

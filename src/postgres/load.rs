@@ -101,6 +101,22 @@ pub(crate) fn probe_many(
     Ok(each.map(|((document, path, kept), answer)| answer.probe(document, path, *kept)).collect())
 }
 
+/// The content in each row of an answer to [`Name::LoadMany`]; nothing for a document that is
+/// not there.
+pub(super) fn contents(
+    rows: &[Row],
+    asked: &[(Document, &Path)],
+) -> std::result::Result<Vec<Option<Vec<u8>>>, Fault> {
+    let each = rows.iter().zip(asked).map(|(row, (document, path))| {
+        match Answer::of(row)?.probe(document, path, None) {
+            Ok(Probe::Content(snapshot)) => Ok(Some(snapshot.bytes)),
+            Ok(Probe::Stamp(_)) | Err(Error::NotFound { .. }) => Ok(None),
+            Err(error) => Err(Fault::Told(error)),
+        }
+    });
+    each.collect()
+}
+
 fn known(kept: Option<Stamp>) -> Option<Uuid> {
     match kept {
         Some(Stamp::Row(row)) => Some(Uuid::from_u128(row.save)),

@@ -57,14 +57,16 @@ pub(crate) fn save(
     if let Some(why) = held::standstill(document.digest()) {
         return Err(Error::AlreadyLocked { path: path.to_path_buf(), why });
     }
-    // Whether it is to be backed up whatever the options can be found out under its lock only.
-    if options.host.found_corrupt(document.key()) {
-        return Session::open(document, path, options, signals)?.save(bytes, options, signals);
-    }
     let started = Instant::now();
     let signals = Lasting::new(signals);
     let wait = Wait::new(path, options.timeout, &signals);
     let id = new_save().map_err(|fault| fault.into_error(path, SAVING))?;
+    // Under its lock only can it be judged, and be found out whether it is to be backed up
+    // whatever the options.
+    if options.judge.is_some() || options.host.found_corrupt(document.key()) {
+        let session = Session::open_until(document, path, &wait)?;
+        return session.change_as(id, Some(bytes), options, &wait, false);
+    }
     let save = Save { name, bytes, id, version: version_of(bytes), options };
     // Since when the server may have the commit of this save.
     let sent: Cell<Option<Instant>> = Cell::new(None);

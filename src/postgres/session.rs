@@ -1,5 +1,6 @@
 //! A document under its lock: one transaction, from the lock to the commit.
 
+use std::cell::Cell;
 use std::ffi::OsString;
 use std::fmt::{self, Debug, Formatter};
 use std::mem;
@@ -27,6 +28,7 @@ use crate::postgres::document::{Document, column, new_save, require_size};
 use crate::postgres::failures::Fault;
 use crate::postgres::held::{self, Held};
 use crate::postgres::history;
+use crate::postgres::judging::{self, Others};
 use crate::postgres::row::{Base, lock};
 use crate::postgres::statements::Name;
 use crate::settings;
@@ -172,7 +174,8 @@ impl Session {
         let Some(mut connection) = self.connection().take() else {
             return Err(Error::LockGone { path: self.path.clone() });
         };
-        let outcome = apply(&mut connection, std::slice::from_ref(&change), options, wait);
+        let sent = Cell::new(sent);
+        let outcome = self.publish(&mut connection, &change, options, wait, &sent);
         match outcome {
             Ok(changed) => {
                 let replicated = connection.commit_warning().is_none();
@@ -197,9 +200,51 @@ impl Session {
                 if !fault.hides_outcome() {
                     return Err(fault.into_error(&self.path, SAVING));
                 }
-                self.send_again(&change, options, wait, fault)
+                self.send_again(&change, options, wait, fault, &sent)
             }
         }
+    }
+
+    /// Judges the change, makes it and commits. From `sent` on, nobody can take it back.
+    fn publish(
+        &self,
+        connection: &mut Connection,
+        change: &Change<'_>,
+        options: &WriteOptions,
+        wait: &Wait<'_>,
+        sent: &Cell<bool>,
+    ) -> std::result::Result<Vec<Changed>, Fault> {
+        let _group = self.judged(connection, change.content, options, wait)?;
+        sent.set(true);
+        apply(connection, std::slice::from_ref(change), options, wait)
+    }
+
+    fn judged(
+        &self,
+        connection: &mut Connection,
+        content: Option<&[u8]>,
+        options: &WriteOptions,
+        wait: &Wait<'_>,
+    ) -> std::result::Result<Option<Held>, Fault> {
+        let change = judging::Change { document: &self.document, path: &self.path, content };
+        judging::judge(connection, options.judge.as_deref(), &[change], Others::Mapped, wait)
+    }
+
+    /// Judges `bytes` as the document's content, without a save of them.
+    pub(crate) fn judge(
+        &self,
+        bytes: &[u8],
+        options: &WriteOptions,
+        signals: &dyn Signals,
+    ) -> Result<()> {
+        self.with(signals, |connection, wait| {
+            match self.judged(connection, Some(bytes), options, wait) {
+                Ok(_) => Ok(Ok(())),
+                // The document stays locked.
+                Err(Fault::Told(refused @ Error::Refused { .. })) => Ok(Err(refused)),
+                Err(fault) => Err(fault),
+            }
+        })?
     }
 
     /// Finds out on another connection whether the change was committed, and makes it if not.
@@ -209,9 +254,14 @@ impl Session {
         options: &WriteOptions,
         wait: &Wait<'_>,
         fault: Fault,
+        sent: &Cell<bool>,
     ) -> Result<Written> {
+        let failed = |fault: Fault| match sent.get() {
+            true => outcome_unknown(&self.path, fault),
+            false => fault.into_error(&self.path, SAVING),
+        };
         if !fault.is_passing() {
-            return Err(outcome_unknown(&self.path, fault));
+            return Err(failed(fault));
         }
         let end = Deadline::after(wait.deadline.left().min(RESEND));
         let wait = Wait { deadline: end, ..*wait };
@@ -222,7 +272,8 @@ impl Session {
                 connection.roll_back();
                 None
             } else if now.is(&self.base) {
-                Some(apply(connection, std::slice::from_ref(change), options, &wait)?)
+                // Judged anew: the lock of the group was gone meanwhile.
+                Some(self.publish(connection, change, options, &wait, sent)?)
             } else if is_done(connection, &self.base.name, change.save, &wait)? {
                 connection.roll_back();
                 None
@@ -242,7 +293,7 @@ impl Session {
                 ))
             }
             Err(Fault::Told(error)) => Err(error),
-            Err(fault) => Err(outcome_unknown(&self.path, fault)),
+            Err(fault) => Err(failed(fault)),
         }
     }
 

@@ -1,11 +1,13 @@
 //! Several files at once: saved as one.
 
+use std::path::Path;
 use std::time::Instant;
 
 use pyo3::prelude::*;
 
 use super::arguments::FilePath;
 use super::interpreter::Interpreter;
+use super::judging::judge;
 use super::saving::{Outcome, encoded, options, saved};
 use crate::codec::EncodeOptions;
 use crate::engine::batch::{self, Save};
@@ -29,7 +31,7 @@ pub(super) fn save_many(
     versioned: bool,
 ) -> PyResult<Vec<Outcome>> {
     let started = Instant::now();
-    let write_options = WriteOptions {
+    let mut write_options = WriteOptions {
         make_parents,
         skip_unchanged,
         ..options(&settings::current(), backup, timeout)?
@@ -44,6 +46,9 @@ pub(super) fn save_many(
         .iter()
         .map(|(path, bytes, if_version)| Save { path, bytes, if_version: if_version.clone() })
         .collect();
+    let paths: Vec<&Path> = saves.iter().map(|save| save.path).collect();
+    let contents: Vec<Option<&[u8]>> = saves.iter().map(|save| Some(save.bytes)).collect();
+    write_options.judge = judge(py, Operation::Write, &paths, &contents)?;
     let written = Interpreter(py).wait(Operation::Write, first, |signals| {
         batch::save_many(&saves, &write_options, signals)
     })?;

@@ -10,6 +10,7 @@ use super::arguments::FilePath;
 use super::exceptions::engine_error;
 use super::gil::without_gil;
 use super::interpreter::Interpreter;
+use super::judging::judge;
 use super::owner::Block;
 use super::saving::{Outcome, encoded, options, saved, text_in_place};
 use crate::codec::EncodeOptions;
@@ -87,12 +88,14 @@ impl Edit {
         if keep_layout && let Some(same) = text_in_place(py, &self.path, &text, encode_options)? {
             text = same;
         }
+        let judge = judge(py, Operation::Write, &[&self.path], &[Some(&text)])?;
+        let options = WriteOptions { judge, ..self.options.clone() };
         let written = Interpreter(py).wait(Operation::Write, &self.path, |signals| {
             // Out of the mutex: a second call must not wait for the disk.
             let locked = self.take().ok_or_else(|| self.closed())?;
             // safeguard: edit-lock-still-current
             locked.require_current()?;
-            locked.save(&text, &self.options, signals)
+            locked.save(&text, &options, signals)
         })?;
         LATENCIES.write.observe(started);
         Ok(saved(py, &self.path, &text, written, versioned))

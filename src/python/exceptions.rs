@@ -4,7 +4,7 @@ use std::path::Path;
 
 use pyo3::exceptions::{PyMemoryError, PyOSError, PyRecursionError};
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
+use pyo3::types::{PyDict, PyType};
 use rustix::io::Errno;
 
 use super::advice::message;
@@ -14,6 +14,9 @@ use crate::engine::MISSING;
 use crate::error::{Error, name};
 use crate::stack;
 use crate::statistics::{COUNTERS, FAILURE_KINDS, FAILURES, Operation};
+
+/// The module of the exceptions.
+const ERRORS: &str = "oasis_data.error_handling";
 
 /// Bytes of stack that a load or a save takes at most.
 const STACK: usize = if cfg!(debug_assertions) { 96 << 10 } else { 32 << 10 };
@@ -42,6 +45,11 @@ pub(super) const CLASSES: [&str; FAILURE_KINDS] = [
 
 /// The exception for a failure of storage.
 pub(super) fn engine_error(py: Python<'_>, operation: Operation, error: &Error) -> PyErr {
+    if let Error::Refused { reason, .. } = error
+        && let Some(raised) = reason.downcast_ref::<PyErr>()
+    {
+        return refusal(py, operation, raised.clone_ref(py));
+    }
     let extra = PyDict::new(py);
     let reads = operation == Operation::Read;
     let denied = matches!(
@@ -57,14 +65,15 @@ pub(super) fn engine_error(py: Python<'_>, operation: Operation, error: &Error) 
             "NotDurableError"
         }
         Error::OutcomeUnknown { .. } => "OutcomeUnknownError",
-        Error::SeveralStores { .. } => "StorageWriteError",
+        Error::SeveralStores { .. } | Error::ReferenceToOtherStore { .. } => "StorageWriteError",
         Error::NamedTwice { .. } => "NamedTwiceError",
         Error::Unrecovered { .. } | Error::Interrupted { .. } if reads => "JSONReadError",
         Error::AlreadyLocked { .. } => "AlreadyLockedError",
         Error::Interrupted { .. }
         | Error::LockGone { .. }
         | Error::Unrecovered { .. }
-        | Error::EditExpired { .. } => "JSONWriteError",
+        | Error::EditExpired { .. }
+        | Error::Refused { .. } => "JSONWriteError",
         Error::Syscall { .. } | Error::NotAFile { .. } => match (reads, denied) {
             (true, true) => "ReadPermissionError",
             (true, false) => "StorageReadError",
@@ -89,6 +98,31 @@ pub(super) fn engine_error(py: Python<'_>, operation: Operation, error: &Error) 
         Ok(()) => build(py, class, operation, error.path(), &message(error), cause, &extra),
         Err(failure) => failure,
     }
+}
+
+/// What rules raised against a write, as it is, and counted where it is a failure of ours.
+pub(super) fn refusal(py: Python<'_>, operation: Operation, raised: PyErr) -> PyErr {
+    let class_of = || -> PyResult<Option<String>> {
+        for class in raised.get_type(py).mro() {
+            let class = class.cast_into::<PyType>()?;
+            let name = class.name()?.to_string();
+            if class.module()?.to_cow()? == ERRORS && CLASSES.contains(&&*name) {
+                return Ok(Some(name));
+            }
+        }
+        Ok(None)
+    };
+    // A class that cannot tell its name is nobody's that is counted.
+    if let Ok(Some(class)) = class_of() {
+        count(operation, &class);
+    }
+    raised
+}
+
+/// Whether an exception says that a document does not obey the rules.
+pub(super) fn is_of_rules(py: Python<'_>, raised: &PyErr) -> bool {
+    let class = py.import(ERRORS).and_then(|errors| errors.getattr("InvalidDocumentError"));
+    class.is_ok_and(|class| raised.is_instance(py, &class))
 }
 
 /// The exception for a document that cannot be encoded.
@@ -233,15 +267,9 @@ fn build(
     cause: Option<PyErr>,
     extra: &Bound<'_, PyDict>,
 ) -> PyErr {
-    match operation {
-        Operation::Read => COUNTERS.read_failures.count(),
-        Operation::Write | Operation::Delete => COUNTERS.write_failures.count(),
-    }
-    let kind = CLASSES.iter().position(|kind| *kind == class).unwrap_or(CLASSES.len());
-    // safeguard: failures-counted
-    FAILURES.count(operation, kind);
+    count(operation, class);
     let built = || -> PyResult<PyErr> {
-        let module = py.import("oasis_data.error_handling")?;
+        let module = py.import(ERRORS)?;
         let operation = module.getattr("OperationType")?.call1((operation.name(),))?;
         let original = cause.as_ref().map(|cause| cause.value(py).clone());
         let arguments = (operation, path.as_os_str(), message, original);
@@ -263,4 +291,15 @@ fn build(
         // safeguard: signal-while-telling-failure
         Err(failure) => failure,
     }
+}
+
+/// Counts a failure of this class.
+fn count(operation: Operation, class: &str) {
+    match operation {
+        Operation::Read => COUNTERS.read_failures.count(),
+        Operation::Write | Operation::Delete => COUNTERS.write_failures.count(),
+    }
+    let kind = CLASSES.iter().position(|kind| *kind == class).unwrap_or(CLASSES.len());
+    // safeguard: failures-counted
+    FAILURES.count(operation, kind);
 }

@@ -14,6 +14,7 @@ mod gil;
 mod host;
 mod inspecting;
 mod interpreter;
+mod judging;
 mod loading;
 mod owner;
 mod process;
@@ -44,6 +45,8 @@ mod _native {
     use super::inspecting::{
         backup_names, inspect, interrupted_batches, is_held, parse_backup_name,
     };
+    #[pymodule_export]
+    use super::judging::use_rules;
     #[pymodule_export]
     use super::loading::{
         clear, invalidate, is_cached, load, load_many, load_measured, load_with_version,

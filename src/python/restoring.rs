@@ -1,6 +1,8 @@
 //! Backups: told, restored, pruned.
 
 use std::ffi::OsString;
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Instant;
 
 use pyo3::prelude::*;
@@ -8,11 +10,15 @@ use pythonize::pythonize;
 use serde::Serialize;
 
 use super::arguments::{FilePath, age};
+use super::exceptions::{is_of_rules, refusal};
 use super::gil::without_gil;
 use super::interpreter::Interpreter;
+use super::judging::ask;
 use super::saving::{Outcome, options, saved};
 use crate::documents::backups::{self, Examined};
-use crate::engine::Engine;
+use crate::documents::{Failure, Runtime};
+use crate::engine::{Engine, Judge, Session, WriteOptions};
+use crate::error::Error;
 use crate::settings;
 use crate::statistics::{LATENCIES, Operation};
 
@@ -62,8 +68,17 @@ pub(super) fn restore_backup(
     let session = interpreter.wait(Operation::Write, &path, |signals| {
         Engine::of(&path).open(&path, &options, signals)
     })?;
-    let chosen = backups::choose(interpreter, &path, &session, name.as_deref());
-    let (backup, bytes) = match chosen {
+    let chosen = backups::choose(interpreter, &path, &session, name.as_deref(), |text| {
+        match obeys(interpreter, &path, &session, &options, text)? {
+            Ok(judge) => Ok(Ok(judge)),
+            // safeguard: restored-obeys
+            Err(raised) if name.is_none() && is_of_rules(py, &raised) => {
+                Ok(Err(raised.value(py).to_string()))
+            }
+            Err(raised) => Err(Failure::Raised(refusal(py, Operation::Write, raised))),
+        }
+    });
+    let (backup, bytes, judge) = match chosen {
         Ok(chosen) => chosen,
         Err(failure) => {
             // Letting a lock go may wait for a fork, which waits for the interpreter.
@@ -71,11 +86,40 @@ pub(super) fn restore_backup(
             return Err(interpreter.exception(Operation::Write, failure));
         }
     };
+    let options = WriteOptions { judge, ..options };
     let written = interpreter.wait(Operation::Write, &path, |signals| {
         session.restore(&backup, &bytes, &options, signals)
     })?;
     LATENCIES.write.observe(started);
     Ok((backup.name, saved(py, &path, &bytes, written, versioned)))
+}
+
+/// The judge of a restore of `text`, where the text obeys the rules; else what the rules raise.
+fn obeys<'py>(
+    interpreter: Interpreter<'py>,
+    path: &Path,
+    session: &Session,
+    options: &WriteOptions,
+    text: &[u8],
+) -> std::result::Result<PyResult<Option<Arc<dyn Judge>>>, Failure<Interpreter<'py>>> {
+    let judge = match ask(interpreter.0, &[path], &[Some(text)]) {
+        Ok(None) => return Ok(Ok(None)),
+        Ok(judge) => judge,
+        Err(Failure::Raised(raised)) => return Ok(Err(raised)),
+        Err(failure) => return Err(failure),
+    };
+    let trial = WriteOptions { judge: judge.clone(), ..options.clone() };
+    let judged = interpreter.run(Operation::Write, path, |signals| {
+        session.judge(text, &trial, signals)
+    });
+    match judged.map_err(Failure::Raised)? {
+        Ok(()) => Ok(Ok(judge)),
+        Err(Error::Refused { reason, path }) => match reason.downcast::<PyErr>() {
+            Ok(raised) => Ok(Err(*raised)),
+            Err(reason) => Err(Error::Refused { reason, path }.into()),
+        },
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Removes old backups. Returns the names of those removed.

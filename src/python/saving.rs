@@ -14,6 +14,7 @@ use super::exceptions::encode_error;
 use super::gil::{run_python, without_gil};
 use super::host::PythonHost;
 use super::interpreter::Interpreter;
+use super::judging::judge;
 use crate::codec::{self, DecodeError, EncodeError, EncodeOptions};
 use crate::documents::in_place;
 use crate::engine::{Engine, WriteOptions, Written, version_of};
@@ -47,7 +48,7 @@ pub(super) fn save(
 ) -> PyResult<Outcome> {
     let FilePath(path) = path;
     let started = Instant::now();
-    let write_options = WriteOptions {
+    let mut write_options = WriteOptions {
         if_version,
         make_parents,
         skip_unchanged,
@@ -57,6 +58,7 @@ pub(super) fn save(
     if keep_layout && let Some(same) = text_in_place(py, &path, &text, encode_options)? {
         text = same;
     }
+    write_options.judge = judge(py, Operation::Write, &[&path], &[Some(&text)])?;
     let written = Interpreter(py).wait(Operation::Write, &path, |signals| {
         Engine::of(&path).save(&path, &text, &write_options, signals)
     })?;
@@ -76,7 +78,9 @@ pub(super) fn delete(
 ) -> PyResult<Outcome> {
     let FilePath(path) = path;
     let started = Instant::now();
-    let options = WriteOptions { if_version, ..options(&settings::current(), backup, timeout)? };
+    let judge = judge(py, Operation::Delete, &[&path], &[None::<&[u8]>])?;
+    let options =
+        WriteOptions { if_version, judge, ..options(&settings::current(), backup, timeout)? };
     let written = Interpreter(py).wait(Operation::Delete, &path, |signals| {
         Engine::of(&path).delete(&path, &options, signals)
     })?;
@@ -158,5 +162,6 @@ pub(super) fn options(
         // With the interpreter's lock held, under which Python changes TZ.
         zone: *Local::now().offset(),
         host: &PythonHost,
+        judge: None,
     })
 }

@@ -4,6 +4,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Barrier;
 
+use oasis_data::engine::deadline::Deadline;
 use oasis_data::engine::write::WriteOptions;
 use oasis_data::files::backup::{list, newest_first};
 use oasis_data::files::session::{self, Session};
@@ -50,7 +51,8 @@ fn a_restored_file_keeps_its_own_mode_and_a_file_that_is_gone_gets_that_of_the_b
     let restore = || {
         let session = Session::open(&path, &options(), &Quiet).unwrap();
         let backup = session.backups().unwrap().remove(0);
-        session.restore(&backup, b"1", &options()).unwrap();
+        let deadline = Deadline::after(options().timeout);
+        session.restore(&backup, b"1", &options(), &deadline, &Quiet).unwrap();
         backup
     };
     save(&path, "1").unwrap();

@@ -173,11 +173,39 @@ fn the_newest_whole_backup_is_chosen_and_a_torn_one_told() {
     let faults: Vec<_> = examined.iter().map(|each| each.fault.as_deref()).collect();
     assert_eq!(faults, [Some("torn"), None]);
     let session = Engine::of(&path).open(&path, &options(), &Quiet).unwrap();
-    let (backup, bytes) = backups::choose(Texts, &path, &session, None).ok().unwrap();
+    let all = |_: &[u8]| Ok(Ok(()));
+    let (backup, bytes, ()) = backups::choose(Texts, &path, &session, None, all).ok().unwrap();
     assert_eq!((backup.name.clone(), bytes), (examined[1].backup.name.clone(), b"first".to_vec()));
     let name = PathBuf::from(&examined[0].backup.name);
-    let refused = backups::choose(Texts, &path, &session, Some(&name));
+    let refused = backups::choose(Texts, &path, &session, Some(&name), all);
     assert!(matches!(refused, Err(Failure::Engine(Error::NoBackup { .. }))));
+}
+
+#[test]
+fn the_newest_backup_that_obeys_is_chosen_and_what_the_others_lack_told() {
+    let (_folder, path) = folder();
+    for text in ["good", "bad", "torn", "bad again", "last"] {
+        Engine::Files.save(&path, text.as_bytes(), &options(), &Quiet).unwrap();
+    }
+    let session = Engine::of(&path).open(&path, &options(), &Quiet).unwrap();
+    let good = |text: &[u8]| {
+        // What is no document is not asked about.
+        assert_ne!(text, b"torn");
+        let bad = text.starts_with(b"bad").then(|| "is bad".to_owned());
+        Ok(bad.map_or(Ok(text.len()), Err))
+    };
+    let (_, bytes, length) = backups::choose(Texts, &path, &session, None, good).ok().unwrap();
+    assert_eq!((bytes, length), (b"good".to_vec(), 4));
+    let none = |_: &[u8]| Ok(Err::<(), _>("is bad".to_owned()));
+    match backups::choose(Texts, &path, &session, None, none) {
+        Err(Failure::Engine(Error::NoBackup { tried, .. })) => {
+            assert_eq!(tried.iter().filter(|fault| fault.ends_with("is bad")).count(), 3);
+        }
+        _ => panic!("all backups are bad"),
+    }
+    let failed = |_: &[u8]| Err::<Result<(), _>, _>(Failure::Raised(()));
+    let outcome = backups::choose(Texts, &path, &session, None, failed);
+    assert!(matches!(outcome, Err(Failure::Raised(()))));
 }
 
 #[test]

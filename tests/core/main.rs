@@ -17,6 +17,7 @@ mod hints;
 mod identity;
 mod index;
 mod inspect;
+mod judging;
 mod layout;
 mod leases;
 mod locks;
@@ -76,6 +77,7 @@ fn options() -> WriteOptions {
         durability: Durability::Process,
         zone: chrono::FixedOffset::east_opt(3600).unwrap(),
         host: &Plain,
+        judge: None,
     }
 }
 

@@ -27,6 +27,7 @@ use crate::files::batch::preconditions::require_replaceable;
 use crate::files::batch::roll_forward;
 use crate::files::fork;
 use crate::files::identity::{FileKey, Identity, Synced};
+use crate::files::judging::{self, Change};
 use crate::files::layout;
 use crate::files::live::Same;
 use crate::files::prepare::Preparation;
@@ -90,7 +91,17 @@ pub fn save_many(
         sync_contents(&changed, &in_place)?;
     }
     COUNTERS.unchanged_saves.add(in_place.len() as u64);
-    for (index, done) in publish(changed, options, &deadline, signals)? {
+    let mut states: Vec<_> = files
+        .iter()
+        .map(|(index, session)| {
+            (*index, Change { file: session.locked(), content: Some(saves[*index].bytes) })
+        })
+        .collect();
+    states.sort_by_key(|(index, _)| *index);
+    // All of them, and those too that have the content already.
+    // safeguard: batch-judged-as-one
+    let states: Vec<_> = states.into_iter().map(|(_, change)| change).collect();
+    for (index, done) in publish(changed, &states, options, &deadline, signals)? {
         written[index] = done;
     }
     drop(in_place);
@@ -140,6 +151,7 @@ fn lock_files(
 /// Publishes the contents that are written and synced.
 fn publish(
     changed: Vec<Changed<'_>>,
+    states: &[Change<'_>],
     options: &WriteOptions,
     deadline: &Deadline,
     signals: &dyn Signals,
@@ -151,6 +163,7 @@ fn publish(
     // safeguard: batch-asks-beforehand
     changed.iter().try_for_each(|change| require_replaceable(change.target()))?;
     let folders = Folders::of(&changed)?;
+    let judged = judging::judge(states, options, deadline, signals)?;
     let (locks, slots) = folders.lock(deadline, signals)?;
     let backed_up = back_up(&changed, options)?;
     let full = options.durability == Durability::Full;
@@ -168,6 +181,8 @@ fn publish(
             return Err(take_back(error, &changed, &backed_up));
         }
     };
+    // Whoever is judged by these files from now on recovers the batch first if it has to.
+    drop(judged);
     let mut done = Vec::with_capacity(changed.len());
     let mut locked = Vec::with_capacity(changed.len());
     for Changed { index, session, prepared, synced } in changed {

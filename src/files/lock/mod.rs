@@ -62,6 +62,16 @@ impl Lock {
         Self::acquire(target, Path::new(layout::JOURNAL_LOCK), deadline, signals)
     }
 
+    /// Takes the lock of the group that is named by the file `target`. Its holder waits for no
+    /// lock but that of a journal.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Lock::of_file`].
+    pub fn of_group(target: &Target, deadline: &Deadline, signals: &dyn Signals) -> Result<Self> {
+        Self::acquire(target, &layout::group_lock(&target.name), deadline, signals)
+    }
+
     fn acquire(
         target: &Target,
         path: &Path,
@@ -167,13 +177,7 @@ impl Lock {
     /// What of this content of the file the sync stamp tells to be on the disk.
     #[must_use]
     pub fn synced(&self, identity: &Identity) -> Option<Synced> {
-        let stamp = identity.sync_stamp(Synced::Content);
-        let (_, content) = stamp.split_once(' ')?;
-        let found = self.read_at(stamp.len(), layout::SYNC_STAMP_PLACE)?;
-        let synced = found.strip_suffix(content.as_bytes())?;
-        [(layout::NAME_SYNCED, Synced::ContentAndName), (layout::CONTENT_SYNCED, Synced::Content)]
-            .into_iter()
-            .find_map(|(word, synced_as)| (synced == word.as_bytes()).then_some(synced_as))
+        self.file.with(|file| stamped(file, identity))?
     }
 
     /// Remembers which file the descriptor is of. To be called before the call that took
@@ -211,6 +215,29 @@ impl Drop for Lock {
     fn drop(&mut self) {
         self.release();
     }
+}
+
+/// What of this content of the file `target` its sync stamp tells to be on the disk. Needs no
+/// lock: a stamp that another writer is just replacing is of other content.
+#[must_use]
+pub fn synced(target: &Target, identity: &Identity) -> Option<Synced> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let opened = CloseOnFork::open(|| {
+        let lock = layout::lock(&target.name);
+        fs::openat(&target.folder, lock, flags, Mode::empty()).map(File::from)
+    });
+    opened.ok()?.with(|file| stamped(file, identity))?
+}
+
+fn stamped(file: &File, identity: &Identity) -> Option<Synced> {
+    let stamp = identity.sync_stamp(Synced::Content);
+    let (_, content) = stamp.split_once(' ')?;
+    let mut found = vec![0; stamp.len()];
+    let length = file.read_at(&mut found, layout::SYNC_STAMP_PLACE).ok()?;
+    let synced = found[..length].strip_suffix(content.as_bytes())?;
+    [(layout::NAME_SYNCED, Synced::ContentAndName), (layout::CONTENT_SYNCED, Synced::Content)]
+        .into_iter()
+        .find_map(|(word, synced_as)| (synced == word.as_bytes()).then_some(synced_as))
 }
 
 /// Whether somebody holds the lock of the journals in the target's folder. A right to read

@@ -124,7 +124,11 @@ pub fn follow(target: &Target) -> Result<()> {
         return Ok(());
     }
     let _ = DataFolder::of(target).and_then(|folder| {
-        if own { folder.share_sidecar() } else { folder.share_file(&target.folder, &lock) }
+        if own {
+            return folder.share_sidecar();
+        }
+        folder.share_file(&target.folder, &lock)?;
+        folder.share_file(&target.folder, &layout::group_lock(&target.name))
     });
     Ok(())
 }
@@ -153,11 +157,11 @@ pub fn makes_files_of_its_folder(target: &Target) -> bool {
 /// The error of a `call` in the sidecar. Where another user's part of the sidecar keeps this
 /// user out, the error names that part, and what to do.
 pub fn failed(target: &Target, call: &'static str, errno: Errno) -> Error {
-    let lock = layout::lock(&target.name);
+    let (lock, group) = (layout::lock(&target.name), layout::group_lock(&target.name));
     let parts = [layout::FOLDER, layout::LOCKS, layout::TEMP]
         .map(Path::new)
         .into_iter()
-        .chain([lock.as_path()]);
+        .chain([lock.as_path(), group.as_path()]);
     let closed = |part: &Path| {
         let stat = fs::statat(&target.folder, part, AtFlags::SYMLINK_NOFOLLOW).ok()?;
         let is_folder = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;

@@ -134,7 +134,7 @@ impl<'a> DataFolder<'a> {
         for path in [layout::JOURNAL_LOCK, layout::JOURNAL] {
             self.share_file(&sidecar, layout::within_sidecar(path))?;
         }
-        let is_lock = |name: &OsStr, _| layout::stem_of_lock(name).map(|_| name.to_owned());
+        let is_lock = |name: &OsStr, _| layout::is_lock(name).then(|| name.to_owned());
         for lock in listing::list(&locks, ".", is_lock)? {
             self.share_file(&locks, lock.as_os_str())?;
         }

@@ -1,0 +1,45 @@
+"""What the native module asks of rules: the types of the objects that it calls."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+
+class Judgement(Protocol):
+    """Judges one write. Its attributes are read once, after each `check`."""
+
+    @property
+    def group(self) -> str | None:
+        """The absolute path of the first document of the group; `None` without references."""
+
+    @property
+    def companions(self) -> Sequence[str]:
+        """The other documents that are judged: referred to by the write's, or referring to them."""
+
+    @property
+    def wants_before(self) -> bool:
+        """Whether `judge` is to get what the documents hold now."""
+
+    def check(self, index: int, text: bytes, /) -> None:
+        """Judges what is to be written as the path with this index, before the locks."""
+
+    def judge(
+        self,
+        before: list[bytes | None],
+        after: list[bytes | None],
+        companions: list[bytes | None],
+        /,
+    ) -> None:
+        """Judges what the write leads to, under the locks. `None` is no document.
+
+        `before` is empty unless `wants_before`. Whatever this raises reaches the caller of the
+        write, and nothing is written.
+        """
+
+
+class Rules(Protocol):
+    """Is asked before each write."""
+
+    def judgement(self, paths: Sequence[str], /) -> Judgement | None:
+        """The judgement of a write of these documents; `None` where no rule concerns them."""

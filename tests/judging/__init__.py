@@ -1,0 +1,1 @@
+"""Writes that are judged by rules."""
