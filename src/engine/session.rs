@@ -122,12 +122,7 @@ impl Session {
     /// # Errors
     ///
     /// [`crate::error::Error::Refused`]; why they cannot be judged.
-    pub fn judge(
-        &self,
-        bytes: &[u8],
-        options: &WriteOptions,
-        signals: &dyn Signals,
-    ) -> Result<()> {
+    pub fn judge(&self, bytes: &[u8], options: &WriteOptions, signals: &dyn Signals) -> Result<()> {
         match self {
             Self::Files(session) => {
                 session.judge(bytes, options, &Deadline::after(options.timeout), signals)

@@ -53,6 +53,7 @@ pub(crate) fn judge(
         return Ok(Judged { _group: None });
     };
     let path = &first.file.target.given_path;
+    // safeguard: group-lock
     let lock = || {
         let group = judge.group().map(|group| lock_group(group, path, options, deadline, signals));
         group.transpose()
@@ -98,7 +99,6 @@ fn lock_group(
     let target = Target::resolve(group, options.make_parents)?;
     // The caller waits for the document of the write.
     let target = Target { given_path: path.to_path_buf(), ..target };
-    // safeguard: group-lock
     Lock::of_group(&target, deadline, signals)
 }
 

@@ -185,6 +185,7 @@ impl Session {
             Durability::Process => None,
         };
         let content = Change { file: &self.locked, content: Some(bytes) };
+        // safeguard: save-published-under-group-lock
         let judged = judging::judge(&[content], options, deadline, signals)?;
         let replace = || temporary.rename(&self.locked.target.name);
         let retention = self.change(source.as_ref(), earlier, options, replace, &mut written)?;

@@ -121,8 +121,8 @@ fn read(
     asked: &[(Document, &Path)],
     wait: &Wait<'_>,
 ) -> Result<Vec<Option<Vec<u8>>>, Fault> {
-    let named = group.map(|group| group.name(first.path)).transpose().map_err(Fault::Told)?;
-    let row: Vec<&str> = named.into_iter().collect();
+    let lock = group.map(|group| group.name(first.path)).transpose().map_err(Fault::Told)?;
+    let row: Vec<&str> = lock.into_iter().collect();
     let names = asked.iter().map(|(document, path)| document.name(path));
     let names: Vec<&str> = names.collect::<Result<_, _>>().map_err(Fault::Told)?;
     let known: Vec<Option<Uuid>> = vec![None; names.len()];
@@ -138,7 +138,7 @@ fn read(
     match connection.pipeline(&steps, wait) {
         Ok(answers) => load::contents(answers.last().map_or(&[], |rows| &**rows), asked),
         Err(fault) if fault.is_contention() => {
-            let Some((document, name)) = group.zip(named) else { return Err(fault) };
+            let Some((document, name)) = group.zip(lock) else { return Err(fault) };
             Err(Fault::Told(timed_out(Wanted { document, name, path: first.path }, &[], wait)))
         }
         Err(fault) => Err(fault),

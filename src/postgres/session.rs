@@ -256,9 +256,12 @@ impl Session {
         fault: Fault,
         sent: &Cell<bool>,
     ) -> Result<Written> {
-        let failed = |fault: Fault| match sent.get() {
-            true => outcome_unknown(&self.path, fault),
-            false => fault.into_error(&self.path, SAVING),
+        let failed = |fault: Fault| {
+            if sent.get() {
+                outcome_unknown(&self.path, fault)
+            } else {
+                fault.into_error(&self.path, SAVING)
+            }
         };
         if !fault.is_passing() {
             return Err(failed(fault));

@@ -8,10 +8,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList};
 
-use super::exceptions::refusal;
+use super::exceptions::{engine_error, refusal};
 use super::gil::{run_python, with_gil};
-use super::interpreter::Interpreter;
-use crate::documents::Failure;
 use crate::engine::judge::Contents;
 use crate::engine::{Judge, Refusal, State, group};
 use crate::statistics::Operation;
@@ -26,7 +24,8 @@ static RULES: Mutex<Option<Py<PyAny>>> = Mutex::new(None);
 #[pyo3(signature = (rules, /))]
 pub(super) fn use_rules(rules: Option<Py<PyAny>>) {
     ANY.store(rules.is_some(), Ordering::Relaxed);
-    let before = std::mem::replace(&mut *RULES.lock().unwrap_or_else(PoisonError::into_inner), rules);
+    let before =
+        std::mem::replace(&mut *RULES.lock().unwrap_or_else(PoisonError::into_inner), rules);
     // Not under the mutex: its end may run Python code.
     drop(before);
 }
@@ -47,31 +46,31 @@ pub(super) fn judge<P: AsRef<Path>, T: AsRef<[u8]>>(
     if !ANY.load(Ordering::Relaxed) {
         return Ok(None);
     }
-    ask(py, paths, texts).map_err(|failure| match failure {
-        Failure::Raised(raised) => refusal(py, operation, raised),
-        failure => Interpreter(py).exception(operation, failure),
-    })
+    let judge = ask(py, paths, texts).map_err(|raised| refusal(py, operation, raised))?;
+    if let (Some(judge), Some(first)) = (&judge, paths.first()) {
+        group::require_one_store(first.as_ref(), &**judge)
+            .map_err(|error| engine_error(py, operation, &error))?;
+    }
+    Ok(judge)
 }
 
-/// The same for a write that may be given up for another; nothing is counted.
+/// The same for a write that may be given up for another: nothing is counted, and where the
+/// documents lie is not looked at.
 ///
 /// # Errors
 ///
-/// Whatever the rules raise; [`crate::error::Error::ReferenceToOtherStore`].
-pub(super) fn ask<'py, P: AsRef<Path>, T: AsRef<[u8]>>(
-    py: Python<'py>,
+/// Whatever the rules raise.
+pub(super) fn ask<P: AsRef<Path>, T: AsRef<[u8]>>(
+    py: Python<'_>,
     paths: &[P],
     texts: &[Option<T>],
-) -> Result<Option<Arc<dyn Judge>>, Failure<Interpreter<'py>>> {
+) -> PyResult<Option<Arc<dyn Judge>>> {
     let rules = {
         let rules = RULES.lock().unwrap_or_else(PoisonError::into_inner);
         rules.as_ref().map(|rules| rules.clone_ref(py))
     };
-    let (Some(rules), Some(first)) = (rules, paths.first()) else { return Ok(None) };
-    let asked = run_python(py, || PythonJudge::ask(rules.bind(py), paths, texts));
-    let Some(judge) = asked.map_err(Failure::Raised)? else { return Ok(None) };
-    group::require_one_store(first.as_ref(), &judge)?;
-    Ok(Some(Arc::new(judge)))
+    let Some(rules) = rules else { return Ok(None) };
+    run_python(py, || PythonJudge::ask(rules.bind(py), paths, texts))
 }
 
 /// A judgement of the rules.
@@ -88,7 +87,7 @@ impl PythonJudge {
         rules: &Bound<'_, PyAny>,
         paths: &[P],
         texts: &[Option<T>],
-    ) -> PyResult<Option<Self>> {
+    ) -> PyResult<Option<Arc<dyn Judge>>> {
         let py = rules.py();
         let named = PyList::new(py, paths.iter().map(|path| path.as_ref().as_os_str()))?;
         let judgement = rules.call_method1("judgement", (named,))?;
@@ -106,7 +105,8 @@ impl PythonJudge {
             return Ok(None);
         }
         let companions = judgement.getattr("companions")?.extract()?;
-        Ok(Some(Self { judgement: judgement.unbind(), group, companions, wants_before }))
+        let judgement = judgement.unbind();
+        Ok(Some(Arc::new(Self { judgement, group, companions, wants_before })))
     }
 }
 

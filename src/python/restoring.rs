@@ -17,7 +17,7 @@ use super::judging::ask;
 use super::saving::{Outcome, options, saved};
 use crate::documents::backups::{self, Examined};
 use crate::documents::{Failure, Runtime};
-use crate::engine::{Engine, Judge, Session, WriteOptions};
+use crate::engine::{Engine, Judge, Session, WriteOptions, group};
 use crate::error::Error;
 use crate::settings;
 use crate::statistics::{LATENCIES, Operation};
@@ -68,15 +68,10 @@ pub(super) fn restore_backup(
     let session = interpreter.wait(Operation::Write, &path, |signals| {
         Engine::of(&path).open(&path, &options, signals)
     })?;
+    let trial = Trial { interpreter, path: &path, session: &session, options: &options };
+    #[allow(clippy::result_large_err, reason = "the error of `choose`, once for a restore")]
     let chosen = backups::choose(interpreter, &path, &session, name.as_deref(), |text| {
-        match obeys(interpreter, &path, &session, &options, text)? {
-            Ok(judge) => Ok(Ok(judge)),
-            // safeguard: restored-obeys
-            Err(raised) if name.is_none() && is_of_rules(py, &raised) => {
-                Ok(Err(raised.value(py).to_string()))
-            }
-            Err(raised) => Err(Failure::Raised(refusal(py, Operation::Write, raised))),
-        }
+        trial.judge(text, name.is_none())
     });
     let (backup, bytes, judge) = match chosen {
         Ok(chosen) => chosen,
@@ -94,31 +89,55 @@ pub(super) fn restore_backup(
     Ok((backup.name, saved(py, &path, &bytes, written, versioned)))
 }
 
-/// The judge of a restore of `text`, where the text obeys the rules; else what the rules raise.
-fn obeys<'py>(
+/// What may become a restore, under the lock of its document.
+struct Trial<'a, 'py> {
     interpreter: Interpreter<'py>,
-    path: &Path,
-    session: &Session,
-    options: &WriteOptions,
-    text: &[u8],
-) -> std::result::Result<PyResult<Option<Arc<dyn Judge>>>, Failure<Interpreter<'py>>> {
-    let judge = match ask(interpreter.0, &[path], &[Some(text)]) {
-        Ok(None) => return Ok(Ok(None)),
-        Ok(judge) => judge,
-        Err(Failure::Raised(raised)) => return Ok(Err(raised)),
-        Err(failure) => return Err(failure),
-    };
-    let trial = WriteOptions { judge: judge.clone(), ..options.clone() };
-    let judged = interpreter.run(Operation::Write, path, |signals| {
-        session.judge(text, &trial, signals)
-    });
-    match judged.map_err(Failure::Raised)? {
-        Ok(()) => Ok(Ok(judge)),
-        Err(Error::Refused { reason, path }) => match reason.downcast::<PyErr>() {
-            Ok(raised) => Ok(Err(*raised)),
-            Err(reason) => Err(Error::Refused { reason, path }.into()),
-        },
-        Err(error) => Err(error.into()),
+    path: &'a Path,
+    session: &'a Session,
+    options: &'a WriteOptions,
+}
+
+type Tried<'py, T> = std::result::Result<T, Failure<Interpreter<'py>>>;
+
+#[allow(clippy::result_large_err, reason = "the error of `choose`, once for a restore")]
+impl<'py> Trial<'_, 'py> {
+    /// The judge of a restore of `text`. Where the text does not obey the rules, says why if
+    /// another may be restored in its place.
+    fn judge(
+        &self,
+        text: &[u8],
+        another: bool,
+    ) -> Tried<'py, std::result::Result<Option<Arc<dyn Judge>>, String>> {
+        let py = self.interpreter.0;
+        match self.obeys(text)? {
+            Ok(judge) => Ok(Ok(judge)),
+            // safeguard: restored-obeys
+            Err(raised) if another && is_of_rules(py, &raised) => {
+                Ok(Err(raised.value(py).to_string()))
+            }
+            Err(raised) => Err(Failure::Raised(refusal(py, Operation::Write, raised))),
+        }
+    }
+
+    /// The judge of a restore of `text`, or what the rules raise.
+    fn obeys(&self, text: &[u8]) -> Tried<'py, PyResult<Option<Arc<dyn Judge>>>> {
+        let Self { interpreter, path, session, options } = *self;
+        let judge = match ask(interpreter.0, &[path], &[Some(text)]) {
+            Ok(Some(judge)) => judge,
+            outcome => return Ok(outcome),
+        };
+        group::require_one_store(path, &*judge)?;
+        let trial = WriteOptions { judge: Some(Arc::clone(&judge)), ..options.clone() };
+        let judged =
+            interpreter.run(Operation::Write, path, |signals| session.judge(text, &trial, signals));
+        match judged.map_err(Failure::Raised)? {
+            Ok(()) => Ok(Ok(Some(judge))),
+            Err(Error::Refused { reason, path }) => match reason.downcast::<PyErr>() {
+                Ok(raised) => Ok(Err(*raised)),
+                Err(reason) => Err(Error::Refused { reason, path }.into()),
+            },
+            Err(error) => Err(error.into()),
+        }
     }
 }
 

@@ -26,8 +26,10 @@ struct Words {
     group: Option<PathBuf>,
     companions: Vec<PathBuf>,
     wants_before: bool,
-    judge: Box<dyn Fn(&Seen) -> std::result::Result<(), String> + Send + Sync>,
+    judge: Box<Asked>,
 }
+
+type Asked = dyn Fn(&Seen) -> std::result::Result<(), String> + Send + Sync;
 
 /// A state in words.
 #[derive(Debug, PartialEq)]
@@ -284,10 +286,8 @@ fn a_write_waits_for_the_lock_of_its_group_until_the_deadline() {
     let group = Target::resolve(&pair.used, false).unwrap();
     let held = Lock::of_group(&group, &Deadline::now(), &Quiet).unwrap();
     for timeout in [0, 50] {
-        let judged = WriteOptions {
-            timeout: Duration::from_millis(timeout),
-            ..pair.judged(&[&pair.known])
-        };
+        let judged =
+            WriteOptions { timeout: Duration::from_millis(timeout), ..pair.judged(&[&pair.known]) };
         let refused = elsewhere(|| session::save(&pair.known, b"oil", &judged, &Quiet));
         match refused {
             Err(Error::LockTimeout { path, holder, .. }) => {
@@ -373,9 +373,7 @@ fn one_write_of_a_group_is_judged_after_the_other() {
 #[test]
 fn a_judge_that_panics_leaves_no_lock_and_no_file() {
     let pair = Pair::new();
-    let panics = |written: &[&PathBuf]| {
-        pair.judged_by(written, |_| panic!("of the judge"))
-    };
+    let panics = |written: &[&PathBuf]| pair.judged_by(written, |_| panic!("of the judge"));
     let saved = catch_unwind(AssertUnwindSafe(|| {
         session::save(&pair.used, b"gas", &panics(&[&pair.used]), &Quiet)
     }));

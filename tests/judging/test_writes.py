@@ -269,7 +269,7 @@ def test_a_refusal_is_counted_by_its_class(paths: dict[str, Path], rules: Refere
         (save_json_atomic, paths["tanks"], {}),
         (delete, paths),
     ):
-        assert isinstance(raised_by(call, *arguments), DanglingError)  # type: ignore[operator]
+        assert isinstance(raised_by(call, *arguments), DanglingError)
     assert failures() == (total + 3, write + 2, deleted + 1)
 
 
@@ -414,7 +414,12 @@ def test_a_handler_inside_a_judgement_does_not_wait_for_itself(
         judgement: Any = asked(paths)
         if len(rules.judgements) == 1:
             judge = judgement.judge
-            judgement.judge = lambda *state: (signal.raise_signal(signal.SIGUSR1), judge(*state))
+
+            def judge_after_signal(*state: Any) -> None:
+                signal.raise_signal(signal.SIGUSR1)
+                judge(*state)
+
+            judgement.judge = judge_after_signal
         return judgement
 
     monkeypatch.setattr(rules, "judgement", interrupted)
@@ -439,7 +444,13 @@ def test_a_write_waits_for_the_judgement_of_another_and_no_longer_than_its_deadl
         judgement: Any = asked(paths)
         if len(rules.judgements) == 1:
             judge = judgement.judge
-            judgement.judge = lambda *state: (inside.set(), done.wait(60), judge(*state))
+
+            def judge_later(*state: Any) -> None:
+                inside.set()
+                done.wait(60)
+                judge(*state)
+
+            judgement.judge = judge_later
         return judgement
 
     monkeypatch.setattr(rules, "judgement", slow)

@@ -163,6 +163,7 @@ fn publish(
     // safeguard: batch-asks-beforehand
     changed.iter().try_for_each(|change| require_replaceable(change.target()))?;
     let folders = Folders::of(&changed)?;
+    // safeguard: batch-published-under-group-lock
     let judged = judging::judge(states, options, deadline, signals)?;
     let (locks, slots) = folders.lock(deadline, signals)?;
     let backed_up = back_up(&changed, options)?;
