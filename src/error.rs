@@ -326,6 +326,18 @@ impl Error {
                 && source.raw_os_error().is_none())
     }
 
+    /// The end of a wait, as that of a wait for the file at `path`; any other error as it is.
+    #[must_use]
+    pub fn of_wait_for(mut self, path: &Path) -> Self {
+        if let Self::LockTimeout { path: own, .. }
+        | Self::AlreadyLocked { path: own, .. }
+        | Self::Interrupted { path: own } = &mut self
+        {
+            path.clone_into(own);
+        }
+        self
+    }
+
     /// The same failure, when putting things back failed too.
     #[must_use]
     pub fn followed_by(mut self, also: &Self, remedy: &str) -> Self {

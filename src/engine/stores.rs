@@ -1,3 +1,3 @@
 //! Stores by their URLs: their tables, and documents with their histories.
 
-pub use crate::postgres::{History, Source, StoreError, documents, history, init, put};
+pub use crate::postgres::{History, StoreError, documents, history, init, put};

@@ -97,9 +97,7 @@ fn lock_group(
     signals: &dyn Signals,
 ) -> Result<Lock> {
     let target = Target::resolve(group, options.make_parents)?;
-    // The caller waits for the document of the write.
-    let target = Target { given_path: path.to_path_buf(), ..target };
-    Lock::of_group(&target, deadline, signals)
+    Lock::of_group(&target, deadline, signals).map_err(|error| error.of_wait_for(path))
 }
 
 /// Another document of the judgement.

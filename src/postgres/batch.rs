@@ -21,7 +21,7 @@ use crate::postgres::connection::{Connection, Wait};
 use crate::postgres::document::{Document, column, new_save, require_size};
 use crate::postgres::failures::Fault;
 use crate::postgres::held;
-use crate::postgres::judging::{self, Others};
+use crate::postgres::judging;
 use crate::postgres::row::{Base, lock_all};
 use crate::postgres::statements::Name;
 use crate::statistics::COUNTERS;
@@ -193,7 +193,7 @@ fn attempt(
     });
     let states: Vec<_> = states.collect();
     let judge = options.judge.as_deref();
-    let _group = judging::judge(connection, judge, &states, Others::Mapped, wait)?;
+    let _group = judging::judge(connection, judge, &states, wait)?;
     let before = sent.get();
     sent.set(Some(before.unwrap_or_else(Instant::now)));
     match apply(connection, &changes, options, wait) {

@@ -3,13 +3,11 @@
 //! after the rows of documents, and its holder waits for no other row.
 
 use std::path::Path;
-use std::sync::Arc;
 
 use uuid::Uuid;
 
 use crate::engine::judge::{Judge, State};
 use crate::error::Error;
-use crate::files::batch::recovery;
 use crate::postgres::change::{Transaction, Wanted, timed_out};
 use crate::postgres::connection::{Connection, Step, Wait};
 use crate::postgres::document::Document;
@@ -17,7 +15,6 @@ use crate::postgres::failures::Fault;
 use crate::postgres::held::{self, Held};
 use crate::postgres::load;
 use crate::postgres::statements::Name;
-use crate::postgres::store::Store;
 use crate::postgres::stores::document_at;
 
 /// What a write makes of a document whose row is locked.
@@ -30,57 +27,16 @@ pub(super) struct Change<'a> {
     pub(super) content: Option<&'a [u8]>,
 }
 
-/// Where the other documents of a judgement lie.
-#[derive(Clone, Copy)]
-pub(super) enum Others<'a> {
-    /// In the store that their path belongs to.
-    Mapped,
-    /// In a store that is filled from a folder: what is not there yet is as in the folder.
-    FilledFrom { folder: &'a Path, store: &'a Arc<Store> },
-}
-
-impl Others<'_> {
-    /// The document at `path`, where it lies in the store of the document `beside`.
-    fn document(&self, path: &Path, beside: Change<'_>) -> Result<Document, Fault> {
-        let found = match self {
-            Self::Mapped => document_at(path).filter(|found| found.is_beside(beside.document)),
-            Self::FilledFrom { folder, store } => {
-                let name = path.strip_prefix(folder).ok();
-                name.map(|name| Document::new(Arc::clone(store), name.to_path_buf()))
-            }
-        };
-        found.ok_or_else(|| {
-            Fault::Told(Error::ReferenceToOtherStore {
-                path: beside.path.to_path_buf(),
-                other: path.to_path_buf(),
-            })
-        })
-    }
-
-    /// What is to be taken for the content of a document that the store does not have.
-    fn content_in_place(&self, path: &Path) -> Result<Option<Vec<u8>>, Fault> {
-        match self {
-            Self::Mapped => Ok(None),
-            Self::FilledFrom { .. } => match recovery::read(path) {
-                Ok(found) => Ok(Some(found.bytes)),
-                Err(Error::NotFound { .. }) => Ok(None),
-                Err(error) => Err(Fault::Told(error)),
-            },
-        }
-    }
-}
-
 /// Judges what the changes, in the order in which the caller names them, lead to. The changes
 /// are to be committed in the same transaction, while the answer lives.
 pub(super) fn judge(
     connection: &mut Connection,
     judge: Option<&dyn Judge>,
     changes: &[Change<'_>],
-    others: Others<'_>,
     wait: &Wait<'_>,
 ) -> Result<Option<Held>, Fault> {
     let (Some(judge), Some(first)) = (judge, changes.first().copied()) else { return Ok(None) };
-    let group = judge.group().map(|group| others.document(group, first)).transpose()?;
+    let group = judge.group().map(|group| document(group, first)).transpose()?;
     let group = group.map(|group| group.as_group());
     // A signal handler inside a judgement.
     // safeguard: no-wait-for-own-group
@@ -89,7 +45,7 @@ pub(super) fn judge(
     }
     let mut asked = Vec::new();
     for path in judge.companions() {
-        asked.push((others.document(path, first)?, path.as_path()));
+        asked.push((document(path, first)?, path.as_path()));
     }
     let companions = asked.len();
     if judge.wants_before() {
@@ -98,11 +54,6 @@ pub(super) fn judge(
     let mut found = read(connection, group.as_ref(), first, &asked, wait)?;
     let held = group.map(|group| Held::new(group.digest()));
     let before = found.split_off(companions);
-    for (content, path) in found.iter_mut().zip(judge.companions()) {
-        if content.is_none() {
-            *content = others.content_in_place(path)?;
-        }
-    }
     let state = State {
         before: before.iter().map(Option::as_deref).collect(),
         after: changes.iter().map(|change| change.content).collect(),
@@ -111,6 +62,17 @@ pub(super) fn judge(
     let path = first.path.to_path_buf();
     judge.judge(&state).map_err(|reason| Fault::Told(Error::Refused { path, reason }))?;
     Ok(held)
+}
+
+/// The document at `path`, which has to lie in the store of the document `beside`.
+fn document(path: &Path, beside: Change<'_>) -> Result<Document, Fault> {
+    let found = document_at(path).filter(|found| found.is_beside(beside.document));
+    found.ok_or_else(|| {
+        Fault::Told(Error::ReferenceToOtherStore {
+            path: beside.path.to_path_buf(),
+            other: path.to_path_buf(),
+        })
+    })
 }
 
 /// Locks the row of the group, and reads documents: one trip.

@@ -39,7 +39,7 @@ pub(crate) use self::load::{probe, probe_many, read, stamp};
 pub(crate) use self::save::save;
 pub use self::session::Session;
 pub(crate) use self::stores::{configure, document_at, is_any_mapped};
-pub use self::transfer::{History, Source, StoreError, documents, history, init, put};
+pub use self::transfer::{History, StoreError, documents, history, init, put};
 
 /// Deletes a document; its content becomes the newest backup.
 ///

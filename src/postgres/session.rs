@@ -28,7 +28,7 @@ use crate::postgres::document::{Document, column, new_save, require_size};
 use crate::postgres::failures::Fault;
 use crate::postgres::held::{self, Held};
 use crate::postgres::history;
-use crate::postgres::judging::{self, Others};
+use crate::postgres::judging;
 use crate::postgres::row::{Base, lock};
 use crate::postgres::statements::Name;
 use crate::settings;
@@ -227,7 +227,7 @@ impl Session {
         wait: &Wait<'_>,
     ) -> std::result::Result<Option<Held>, Fault> {
         let change = judging::Change { document: &self.document, path: &self.path, content };
-        judging::judge(connection, options.judge.as_deref(), &[change], Others::Mapped, wait)
+        judging::judge(connection, options.judge.as_deref(), &[change], wait)
     }
 
     /// Judges `bytes` as the document's content, without a save of them.

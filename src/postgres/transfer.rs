@@ -8,7 +8,6 @@ use arc_swap::ArcSwapOption;
 use chrono::{DateTime, NaiveDateTime, TimeDelta, Utc};
 use uuid::Uuid;
 
-use crate::engine::judge::Judge;
 use crate::engine::signals::Signals;
 use crate::error::Error;
 use crate::files::read::version_of;
@@ -16,7 +15,6 @@ use crate::postgres::change::{SAVING, outcome_unknown};
 use crate::postgres::connection::{Connection, Step, Wait, patience};
 use crate::postgres::document::{Document, column, new_save, require_size};
 use crate::postgres::failures::Fault;
-use crate::postgres::judging::{self, Others};
 use crate::postgres::load::LOADING;
 use crate::postgres::row::lock_all;
 use crate::postgres::schema;
@@ -133,30 +131,18 @@ fn read(
     Ok(history)
 }
 
-/// How a document that comes out of a folder is judged.
-#[derive(Debug)]
-pub struct Source<'a> {
-    /// Its path in the folder.
-    pub path: &'a Path,
-    /// Where other documents are read that the store does not have yet.
-    pub folder: &'a Path,
-    /// Judges what is there with the document.
-    pub judge: &'a dyn Judge,
-}
-
 /// Puts a document with its backups into the store at a URL. False where all of it is there
 /// already.
 ///
 /// # Errors
 ///
-/// [`Error::VersionConflict`] where something else is there, unless it is to be replaced;
-/// [`Error::Refused`]; and as for [`documents`].
+/// [`Error::VersionConflict`] where something else is there, unless it is to be replaced; and
+/// as for [`documents`].
 pub fn put(
     url: &str,
     name: &str,
     history: &History,
     replace: bool,
-    source: Option<&Source<'_>>,
     signals: &dyn Signals,
 ) -> Answer<bool> {
     let store = store_at(url)?;
@@ -184,18 +170,6 @@ pub fn put(
                 return Err(Fault::Told(Error::VersionConflict { path, expected: None, found }));
             }
         }
-        let content = history.current.as_ref().map(|(content, _)| &**content);
-        let _group = match source {
-            // safeguard: import-judged
-            Some(Source { path, folder, judge }) => judging::judge(
-                connection,
-                Some(*judge),
-                &[judging::Change { document: &document, path, content }],
-                Others::FilledFrom { folder, store: &store },
-                &wait,
-            )?,
-            None => None,
-        };
         sent = true;
         write(connection, name, history, &wait).map(|()| true)
     });

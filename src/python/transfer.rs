@@ -7,13 +7,11 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
-use super::arguments::FilePath;
 use super::interpreter::Interpreter;
-use super::judging::judge;
 use super::loading::seconds;
 use crate::documents::Runtime;
 use crate::engine::Signals;
-use crate::engine::stores::{self, History, Source, StoreError};
+use crate::engine::stores::{self, History, StoreError};
 use crate::statistics::Operation;
 
 /// Makes the tables of the store at `url`, unless they are there. Whether they were made.
@@ -50,10 +48,8 @@ pub(super) fn store_history<'py>(py: Python<'py>, url: &str, name: &str) -> PyRe
 
 /// Puts the document `name` with its history into the store at `url`. False where all of it
 /// is there already. Another document in its place is refused, unless it is to be replaced.
-/// With its `path` in the folder that it comes from, the rules are asked.
 #[pyfunction]
-#[pyo3(signature = (url, name, backups, current, /, *, replace, path=None))]
-#[allow(clippy::too_many_arguments, reason = "one for each argument of the Python function")]
+#[pyo3(signature = (url, name, backups, current, /, *, replace))]
 pub(super) fn store_put(
     py: Python<'_>,
     url: &str,
@@ -61,7 +57,6 @@ pub(super) fn store_put(
     backups: Vec<(String, Vec<u8>)>,
     current: Option<(Vec<u8>, f64)>,
     replace: bool,
-    path: Option<FilePath>,
 ) -> PyResult<bool> {
     let parsed = |(stamp, content): (String, Vec<u8>)| {
         let wrong = |_| PyValueError::new_err(format!("{stamp}: is no stamp of a backup"));
@@ -75,23 +70,7 @@ pub(super) fn store_put(
         Ok::<_, PyErr>((content, time.ok_or_else(wrong)?))
     };
     let history = History { backups, current: current.map(saved).transpose()? };
-    let path = path.map(|FilePath(path)| path);
-    let folder = path.as_deref().and_then(|path| folder_of(path, name)).unwrap_or(Path::new(""));
-    let text = history.current.as_ref().map(|(content, _)| &**content);
-    let judge = match &path {
-        Some(path) => judge(py, Operation::Write, &[path], &[text])?,
-        None => None,
-    };
-    let source = path.as_deref().zip(judge.as_deref());
-    let source = source.map(|(path, judge)| Source { path, folder, judge });
-    run(py, Operation::Write, |signals| {
-        stores::put(url, name, &history, replace, source.as_ref(), signals)
-    })
-}
-
-/// The folder in which `name` leads to `path`.
-fn folder_of<'a>(path: &'a Path, name: &str) -> Option<&'a Path> {
-    path.ends_with(name).then(|| path.ancestors().nth(Path::new(name).components().count()))?
+    run(py, Operation::Write, |signals| stores::put(url, name, &history, replace, signals))
 }
 
 /// How a stamp stands in the name of a backup.

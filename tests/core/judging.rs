@@ -289,6 +289,7 @@ fn a_write_waits_for_the_lock_of_its_group_until_the_deadline() {
         let judged =
             WriteOptions { timeout: Duration::from_millis(timeout), ..pair.judged(&[&pair.known]) };
         let refused = elsewhere(|| session::save(&pair.known, b"oil", &judged, &Quiet));
+        // Of the document that is written.
         match refused {
             Err(Error::LockTimeout { path, holder, .. }) => {
                 assert_eq!((path, holder), (pair.known.clone(), Some(std::process::id())));

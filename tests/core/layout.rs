@@ -81,6 +81,8 @@ fn the_names_of_a_sidecar_are_known() {
         "journal.lock",
         "tanks.json.lock",
         "tanks.json.lock.new",
+        "tanks.json.group",
+        "tanks.json.group.new",
         "tanks.json.AbCdEf123456",
     ];
     for name in known {
@@ -140,4 +142,14 @@ fn the_next_stamp_is_one_that_a_name_can_have() {
 fn a_name_has_room_for_the_name_of_its_backup() {
     let room = |length| layout::has_room_for_backup(OsStr::new(&"n".repeat(length)));
     assert!(room(225) && !room(226));
+}
+
+#[test]
+fn the_lock_of_a_group_is_the_lock_of_no_data_file() {
+    let of_group = layout::group_lock(OsStr::new("tanks.json"));
+    assert_eq!(of_group, Path::new(".oasis_data/locks/tanks.json.group"));
+    let name = of_group.file_name().unwrap();
+    assert!(layout::is_lock(name) && layout::stem_of_lock(name).is_none());
+    // Not even of a data file that is called like it.
+    assert_ne!(layout::lock(name), of_group);
 }

@@ -188,3 +188,12 @@ def test_a_killed_batch_is_recovered_before_others_are_judged(
         with pytest.raises(DanglingError):
             save_many_atomic({recipes: {"names": [], "uses": {"crudes": ["a"]}}})
     assert load_data_file(path_of(folder, "tanks"))["names"] == ["new"]
+
+
+def test_the_lock_of_a_group_follows_the_mode_of_its_folder(folder: Path) -> None:
+    static = folder / "static"
+    lock = static / ".oasis_data" / "locks" / "crudes.json.group"
+    static.chmod(0o770)
+    with in_force(References(folder)):
+        save_json_atomic(path_of(folder, "crudes"), {"names": ["b"], "uses": {}})
+    assert lock.stat().st_mode & 0o777 == 0o660

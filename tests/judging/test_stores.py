@@ -1,4 +1,4 @@
-"""Judged writes in PostgreSQL: round trips, connections that break, imports."""
+"""Judged writes in PostgreSQL: round trips, connections that break, the row of a group."""
 
 from __future__ import annotations
 
@@ -10,13 +10,12 @@ from typing import Any
 import pytest
 
 from oasis_data import (
-    StorageWriteError,
     _native,
     delete_json_atomic,
     save_json_atomic,
     save_many_atomic,
 )
-from tests.judging.references import DanglingError, References, in_force, path_of
+from tests.judging.references import References, in_force, path_of
 from tests.postgres import test_breaks as breaks
 from tests.postgres.fixtures import Store
 from tests.postgres.proxy import Proxy
@@ -128,58 +127,3 @@ def test_the_row_of_a_group_is_no_document(database: Path, store: Store) -> None
     assert rows[0] == ("dynamic/tanks.json", 2)
     assert ("static/.oasis_data/locks/crudes.json.group", 0) in rows
     assert _native.store_documents(store.url()) == ["dynamic/tanks.json", "static/crudes.json"]
-
-
-@pytest.fixture
-def source(tmp_path: Path) -> Path:
-    """A folder of files that refer to each other."""
-    folder = tmp_path / "source"
-    for name, content in {
-        "crudes": {"names": ["oil"], "uses": {}},
-        "tanks": {"names": [], "uses": {"crudes": ["oil"]}},
-    }.items():
-        save_json_atomic(path_of(folder, name), content, make_parents=True)
-    return folder
-
-
-def put(store: Store, source: Path, name: str, text: bytes | None = None, **rules: Path) -> bool:
-    path = path_of(source, name)
-    text = path.read_bytes() if text is None else text
-    return _native.store_put(
-        store.url(), str(path.relative_to(source)), [], (text, 1.0e9), replace=True, **rules
-    )
-
-
-def test_an_import_is_judged_by_the_store_and_what_comes_next_of_the_folder(
-    store: Store, source: Path
-) -> None:
-    tanks = path_of(source, "tanks")
-    with in_force(References(source)) as rules:
-        # The crudes are not there yet.
-        assert put(store, source, "tanks", path=tanks)
-        [judgement] = rules.judgements
-        assert [what for what, *_ in judgement.told] == ["check", "judge"]
-        assert put(store, source, "crudes", path=path_of(source, "crudes"))
-        # What the store has counts.
-        path_of(source, "crudes").write_bytes(b'{"names": ["oil", "coal"], "uses": {}}')
-        coal = b'{"names": [], "uses": {"crudes": ["coal"]}}'
-        with pytest.raises(DanglingError, match="crudes has no coal"):
-            put(store, source, "tanks", coal, path=tanks)
-        with pytest.raises(DanglingError, match="has no names"):
-            put(store, source, "tanks", b"{}", path=tanks)
-        with pytest.raises(DanglingError, match="crudes has no oil"):
-            put(
-                store,
-                source,
-                "crudes",
-                b'{"names": [], "uses": {}}',
-                path=path_of(source, "crudes"),
-            )
-        # Without its path nobody is asked.
-        assert put(store, source, "tanks", coal)
-
-
-def test_an_import_reads_no_file_that_is_not_below_its_folder(store: Store, source: Path) -> None:
-    rules = References(source.parent / "elsewhere")
-    with in_force(rules), pytest.raises(StorageWriteError, match="does not lie in one store"):
-        put(store, source, "tanks", path=path_of(source, "tanks"))

@@ -90,10 +90,4 @@ SABOTAGES = [
         never,
         WRITES + "inside_a_judgement",
     ),
-    Sabotage(
-        "import-judged",
-        "an import is judged",
-        value("None"),
-        "pytest tests/judging/test_stores.py -k import_is_judged",
-    ),
 ]
