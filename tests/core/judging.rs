@@ -3,18 +3,15 @@
 use std::fmt::{self, Debug, Formatter};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use oasis_data::engine::deadline::Deadline;
-use oasis_data::engine::signals::Signals;
 use oasis_data::engine::write::WriteOptions;
 use oasis_data::engine::{Judge, Refusal, State, group};
 use oasis_data::error::{Error, Result};
 use oasis_data::files::batch::commit::{self, Save};
 use oasis_data::files::lock::Lock;
-use oasis_data::files::lock::file;
 use oasis_data::files::session::{self, Session};
 use oasis_data::files::target::Target;
 
@@ -22,18 +19,18 @@ use crate::batches::Scene;
 use crate::{Quiet, content, names, options, save, temporaries};
 
 /// A judge of documents that are words: what it is asked goes to a function.
-struct Words {
-    group: Option<PathBuf>,
-    companions: Vec<PathBuf>,
-    wants_before: bool,
-    judge: Box<Asked>,
+pub(crate) struct Words {
+    pub(crate) group: Option<PathBuf>,
+    pub(crate) companions: Vec<PathBuf>,
+    pub(crate) wants_before: bool,
+    pub(crate) judge: Box<Asked>,
 }
 
-type Asked = dyn Fn(&Seen) -> std::result::Result<(), String> + Send + Sync;
+pub(crate) type Asked = dyn Fn(&Seen) -> std::result::Result<(), String> + Send + Sync;
 
 /// A state in words.
 #[derive(Debug, PartialEq)]
-struct Seen {
+pub(crate) struct Seen {
     before: Vec<Option<String>>,
     after: Vec<Option<String>>,
     companions: Vec<Option<String>>,
@@ -71,15 +68,15 @@ impl Judge for Words {
 }
 
 /// Two documents in two folders: each word in `used` has to be in `known`.
-struct Pair {
-    root: PathBuf,
-    used: PathBuf,
-    known: PathBuf,
+pub(crate) struct Pair {
+    pub(crate) root: PathBuf,
+    pub(crate) used: PathBuf,
+    pub(crate) known: PathBuf,
     _folder: tempfile::TempDir,
 }
 
 impl Pair {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path().to_path_buf();
         let (used, known) = (root.join("here/used"), root.join("there/known"));
@@ -92,7 +89,7 @@ impl Pair {
     }
 
     /// Options of a write of these documents, which is judged by a function.
-    fn judged_by(
+    pub(crate) fn judged_by(
         &self,
         written: &[&PathBuf],
         judge: impl Fn(&Seen) -> std::result::Result<(), String> + Send + Sync + 'static,
@@ -105,7 +102,7 @@ impl Pair {
     }
 
     /// The same, judged by what the two documents are to each other.
-    fn judged(&self, written: &[&PathBuf]) -> WriteOptions {
+    pub(crate) fn judged(&self, written: &[&PathBuf]) -> WriteOptions {
         let paths: Vec<PathBuf> = written.iter().map(|path| (*path).clone()).collect();
         let used = self.used.clone();
         self.judged_by(written, move |seen| {
@@ -122,7 +119,7 @@ impl Pair {
         })
     }
 
-    fn save(&self, path: &PathBuf, text: &str) -> Result<()> {
+    pub(crate) fn save(&self, path: &PathBuf, text: &str) -> Result<()> {
         session::save(path, text.as_bytes(), &self.judged(&[path]), &Quiet).map(drop)
     }
 
@@ -140,7 +137,7 @@ impl Pair {
     }
 
     /// Both documents as they were, no other file, and no lock that is held.
-    fn require_untouched(&self) {
+    pub(crate) fn require_untouched(&self) {
         assert_eq!([content(&self.used), content(&self.known)], ["oil", "gas oil"]);
         for path in [&self.used, &self.known] {
             let folder = path.parent().unwrap();
@@ -160,7 +157,7 @@ fn hurried(options: WriteOptions) -> WriteOptions {
     WriteOptions { timeout: Duration::ZERO, ..options }
 }
 
-fn require_refused(outcome: Result<impl Debug>, reason: &str) {
+pub(crate) fn require_refused(outcome: Result<impl Debug>, reason: &str) {
     match outcome {
         Err(error @ Error::Refused { .. }) => {
             assert!(error.to_string().ends_with(reason), "{error}");
@@ -275,102 +272,6 @@ fn a_judge_sees_what_was_there_if_it_asks() {
     pair.require_untouched();
 }
 
-/// Runs in another thread, since none waits for itself.
-fn elsewhere<T: Send>(act: impl FnOnce() -> T + Send) -> T {
-    std::thread::scope(|scope| scope.spawn(act).join().unwrap())
-}
-
-#[test]
-fn a_write_waits_for_the_lock_of_its_group_until_the_deadline() {
-    let pair = Pair::new();
-    let group = Target::resolve(&pair.used, false).unwrap();
-    let held = Lock::of_group(&group, &Deadline::now(), &Quiet).unwrap();
-    for timeout in [0, 50] {
-        let judged =
-            WriteOptions { timeout: Duration::from_millis(timeout), ..pair.judged(&[&pair.known]) };
-        let refused = elsewhere(|| session::save(&pair.known, b"oil", &judged, &Quiet));
-        // Of the document that is written.
-        match refused {
-            Err(Error::LockTimeout { path, holder, .. }) => {
-                assert_eq!((path, holder), (pair.known.clone(), Some(std::process::id())));
-            }
-            other => panic!("{other:?}"),
-        }
-    }
-    // The thread that holds it would wait for itself: a signal handler inside a judgement.
-    let refused = pair.save(&pair.known, "oil");
-    assert!(matches!(refused, Err(Error::AlreadyLocked { .. })), "{refused:?}");
-    // Others are not held up.
-    save(&pair.known, "gas oil 2").unwrap();
-    save(&pair.used, "oil gas").unwrap();
-    drop(held);
-    pair.save(&pair.used, "oil").unwrap();
-}
-
-#[test]
-fn a_signal_ends_the_wait_for_the_lock_of_a_group() {
-    struct Pressed;
-    impl Signals for Pressed {
-        fn pending(&self) -> bool {
-            true
-        }
-    }
-    let pair = Pair::new();
-    let group = Target::resolve(&pair.used, false).unwrap();
-    let held = Lock::of_group(&group, &Deadline::now(), &Quiet).unwrap();
-    let judged = pair.judged(&[&pair.known]);
-    let ended = elsewhere(|| session::save(&pair.known, b"oil", &judged, &Pressed));
-    assert!(matches!(ended, Err(Error::Interrupted { .. })), "{ended:?}");
-    drop(held);
-    pair.require_untouched();
-}
-
-#[test]
-fn the_other_documents_are_read_under_the_lock() {
-    /// In the middle of the wait another writer publishes, and releases the lock.
-    struct Publish<'a>(&'a Path, Mutex<Option<Lock>>);
-    impl Signals for Publish<'_> {
-        fn pending(&self) -> bool {
-            if let Some(lock) = self.1.lock().unwrap().take() {
-                std::fs::write(self.0, "gas").unwrap();
-                drop(lock);
-            }
-            false
-        }
-    }
-    let pair = Pair::new();
-    let group = Target::resolve(&pair.used, false).unwrap();
-    let held = elsewhere(|| Lock::of_group(&group, &Deadline::now(), &Quiet).unwrap());
-    let publish = Publish(&pair.known, Mutex::new(Some(held)));
-    let judged = pair.judged(&[&pair.used]);
-    let refused = session::save(&pair.used, b"oil oil", &judged, &publish);
-    require_refused(refused, "oil is not known");
-}
-
-#[test]
-fn one_write_of_a_group_is_judged_after_the_other() {
-    let pair = Pair::new();
-    let (inside, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
-    std::thread::scope(|scope| {
-        for path in [&pair.used, &pair.known] {
-            let (inside, most) = (Arc::clone(&inside), Arc::clone(&most));
-            let judged = pair.judged_by(&[path], move |_| {
-                most.fetch_max(inside.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
-                std::thread::yield_now();
-                inside.fetch_sub(1, Ordering::SeqCst);
-                Ok(())
-            });
-            scope.spawn(move || {
-                for round in 0..50 {
-                    let text = round.to_string();
-                    session::save(path, text.as_bytes(), &judged, &Quiet).unwrap();
-                }
-            });
-        }
-    });
-    assert_eq!(most.load(Ordering::SeqCst), 1);
-}
-
 #[test]
 fn a_judge_that_panics_leaves_no_lock_and_no_file() {
     let pair = Pair::new();
@@ -405,36 +306,6 @@ fn what_an_interrupted_batch_has_decided_is_there_for_the_judge() {
     let refused = session::save(&a, b"1", &judged, &Quiet);
     require_refused(refused, r#"[Some("new"), Some("new")]"#);
     scene.require_tidy();
-}
-
-#[test]
-fn a_group_whose_folder_is_missing_is_told_or_the_folder_made() {
-    let pair = Pair::new();
-    let judged = |make_parents| {
-        let judge = Words {
-            group: Some(pair.root.join("gone/first")),
-            companions: Vec::new(),
-            wants_before: false,
-            judge: Box::new(|_| Ok(())),
-        };
-        WriteOptions { judge: Some(Arc::new(judge)), make_parents, ..options() }
-    };
-    let refused = session::save(&pair.used, b"gas", &judged(false), &Quiet).unwrap_err();
-    assert_eq!(refused.path(), pair.root.join("gone/first"));
-    pair.require_untouched();
-    session::save(&pair.used, b"gas", &judged(true), &Quiet).unwrap();
-    assert!(pair.root.join("gone/.oasis_data/locks/first.group").exists());
-}
-
-#[test]
-fn the_lock_of_a_group_is_no_document_s_and_is_not_collected() {
-    let pair = Pair::new();
-    pair.save(&pair.used, "gas").unwrap();
-    let folder = pair.used.parent().unwrap();
-    assert_eq!(names(&folder.join(".oasis_data/locks")), ["used.group", "used.lock"]);
-    session::delete(&pair.used, &pair.judged(&[&pair.used]), &Quiet).unwrap();
-    assert_eq!(file::collect(folder, &Quiet).unwrap().removed, 1);
-    assert_eq!(names(&folder.join(".oasis_data/locks")), ["used.group"]);
 }
 
 #[test]

@@ -13,6 +13,7 @@ mod batches;
 mod cache;
 mod compression;
 mod documents;
+mod group_locks;
 mod hints;
 mod identity;
 mod index;

@@ -19,7 +19,7 @@ SABOTAGES = [
         "group-lock",
         "the lock of the group",
         value("|| -> Result<Option<Lock>> { Ok(None) }"),
-        "cargo judging::a_write_waits",
+        "cargo group_locks::a_write_waits",
     ),
     Sabotage(
         "companions-under-lock",
@@ -28,7 +28,7 @@ SABOTAGES = [
             r"\(group, companions\) = \(lock\(\)\?, read\(\)\?\)",
             "(companions, group) = (read()?, lock()?)",
         ),
-        "cargo judging::the_other_documents",
+        "cargo group_locks::the_other_documents",
     ),
     Sabotage(
         "companion-recovered",
