@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -20,6 +21,7 @@ from oasis_data import configure, save_json_atomic
 from tests.audit.test_migration import LEGACY
 from tests.backend.conftest import BACKEND
 from tests.conftest import require, require_programs
+from tests.judging.references import in_force
 from tests.postgres.fixtures import APPLICATION, OWNER
 from tests.postgres.server import Server
 from tests.test_batch import DECIDED, contents, interrupt, three_files
@@ -230,7 +232,16 @@ def test_the_page_of_what_lies_on_disk_shows_what_lies_there(strace: str, tmp_pa
     for number in range(2):
         save_json_atomic(data / "tanks.json", number)
     configure(backups_compressed_above=float("inf"))
-    save_json_atomic(data / "tanks.json", 2)
+    # A document of a group.
+    judgement = SimpleNamespace(
+        group=str(data / "tanks.json"),
+        companions=[],
+        wants_before=False,
+        check=lambda *_: None,
+        judge=lambda *_: None,
+    )
+    with in_force(SimpleNamespace(judgement=lambda _: judgement)):
+        save_json_atomic(data / "tanks.json", 2)
     interrupt(strace, three_files(data), DECIDED)
     stamp = re.compile(r"\d{8}_\d{6}_\d{6}")
     told = {Path(line.split()[0]).name for line in tree.splitlines()[1:] if "…" not in line}
