@@ -343,8 +343,8 @@ def interrupt():
     sys.stdin.readline()
     os.kill(os.getpid(), signal.SIGINT)
 threading.Thread(target=interrupt).start()
-print("waits", flush=True)
 try:
+    print("waits", flush=True)
     next(states)
 except KeyboardInterrupt:
     print("interrupted")
