@@ -61,7 +61,7 @@ impl Counter {
 }
 
 /// How many kinds of failures are counted apart.
-pub const FAILURE_KINDS: usize = 18;
+pub const FAILURE_KINDS: usize = 20;
 
 /// Failures by operation and kind. The face has a name for each kind.
 #[derive(Debug)]

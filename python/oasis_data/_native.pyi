@@ -1,6 +1,6 @@
 """The native core. Private: use `oasis_data.file_operations`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias, final
 
 from oasis_data._judging import Rules
@@ -37,6 +37,7 @@ __all__ = [
     "load_measured",
     "load_with_version",
     "parse_backup_name",
+    "place",
     "place_of_no_json",
     "prune_backups",
     "restore_backup",
@@ -108,6 +109,7 @@ class Text:
     def __len__(self) -> int: ...
 
 def encode(data: Any, encode_options: EncodeOptions, /) -> Text: ...
+def place(steps: Sequence[str | int], /) -> str: ...
 def place_of_no_json(
     data: Any, /, *, default: Callable[[Any], Any] | None = None
 ) -> str | None: ...

@@ -171,6 +171,15 @@ def folder_in_store(path: FilePath) -> str | None:
     return os.path.dirname(os.path.abspath(os.fsdecode(path)))
 
 
+def store_of(path: str) -> str | None:
+    """The URL of the store that a path lies in; None for files. Never to be shown."""
+    if not _native.is_in_store(path):
+        return None
+    path = os.path.abspath(path)
+    folders = [each for each in _stores if path.startswith(each.rstrip("/") + "/")]
+    return _stores[max(folders, key=len)]
+
+
 def store_url(folder: str) -> str:
     """The whole URL of a folder's store, for calls to its server; never to be shown."""
     return _stores[folder]

@@ -16,16 +16,20 @@ from enum import Enum
 from typing import Any
 
 from oasis_data import _logging
+from oasis_data._faults import Fault
 from oasis_data._logging import configure_logging
 from oasis_data._paths import base_name, decoded, printable
 
 __all__ = [
     "AlreadyLockedError",
+    "BrokenRulesError",
     "CorruptFileError",
     "DataFileNotFoundError",
     "DataOperationError",
     "ErrorHandler",
+    "Fault",
     "FolderNotFoundError",
+    "InvalidDocumentError",
     "JSONReadError",
     "JSONWriteError",
     "LockTimeoutError",
@@ -166,6 +170,51 @@ class UnserializableError(JSONWriteError, TypeError, ValueError):
         """Takes `DataOperationError`'s arguments and the place."""
         super().__init__(operation, file_path, message, original_error)
         self.place = place
+
+
+class InvalidDocumentError(JSONWriteError, ValueError):
+    """The document does not obey its rules: its schema, or references between documents.
+
+    Attributes:
+        faults: All faults, as objects of `Fault`. The message has the first.
+    """
+
+    def __init__(
+        self,
+        operation: OperationType,
+        file_path: str,
+        message: str,
+        original_error: BaseException | None = None,
+        *,
+        faults: tuple[Fault, ...] = (),
+    ) -> None:
+        """Takes `DataOperationError`'s arguments and the faults."""
+        super().__init__(operation, file_path, message, original_error)
+        self.faults = faults
+
+
+class BrokenRulesError(JSONWriteError):
+    """The rules of the document cannot be read; nothing is saved until they are mended.
+
+    Attributes:
+        rules_path: The file at fault: the rules file, or a schema file.
+        line: The line at fault, from 1; None where there is no such line.
+    """
+
+    def __init__(
+        self,
+        operation: OperationType,
+        file_path: str,
+        message: str,
+        original_error: BaseException | None = None,
+        *,
+        rules_path: str = "",
+        line: int | None = None,
+    ) -> None:
+        """Takes `DataOperationError`'s arguments, the file at fault and its line."""
+        super().__init__(operation, file_path, message, original_error)
+        self.rules_path = rules_path
+        self.line = line
 
 
 class StorageWriteError(JSONWriteError, _OperatingSystemError):

@@ -215,6 +215,18 @@ fn unless_signal<T: Default>(found: PyResult<T>, py: Python<'_>) -> PyResult<T> 
     }
 }
 
+/// The place of a value, from the keys and indices down to it.
+pub(crate) fn place_of(steps: &[Bound<'_, PyAny>]) -> PyResult<String> {
+    let mut place = String::from("$");
+    for step in steps {
+        match step.extract::<usize>() {
+            Ok(index) => place.push_str(&format!("[{index}]")),
+            Err(_) => place.push_str(&step_to(step)?),
+        }
+    }
+    Ok(shortened(place))
+}
+
 /// The step to the child with this key: `.cost`, or `["the cost"]`.
 fn step_to(key: &Bound<'_, PyAny>) -> PyResult<String> {
     let text = beginning(&key.str()?)?;

@@ -48,6 +48,13 @@ pub(super) fn place_of_no_json(
     }
 }
 
+/// A place as errors tell it: `$.vessels[3].cost`.
+#[pyfunction]
+#[pyo3(signature = (steps, /))]
+pub(super) fn place(steps: Vec<Bound<'_, PyAny>>) -> PyResult<String> {
+    codec::place_of(&steps)
+}
+
 /// The document that `load` returns: decoded, or as the cache copies it.
 #[pyfunction]
 #[pyo3(signature = (text, /, *, copied=false))]

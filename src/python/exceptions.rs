@@ -24,9 +24,11 @@ const STACK: usize = if cfg!(debug_assertions) { 96 << 10 } else { 32 << 10 };
 /// The classes that are counted apart. Any other counts as the last, their base.
 pub(super) const CLASSES: [&str; FAILURE_KINDS] = [
     "AlreadyLockedError",
+    "BrokenRulesError",
     "CorruptFileError",
     "DataFileNotFoundError",
     "FolderNotFoundError",
+    "InvalidDocumentError",
     "JSONReadError",
     "JSONWriteError",
     "LockTimeoutError",

@@ -36,7 +36,7 @@ mod _native {
     #[pymodule_export]
     use super::batching::{give_up, save_many};
     #[pymodule_export]
-    use super::coding::{Text, decode, encode, place_of_no_json};
+    use super::coding::{Text, decode, encode, place, place_of_no_json};
     #[pymodule_export]
     use super::collecting::collect_locks;
     #[pymodule_export]

@@ -1,0 +1,77 @@
+"""Which document of a rules file a path leads to."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+
+from oasis_data import _native
+
+
+class Documents:
+    """The documents of a rules file, by every spelling of their paths.
+
+    Attributes:
+        paths: The path of each document by its name, absolute.
+    """
+
+    __slots__ = ("_names", "_spelt", "paths")
+
+    def __init__(self, rules_path: str, names: Iterable[str]) -> None:
+        """Takes the path of the rules file as it was given, absolute, and the names."""
+        given = os.path.dirname(rules_path)
+        real = os.path.dirname(os.path.realpath(rules_path))
+        self.paths: dict[str, str] = {}
+        self._spelt: dict[str, str] = {}
+        self._names: dict[str, list[str]] = {}
+        for name in names:
+            path = os.path.normpath(os.path.join(given, name))
+            self._spelt[path] = name
+            if not _native.is_in_store(path):
+                # All processes have one path for a document, whatever link they came by.
+                path = os.path.normpath(os.path.join(real, name))
+                self._spelt[path] = name
+            self.paths[name] = path
+            self._names.setdefault(os.path.basename(name), []).append(name)
+
+    def name_of(self, given_path: str) -> str | None:
+        """The name of the document at a path; None for a document without rules."""
+        name = self._spelt.get(given_path)
+        if name is not None:
+            return name
+        path = os.path.abspath(given_path)
+        # A folder before `..` may be a symlink, which a path alone does not tell.
+        if ".." not in given_path and path in self._spelt:
+            return self._spelt[path]
+        if _native.is_in_store(path):
+            return self._spelt.get(path)
+        if not os.path.islink(path) and os.path.basename(path) not in self._names:
+            return None
+        # safeguard: rules-follow-symlinks
+        real = os.path.realpath(given_path)
+        for name, document in self.paths.items():
+            if os.path.realpath(document) == real:
+                return name
+        return None
+
+    def is_below_folder(self, given_path: str, rules_path: str) -> bool:
+        """Whether a path leads into the folder of the rules file or below."""
+        folders = {os.path.dirname(rules_path), os.path.dirname(os.path.realpath(rules_path))}
+        spelt = {os.path.abspath(given_path), os.path.realpath(given_path)}
+        return any(
+            os.path.commonpath([folder, path]) == folder for folder in folders for path in spelt
+        )
+
+
+def groups_of(pairs: Iterable[tuple[str, str]], paths: Mapping[str, str]) -> dict[str, str]:
+    """The group of each document that refers to another or is referred to.
+
+    Documents that are joined by references, directly or through others, are a group: the
+    path of its first document, in the order of names, which all processes share.
+    """
+    groups: dict[str, set[str]] = {}
+    for one, other in pairs:
+        joined = groups.get(one, {one}) | groups.get(other, {other})
+        for name in joined:
+            groups[name] = joined
+    return {name: paths[min(joined)] for name, joined in groups.items()}

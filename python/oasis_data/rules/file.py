@@ -1,0 +1,136 @@
+"""The rules file: what it says, and which line is at fault where it says it wrong."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from oasis_data.rules.broken import BrokenRules
+from oasis_data.rules.json_path import JSONPath, JSONPathError, reason_of
+from oasis_data.rules.lines import line_of, tomllib
+from oasis_data.rules.reference import End, Reference
+
+_Keys = tuple[str | int, ...]
+
+
+@dataclass
+class RulesFile:
+    """What a rules file says.
+
+    Attributes:
+        schemas: The schema file of each document that has one, by the document's name. Both
+            are relative to the folder of the rules file.
+        references: The references, each with its line.
+        names: The names of all documents, in the order of the file.
+    """
+
+    schemas: dict[str, str] = field(default_factory=dict)
+    references: list[tuple[Reference, int]] = field(default_factory=list)
+    names: list[str] = field(default_factory=list)
+
+    def name(self, document: str) -> str:
+        """Notes a document, and returns its name as it is told."""
+        name = os.path.normpath(document)
+        if name not in self.names:
+            self.names.append(name)
+        return name
+
+
+def read_rules(path: str, content: bytes) -> tuple[RulesFile, BrokenRules | None]:
+    """What the file says; and where it is broken, what it says up to there, and why it is."""
+    rules = RulesFile()
+    try:
+        _Reader(path, content, rules).read()
+    except BrokenRules as broken:
+        return rules, broken
+    return rules, None
+
+
+class _Reader:
+    def __init__(self, path: str, content: bytes, rules: RulesFile) -> None:
+        self._path = path
+        self._content = content
+        self._rules = rules
+        self._text = ""
+
+    def read(self) -> None:
+        try:
+            self._text = self._content.decode()
+            everything = tomllib.loads(self._text)
+        except UnicodeDecodeError as error:
+            line = self._content.count(b"\n", 0, error.start) + 1
+            raise BrokenRules(self._path, line, "not UTF-8") from error
+        except tomllib.TOMLDecodeError as error:
+            raise self._syntax(error) from error
+        documents = self._table((), everything, {"documents", "references"}).get("documents", {})
+        if not isinstance(documents, dict):
+            raise self._fault(("documents",), "'documents' must be tables: [documents.\"a.json\"]")
+        references = everything.get("references", [])
+        if not isinstance(references, list):
+            raise self._fault(("references",), "'references' must be tables: [[references]]")
+        # All names before the first fault: a broken file refuses saves of its documents.
+        for document in documents:
+            self._rules.name(document)
+        for reference in references:
+            for end in reference.values() if isinstance(reference, dict) else ():
+                if isinstance(end, str) and "#" in end:
+                    self._rules.name(end.partition("#$")[0])
+        for document, table in documents.items():
+            self._document(document, table)
+        for index, reference in enumerate(references):
+            self._reference(("references", index), reference)
+
+    def _document(self, document: str, table: Any) -> None:
+        keys = ("documents", document)
+        schema = self._texts(keys, table, "schema")["schema"]
+        name = self._rules.name(document)
+        if name in self._rules.schemas:
+            raise self._fault(keys, f"{name} is named twice")
+        self._rules.schemas[name] = schema
+
+    def _reference(self, keys: _Keys, table: Any) -> None:
+        ends = self._texts(keys, table, "from", "to")
+        source, target = (self._end((*keys, each), ends[each]) for each in ("from", "to"))
+        line = line_of(self._text, keys)
+        self._rules.references.append((Reference(source, target), line))
+
+    def _end(self, keys: _Keys, text: str) -> End:
+        document, mark, path = text.partition("#$")
+        if not document or not mark:
+            raise self._fault(keys, f"{text!r} must be a document, # and a JSONPath: a.json#$.*")
+        try:
+            return End(self._rules.name(document), JSONPath(f"${path}"))
+        except JSONPathError as error:
+            raise self._fault(keys, f"'${path}' is no JSONPath: {reason_of(error)}") from error
+
+    def _texts(self, keys: _Keys, table: Any, *names: str) -> dict[str, str]:
+        """A table that has exactly these keys, each with a text."""
+        self._table(keys, table, set(names))
+        for name in names:
+            if name not in table:
+                raise self._fault(keys, f"{name!r} is missing")
+            if not isinstance(table[name], str) or not table[name]:
+                raise self._fault((*keys, name), f"{name!r} must be a text")
+        return dict(table)
+
+    def _table(self, keys: _Keys, table: Any, known: set[str]) -> dict[str, Any]:
+        if not isinstance(table, dict):
+            raise self._fault(keys, f"{keys[-1]!r} must be a table")
+        for key in table:
+            if key not in known:
+                raise self._fault((*keys, key), f"unknown key {key!r}")
+        return table
+
+    def _fault(self, keys: Sequence[str | int], problem: str) -> BrokenRules:
+        return BrokenRules(self._path, line_of(self._text, keys), problem)
+
+    def _syntax(self, error: tomllib.TOMLDecodeError) -> BrokenRules:
+        """The fault of a text that is no TOML. The library tells the line in its message."""
+        problem, _, where = str(error).rpartition(" (at ")
+        line = where.removeprefix("line ").partition(",")[0]
+        if line.isdigit():
+            return BrokenRules(self._path, int(line), f"not TOML: {problem}")
+        lines = max(len(self._text.splitlines()), 1)
+        return BrokenRules(self._path, lines, f"not TOML: {problem or error}")

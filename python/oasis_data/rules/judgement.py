@@ -1,0 +1,142 @@
+"""The judgement of one write: of the documents as they are after it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import jsonschema_rs
+
+from oasis_data.rules.broken import BrokenRules
+from oasis_data.rules.found import Found, new_faults, refusal
+from oasis_data.rules.reading import Reading
+
+_anything = jsonschema_rs.validator_for(True).is_valid
+"""Whether a value obeys no schema."""
+
+
+class Judgement:
+    """What `_native` asks of a write that rules concern.
+
+    Attributes:
+        groups: The groups of documents that refer to each other, in the order in which their
+            locks are taken.
+        companions: The paths of the other documents that the judgement needs: those that the
+            changed documents refer to, and those that refer to them.
+        valid: For each document whether a value obeys its schema; None where that is not
+            known by one call.
+    """
+
+    __slots__ = (
+        "_found",
+        "_given",
+        "_grandfathered",
+        "_names",
+        "_others",
+        "_reading",
+        "_references",
+        "companions",
+        "groups",
+        "valid",
+    )
+
+    def __init__(
+        self,
+        reading: Reading,
+        given_paths: Sequence[str],
+        names: Sequence[str | None],
+        *,
+        grandfathered: bool,
+    ) -> None:
+        """Takes the rules, the paths of a write, and the names of its documents."""
+        self._reading = reading
+        self._given = given_paths
+        self._names = names
+        self._grandfathered = grandfathered
+        self._found: list[Found] = []
+        changed = {name for name in names if name is not None}
+        self._references = reading.references_of(changed)
+        others = {name for each in self._references for name in each.documents} - changed
+        self._others = sorted(others)
+        self.companions = [reading.documents.paths[name] for name in self._others]
+        groups = reading.groups
+        self.groups = sorted({groups[name] for name in changed if name in groups})
+        self.valid = [self._valid(name) for name in names]
+
+    @property
+    def wants_before(self) -> bool:
+        """Whether `judge` needs the documents as they are before the write."""
+        return self._grandfathered and bool(self._found or self._references)
+
+    def check(self, index: int, text: bytes) -> None:
+        """Holds the text that is to be written at `index` against its schema.
+
+        Raises:
+            InvalidDocumentError: The text does not obey, and no older fault is allowed.
+            BrokenRulesError: The schema cannot be read.
+        """
+        found = self._schema_faults(index, text)
+        if not found:
+            return
+        if not self._grandfathered:
+            raise refusal(self._given[index], self._names[index], found)
+        self._found += found
+
+    def judge(
+        self,
+        before: Sequence[bytes | None],
+        after: Sequence[bytes | None],
+        companions: Sequence[bytes | None],
+    ) -> None:
+        """Judges the references after the write, and what was found of the schemas.
+
+        Raises:
+            InvalidDocumentError: The documents do not obey, or have a new fault.
+        """
+        there = dict(zip(self._others, companions, strict=True))
+        # safeguard: judged-after-the-write
+        found = self._found + self._dangling(after, there)
+        # safeguard: grandfathered-fault
+        if found and self._grandfathered:
+            old = self._dangling(before, there)
+            for index, text in enumerate(before):
+                if text is not None:
+                    old += self._schema_faults(index, text)
+            found = new_faults(found, old)
+        if found:
+            self._refuse(found, after)
+
+    def _refuse(self, found: list[Found], after: Sequence[bytes | None]) -> None:
+        """Raises the faults as those of the document that has the first of them."""
+        first = found[0].fault.document
+        index = self._names.index(first) if first in self._names else self._named()
+        raise refusal(self._given[index], self._names[index], found, deletes=after[index] is None)
+
+    def _named(self) -> int:
+        return next(index for index, name in enumerate(self._names) if name is not None)
+
+    def _valid(self, name: str | None) -> Callable[[object], bool] | None:
+        if name is None:
+            return _anything
+        try:
+            schema = self._reading.schema(name)
+        except BrokenRules:
+            return None  # `check` tells it
+        return _anything if schema is None else schema.is_valid
+
+    def _schema_faults(self, index: int, text: bytes) -> list[Found]:
+        name = self._names[index]
+        if name is None:
+            return []
+        try:
+            return self._reading.schema_faults(name, text)
+        except BrokenRules as broken:
+            raise broken.for_document(self._given[index]) from broken
+
+    def _dangling(
+        self, texts: Sequence[bytes | None], there: dict[str, bytes | None]
+    ) -> list[Found]:
+        """The references that dangle where the changed documents have these texts."""
+        if not self._references:
+            return []
+        changed = {name: text for name, text in zip(self._names, texts, strict=True) if name}
+        return self._reading.dangling(self._references, there | changed)
