@@ -14,6 +14,9 @@ from werkzeug.exceptions import (
     UnsupportedMediaType,
 )
 
+from oasis_data._paths import base_name
+from oasis_data.error_handling import Fault
+
 _T = TypeVar("_T")
 
 
@@ -22,6 +25,16 @@ def refusal(status: int, message: str) -> Response:
     response = jsonify({"success": False, "error": message})
     response.status_code = status
     return response
+
+
+def told_fault(fault: Fault) -> dict[str, str]:
+    """What a client may see of a fault: no folder, and no value beside that in the message."""
+    return {
+        "document": base_name(fault.document),
+        "place": fault.place,
+        "rule": fault.rule,
+        "message": fault.message,
+    }
 
 
 def as_json(act: Callable[[], _T]) -> _T:

@@ -7,20 +7,36 @@ import json
 import os
 import re
 from collections.abc import Mapping
-from typing import Literal, TypedDict
+from typing import TYPE_CHECKING, Literal, TypedDict
 
 from oasis_data import _native
-from oasis_data._paths import FilePath
+from oasis_data._paths import FilePath, whole
+
+if TYPE_CHECKING:
+    from oasis_data.rules import Rules
 
 _ENVIRONMENT = "OASIS_DATA_STORES"
 """The variable with the stores that are in force from the import on."""
 
+_RULES_ENVIRONMENT = "OASIS_DATA_RULES"
+"""The variable with the rules file that is in force from the import on."""
 
 _MASK = "***"
 """What `configure` tells in place of the password in a URL."""
 
 _stores: dict[str, str] = {}
 """The URLs of the stores in force, with their passwords."""
+
+
+class _RulesSettings(TypedDict):
+    rules: str
+    rules_grandfathered: bool
+    mask_values: bool
+
+
+_rules_settings: _RulesSettings = {"rules": "", "rules_grandfathered": False, "mask_values": False}
+_rules: "Rules | None" = None
+"""The rules in force."""
 
 
 class Settings(TypedDict):
@@ -36,6 +52,9 @@ class Settings(TypedDict):
     max_staleness: float
     edit_timeout: float
     stores: dict[str, str]
+    rules: str
+    rules_grandfathered: bool
+    mask_values: bool
 
 
 class Latency(TypedDict):
@@ -93,6 +112,9 @@ def configure(
     stores: Mapping[str, str] | None = None,
     max_staleness: float | None = None,
     edit_timeout: float | None = None,
+    rules: FilePath | None = None,
+    rules_grandfathered: bool | None = None,
+    mask_values: bool | None = None,
 ) -> Settings:
     """Changes process-wide settings; without arguments only returns them.
 
@@ -120,6 +142,13 @@ def configure(
             the cache without asking the server (default 0.0: never).
         edit_timeout: Seconds after which a server ends an `edit_json` whose block does not
             end, and gives the lock to others (default 60.0).
+        rules: The rules file that every write obeys; `""` ends the rules. The file is read
+            anew when it changes. At first the variable `OASIS_DATA_RULES` is read. Needs
+            `pip install 'oasis_data[rules]'`.
+        rules_grandfathered: Whether a write may leave faults that the documents had before,
+            as long as it brings no new fault (default False).
+        mask_values: Whether errors about rules have `***` in place of the values at fault
+            (default False). Keys are told.
 
     Returns:
         All settings, as they are now. The URL of a store has `***` in place of its
@@ -127,7 +156,9 @@ def configure(
 
     Raises:
         ValueError: A setting cannot have that value; no setting is changed.
+        ModuleNotFoundError: Rules are given, and what they need is not installed.
     """
+    merged = _merged_rules(rules, rules_grandfathered, mask_values)
     changes = {
         "cache_bytes": cache_bytes,
         "cache_entries": cache_entries,
@@ -147,7 +178,10 @@ def configure(
         settings = _native.configure(given, list(urls.items()))
         _stores.clear()
         _stores.update(urls)
-    return {**settings, "stores": {folder: _masked(url) for folder, url in _stores.items()}}
+    if merged != _rules_settings or stores is not None:
+        _put_rules_in_force(merged)
+    told = {folder: _masked(url) for folder, url in _stores.items()}
+    return {**settings, "stores": told, **_rules_settings}
 
 
 def stats() -> Statistics:
@@ -171,6 +205,11 @@ def folder_in_store(path: FilePath) -> str | None:
     return os.path.dirname(os.path.abspath(os.fsdecode(path)))
 
 
+def rules_in_force() -> "Rules | None":
+    """The rules that every write obeys; None where there are none."""
+    return _rules
+
+
 def store_of(path: str) -> str | None:
     """The URL of the store that a path lies in; None for files. Never to be shown."""
     if not _native.is_in_store(path):
@@ -186,11 +225,14 @@ def store_url(folder: str) -> str:
 
 
 def read_environment() -> None:
-    """Puts the stores of the environment in force.
+    """Puts the stores and the rules of the environment in force.
 
     Raises:
-        ValueError: The variable is no JSON object of folders and URLs.
+        ValueError: The variable of stores is no JSON object of folders and URLs.
+        ModuleNotFoundError: As for `configure`.
     """
+    if rules := os.environ.get(_RULES_ENVIRONMENT):
+        configure(rules=rules)
     text = os.environ.get(_ENVIRONMENT)
     if not text:
         return
@@ -201,6 +243,60 @@ def read_environment() -> None:
     if not isinstance(stores, dict):
         raise ValueError(f"{_ENVIRONMENT} must be a JSON object: a URL for each folder")
     configure(stores=stores)
+
+
+def _merged_rules(
+    rules: FilePath | None, rules_grandfathered: bool | None, mask_values: bool | None
+) -> _RulesSettings:
+    """The settings about rules, with what a caller changes; checked."""
+    merged = _rules_settings.copy()
+    if rules is not None:
+        try:
+            merged["rules"] = whole(rules)
+        except TypeError:
+            raise ValueError(f"rules={rules!r}: must be a path") from None
+    if rules_grandfathered is not None:
+        merged["rules_grandfathered"] = _switch("rules_grandfathered", rules_grandfathered)
+    if mask_values is not None:
+        merged["mask_values"] = _switch("mask_values", mask_values)
+    if merged["rules"]:
+        _import_rules()
+    return merged
+
+
+def _switch(name: str, value: object) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError(f"{name}={value!r}: must be True or False")
+    return value
+
+
+def _put_rules_in_force(settings: _RulesSettings) -> None:
+    global _rules
+    rules = None
+    if settings["rules"]:
+        rules = _import_rules()(
+            settings["rules"],
+            grandfathered=settings["rules_grandfathered"],
+            masked=settings["mask_values"],
+        )
+    _native.use_rules(rules)
+    _rules = rules
+    _rules_settings.update(settings)
+
+
+def _import_rules() -> "type[Rules]":
+    """The class of rules, whose modules are imported only where there are rules.
+
+    Raises:
+        ModuleNotFoundError: What they need is not installed.
+    """
+    try:
+        from oasis_data.rules import Rules
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            f"rules need {error.name}: pip install 'oasis_data[rules]'", name=error.name
+        ) from error
+    return Rules
 
 
 def _given(folder: object, url: object) -> tuple[str, str]:

@@ -43,12 +43,14 @@ from oasis_data._refusals import (
     refusal,
     refuse_content_type,
     refuse_method,
+    told_fault,
 )
 from oasis_data._stream import Feed, events, require_settings
 from oasis_data.catalogue import DocumentCatalogue, OutsideRootError, UnknownDataTypeError
 from oasis_data.error_handling import (
     DataFileNotFoundError,
     DataOperationError,
+    InvalidDocumentError,
     LockTimeoutError,
     OperationType,
     OutcomeUnknownError,
@@ -131,7 +133,8 @@ class OasisData:
       fit the document;
     * 412: the file does not have the version that the request expects; the ETag is that of
       the version that it has;
-    * 422: a value that JSON has no text for; the answer has its place;
+    * 422: a value that JSON has no text for; the answer has its place. Or a document that does
+      not obey its rules; the answer has all `faults`;
     * 503, with Retry-After: the lock was not free until the timeout, or the server of a
       store could not be reached;
     * 507: a full disk;
@@ -344,6 +347,8 @@ def answer_error(error: DataOperationError, *, status: int | None = None) -> Res
     body = error_handler.handle_error(error.operation, error.file_path, error, level=level)
     if (sentence := _sentence(error, status)) is not None:
         body["error"] = body["details"]["message"] = sentence
+    if isinstance(error, InvalidDocumentError):
+        body["faults"] = [told_fault(fault) for fault in error.faults]
     response = jsonify(body)
     response.status_code = status
     if isinstance(error, VersionConflictError) and error.found not in ("", MISSING):
@@ -381,6 +386,7 @@ def _status(error: DataOperationError) -> int:
         (DataFileNotFoundError, 404),
         (PatchConflictError, 409),
         (UnserializableError, 422),
+        (InvalidDocumentError, 422),
         (LockTimeoutError, 503),
     ):
         if isinstance(error, kind):
@@ -392,6 +398,8 @@ def _sentence(error: DataOperationError, status: int) -> str | None:
     """What a client can do about an error; None where a client can do nothing."""
     if isinstance(error, ChangedETagError | PatchConflictError):
         return f"Not saved: {error.reason}"
+    if isinstance(error, InvalidDocumentError):
+        return error.message
     if isinstance(error, NotJSONError | UnserializableError):
         # The keys in the place are the document's, and may not be UTF-8.
         place = error.place.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -10,8 +10,9 @@ from click.shell_completion import CompletionItem
 
 from oasis_data import Backup, JSONReadError, _native, list_backups
 from oasis_data._records import BackupNameRecord
+from oasis_data._settings import rules_in_force
 from oasis_data.cli.app import folder_of_documents
-from oasis_data.cli.content import Content, read
+from oasis_data.cli.content import Content, raw_content, read
 from oasis_data.cli.group import Failure, program
 from oasis_data.cli.spelling import quoted, shown
 from oasis_data.cli.stored import exists, is_folder
@@ -51,15 +52,22 @@ def backups_of(file: str) -> list[Backup]:
 def chosen(file: str, given: str | None) -> Backup:
     """The backup with the given path, name or stamp, or the newest whole backup.
 
+    Of whole backups, the newest that obeys the rules in force goes before newer backups
+    that do not.
+
     Raises:
         Failure: There is no such backup.
     """
     found = backups_of(file)
     look = f"  -> see what there is: {program()} backups {quoted(file)}"
     if given is None:
-        for backup in found:
-            if backup.fault is None:
+        whole = [backup for backup in found if backup.fault is None]
+        # safeguard: restore-prefers-what-obeys
+        for backup in whole:
+            if not violations_of(file, backup):
                 return backup
+        if whole:
+            return whole[0]
         if not found:
             raise Failure(
                 f"{shown(file)} has no backup\n  -> look for a copy of it elsewhere, keep this "
@@ -72,6 +80,19 @@ def chosen(file: str, given: str | None) -> Backup:
         if is_here and name in _parts(backup)["known_as"]:
             return backup
     raise Failure(f"{shown(given)} is no backup of {shown(file)}\n{look}")
+
+
+def violations_of(file: str, backup: Backup) -> list[str]:
+    """What a whole backup would have against the rules in force, as the content of the file.
+
+    Raises:
+        DataOperationError: The rules of the file cannot be read.
+    """
+    rules = rules_in_force()
+    content = None if rules is None or backup.fault is not None else content_of(backup.path)
+    if rules is None or content is None:
+        return []
+    return [fault.message for fault in rules.faults(file, content.raw, raw_content)]
 
 
 def stamp_of(backup: Backup) -> str:

@@ -53,6 +53,18 @@ def read(path: str) -> Content:
     return content
 
 
+def raw_content(path: str) -> bytes | None:
+    """The bytes of a document or a backup; None for no file.
+
+    Raises:
+        OSError: As for `read`.
+    """
+    try:
+        return read(path).raw
+    except FileNotFoundError:
+        return None
+
+
 def parse(path: str, raw: bytes) -> Content:
     """Parses the bytes of a file; decompresses those of a compressed backup."""
     try:

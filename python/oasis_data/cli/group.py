@@ -68,6 +68,25 @@ timeout_option = click.option(
 )
 
 
+def _use_rules(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
+    if value is None:
+        return
+    try:
+        configure(rules=value)
+    except ModuleNotFoundError as error:
+        raise Failure(str(error)) from error
+
+
+rules_option = click.option(
+    "--rules",
+    metavar="FILE",
+    type=click.Path(),
+    callback=_use_rules,
+    expose_value=False,
+    help="The rules that documents obey; else OASIS_DATA_RULES, or what the Flask app has set.",
+)
+
+
 class Failure(click.ClickException):
     """A command could not do its work; the text is for an operator."""
 

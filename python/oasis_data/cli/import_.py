@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
+
 import click
 
 from oasis_data import _native
+from oasis_data._settings import rules_in_force
 from oasis_data.cli.batches import interrupted
 from oasis_data.cli.choice import folder_argument
-from oasis_data.cli.group import Failure, program, told
+from oasis_data.cli.content import raw_content, read
+from oasis_data.cli.group import Failure, program, rules_option, told
 from oasis_data.cli.spelling import quoted, shown
 from oasis_data.cli.store import (
     Document,
@@ -26,15 +30,18 @@ from oasis_data.error_handling import DataOperationError
 @folder_argument
 @url_argument
 @click.option("--replace", is_flag=True, help="Replace what the store has, with its history.")
+@click.option("--no-rules", is_flag=True, help="Import what does not obey the rules, too.")
+@rules_option
 @click.pass_context
-def command(ctx: click.Context, directory: str, url: str, replace: bool) -> None:
+def command(ctx: click.Context, directory: str, url: str, replace: bool, no_rules: bool) -> None:
     """Puts each document in DIR and below, with its backups, into the store at URL.
 
     Each is stored byte for byte under its path relative to DIR, a corrupt one too, in
     a transaction of its own, and read back. What the store has already is left
     alone, so a command that was cut short is run again. A document is replaced
     only where the files have every content that the store has of it; else the
-    command says so, and goes on.
+    command says so, and goes on. So it does with a document that does not obey the
+    rules of its file in DIR; --no-rules imports such a document as it is.
 
     Stop the application first: what it saves meanwhile is told, and not imported.
     DIR is not changed.
@@ -58,6 +65,8 @@ def command(ctx: click.Context, directory: str, url: str, replace: bool) -> None
     with Bar("Importing", sum(document.size for document in documents)) as bar:
         for document in documents:
             try:
+                if not no_rules:
+                    _require_obedience(directory, document)
                 if _put(url, document, replace=replace):
                     imported += 1
                 else:
@@ -68,6 +77,26 @@ def command(ctx: click.Context, directory: str, url: str, replace: bool) -> None
                 problems.append(told(error, program()))
             bar.advance(document.size)
     end(ctx, problems, "imported", done=imported, same=same)
+
+
+def _require_obedience(directory: str, document: Document) -> None:
+    """Refuses a document that does not obey the rules of its file.
+
+    Raises:
+        LeftAloneError: It does not.
+        DataOperationError: Its rules cannot be read.
+    """
+    rules = rules_in_force()
+    if rules is None or document.file is None:
+        return
+    path = os.path.join(os.path.abspath(directory), document.name)
+    current = read(document.file.path).raw
+    # safeguard: import-obeys-rules
+    for fault in rules.faults(path, current, raw_content):
+        raise LeftAloneError(
+            f"does not obey its rules: {fault.message}\n"
+            f"  -> see all: {program()} verify {quoted(directory)}; --no-rules imports it as it is"
+        )
 
 
 def _put(url: str, document: Document, *, replace: bool) -> bool:

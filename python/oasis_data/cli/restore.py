@@ -8,10 +8,17 @@ import click
 
 from oasis_data import Backup, configure, list_backups, restore_backup
 from oasis_data.cli.ask import confirmed
-from oasis_data.cli.choice import chosen, complete_backup, content_of, stamp_of
+from oasis_data.cli.choice import (
+    backups_of,
+    chosen,
+    complete_backup,
+    content_of,
+    stamp_of,
+    violations_of,
+)
 from oasis_data.cli.content import read
 from oasis_data.cli.diff import show
-from oasis_data.cli.group import ATTENTION, program, timeout_option
+from oasis_data.cli.group import ATTENTION, program, rules_option, timeout_option
 from oasis_data.cli.spelling import quoted, shown
 from oasis_data.cli.terminal import screen
 
@@ -23,12 +30,13 @@ _LINES = 40
 @click.argument("backup", required=False, shell_complete=complete_backup)
 @click.option("--yes", "-y", is_flag=True, help="Do not ask.")
 @timeout_option
+@rules_option
 @click.pass_context
 def command(ctx: click.Context, file: str, backup: str | None, yes: bool, timeout: float) -> None:
     """Makes a backup the content of FILE, as one atomic save.
 
     BACKUP is the path, the name or the stamp of one; without it, the newest
-    that is a JSON document. What it changes is shown first, and nothing is
+    that is a JSON document and obeys the rules. What it changes is shown first, and nothing is
     done without a yes. What is replaced becomes a backup itself, however
     broken: a restore can be undone. A server need not be stopped: it sees the
     restored file with its next load.
@@ -41,6 +49,11 @@ def command(ctx: click.Context, file: str, backup: str | None, yes: bool, timeou
     """
     back = chosen(file, backup)
     console = screen()
+    for newer in backups_of(file) if backup is None else []:
+        if newer.path == back.path:
+            break
+        for violation in violations_of(file, newer)[:1]:
+            console.print(f"Passed over {stamp_of(newer)}: {shown(violation)}")
     while True:
         live = content_of(file)
         if not show(console, file, live, back, read(back.path), limit=_LINES):

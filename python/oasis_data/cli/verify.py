@@ -11,10 +11,11 @@ from rich.text import Text
 
 from oasis_data import _native
 from oasis_data._records import TemporaryRecord
+from oasis_data._settings import rules_in_force
 from oasis_data.cli.batches import Batch, State, give_up, interrupted
 from oasis_data.cli.choice import folder_argument
-from oasis_data.cli.content import Content, read
-from oasis_data.cli.group import ATTENTION, program
+from oasis_data.cli.content import Content, raw_content, read
+from oasis_data.cli.group import ATTENTION, program, rules_option
 from oasis_data.cli.spelling import quoted, shown
 from oasis_data.cli.stored import exists
 from oasis_data.cli.survey import (
@@ -31,6 +32,8 @@ KINDS = {
     "corrupt": "red",
     "interrupted_batch": "red",
     "unreadable": "red",
+    "broken_rules": "red",
+    "invalid": "yellow",
     "corrupt_backup": "yellow",
     "leftover": "yellow",
     "foreign_temp": "yellow",
@@ -85,6 +88,7 @@ class Report:
 @click.command(name="verify", short_help="Check every JSON file, backup and leftover.")
 @folder_argument
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
+@rules_option
 @click.pass_context
 def command(ctx: click.Context, directory: str, as_json: bool) -> None:
     """Checks every JSON file and backup in DIR and below. Changes nothing.
@@ -97,6 +101,9 @@ def command(ctx: click.Context, directory: str, as_json: bool) -> None:
       unreadable         what this user may not read, or the disk cannot
       leftover           unfinished saves of writers that died
       foreign_temp       other programs' .tmp, ~ and .swp beside the files
+      invalid            documents of the rules file that do not obey it,
+                         wherever they lie
+      broken_rules       a rules file or a schema that cannot be used
 
     It also notes which files are gone, deleted or lost, but have a whole
     backup. The exit status is 0 if all is well, 1 if there are findings;
@@ -105,6 +112,7 @@ def command(ctx: click.Context, directory: str, as_json: bool) -> None:
     \b
     Examples:
       oasis-data verify /srv/oasis/data
+      oasis-data verify --rules /srv/oasis/oasis-data.toml /srv/oasis/data
       oasis-data verify --json /srv/oasis/data | jq '.findings[].path'
       oasis-data verify /srv/oasis/data || mail -s 'look at the data' ops
     """
@@ -131,10 +139,36 @@ def verify(directory: str) -> Report:
             _check_documents(folder, report, bar)
             young += _check_remains(folder, report)
     _check_leftovers(young, report)
+    _check_rules(report)
     order = list(KINDS)
     report.findings.sort(key=lambda finding: (order.index(finding.kind), finding.path))
     report.notes.sort(key=lambda note: note.path)
     return report
+
+
+def _check_rules(report: Report) -> None:
+    """Holds the documents of the rules file against it."""
+    rules = rules_in_force()
+    if rules is None:
+        return
+
+    def raw(path: str) -> bytes | None:
+        try:
+            return raw_content(path)
+        except OSError as error:
+            report.findings.append(_unreadable(path, error))
+            return None
+
+    faults, broken = rules.violations(raw)
+    corrupt = {os.path.realpath(each.path) for each in report.findings if each.kind == "corrupt"}
+    for path, fault in faults:
+        if os.path.realpath(path) in corrupt:
+            continue  # is told already
+        advice = "mend that value, or the rule"
+        report.findings.append(Finding("invalid", path, fault.message, advice))
+    for each in broken:
+        advice = f"mend it; until then no document that it concerns is saved: {quoted(each.path)}"
+        report.findings.append(Finding("broken_rules", each.path, str(each), advice))
 
 
 def _work(file: File) -> int:
