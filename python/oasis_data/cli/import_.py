@@ -10,7 +10,7 @@ from oasis_data import _native
 from oasis_data._settings import rules_in_force
 from oasis_data.cli.batches import interrupted
 from oasis_data.cli.choice import folder_argument
-from oasis_data.cli.content import raw_content, read
+from oasis_data.cli.content import raw_content
 from oasis_data.cli.group import Failure, program, rules_option, told
 from oasis_data.cli.spelling import quoted, shown
 from oasis_data.cli.store import (
@@ -23,7 +23,7 @@ from oasis_data.cli.store import (
     url_argument,
 )
 from oasis_data.cli.terminal import Bar
-from oasis_data.error_handling import DataOperationError
+from oasis_data.error_handling import DataOperationError, Fault
 
 
 @click.command(name="import", short_help="Put the documents of a folder into PostgreSQL.")
@@ -61,12 +61,19 @@ def command(ctx: click.Context, directory: str, url: str, replace: bool, no_rule
             )
     unreadable = [each for folder in folders for each in folder.unreadable]
     problems = [f"{shown(path)}: {shown(str(error.strerror))}" for path, error in unreadable]
+    violations = {} if no_rules else _violations()
     imported = same = 0
     with Bar("Importing", sum(document.size for document in documents)) as bar:
         for document in documents:
             try:
-                if not no_rules:
-                    _require_obedience(directory, document)
+                fault = violations.get(os.path.realpath(os.path.join(directory, document.name)))
+                # safeguard: import-obeys-rules
+                if fault is not None:
+                    raise LeftAloneError(
+                        f"does not obey its rules: {shown(fault.message)}\n"
+                        f"  -> see all: {program()} verify {quoted(directory)}; --no-rules "
+                        "imports it as it is"
+                    )
                 if _put(url, document, replace=replace):
                     imported += 1
                 else:
@@ -79,24 +86,19 @@ def command(ctx: click.Context, directory: str, url: str, replace: bool, no_rule
     end(ctx, problems, "imported", done=imported, same=same)
 
 
-def _require_obedience(directory: str, document: Document) -> None:
-    """Refuses a document that does not obey the rules of its file.
+def _violations() -> dict[str, Fault]:
+    """The first fault of each document that does not obey the rules in force, by its path.
 
     Raises:
-        LeftAloneError: It does not.
-        DataOperationError: Its rules cannot be read.
+        Failure: The rules cannot be read.
     """
     rules = rules_in_force()
-    if rules is None or document.file is None:
-        return
-    path = os.path.join(os.path.abspath(directory), document.name)
-    current = read(document.file.path).raw
-    # safeguard: import-obeys-rules
-    for fault in rules.faults(path, current, raw_content):
-        raise LeftAloneError(
-            f"does not obey its rules: {fault.message}\n"
-            f"  -> see all: {program()} verify {quoted(directory)}; --no-rules imports it as it is"
-        )
+    if rules is None:
+        return {}
+    faults, broken = rules.violations(raw_content)
+    if broken:
+        raise Failure(f"{broken[0]}\n  -> mend that file, or import with --no-rules")
+    return {os.path.realpath(path): fault for path, fault in reversed(faults)}
 
 
 def _put(url: str, document: Document, *, replace: bool) -> bool:
