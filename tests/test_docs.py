@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from oasis_data import configure, save_json_atomic
+from oasis_data.rules.lines import tomllib
 from tests.audit.test_migration import LEGACY
 from tests.backend.conftest import BACKEND
 from tests.conftest import require, require_programs
@@ -89,7 +90,12 @@ def read_yaml(code: str) -> object:
 
 
 # What a block in another language than Python and the shell has to pass.
-READERS: dict[str, Callable[[str], object]] = {"json": json.loads, "text": str, "yaml": read_yaml}
+READERS: dict[str, Callable[[str], object]] = {
+    "json": json.loads,
+    "text": str,
+    "toml": tomllib.loads,
+    "yaml": read_yaml,
+}
 
 
 def lay_out_a_backend(folder: Path) -> None:

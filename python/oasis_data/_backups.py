@@ -10,7 +10,7 @@ from datetime import datetime
 
 from oasis_data import _logging, _native
 from oasis_data._paths import FilePath, folder_of, whole
-from oasis_data._settings import folder_in_store
+from oasis_data._stores import folder_in_store
 from oasis_data.error_handling import NoBackupError, OperationType
 
 

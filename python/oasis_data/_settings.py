@@ -5,38 +5,17 @@ Private: the names are in `oasis_data.file_operations`.
 
 import json
 import os
-import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Literal, TypedDict
+from typing import Literal, TypedDict
 
-from oasis_data import _native
-from oasis_data._paths import FilePath, whole
-
-if TYPE_CHECKING:
-    from oasis_data.rules import Rules
+from oasis_data import _native, _rules_settings, _stores
+from oasis_data._paths import FilePath
 
 _ENVIRONMENT = "OASIS_DATA_STORES"
 """The variable with the stores that are in force from the import on."""
 
 _RULES_ENVIRONMENT = "OASIS_DATA_RULES"
 """The variable with the rules file that is in force from the import on."""
-
-_MASK = "***"
-"""What `configure` tells in place of the password in a URL."""
-
-_stores: dict[str, str] = {}
-"""The URLs of the stores in force, with their passwords."""
-
-
-class _RulesSettings(TypedDict):
-    rules: str
-    rules_grandfathered: bool
-    mask_values: bool
-
-
-_rules_settings: _RulesSettings = {"rules": "", "rules_grandfathered": False, "mask_values": False}
-_rules: "Rules | None" = None
-"""The rules in force."""
 
 
 class Settings(TypedDict):
@@ -158,7 +137,7 @@ def configure(
         ValueError: A setting cannot have that value; no setting is changed.
         ModuleNotFoundError: Rules are given, and what they need is not installed.
     """
-    merged = _merged_rules(rules, rules_grandfathered, mask_values)
+    rules_settings = _rules_settings.merged(rules, rules_grandfathered, mask_values)
     changes = {
         "cache_bytes": cache_bytes,
         "cache_entries": cache_entries,
@@ -174,14 +153,12 @@ def configure(
     if stores is None:
         settings = _native.configure(given)
     else:
-        urls = dict(_given(folder, url) for folder, url in stores.items())
+        urls = dict(_stores.given(folder, url) for folder, url in stores.items())
         settings = _native.configure(given, list(urls.items()))
-        _stores.clear()
-        _stores.update(urls)
-    if merged != _rules_settings or stores is not None:
-        _put_rules_in_force(merged)
-    told = {folder: _masked(url) for folder, url in _stores.items()}
-    return {**settings, "stores": told, **_rules_settings}
+        _stores.put_in_force(urls)
+    if rules_settings != _rules_settings.current or stores is not None:
+        _rules_settings.put_in_force(rules_settings)
+    return {**settings, "stores": _stores.told(), **_rules_settings.current}
 
 
 def stats() -> Statistics:
@@ -196,32 +173,6 @@ def stats() -> Statistics:
         documents with an unusual `indent`. A forked child starts from zero.
     """
     return _native.stats()
-
-
-def folder_in_store(path: FilePath) -> str | None:
-    """The folder of a document that lies in a store; None for a file."""
-    if not _native.is_in_store(path):
-        return None
-    return os.path.dirname(os.path.abspath(os.fsdecode(path)))
-
-
-def rules_in_force() -> "Rules | None":
-    """The rules that every write obeys; None where there are none."""
-    return _rules
-
-
-def store_of(path: str) -> str | None:
-    """The URL of the store that a path lies in; None for files. Never to be shown."""
-    if not _native.is_in_store(path):
-        return None
-    path = os.path.abspath(path)
-    folders = [each for each in _stores if path.startswith(each.rstrip("/") + "/")]
-    return _stores[max(folders, key=len)]
-
-
-def store_url(folder: str) -> str:
-    """The whole URL of a folder's store, for calls to its server; never to be shown."""
-    return _stores[folder]
 
 
 def read_environment() -> None:
@@ -243,81 +194,3 @@ def read_environment() -> None:
     if not isinstance(stores, dict):
         raise ValueError(f"{_ENVIRONMENT} must be a JSON object: a URL for each folder")
     configure(stores=stores)
-
-
-def _merged_rules(
-    rules: FilePath | None, rules_grandfathered: bool | None, mask_values: bool | None
-) -> _RulesSettings:
-    """The settings about rules, with what a caller changes; checked."""
-    merged = _rules_settings.copy()
-    if rules is not None:
-        try:
-            merged["rules"] = whole(rules)
-        except TypeError:
-            raise ValueError(f"rules={rules!r}: must be a path") from None
-    if rules_grandfathered is not None:
-        merged["rules_grandfathered"] = _switch("rules_grandfathered", rules_grandfathered)
-    if mask_values is not None:
-        merged["mask_values"] = _switch("mask_values", mask_values)
-    if merged["rules"]:
-        _import_rules()
-    return merged
-
-
-def _switch(name: str, value: object) -> bool:
-    if not isinstance(value, bool):
-        raise ValueError(f"{name}={value!r}: must be True or False")
-    return value
-
-
-def _put_rules_in_force(settings: _RulesSettings) -> None:
-    global _rules
-    rules = None
-    if settings["rules"]:
-        rules = _import_rules()(
-            settings["rules"],
-            grandfathered=settings["rules_grandfathered"],
-            masked=settings["mask_values"],
-        )
-    _native.use_rules(rules)
-    _rules = rules
-    _rules_settings.update(settings)
-
-
-def _import_rules() -> "type[Rules]":
-    """The class of rules, whose modules are imported only where there are rules.
-
-    Raises:
-        ModuleNotFoundError: What they need is not installed.
-    """
-    try:
-        from oasis_data.rules import Rules
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            f"rules need {error.name}: pip install 'oasis_data[rules]'", name=error.name
-        ) from error
-    return Rules
-
-
-def _given(folder: object, url: object) -> tuple[str, str]:
-    """The folder and the whole URL of a store, as a caller gives them."""
-    if not isinstance(folder, str) or not isinstance(url, str):
-        raise ValueError(f"stores: must have a URL as text for each folder, as for {folder!r}")
-    folder = os.path.abspath(folder)
-    if _masked(url) == url and _MASK in url:
-        known = _stores.get(folder)
-        if known is None or _masked(known) != url:
-            raise ValueError(
-                f"stores: the URL of {folder} has {_MASK} in place of its password, and is not"
-                " the URL that is in force: give it whole"
-            )
-        return folder, known
-    return folder, url
-
-
-def _masked(url: str) -> str:
-    """A URL without its password, wherever in the URL it is."""
-    start, mark, query = url.partition("?")
-    # To the last "@", as the server's host comes after that.
-    start = re.sub(r"(://[^:@]*):.*@", rf"\1:{_MASK}@", start, flags=re.DOTALL)
-    return start + mark + re.sub(r"(?i)(\bpassword=)[^&]*", rf"\g<1>{_MASK}", query)

@@ -24,7 +24,8 @@ def rules(tmp_path: Path) -> Path:
     """The rules file of a tank farm whose tanks obey, after three versions that did not."""
     path = tank_farm(tmp_path / "data")
     tanks = path.parent / "tanks.json"
-    for content in ({"A": {"content": []}}, BAD, {"A": 1}, TANKS):
+    contents: list[object] = [{"A": {"content": []}}, BAD, {"A": 1}, TANKS]
+    for content in contents:
         save_json_atomic(tanks, content)
     return path
 

@@ -7,10 +7,12 @@ import threading
 
 from oasis_data import (
     AlreadyLockedError,
+    BrokenRulesError,
     CorruptFileError,
     DataFileNotFoundError,
     DataOperationError,
     FolderNotFoundError,
+    InvalidDocumentError,
     JSONReadError,
     JSONWriteError,
     LockTimeoutError,
@@ -35,6 +37,8 @@ CLASSES: dict[type[DataOperationError], set[type[Exception]]] = {
     DataOperationError: {Exception},
     JSONWriteError: {DataOperationError},
     UnserializableError: {JSONWriteError, TypeError, ValueError},
+    InvalidDocumentError: {JSONWriteError, ValueError},
+    BrokenRulesError: {JSONWriteError},
     StorageWriteError: {JSONWriteError, OSError},
     FolderNotFoundError: {JSONWriteError, FileNotFoundError},
     WritePermissionError: {JSONWriteError, PermissionError},

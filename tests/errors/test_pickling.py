@@ -11,8 +11,11 @@ import pytest
 
 from oasis_data import (
     MISSING,
+    BrokenRulesError,
     CorruptFileError,
     DataOperationError,
+    Fault,
+    InvalidDocumentError,
     JSONReadError,
     JSONWriteError,
     LockTimeoutError,
@@ -41,6 +44,7 @@ def examples() -> list[DataOperationError]:
     original = OSError(errno.EIO, "Input/output error")
     plain = [kind(READ, WHOLE, "It failed") for kind in CLASSES]
     caused = [kind(WRITE, WHOLE, "It failed", original) for kind in CLASSES]
+    fault = Fault("tanks.json", "$.a[1]", "a.json#/minimum", {"b": -5}, "$.a[1]: is too small")
     own = OwnError(WRITE, WHOLE, "It failed", original)
     own.colour = "red"
     nested = JSONWriteError(WRITE, WHOLE, "outer", JSONReadError(READ, WHOLE, "inner", original))
@@ -50,6 +54,8 @@ def examples() -> list[DataOperationError]:
         own,
         nested,
         UnserializableError(WRITE, WHOLE, "It failed", TypeError("set"), place="$.a[1]"),
+        InvalidDocumentError(WRITE, WHOLE, "It failed", faults=(fault,)),
+        BrokenRulesError(WRITE, WHOLE, "It failed", rules_path="/srv/rules.toml", line=7),
         LockTimeoutError(WRITE, WHOLE, "It failed", holder=4711),
         VersionConflictError(WRITE, WHOLE, "It failed", expected="a", found=MISSING),
         CorruptFileError(READ, WHOLE, "It failed", reason="why", pos=7, lineno=2, colno=3),

@@ -230,7 +230,7 @@ def selected(document: Any, path: str) -> list[Any]:
     if document is None:
         return []
     lists = [each for each in document.values() if isinstance(each, list)]
-    found = {
+    found: dict[str, list[Any]] = {
         "$": [document],
         "$.~": list(document),
         "$.*": list(document.values()),

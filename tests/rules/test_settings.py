@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from oasis_data import InvalidDocumentError, configure, save_json_atomic
-from oasis_data._settings import rules_in_force
+from oasis_data._rules_settings import rules_in_force
 from tests.conftest import python
 from tests.rules.documents import TANKS, tank_farm, write
 
@@ -18,7 +17,7 @@ BAD = {"T": {"content": [{"Base": -1}]}}
 
 
 @pytest.fixture
-def rules(tmp_path: Path) -> Iterator[Path]:
+def rules(tmp_path: Path) -> Path:
     path = tank_farm(tmp_path)
     configure(rules=path)
     return path

@@ -204,7 +204,8 @@ def test_what_is_written_is_judged_and_not_what_was_given(farm: Path) -> None:
 def test_a_restore_takes_the_newest_backup_that_obeys(farm: Path) -> None:
     path = farm / "tanks.json"
     configure(rules="")
-    for content in ({"A": {"content": []}}, BAD, SOUR, TANKS):
+    contents: list[object] = [{"A": {"content": []}}, BAD, SOUR, TANKS]
+    for content in contents:
         save_json_atomic(path, content)
     configure(rules=farm / "oasis-data.toml")
     backups = list_backups(path)

@@ -6,7 +6,7 @@ import click
 from rich.text import Text
 
 from oasis_data import Backup
-from oasis_data._settings import rules_in_force
+from oasis_data._rules_settings import rules_in_force
 from oasis_data.cli.choice import backups_of, fault_of, stamp_of, violations_of
 from oasis_data.cli.group import program, rules_option
 from oasis_data.cli.spelling import quoted, shown

@@ -10,7 +10,7 @@ from click.shell_completion import CompletionItem
 
 from oasis_data import Backup, JSONReadError, _native, list_backups
 from oasis_data._records import BackupNameRecord
-from oasis_data._settings import rules_in_force
+from oasis_data._rules_settings import rules_in_force
 from oasis_data.cli.app import folder_of_documents
 from oasis_data.cli.content import Content, raw_content, read
 from oasis_data.cli.group import Failure, program

@@ -7,7 +7,7 @@ import os
 import click
 
 from oasis_data import _native
-from oasis_data._settings import rules_in_force
+from oasis_data._rules_settings import rules_in_force
 from oasis_data.cli.batches import interrupted
 from oasis_data.cli.choice import folder_argument
 from oasis_data.cli.content import raw_content

@@ -6,7 +6,7 @@ import errno
 import os
 
 from oasis_data import _native, configure
-from oasis_data._settings import store_url
+from oasis_data._stores import store_url
 
 
 def content_in_store(path: str) -> bytes:

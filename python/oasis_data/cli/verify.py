@@ -11,7 +11,7 @@ from rich.text import Text
 
 from oasis_data import _native
 from oasis_data._records import TemporaryRecord
-from oasis_data._settings import rules_in_force
+from oasis_data._rules_settings import rules_in_force
 from oasis_data.cli.batches import Batch, State, give_up, interrupted
 from oasis_data.cli.choice import folder_argument
 from oasis_data.cli.content import Content, raw_content, read

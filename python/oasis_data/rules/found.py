@@ -56,6 +56,7 @@ def new_faults(after: Sequence[Found], before: Sequence[Found]) -> list[Found]:
     new = []
     for found in rest:
         if moved[found.anywhere()] > 0:
+            # safeguard: grandfathered-fault-counts-once
             moved[found.anywhere()] -= 1
         else:
             new.append(found)

@@ -8,7 +8,7 @@ from collections.abc import Set as AbstractSet
 from typing import Any
 
 from oasis_data import _native
-from oasis_data._settings import store_of
+from oasis_data._stores import store_of
 from oasis_data.error_handling import CorruptFileError
 from oasis_data.rules.broken import BrokenRules
 from oasis_data.rules.documents import Documents, groups_of

@@ -1,0 +1,87 @@
+"""Rules: what a write is held against."""
+
+from __future__ import annotations
+
+from tests.sabotage.operations import edit, never, remove, value, without
+from tests.sabotage.safeguard import Sabotage
+
+SABOTAGES = [
+    Sabotage(
+        "rules-read-anew",
+        "rules that have changed are read anew",
+        never,
+        "pytest tests/rules/test_reading.py -k changed_is_read_anew",
+    ),
+    Sabotage(
+        "rules-within-the-racy-window",
+        "a second change of rules under the same stamp is seen",
+        value("self"),
+        "pytest tests/rules/test_reading.py -k same_stamp",
+    ),
+    Sabotage(
+        "broken-rules-concern-the-same",
+        "a rules file that breaks refuses the documents that it had",
+        remove,
+        "pytest tests/rules/test_file.py -k when_it_was_whole or that_is_gone",
+    ),
+    Sabotage(
+        "rules-follow-symlinks",
+        "a symlink leads to the rules of its document",
+        value("path"),
+        "pytest tests/rules/test_reading.py -k every_path",
+    ),
+    Sabotage(
+        "schema-depth",
+        "no document runs the schema's library out of stack",
+        never,
+        "pytest tests/rules/test_schemas.py -k held_against",
+    ),
+    Sabotage(
+        "schemas-never-fetched",
+        "no schema is fetched from a network",
+        without(1),
+        "pytest tests/rules/test_schemas.py -k is_fetched",
+    ),
+    Sabotage(
+        "no-boolean-is-a-number",
+        "a boolean is no number that is referred to",
+        edit(r'"boolean" if .+ else ', ""),
+        "pytest tests/rules/test_references.py -k compared_as_json",
+    ),
+    Sabotage(
+        "masked-key-is-no-place",
+        "a masked key is in no place",
+        never,
+        "pytest tests/rules/test_references.py -k masked",
+    ),
+    Sabotage(
+        "judged-after-the-write",
+        "references are judged as they are after the write",
+        edit(r"\(after, ", "(before, "),
+        "pytest tests/rules/test_references.py -k unknown_crude or not_removed",
+    ),
+    Sabotage(
+        "grandfathered-fault",
+        "an old fault excuses no new one",
+        never,
+        "pytest tests/rules/test_grandfathered.py -k only_a_new or dangling",
+    ),
+    Sabotage(
+        "grandfathered-fault-counts-once",
+        "an old fault excuses one fault",
+        remove,
+        "pytest tests/rules/test_grandfathered.py -k counted",
+    ),
+    Sabotage(
+        "restore-prefers-what-obeys",
+        "restore prefers the newest backup that obeys",
+        edit(r"if not .+:", "if True:"),
+        "pytest tests/cli/test_rules.py -k prefers",
+    ),
+    Sabotage(
+        "import-obeys-rules",
+        "import leaves what does not obey",
+        never,
+        "pytest tests/cli/test_rules.py -k import",
+    ),
+]
