@@ -76,7 +76,7 @@ def judge(rules: Rules, changes: Mapping[Path, Any]) -> None:
     for index, text in enumerate(after):
         if text is not None:
             judgement.check(index, text)
-    if judgement.groups or judgement.wants_before:
+    if judgement.group or judgement.wants_before:
         before = [raw(path) if judgement.wants_before else None for path in paths]
         judgement.judge(before, after, [raw(path) for path in judgement.companions])
 

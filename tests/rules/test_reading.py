@@ -125,7 +125,7 @@ def test_every_path_of_a_document_leads_to_its_rules(
         for spelling in spellings:
             judgement = rules.judgement([spelling])
             assert judgement is not None, spelling
-            assert judgement.groups == [str(folder / "crudes.json")]
+            assert judgement.group == str(folder / "crudes.json")
             assert judgement.companions == [str(folder / "crudes.json")]
     write(tmp_path, "tanks.json", TANKS)
     for other in (tmp_path / "tanks.json", f"{folder}/deep/tanks.json", "crudes.json.new"):

@@ -139,7 +139,7 @@ def test_a_document_may_refer_to_itself(tmp_path: Path) -> None:
     ]
     judgement = rules.judgement([str(path)])
     assert judgement is not None
-    assert (judgement.companions, judgement.groups) == ([], [str(path)])
+    assert (judgement.companions, judgement.group) == ([], str(path))
 
 
 def test_what_cannot_be_followed_is_refused(tmp_path: Path) -> None:
@@ -157,7 +157,7 @@ def test_what_cannot_be_followed_is_refused(tmp_path: Path) -> None:
     )
 
 
-def test_documents_that_refer_to_each_other_are_a_group(tmp_path: Path) -> None:
+def test_documents_with_references_are_a_group(tmp_path: Path) -> None:
     rules = rules_of(
         tmp_path,
         ("d.json#$.*", "c.json#$.*"),
@@ -166,20 +166,27 @@ def test_documents_that_refer_to_each_other_are_a_group(tmp_path: Path) -> None:
         ("c.json#$.*", "a.json#$.*"),
     )
 
-    def asked(*names: str) -> tuple[list[str], list[str]]:
+    def companions(*names: str) -> list[str]:
         judgement = rules.judgement([str(tmp_path / name) for name in names])
         assert judgement is not None
-        companions = [Path(path).name for path in judgement.companions]
-        return [Path(path).name for path in judgement.groups], companions
+        assert judgement.group == str(tmp_path / "a.json")
+        return [Path(path).name for path in judgement.companions]
 
-    assert asked("d.json") == (["a.json"], ["c.json"])
-    assert asked("c.json") == (["a.json"], ["a.json", "b.json", "d.json"])
-    assert asked("a.json", "other.json") == (["a.json"], ["c.json"])
-    assert asked("y.json", "c.json", "b.json") == (
-        ["a.json", "x.json"],
-        ["a.json", "d.json", "x.json"],
-    )
+    assert companions("d.json") == ["c.json"]
+    assert companions("c.json") == ["a.json", "b.json", "d.json"]
+    assert companions("a.json", "other.json") == ["c.json"]
+    assert companions("y.json", "c.json", "b.json") == ["a.json", "d.json", "x.json"]
     assert rules.judgement([str(tmp_path / "other.json")]) is None
+
+
+def test_a_document_without_references_is_in_no_group(tmp_path: Path) -> None:
+    path = tank_farm(tmp_path)
+    path.write_text(path.read_text() + '[documents."a.json"]\nschema = "tanks.schema.json"\n')
+
+    judgement = Rules(str(path)).judgement([str(tmp_path / "a.json")])
+
+    assert judgement is not None
+    assert (judgement.group, judgement.companions) == (None, [])
 
 
 SCALARS = st.sampled_from(["a", "b", "c", 1, 1.0, True, None, 0])

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable, Mapping
 
 from oasis_data import _native
+from oasis_data._stores import store_of
 
 
 class Documents:
@@ -63,15 +64,12 @@ class Documents:
         )
 
 
-def groups_of(pairs: Iterable[tuple[str, str]], paths: Mapping[str, str]) -> dict[str, str]:
-    """The group of each document that refers to another or is referred to.
+def groups_of(names: Iterable[str], paths: Mapping[str, str]) -> dict[str, str]:
+    """The group of each of these documents: the path of its first, in the order of names.
 
-    Documents that are joined by references, directly or through others, are a group: the
-    path of its first document, in the order of names, which all processes share.
+    All documents with references are one group, whose one lock every write of them takes. So
+    a batch needs no second lock, whatever documents it has. A lock covers one store: each
+    store has a group of its own.
     """
-    groups: dict[str, set[str]] = {}
-    for one, other in pairs:
-        joined = groups.get(one, {one}) | groups.get(other, {other})
-        for name in joined:
-            groups[name] = joined
-    return {name: paths[min(joined)] for name, joined in groups.items()}
+    first: dict[str | None, str] = {}
+    return {name: first.setdefault(store_of(paths[name]), paths[name]) for name in sorted(names)}

@@ -18,8 +18,8 @@ class Judgement:
     """What `_native` asks of a write that rules concern.
 
     Attributes:
-        groups: The groups of documents that refer to each other, in the order in which their
-            locks are taken.
+        group: The group whose lock the write takes: the path of a document that all writers of
+            documents with references share; None where the documents have none.
         companions: The paths of the other documents that the judgement needs: those that the
             changed documents refer to, and those that refer to them.
         valid: For each document whether a value obeys its schema; None where that is not
@@ -35,7 +35,7 @@ class Judgement:
         "_reading",
         "_references",
         "companions",
-        "groups",
+        "group",
         "valid",
     )
 
@@ -59,7 +59,8 @@ class Judgement:
         self._others = sorted(others)
         self.companions = [reading.documents.paths[name] for name in self._others]
         groups = reading.groups
-        self.groups = sorted({groups[name] for name in changed if name in groups})
+        # One group, or a batch across stores, which the engine refuses.
+        self.group = min((groups[name] for name in changed if name in groups), default=None)
         self.valid = [self._valid(name) for name in names]
 
     @property

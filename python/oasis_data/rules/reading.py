@@ -8,7 +8,6 @@ from collections.abc import Set as AbstractSet
 from typing import Any
 
 from oasis_data import _native
-from oasis_data._stores import store_of
 from oasis_data.error_handling import CorruptFileError
 from oasis_data.rules.broken import BrokenRules
 from oasis_data.rules.documents import Documents, groups_of
@@ -27,7 +26,7 @@ class Reading:
         file: What it says.
         documents: Its documents.
         references: Its references.
-        groups: The group of each document that refers to another or is referred to.
+        groups: The group of each document with a reference, from it or to it.
         broken: Why it cannot be used; None where it can.
         masked: Whether values are told as `***`.
     """
@@ -46,8 +45,8 @@ class Reading:
                 self.file.name(name)
         self.documents = Documents(path, self.file.names)
         self.references = [reference for reference, _ in self.file.references]
-        pairs = [reference.documents for reference in self.references]
-        self.groups = groups_of(pairs, self.documents.paths)
+        joined = {name for reference in self.references for name in reference.documents}
+        self.groups = groups_of(joined, self.documents.paths)
         self.broken = self.broken or self._across_stores()
         folder = os.path.dirname(os.path.realpath(path))
         self._schema_paths = {
@@ -129,10 +128,8 @@ class Reading:
 
     def _across_stores(self) -> BrokenRules | None:
         """The fault of a reference whose ends no single transaction can hold."""
-        stores = {group: store_of(group) for group in self.groups.values()}
         for reference, line in self.file.references:
-            for name in reference.documents:
-                if store_of(self.documents.paths[name]) != stores[self.groups[name]]:
-                    problem = "joins documents that lie in different stores"
-                    return BrokenRules(self.path, line, problem)
+            source, target = reference.documents
+            if self.groups[source] != self.groups[target]:
+                return BrokenRules(self.path, line, "joins documents in different stores")
         return None
