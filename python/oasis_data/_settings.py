@@ -182,15 +182,13 @@ def read_environment() -> None:
         ValueError: The variable of stores is no JSON object of folders and URLs.
         ModuleNotFoundError: As for `configure`.
     """
+    if text := os.environ.get(_ENVIRONMENT):
+        try:
+            stores = json.loads(text)
+        except ValueError:
+            stores = None  # the text, which may have a password, is not shown
+        if not isinstance(stores, dict):
+            raise ValueError(f"{_ENVIRONMENT} must be a JSON object: a URL for each folder")
+        configure(stores=stores)
     if rules := os.environ.get(_RULES_ENVIRONMENT):
         configure(rules=rules)
-    text = os.environ.get(_ENVIRONMENT)
-    if not text:
-        return
-    try:
-        stores = json.loads(text)
-    except ValueError:
-        stores = None  # the text, which may have a password, is not shown
-    if not isinstance(stores, dict):
-        raise ValueError(f"{_ENVIRONMENT} must be a JSON object: a URL for each folder")
-    configure(stores=stores)

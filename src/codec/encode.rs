@@ -29,11 +29,27 @@ const FRAME: usize = if cfg!(debug_assertions) { 16 << 10 } else { 2048 };
 /// spare.
 const SPARE_LEVELS: usize = 20;
 
+/// The text of a value.
+pub(crate) struct Encoded {
+    pub(crate) text: Vec<u8>,
+    /// Every value is of an exact built-in type, every key a string, and none is nested deep:
+    /// whoever reads the object finds what the text says.
+    pub(crate) plain: bool,
+}
+
 /// The text of `value`, whole: nothing is written to a file before it is complete.
 pub(crate) fn encode(
     value: &Bound<'_, PyAny>,
     options: &EncodeOptions,
 ) -> Result<Vec<u8>, EncodeError> {
+    encode_noting(value, options).map(|encoded| encoded.text)
+}
+
+/// The same, with a note whether the object says the same as its text.
+pub(crate) fn encode_noting(
+    value: &Bound<'_, PyAny>,
+    options: &EncodeOptions,
+) -> Result<Encoded, EncodeError> {
     let py = value.py();
     let indent = options.indent.as_ref().map(|indent| indentation(indent.bind(py)));
     let written = match indent {
@@ -51,7 +67,7 @@ fn write(
     value: &Bound<'_, PyAny>,
     options: &EncodeOptions,
     indent: Option<Cow<'_, str>>,
-) -> Result<Vec<u8>, EncodeStop> {
+) -> Result<Encoded, EncodeStop> {
     let most_levels = stack::levels(FRAME);
     let mut writer = Writer {
         py: value.py(),
@@ -63,6 +79,8 @@ fn write(
         last_type: LastType::default(),
         most_levels,
         max_depth: most_levels.min(MAX_DEPTH),
+        // Sorted pairs are written by a way of their own.
+        plain: !options.sort_keys,
     };
     // SAFETY: the interpreter's lock is held. The writer makes no object that the garbage
     // collector tracks (an exception, for example), and runs no Python code, but for what
@@ -70,15 +88,15 @@ fn write(
     #[allow(unsafe_code, reason = "a promise about all that the writer does")]
     let mut proof = unsafe { NoMutation::promise() };
     writer.value(value, &mut proof, None)?;
-    Ok(writer.out.into_bytes())
+    Ok(Encoded { text: writer.out.into_bytes(), plain: writer.plain })
 }
 
 /// The text that `json` itself makes.
-fn by_json(value: &Bound<'_, PyAny>, options: &EncodeOptions) -> Result<Vec<u8>, EncodeStop> {
+fn by_json(value: &Bound<'_, PyAny>, options: &EncodeOptions) -> Result<Encoded, EncodeStop> {
     COUNTERS.encode_fallbacks.count();
     let mut out = Buffer::default();
     stdlib::dump(value, options, 0, &mut out)?;
-    Ok(out.into_bytes())
+    Ok(Encoded { text: out.into_bytes(), plain: false })
 }
 
 pub(super) struct Writer<'a, 'py> {
@@ -94,6 +112,8 @@ pub(super) struct Writer<'a, 'py> {
     most_levels: usize,
     /// The depth that `json` would reach, as far as is known.
     max_depth: usize,
+    /// See [`Encoded`].
+    plain: bool,
 }
 
 /// The containers that a value is in, innermost first.
@@ -152,6 +172,7 @@ impl<'py> Writer<'_, 'py> {
             Value::Boolean(false) => self.out.write(b"false")?,
             Value::Tuple(tuple) => return Ok(Some(Inner::Tuple(tuple.to_owned()))),
             Value::Float(_) | Value::Other => {
+                self.plain = false;
                 if !self.scalar_like_last(value, proof)? {
                     return Ok(Some(Inner::Other(value.to_owned())));
                 }
@@ -175,7 +196,11 @@ impl<'py> Writer<'_, 'py> {
             Inner::List(list) => self.array(list, proof, ancestors),
             Inner::Tuple(tuple) if tuple.is_empty() => Ok(self.out.write(b"[]")?),
             Inner::Tuple(tuple) => self.array(tuple, proof, ancestors),
-            Inner::Other(value) => self.other(value, proof, ancestors),
+            Inner::Other(value) => {
+                // safeguard: only-plain-objects-say-what-is-written
+                self.plain = false;
+                self.other(value, proof, ancestors)
+            }
         }
     }
 
@@ -215,6 +240,7 @@ impl<'py> Writer<'_, 'py> {
                         (key.to_owned(), inner)
                     } else {
                         let (key, value) = (key.to_owned(), value.to_owned());
+                        self.plain = false;
                         self.odd_pair(container, &key, &value, width, proof, ancestors)?;
                         continue;
                     }
@@ -278,6 +304,7 @@ impl<'py> Writer<'_, 'py> {
     /// has room for it here too.
     #[cold]
     fn deepen(&mut self, proof: &mut NoMutation) -> Result<bool, EncodeStop> {
+        self.plain = false;
         let deeper = self.most_levels.min(self.max_depth * 2);
         // safeguard: encode-depth
         let fits = deeper > self.max_depth

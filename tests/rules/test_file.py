@@ -63,6 +63,13 @@ def test_text_that_is_not_utf8_is_told_with_its_line() -> None:
     assert (broken.line, broken.problem) == (2, "not UTF-8")
 
 
+def test_brackets_without_end_are_told() -> None:
+    _, broken = read_rules("rules.toml", b"a = " + b"[" * 100_000)
+
+    assert broken is not None
+    assert broken.problem in ("nested too deep", "not TOML: Invalid value")
+
+
 def test_what_a_file_says() -> None:
     rules, broken = read_rules("rules.toml", TANKS_AND_CRUDES.encode())
 

@@ -218,9 +218,3 @@ def test_a_restore_takes_the_newest_backup_that_obeys(farm: Path) -> None:
 
     assert load_data_file(path) == {"A": {"content": []}}
     assert os.path.basename(restored) == os.path.basename(backups[2].path)
-
-
-def test_a_document_that_has_not_changed_is_not_judged(farm: Path) -> None:
-    write(farm, "tanks.json", json.dumps(BAD, indent=2))
-
-    save_json_atomic(farm / "tanks.json", BAD)

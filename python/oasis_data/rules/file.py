@@ -64,6 +64,8 @@ class _Reader:
             raise BrokenRules(self._path, line, "not UTF-8") from error
         except tomllib.TOMLDecodeError as error:
             raise self._syntax(error) from error
+        except RecursionError as error:
+            raise BrokenRules(self._path, None, "nested too deep") from error
         documents = self._table((), everything, {"documents", "references"}).get("documents", {})
         if not isinstance(documents, dict):
             raise self._fault(("documents",), "'documents' must be tables: [documents.\"a.json\"]")

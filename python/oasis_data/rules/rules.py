@@ -23,11 +23,9 @@ class Rules:
     """
 
     def __init__(self, path: str, *, grandfathered: bool = False, masked: bool = False) -> None:
-        """Takes the absolute path of the rules file; reads it when it is first needed."""
-        self.path = path
+        """Reads the rules file at this absolute path. A broken file is told by the writes."""
         self._grandfathered = grandfathered
-        self._masked = masked
-        self._reading: Reading | None = None
+        self._reading = Reading(path, masked=masked, last=None)
 
     def judgement(self, paths: Sequence[FilePath]) -> Judgement | None:
         """The judgement of a write to these paths; None where no rule concerns them.
@@ -92,7 +90,7 @@ class Rules:
 
     def _current(self) -> Reading:
         reading = self._reading
-        if reading is None or not reading.is_current():
-            reading = Reading(self.path, masked=self._masked, last=reading)
+        if not reading.is_current():
+            reading = Reading(reading.path, masked=reading.masked, last=reading)
             self._reading = reading
         return reading
