@@ -72,7 +72,7 @@ mod strings;
 
 #[cfg(feature = "python")]
 pub(crate) use self::{
-    clone::CopyPlan, decode::decode, decode_error::DecodeError, encode::encode,
+    clone::CopyPlan, decode::decode, decode_error::DecodeError, encode::Encoded, encode::encode,
     encode::encode_noting, encode_error::EncodeError, encode_error::place_of,
     encode_options::EncodeOptions, strings::ascii_of,
 };

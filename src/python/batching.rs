@@ -7,8 +7,8 @@ use pyo3::prelude::*;
 
 use super::arguments::FilePath;
 use super::interpreter::Interpreter;
-use super::judging::judge;
-use super::saving::{Outcome, encoded, options, saved};
+use super::judging::Asked;
+use super::saving::{Outcome, options, saved};
 use crate::codec::EncodeOptions;
 use crate::engine::batch::{self, Save};
 use crate::engine::{Deadline, Engine, WriteOptions};
@@ -36,9 +36,11 @@ pub(super) fn save_many(
         skip_unchanged,
         ..options(&settings::current(), backup, timeout)?
     };
+    let paths: Vec<&Path> = documents.iter().map(|(FilePath(path), ..)| path.as_path()).collect();
+    let mut asked = Asked::about(py, Operation::Write, &paths)?;
     let mut texts = Vec::with_capacity(documents.len());
     for (FilePath(path), document, if_version) in documents {
-        let text = encoded(&path, &document, encode_options)?;
+        let text = asked.encoded(&path, &document, encode_options)?;
         texts.push((path, text, if_version));
     }
     let Some((first, ..)) = texts.first() else { return Ok(Vec::new()) };
@@ -46,9 +48,8 @@ pub(super) fn save_many(
         .iter()
         .map(|(path, bytes, if_version)| Save { path, bytes, if_version: if_version.clone() })
         .collect();
-    let paths: Vec<&Path> = saves.iter().map(|save| save.path).collect();
     let contents: Vec<Option<&[u8]>> = saves.iter().map(|save| Some(save.bytes)).collect();
-    write_options.judge = judge(py, Operation::Write, &paths, &contents)?;
+    write_options.judge = asked.judge(&contents)?;
     let written = Interpreter(py).wait(Operation::Write, first, |signals| {
         batch::save_many(&saves, &write_options, signals)
     })?;

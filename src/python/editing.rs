@@ -10,9 +10,9 @@ use super::arguments::FilePath;
 use super::exceptions::engine_error;
 use super::gil::without_gil;
 use super::interpreter::Interpreter;
-use super::judging::judge;
+use super::judging::Asked;
 use super::owner::Block;
-use super::saving::{Outcome, encoded, options, saved, text_in_place};
+use super::saving::{Outcome, options, saved, text_in_place};
 use crate::codec::EncodeOptions;
 use crate::documents::load::document_in;
 use crate::engine::{Engine, Owner, Session, WriteOptions, require_version};
@@ -84,11 +84,12 @@ impl Edit {
         versioned: bool,
     ) -> PyResult<Outcome> {
         let started = Instant::now();
-        let mut text = encoded(&self.path, data, encode_options)?;
+        let mut asked = Asked::about(py, Operation::Write, &[&self.path])?;
+        let mut text = asked.encoded(&self.path, data, encode_options)?;
         if keep_layout && let Some(same) = text_in_place(py, &self.path, &text, encode_options)? {
             text = same;
         }
-        let judge = judge(py, Operation::Write, &[&self.path], &[Some(&text)])?;
+        let judge = asked.judge(&[Some(&text)])?;
         let options = WriteOptions { judge, ..self.options.clone() };
         let written = Interpreter(py).wait(Operation::Write, &self.path, |signals| {
             // Out of the mutex: a second call must not wait for the disk.

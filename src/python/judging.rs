@@ -5,11 +5,14 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use pyo3::exceptions::PyException;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyList};
+use pyo3::types::{PyBool, PyBytes, PyList};
 
 use super::exceptions::{engine_error, refusal};
 use super::gil::{run_python, with_gil};
+use super::saving::encoded_noting;
+use crate::codec::EncodeOptions;
 use crate::engine::judge::Contents;
 use crate::engine::{Judge, Refusal, State, group};
 use crate::statistics::Operation;
@@ -43,15 +46,7 @@ pub(super) fn judge<P: AsRef<Path>, T: AsRef<[u8]>>(
     paths: &[P],
     texts: &[Option<T>],
 ) -> PyResult<Option<Arc<dyn Judge>>> {
-    if !ANY.load(Ordering::Relaxed) {
-        return Ok(None);
-    }
-    let judge = ask(py, paths, texts).map_err(|raised| refusal(py, operation, raised))?;
-    if let (Some(judge), Some(first)) = (&judge, paths.first()) {
-        group::require_one_store(first.as_ref(), &**judge)
-            .map_err(|error| engine_error(py, operation, &error))?;
-    }
-    Ok(judge)
+    Asked::about(py, operation, paths)?.judge(texts)
 }
 
 /// The same for a write that may be given up for another: nothing is counted, and where the
@@ -65,12 +60,111 @@ pub(super) fn ask<P: AsRef<Path>, T: AsRef<[u8]>>(
     paths: &[P],
     texts: &[Option<T>],
 ) -> PyResult<Option<Arc<dyn Judge>>> {
+    run_python(py, || match judgement_of(py, paths)? {
+        Some(judgement) => PythonJudge::of(&judgement, texts, &[]),
+        None => Ok(None),
+    })
+}
+
+/// The judgement of a write; `None` where no rule concerns it.
+fn judgement_of<'py, P: AsRef<Path>>(
+    py: Python<'py>,
+    paths: &[P],
+) -> PyResult<Option<Bound<'py, PyAny>>> {
     let rules = {
         let rules = RULES.lock().unwrap_or_else(PoisonError::into_inner);
         rules.as_ref().map(|rules| rules.clone_ref(py))
     };
     let Some(rules) = rules else { return Ok(None) };
-    run_python(py, || PythonJudge::ask(rules.bind(py), paths, texts))
+    let named = PyList::new(py, paths.iter().map(|path| path.as_ref().as_os_str()))?;
+    let judgement = rules.bind(py).call_method1("judgement", (named,))?;
+    Ok(Some(judgement).filter(|judgement| !judgement.is_none()))
+}
+
+/// What the rules say of a write, asked before its documents are encoded.
+pub(super) struct Asked<'py> {
+    py: Python<'py>,
+    operation: Operation,
+    first: PathBuf,
+    judgement: Option<Bound<'py, PyAny>>,
+    /// For each document that was encoded: whether it is known to obey its schema.
+    obeys: Vec<bool>,
+}
+
+impl<'py> Asked<'py> {
+    /// # Errors
+    ///
+    /// Whatever the rules raise, counted as a failure.
+    pub(super) fn about<P: AsRef<Path>>(
+        py: Python<'py>,
+        operation: Operation,
+        paths: &[P],
+    ) -> PyResult<Self> {
+        let (mut first, mut judgement) = (PathBuf::new(), None);
+        if ANY.load(Ordering::Relaxed)
+            && let Some(path) = paths.first()
+        {
+            first = path.as_ref().to_path_buf();
+            judgement = run_python(py, || judgement_of(py, paths))
+                .map_err(|raised| refusal(py, operation, raised))?;
+        }
+        Ok(Self { py, operation, first, judgement, obeys: Vec::new() })
+    }
+
+    /// The text of the next document.
+    ///
+    /// # Errors
+    ///
+    /// It has no text.
+    pub(super) fn encoded(
+        &mut self,
+        path: &Path,
+        data: &Bound<'py, PyAny>,
+        options: &EncodeOptions,
+    ) -> PyResult<Vec<u8>> {
+        let encoded = encoded_noting(path, data, options)?;
+        if let Some(judgement) = &self.judgement {
+            // Right after the encoding: no Python code has run, which could have changed it.
+            let obeys = encoded.plain && obeys(judgement, self.obeys.len(), data)?;
+            self.obeys.push(obeys);
+        }
+        Ok(encoded.text)
+    }
+
+    /// The judge of the write, where the rules want to see it under the locks.
+    ///
+    /// # Errors
+    ///
+    /// Whatever the rules raise, counted as a failure: the write is refused.
+    pub(super) fn judge<T: AsRef<[u8]>>(
+        self,
+        texts: &[Option<T>],
+    ) -> PyResult<Option<Arc<dyn Judge>>> {
+        let Self { py, operation, first, judgement, obeys } = self;
+        let Some(judgement) = judgement else { return Ok(None) };
+        let judge = run_python(py, || PythonJudge::of(&judgement, texts, &obeys))
+            .map_err(|raised| refusal(py, operation, raised))?;
+        if let Some(judge) = &judge {
+            group::require_one_store(&first, &**judge)
+                .map_err(|error| engine_error(py, operation, &error))?;
+        }
+        Ok(judge)
+    }
+}
+
+/// Whether an object obeys its schema, as far as one call of a library tells, which runs no
+/// Python code. `false` where that is to be asked of the text.
+fn obeys(judgement: &Bound<'_, PyAny>, index: usize, data: &Bound<'_, PyAny>) -> PyResult<bool> {
+    let Some(valid) = judgement.getattr_opt("valid")? else { return Ok(false) };
+    let valid = valid.get_item(index)?;
+    if valid.is_none() {
+        return Ok(false);
+    }
+    match valid.call1((data,)) {
+        Ok(answer) => Ok(answer.is(PyBool::new(data.py(), true))),
+        Err(raised) if raised.is_instance_of::<PyException>(data.py()) => Ok(false),
+        Err(raised) => Err(raised),
+    }
 }
 
 /// A judgement of the rules.
@@ -83,18 +177,17 @@ struct PythonJudge {
 }
 
 impl PythonJudge {
-    fn ask<P: AsRef<Path>, T: AsRef<[u8]>>(
-        rules: &Bound<'_, PyAny>,
-        paths: &[P],
+    /// The judge of a write, once its texts are checked, but for those known to obey.
+    fn of<T: AsRef<[u8]>>(
+        judgement: &Bound<'_, PyAny>,
         texts: &[Option<T>],
+        obeys: &[bool],
     ) -> PyResult<Option<Arc<dyn Judge>>> {
-        let py = rules.py();
-        let named = PyList::new(py, paths.iter().map(|path| path.as_ref().as_os_str()))?;
-        let judgement = rules.call_method1("judgement", (named,))?;
-        if judgement.is_none() {
-            return Ok(None);
-        }
+        let py = judgement.py();
         for (index, text) in texts.iter().enumerate() {
+            if obeys.get(index) == Some(&true) {
+                continue;
+            }
             if let Some(text) = text {
                 judgement.call_method1("check", (index, bytes(py, text.as_ref())?))?;
             }
@@ -105,7 +198,7 @@ impl PythonJudge {
             return Ok(None);
         }
         let companions = judgement.getattr("companions")?.extract()?;
-        let judgement = judgement.unbind();
+        let judgement = judgement.clone().unbind();
         Ok(Some(Arc::new(Self { judgement, group, companions, wants_before })))
     }
 }

@@ -14,8 +14,8 @@ use super::exceptions::encode_error;
 use super::gil::{run_python, without_gil};
 use super::host::PythonHost;
 use super::interpreter::Interpreter;
-use super::judging::judge;
-use crate::codec::{self, DecodeError, EncodeError, EncodeOptions};
+use super::judging::{Asked, judge};
+use crate::codec::{self, DecodeError, EncodeError, EncodeOptions, Encoded};
 use crate::documents::in_place;
 use crate::engine::{Engine, WriteOptions, Written, version_of};
 use crate::settings::{self, Settings};
@@ -54,11 +54,12 @@ pub(super) fn save(
         skip_unchanged,
         ..options(&settings::current(), backup, timeout)?
     };
-    let mut text = encoded(&path, data, encode_options)?;
+    let mut asked = Asked::about(py, Operation::Write, &[&path])?;
+    let mut text = asked.encoded(&path, data, encode_options)?;
     if keep_layout && let Some(same) = text_in_place(py, &path, &text, encode_options)? {
         text = same;
     }
-    write_options.judge = judge(py, Operation::Write, &[&path], &[Some(&text)])?;
+    write_options.judge = asked.judge(&[Some(&text)])?;
     let written = Interpreter(py).wait(Operation::Write, &path, |signals| {
         Engine::of(&path).save(&path, &text, &write_options, signals)
     })?;
@@ -96,7 +97,16 @@ pub(super) fn encoded(
     data: &Bound<'_, PyAny>,
     options: &EncodeOptions,
 ) -> PyResult<Vec<u8>> {
-    run_python(data.py(), || codec::encode(data, options))
+    encoded_noting(path, data, options).map(|encoded| encoded.text)
+}
+
+/// The same, with a note whether the object says the same as its text.
+pub(super) fn encoded_noting(
+    path: &Path,
+    data: &Bound<'_, PyAny>,
+    options: &EncodeOptions,
+) -> PyResult<Encoded> {
+    run_python(data.py(), || codec::encode_noting(data, options))
         .map_err(|error| encode_error(data.py(), path, error, options.has_default()))
 }
 
