@@ -47,7 +47,7 @@ pub use self::write::{WriteOptions, Written};
 pub use crate::files::batch::inspect::Batch as InterruptedBatch;
 pub use crate::files::batch::notice::{Notice, take as take_notices};
 pub use crate::files::batch::recovery::Pending;
-pub use crate::files::identity::Instant;
+pub use crate::files::identity::{Identity, Instant};
 pub use crate::files::inspect::{BackupName, Folder, backup_name};
 pub use crate::files::layout::FOLDER as SIDECAR;
 pub use crate::files::lock::file::Collected;

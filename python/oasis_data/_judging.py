@@ -7,7 +7,13 @@ from typing import Protocol
 
 
 class Judgement(Protocol):
-    """Judges one write. Its attributes are read once, after each `check`."""
+    """Judges one write. Its attributes are read once, after each `check`.
+
+    It may also have `valid`: for each path a callable, or None. Where the object to be saved
+    says the same as its text, the callable is asked right after the encoding whether the object
+    obeys its schema; if it does, there is no `check`. No Python code may run in the callable,
+    as it could change the object after its text was made.
+    """
 
     @property
     def group(self) -> str | None:

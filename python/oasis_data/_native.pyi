@@ -13,6 +13,7 @@ __all__ = [
     "SIDECAR",
     "Edit",
     "EncodeOptions",
+    "FileStamp",
     "State",
     "Text",
     "__version__",
@@ -93,6 +94,11 @@ class EncodeOptions:
         allow_nan: bool = False,
         default: Callable[[Any], Any] | None = None,
     ) -> EncodeOptions: ...
+
+@final
+class FileStamp:
+    def __new__(cls, path: FilePath, /) -> FileStamp: ...
+    def is_current(self) -> bool: ...
 
 @final
 class State:

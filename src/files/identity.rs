@@ -93,6 +93,12 @@ impl Identity {
         stat::at(folder, path).map(|told| (Self::of_told(&told), told.mode))
     }
 
+    /// Of the file at `path`; `None` where there is no file that can be looked at.
+    #[must_use]
+    pub fn of_file(path: &Path) -> Option<Self> {
+        Self::at(rustix::fs::CWD, path).ok().map(|(identity, _)| identity)
+    }
+
     /// Of an open file, with its birth time; and the mode.
     ///
     /// # Errors

@@ -20,6 +20,7 @@ mod owner;
 mod process;
 mod restoring;
 mod saving;
+mod stamping;
 #[cfg(feature = "postgres")]
 mod transfer;
 mod watching;
@@ -59,6 +60,8 @@ mod _native {
     use super::restoring::{list_backups, prune_backups, restore_backup};
     #[pymodule_export]
     use super::saving::{delete, save};
+    #[pymodule_export]
+    use super::stamping::FileStamp;
     #[cfg(feature = "postgres")]
     #[pymodule_export]
     use super::transfer::{init_store, store_documents, store_history, store_put};

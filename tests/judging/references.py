@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from oasis_data import JSONWriteError, OperationType, _native
+from oasis_data import InvalidDocumentError, OperationType, _native
 
 USES = {
     "crudes": ("vessels",),
@@ -29,7 +29,7 @@ Contents: TypeAlias = list[bytes | None]
 State: TypeAlias = Mapping[str, Any]
 
 
-class DanglingError(JSONWriteError, ValueError):
+class DanglingError(InvalidDocumentError):
     """A document uses a name that there is not."""
 
 

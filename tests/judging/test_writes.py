@@ -21,7 +21,6 @@ from oasis_data import (
     _native,
     delete_json_atomic,
     edit_json,
-    error_handling,
     list_backups,
     load_data_file,
     restore_backup,
@@ -276,7 +275,6 @@ def test_a_refusal_is_counted_by_its_class(paths: dict[str, Path], rules: Refere
 @pytest.fixture
 def history(paths: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> dict[str, Path]:
     """Backups of the tanks: the newest uses what there is not, and the next has no names."""
-    monkeypatch.setattr(error_handling, "InvalidDocumentError", DanglingError, raising=False)
     for content in (document("old"), {}, document("new", crudes=["coal"]), document("now")):
         save_json_atomic(paths["tanks"], content)
     save_json_atomic(paths["recipes"], document("mix"))

@@ -37,6 +37,12 @@ SABOTAGES = [
         "pytest tests/rules/test_schemas.py -k held_against",
     ),
     Sabotage(
+        "only-plain-objects-say-what-is-written",
+        "of an object that says more than its text, the text is judged",
+        remove,
+        "pytest tests/rules/test_valid.py -k any_other_object",
+    ),
+    Sabotage(
         "schemas-never-fetched",
         "no schema is fetched from a network",
         without(1),

@@ -21,7 +21,6 @@ from oasis_data import (
     configure,
     delete_json_atomic,
     edit_json,
-    error_handling,
     load_many,
     restore_backup,
     save_json_atomic,
@@ -120,7 +119,6 @@ def toggle(words: list[str], word: str) -> None:
 
 def obey(folder: Path) -> None:
     """Puts the rules in force in this process, whose restores pass over what does not obey."""
-    error_handling.InvalidDocumentError = DanglingError  # type: ignore[attr-defined, unused-ignore]
     configure(backups_kept=3)
     if "NO_RULES" not in os.environ:
         _native.use_rules(References(folder))

@@ -55,6 +55,10 @@ class Documents:
                 return name
         return None
 
+    def is_spelt(self, path: str) -> bool:
+        """Whether a path is that of a document, letter by letter."""
+        return path in self._spelt
+
     def is_below_folder(self, given_path: str, rules_path: str) -> bool:
         """Whether a path leads into the folder of the rules file or below."""
         folders = {os.path.dirname(rules_path), os.path.dirname(os.path.realpath(rules_path))}

@@ -27,6 +27,7 @@ class Judgement:
     """
 
     __slots__ = (
+        "_files",
         "_found",
         "_given",
         "_grandfathered",
@@ -58,10 +59,18 @@ class Judgement:
         others = {name for each in self._references for name in each.documents} - changed
         self._others = sorted(others)
         self.companions = [reading.documents.paths[name] for name in self._others]
-        groups = reading.groups
         # One group, or a batch across stores, which the engine refuses.
+        groups = reading.groups
         self.group = min((groups[name] for name in changed if name in groups), default=None)
+        self._files = [reading.watched]
         self.valid = [self._valid(name) for name in names]
+
+    def is_current(self) -> bool:
+        """Whether all files that it is made of are as they were read."""
+        for file in self._files:  # noqa: SIM110 -- with `all` this takes twice the time
+            if not file.is_current():
+                return False
+        return True
 
     @property
     def wants_before(self) -> bool:
@@ -122,7 +131,10 @@ class Judgement:
             schema = self._reading.schema(name)
         except BrokenRules:
             return None  # `check` tells it
-        return _anything if schema is None else schema.is_valid
+        if schema is None:
+            return _anything
+        self._files += schema.files
+        return schema.is_valid
 
     def _schema_faults(self, index: int, text: bytes) -> list[Found]:
         name = self._names[index]

@@ -23,6 +23,7 @@ class Reading:
 
     Attributes:
         path: The rules file, as it was given.
+        watched: The rules file and its content.
         file: What it says.
         documents: Its documents.
         references: Its references.
@@ -35,7 +36,7 @@ class Reading:
         """Reads the file. `last` is what the process knew of it before."""
         self.path = path
         self.masked = masked
-        self._watched = Watched(path)
+        self.watched = Watched(path)
         self._schemas: dict[str, Schema] = {}
         self.file, self.broken = self._read()
         if self.broken is not None and last is not None:
@@ -56,7 +57,7 @@ class Reading:
 
     def is_current(self) -> bool:
         """Whether the rules file still says this."""
-        return self._watched.is_current()
+        return self.watched.is_current()
 
     def name_of(self, given_path: str) -> str | None:
         """The name of the document at a path; None for a document without rules.
@@ -122,9 +123,9 @@ class Reading:
         ]
 
     def _read(self) -> tuple[RulesFile, BrokenRules | None]:
-        if self._watched.content is None:
-            return RulesFile(), BrokenRules(self.path, None, self._watched.problem)
-        return read_rules(self.path, self._watched.content)
+        if self.watched.content is None:
+            return RulesFile(), BrokenRules(self.path, None, self.watched.problem)
+        return read_rules(self.path, self.watched.content)
 
     def _across_stores(self) -> BrokenRules | None:
         """The fault of a reference whose ends no single transaction can hold."""

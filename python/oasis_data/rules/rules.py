@@ -26,6 +26,7 @@ class Rules:
         """Reads the rules file at this absolute path. A broken file is told by the writes."""
         self._grandfathered = grandfathered
         self._reading = Reading(path, masked=masked, last=None)
+        self._known: dict[FilePath, Judgement] = {}
 
     def judgement(self, paths: Sequence[FilePath]) -> Judgement | None:
         """The judgement of a write to these paths; None where no rule concerns them.
@@ -33,12 +34,21 @@ class Rules:
         Raises:
             BrokenRulesError: The rules file is broken, and concerns one of the documents.
         """
+        if len(paths) == 1:
+            known = self._known.get(paths[0])
+            if known is not None and known.is_current():
+                return known
         reading = self._current()
         given = [os.fsdecode(path) for path in paths]
         names = [reading.name_of(path) for path in given]
         if not any(names):
             return None
-        return Judgement(reading, given, names, grandfathered=self._grandfathered)
+        judgement = Judgement(reading, given, names, grandfathered=self._grandfathered)
+        # A save has microseconds for its rules. What a grandfathered write finds is its own, and
+        # where other spellings of a path lead is looked up each time.
+        if not self._grandfathered and len(given) == 1 and reading.documents.is_spelt(given[0]):
+            self._known[given[0]] = judgement
+        return judgement
 
     def faults(self, path: str, text: bytes, read: _Read) -> tuple[Fault, ...]:
         """What a content would have against the rules, as a document among those there are.

@@ -46,7 +46,12 @@ class Schema:
 
     def is_current(self) -> bool:
         """Whether all its files are as they were read."""
-        return all(file.is_current() for file in self._files.values())
+        return all(file.is_current() for file in self.files)
+
+    @property
+    def files(self) -> list[Watched]:
+        """The schema file, and those that it refers to."""
+        return list(self._files.values())
 
     def faults(self, document: str, text: bytes) -> list[Found]:
         """What a document, by its name in the rules file, has against the schema."""

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 import time
-from typing import TypeAlias
+
+from oasis_data import _native
 
 _RACY = 3_000_000_000
 """Nanoseconds after a change in which a second change can bear the same stamp."""
-
-_Stamp: TypeAlias = tuple[int, ...] | None
 
 
 class Watched:
@@ -26,14 +25,21 @@ class Watched:
     def __init__(self, path: str) -> None:
         """Reads the file."""
         self.path = path
-        self._stamp: _Stamp
-        self._trusted: bool
-        self.content, self.problem = self._read()
+        # Before the content, which may so be newer than its stamp, and is then read again.
+        self._stamp = _native.FileStamp(path)
+        self._trusted = _is_old(path)
+        self.content: bytes | None = None
+        self.problem = ""
+        try:
+            with open(path, "rb") as file:
+                self.content = file.read()
+        except OSError as error:
+            self.problem = error.strerror or type(error).__name__
 
     def is_current(self) -> bool:
         """Whether the file still has this content."""
         # safeguard: rules-read-anew
-        if _stamp_at(self.path) != self._stamp:
+        if not self._stamp.is_current():
             return False
         if self._trusted:
             return True
@@ -45,23 +51,13 @@ class Watched:
         self._stamp, self._trusted = again._stamp, again._trusted
         return True
 
-    def _read(self) -> tuple[bytes | None, str]:
-        """Reads the file. The stamp is that of the bytes, or an older one."""
-        now = time.time_ns()
-        self._stamp = _stamp_at(self.path)
-        # A time that is to come means that the clock was set back.
-        self._trusted = self._stamp is None or max(self._stamp[3:]) + _RACY < now
-        try:
-            with open(self.path, "rb") as file:
-                return file.read(), ""
-        except OSError as error:
-            self._trusted = self._stamp is None
-            return None, error.strerror or type(error).__name__
 
-
-def _stamp_at(path: str) -> _Stamp:
+def _is_old(path: str) -> bool:
+    """Whether the stamps of a file tell its next change. A file that is none has no stamps."""
+    now = time.time_ns()
     try:
         found = os.stat(path)
     except OSError:
-        return None
-    return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+        return False
+    # A time that is to come means that the clock was set back.
+    return max(found.st_mtime_ns, found.st_ctime_ns) + _RACY < now
