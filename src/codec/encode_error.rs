@@ -216,12 +216,14 @@ fn unless_signal<T: Default>(found: PyResult<T>, py: Python<'_>) -> PyResult<T> 
 }
 
 /// The place of a value, from the keys and indices down to it.
-pub(crate) fn place_of(steps: &[Bound<'_, PyAny>]) -> PyResult<String> {
+pub(crate) fn place_of(steps: &Bound<'_, PyAny>) -> PyResult<String> {
     let mut place = String::from("$");
-    for step in steps {
+    for step in steps.try_iter()? {
+        let step = step?;
         match step.extract::<usize>() {
-            Ok(index) => place.push_str(&format!("[{index}]")),
-            Err(_) => place.push_str(&step_to(step)?),
+            // Never fails: a String takes everything.
+            Ok(index) => drop(write!(place, "[{index}]")),
+            Err(_) => place += &step_to(&step)?,
         }
     }
     Ok(shortened(place))

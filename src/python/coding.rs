@@ -6,9 +6,9 @@ use std::path::Path;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
+use super::encoding::encoded;
 use super::exceptions::decode_error;
 use super::gil::run_python;
-use super::saving::encoded;
 use crate::codec::{self, CopyPlan, EncodeError, EncodeOptions};
 
 /// The text that `save` writes. `bytes(text)` copies it.
@@ -51,8 +51,8 @@ pub(super) fn place_of_no_json(
 /// A place as errors tell it: `$.vessels[3].cost`.
 #[pyfunction]
 #[pyo3(signature = (steps, /))]
-pub(super) fn place(steps: Vec<Bound<'_, PyAny>>) -> PyResult<String> {
-    codec::place_of(&steps)
+pub(super) fn place(steps: &Bound<'_, PyAny>) -> PyResult<String> {
+    codec::place_of(steps)
 }
 
 /// The document that `load` returns: decoded, or as the cache copies it.

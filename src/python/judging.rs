@@ -9,9 +9,9 @@ use pyo3::exceptions::PyException;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyBytes, PyList};
 
+use super::encoding::encoded_noting;
 use super::exceptions::{engine_error, refusal};
 use super::gil::{run_python, with_gil};
-use super::saving::encoded_noting;
 use crate::codec::EncodeOptions;
 use crate::engine::judge::Contents;
 use crate::engine::{Judge, Refusal, State, group};

@@ -9,6 +9,7 @@ mod coding;
 mod collecting;
 mod content;
 mod editing;
+mod encoding;
 mod exceptions;
 mod gil;
 mod host;

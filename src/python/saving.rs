@@ -10,12 +10,11 @@ use pyo3::prelude::*;
 
 use super::arguments::{FilePath, age, size, timeout};
 use super::content::DOCUMENTS;
-use super::exceptions::encode_error;
 use super::gil::{run_python, without_gil};
 use super::host::PythonHost;
 use super::interpreter::Interpreter;
 use super::judging::{Asked, judge};
-use crate::codec::{self, DecodeError, EncodeError, EncodeOptions, Encoded};
+use crate::codec::{self, DecodeError, EncodeError, EncodeOptions};
 use crate::documents::in_place;
 use crate::engine::{Engine, WriteOptions, Written, version_of};
 use crate::settings::{self, Settings};
@@ -89,25 +88,6 @@ pub(super) fn delete(
     COUNTERS.deletes.count();
     DOCUMENTS.replace(&path, written.replaced);
     Ok((warnings(&written), 0, written.backup, None))
-}
-
-/// The JSON text of `data`, for the file at `path`.
-pub(super) fn encoded(
-    path: &Path,
-    data: &Bound<'_, PyAny>,
-    options: &EncodeOptions,
-) -> PyResult<Vec<u8>> {
-    encoded_noting(path, data, options).map(|encoded| encoded.text)
-}
-
-/// The same, with a note whether the object says the same as its text.
-pub(super) fn encoded_noting(
-    path: &Path,
-    data: &Bound<'_, PyAny>,
-    options: &EncodeOptions,
-) -> PyResult<Encoded> {
-    run_python(data.py(), || codec::encode_noting(data, options))
-        .map_err(|error| encode_error(data.py(), path, error, options.has_default()))
 }
 
 /// The text at `path`, where it is the document of `text` in another layout.
