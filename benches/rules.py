@@ -3,8 +3,7 @@
     python benches/rules.py [quick]
 
 A durable save of a schedule of 11 KB, without rules and with its schema, in turns; the schema
-alone; and all references of the example backend's documents. The files lie in the working
-directory's file system (TMPDIR names another).
+alone; and all references of the example backend. TMPDIR names the disk.
 """
 
 from __future__ import annotations
@@ -12,6 +11,7 @@ from __future__ import annotations
 import copy
 import json
 import random
+import shutil
 import statistics
 import sys
 import tempfile
@@ -25,7 +25,7 @@ from oasis_data.rules import Rules
 from oasis_data.rules.watched import Watched
 
 ROOT = Path(__file__).resolve().parents[1]
-SAMPLES = ROOT / "examples" / "backend" / "sample_data"
+BACKEND = ROOT / "examples" / "backend"
 AMOUNTS = {"type": "object", "additionalProperties": {"type": "number", "minimum": 0}}
 TANK = {
     "type": "object",
@@ -56,17 +56,6 @@ SCHEMA = {
         }
     },
 }
-REFERENCES = """
-dynamic_data/tanks.json#$.*.content[*].~ -> static_data/crudes.json#$.~
-dynamic_data/vessels.json#$.*.cargo[*].grade -> static_data/crudes.json#$.~
-dynamic_data/feedstock_parcels.json#$.*.grade -> static_data/crudes.json#$.~
-dynamic_data/feedstock_parcels.json#$.*.vessel_id -> dynamic_data/vessels.json#$.~
-dynamic_data/feedstock_requirements.json#$[*].grade -> static_data/crudes.json#$.~
-static_data/recipes.json#$.*.primary_grade -> static_data/crudes.json#$.~
-static_data/recipes.json#$.*.secondary_grade -> static_data/crudes.json#$.~
-dynamic_data/vessel_routes.json#$.~ -> dynamic_data/vessels.json#$.~
-dynamic_data/vessels.json#$.*.cargo[*].origin -> static_data/routes.json#$.*['from', 'to']
-"""
 
 
 def microseconds(act: Callable[[], object], rounds: int) -> float:
@@ -112,7 +101,9 @@ def saves(folder: Path, document: dict[str, Any], rounds: int) -> tuple[float, f
 def main() -> None:
     """Prints the figures."""
     rounds = 300 if "quick" in sys.argv[1:] else 3000
-    document = json.loads((SAMPLES / "output" / "schedule_results.json").read_text())
+    document = json.loads(
+        (BACKEND / "sample_data" / "output" / "schedule_results.json").read_text()
+    )
     while len(json.dumps(document, indent=2)) > 12_000:
         document["daily_plans"].pop()
     size = len(json.dumps(document, indent=2))
@@ -136,22 +127,22 @@ def main() -> None:
     configure(rules="")
 
     with tempfile.TemporaryDirectory() as name:
-        ends = [line.split(" -> ") for line in REFERENCES.split("\n") if line]
-        tables = (
-            f"[[references]]\nfrom = {json.dumps(source)}\nto = {json.dumps(target)}\n"
-            for source, target in ends
-        )
-        file = Path(name) / "oasis-data.toml"
-        file.write_text("".join(tables))
-        reading = Rules(str(file))._reading
-        names = reading.file.names
-        texts: dict[str, bytes | None] = {each: (SAMPLES / each).read_bytes() for each in names}
-        contents = {each: _native.decode(text) for each, text in texts.items() if text}
+        folder = Path(name) / "data"
+        shutil.copytree(BACKEND / "sample_data", folder)
+        shutil.copytree(BACKEND / "schemas", folder / "schemas")
+        shutil.copy(BACKEND / "oasis-data.toml", folder)
+        reading = Rules(str(folder / "oasis-data.toml"))._reading
+        paths = reading.documents.paths
+        texts = {
+            each: Path(path).read_bytes() for each, path in paths.items() if each in reading.groups
+        }
+        contents = {each: _native.decode(text) for each, text in texts.items()}
+        references = reading.references
         alone = microseconds(
-            lambda: [each.faults(contents, masked=False) for each in reading.references], 1000
+            lambda: [each.faults(contents, masked=False) for each in references], 1000
         )
-        whole = microseconds(lambda: reading.dangling(reading.references, texts), 1000)
-        print(f"{len(ends)} references of {len(names)} documents")
+        whole = microseconds(lambda: reading.dangling(references, texts), 1000)
+        print(f"{len(references)} references of {len(texts)} documents")
         print(f"  checked         {alone:8.1f} µs")
         print(f"  with decoding   {whole:8.1f} µs")
 

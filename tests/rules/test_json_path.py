@@ -27,6 +27,9 @@ def quoted(name: str) -> str:
 
 STEPS = st.one_of(
     NAMES.map(quoted),
+    st.lists(NAMES, min_size=2, max_size=3).map(
+        lambda names: "[" + ",".join(quoted(name)[1:-1] for name in names) + "]"
+    ),
     st.sampled_from(["[*]", ".*", "[~]", ".~", ".a", ".b"]),
     st.integers(-3, 3).map("[{}]".format),
 )

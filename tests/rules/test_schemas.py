@@ -132,10 +132,13 @@ def test_no_schema_is_fetched(
         raise AssertionError("a connection")
 
     monkeypatch.setattr(socket.socket, "connect", connect)
-    rules, path = one(tmp_path, {"$ref": reference})
-
-    with pytest.raises(BrokenRulesError, match="never fetched"):
-        judge(rules, {path: 1})
+    for schema in (
+        {"$ref": reference},
+        {"$id": "https://elsewhere.example/schemas/a.json", "$ref": reference},
+    ):
+        rules, path = one(tmp_path, schema)
+        with pytest.raises(BrokenRulesError, match="never fetched"):
+            judge(rules, {path: 1})
 
 
 @pytest.mark.parametrize(

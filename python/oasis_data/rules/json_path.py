@@ -32,7 +32,7 @@ class _Environment(JSONPathEnvironment):
 
 
 _ENVIRONMENT = _Environment(strict=True)
-_NAME, _INDEX, _ALL, _KEYS = "name", "index", "*", "~"
+_NAME, _NAMES, _INDEX, _ALL, _KEYS = "name", "names", "index", "*", "~"
 
 _Step: TypeAlias = tuple[str, Any]
 
@@ -40,8 +40,8 @@ _Step: TypeAlias = tuple[str, Any]
 class JSONPath:
     """A path, parsed once by the library.
 
-    A path of names, indices, `*` and `~` is then followed by loops of this class, which are
-    many times faster; any other path is left to the library.
+    A path of names, `*`, `~` and single indices is then followed by loops of this class, which
+    are many times faster; any other path is left to the library.
     """
 
     __slots__ = ("_parsed", "_steps", "text")
@@ -71,6 +71,9 @@ class JSONPath:
         for kind, step in self._steps:
             if kind == _NAME:
                 found = [each[step] for each in found if type(each) is dict and step in each]
+            elif kind == _NAMES:
+                objects = [each for each in found if type(each) is dict]
+                found = [each[name] for each in objects for name in step if name in each]
             elif kind == _INDEX:
                 found = [
                     each[step]
@@ -119,10 +122,15 @@ def _steps_of(segments: Sequence[JSONPathSegment]) -> list[_Step] | None:
     """The steps of a simple path; None for any other path."""
     steps: list[_Step] = []
     for segment in segments:
-        if not isinstance(segment, JSONPathChildSegment) or len(segment.selectors) != 1:
+        if not isinstance(segment, JSONPathChildSegment):
             return None
+        names = [each.name for each in segment.selectors if isinstance(each, NameSelector)]
         selector = segment.selectors[0]
-        if isinstance(selector, NameSelector):
+        if len(segment.selectors) > 1:
+            if len(names) != len(segment.selectors):
+                return None
+            steps.append((_NAMES, names))
+        elif isinstance(selector, NameSelector):
             steps.append((_NAME, selector.name))
         elif isinstance(selector, IndexSelector):
             steps.append((_INDEX, selector.index))
@@ -144,6 +152,8 @@ def _below(found: Iterator[tuple[Place, Any]], kind: str, step: Any) -> Iterator
                 yield from (((*place, key), each) for key, each in value.items())
             elif kind == _NAME and step in value:
                 yield (*place, step), value[step]
+            elif kind == _NAMES:
+                yield from (((*place, name), value[name]) for name in step if name in value)
         elif type(value) is list:
             if kind == _ALL:
                 yield from (((*place, index), each) for index, each in enumerate(value))

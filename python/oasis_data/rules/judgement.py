@@ -22,6 +22,8 @@ class Judgement:
             documents with references share; None where the documents have none.
         companions: The paths of the other documents that the judgement needs: those that the
             changed documents refer to, and those that refer to them.
+        wants_before: Whether `judge` needs the documents as they are before the write; read after
+            each `check`.
         valid: For each document whether a value obeys its schema; None where that is not
             known by one call.
     """
@@ -38,6 +40,7 @@ class Judgement:
         "companions",
         "group",
         "valid",
+        "wants_before",
     )
 
     def __init__(
@@ -62,6 +65,7 @@ class Judgement:
         # One group, or a batch across stores, which the engine refuses.
         groups = reading.groups
         self.group = min((groups[name] for name in changed if name in groups), default=None)
+        self.wants_before = grandfathered and bool(self._references)
         self._files = [reading.watched]
         self.valid = [self._valid(name) for name in names]
 
@@ -71,11 +75,6 @@ class Judgement:
             if not file.is_current():
                 return False
         return True
-
-    @property
-    def wants_before(self) -> bool:
-        """Whether `judge` needs the documents as they are before the write."""
-        return self._grandfathered and bool(self._found or self._references)
 
     def check(self, index: int, text: bytes) -> None:
         """Holds the text that is to be written at `index` against its schema.
@@ -90,6 +89,7 @@ class Judgement:
         if not self._grandfathered:
             raise refusal(self._given[index], self._names[index], found)
         self._found += found
+        self.wants_before = True
 
     def judge(
         self,

@@ -95,7 +95,8 @@ class Rules:
                     found += reading.schema_faults(name, text)
             except BrokenRules as problem:
                 broken.append(problem)
-        found += reading.dangling(reading.references, texts)
+        referred = {name: text for name, text in texts.items() if name in reading.groups}
+        found += reading.dangling(reading.references, referred)
         return [(paths[each.fault.document], each.fault) for each in found], broken
 
     def _current(self) -> Reading:
