@@ -258,8 +258,8 @@ def test_whatever_is_raised_reaches_the_caller_as_it_is(
 def test_a_refusal_is_counted_by_its_class(paths: dict[str, Path], rules: References) -> None:
     def failures() -> tuple[int, int, int]:
         counted = stats()
-        write = counted["failures"]["write"].get("JSONWriteError", 0)
-        deleted = counted["failures"]["delete"].get("JSONWriteError", 0)
+        write = counted["failures"]["write"].get("InvalidDocumentError", 0)
+        deleted = counted["failures"]["delete"].get("InvalidDocumentError", 0)
         return counted["write_failures"], write, deleted
 
     total, write, deleted = failures()
