@@ -37,6 +37,15 @@ def told_fault(fault: Fault) -> dict[str, str]:
     }
 
 
+def told_faults(faults: tuple[Fault, ...]) -> str:
+    """The first fault and how many more there are."""
+    if not faults:
+        return "the document does not obey its rules"
+    first, more = faults[0], len(faults) - 1
+    others = f"; {more} more {'fault' if more == 1 else 'faults'}" if more else ""
+    return f"{base_name(first.document)}: {first.message}{others}"
+
+
 def as_json(act: Callable[[], _T]) -> _T:
     """Acts. An error of HTTP is answered as JSON where the app has no handler for the error."""
     try:

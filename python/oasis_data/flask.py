@@ -44,6 +44,7 @@ from oasis_data._refusals import (
     refuse_content_type,
     refuse_method,
     told_fault,
+    told_faults,
 )
 from oasis_data._stream import Feed, events, require_settings
 from oasis_data.catalogue import DocumentCatalogue, OutsideRootError, UnknownDataTypeError
@@ -399,7 +400,8 @@ def _sentence(error: DataOperationError, status: int) -> str | None:
     if isinstance(error, ChangedETagError | PatchConflictError):
         return f"Not saved: {error.reason}"
     if isinstance(error, InvalidDocumentError):
-        return error.message
+        done = "deleted" if error.operation is OperationType.DELETE else "saved"
+        return f"Not {done}: {told_faults(error.faults)}"
     if isinstance(error, NotJSONError | UnserializableError):
         # The keys in the place are the document's, and may not be UTF-8.
         place = error.place.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -21,10 +21,12 @@ import oasis_data
 from oasis_data import stats
 from oasis_data.error_handling import (
     AlreadyLockedError,
+    BrokenRulesError,
     CorruptFileError,
     DataFileNotFoundError,
     DataOperationError,
     FolderNotFoundError,
+    InvalidDocumentError,
     JSONReadError,
     JSONWriteError,
     LockTimeoutError,
@@ -68,6 +70,8 @@ STATUSES = [
     (of(DataFileNotFoundError, errno.ENOENT), 404),
     (of(VersionConflictError), 409),
     (of(UnserializableError), 422),
+    (of(InvalidDocumentError), 422),
+    (of(BrokenRulesError), 500),
     (of(LockTimeoutError, errno.ETIMEDOUT), 503),
     (of(StorageWriteError, errno.ENOSPC), 507),
     (of(StorageWriteError, errno.EDQUOT), 507),

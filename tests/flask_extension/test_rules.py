@@ -46,8 +46,7 @@ def test_a_document_that_disobeys_is_answered_with_all_faults(
     assert answer.status_code == 422
     body: dict[str, Any] = answer.get_json()
     assert body["error"] == (
-        "tanks.json: $.T.content[0].Base: -1 is less than the minimum of 0; 1 more fault; "
-        "nothing was saved"
+        "Not saved: tanks.json: $.T.content[0].Base: -1 is less than the minimum of 0; 1 more fault"
     )
     assert body["success"] is False
     assert body["details"]["error_type"] == "InvalidDocumentError"
