@@ -10,6 +10,7 @@ from urllib.request import Request, urlopen
 
 import pytest
 from api import DATA_FILES
+from run import put_rules
 from selenium import webdriver
 from selenium.webdriver.common.keys import Keys
 
@@ -167,6 +168,37 @@ def test_what_cannot_be_saved_is_said(server: Server, root: Path, open_window: O
         window.until(lambda why=why: window.text("notice").startswith(why), "the reason")  # type: ignore[misc]
         assert window.content == text
     assert load_data_file(root / DATA_FILES["plant"]) == PLANT
+
+
+def test_every_fault_of_a_document_is_listed(root: Path, tmp_path: Path, open_window: Open) -> None:
+    ruled = Path(shutil.copytree(root, tmp_path / "data"))
+    put_rules(ruled)
+    with serve_gunicorn(BACKEND, ruled, tmp_path / "log", *STREAMING) as server:
+        window = open_window(server)
+        text = json.dumps(PLANT | {"capacity": -5, "max_inventory": "1500"})
+        window.write(text)
+        window.click("save")
+        window.until(lambda: window.text("notice").startswith("plant.json: "), "the faults")
+        faults = [each.text for each in window.find("notice").find_elements("tag name", "li")]
+        assert faults == [
+            "plant.json: $.capacity: -5 is less than the minimum of 0",
+            'plant.json: $.max_inventory: "1500" is not of type "number"',
+        ]
+        assert window.content == text
+        window.save(LARGER)
+        # Who uses a crude is named.
+        window.link("crudes").click()
+        window.until_shown(SAMPLES["crudes"])
+        crudes = {name: crude for name, crude in SAMPLES["crudes"].items() if name != "Gannet"}
+        window.write(json.dumps(crudes))
+        window.click("save")
+        window.until(lambda: "nothing was saved" in window.text("notice"), "the faults")
+        faults = [each.text for each in window.find("notice").find_elements("tag name", "li")]
+        assert {fault.partition(":")[0] for fault in faults} == {
+            "feedstock_requirements.json",
+            "recipes.json",
+        }
+        assert load_data_file(ruled / DATA_FILES["crudes"]) == SAMPLES["crudes"]
 
 
 def test_what_is_not_edited_stays_to_the_letter(

@@ -13,7 +13,9 @@ from typing import Any
 import jsonpath
 import jsonschema_rs
 import pytest
-from api import DATA_FILES
+from api import DATA_FILES, create_app
+from flask.testing import FlaskClient
+from run import put_rules
 
 from .conftest import BACKEND
 from .test_scheduling import make_documents, optimize, schedule
@@ -206,3 +208,67 @@ def test_what_is_used_is_missed(
     act(sample)
     files = {file.partition("#")[0] for file, _ in dangling(sample)}
     assert {DATA_FILES[user] for user in users} <= files
+
+
+@pytest.fixture
+def client(root: Path) -> FlaskClient:
+    """A client of the example with its rules in force."""
+    put_rules(root)
+    return create_app(root).test_client()
+
+
+# Each document after those that it refers to.
+ORDER = [
+    *("routes", "crudes", "recipes", "plant", "vessel_types", "tanks", "vessels", "vessel_routes"),
+    *("feedstock_parcels", "feedstock_requirements", "schedule"),
+]
+
+
+def test_the_sample_can_be_entered(client: FlaskClient, root: Path, sample: Documents) -> None:
+    for name in DATA_FILES.values():
+        (root / name).unlink()
+    assert client.put("/api/data/crudes", json=sample["crudes"]).status_code == 422
+    for data_type in ORDER:
+        answer = client.put(f"/api/data/{data_type}", json=sample[data_type])
+        assert answer.status_code == 200, data_type
+    assert client.get("/api/data").get_json() == sample
+
+
+@pytest.mark.parametrize(("data_type", "place", "value"), FAULTS)
+def test_the_backend_refuses_it_too(
+    client: FlaskClient, sample: Documents, data_type: str, place: list[Any], value: Any
+) -> None:
+    document = changed(sample[data_type], place, value)
+    answer = client.put(f"/api/data/{data_type}", json=document)
+    assert answer.status_code == 422
+    assert {each["document"] for each in answer.get_json()["faults"]} == {
+        Path(DATA_FILES[data_type]).name
+    }
+    assert client.get(f"/api/data/{data_type}").get_json() == sample[data_type]
+
+
+def test_the_backend_keeps_what_is_used(client: FlaskClient, sample: Documents) -> None:
+    patch = {"data": '{"Auk": null}', "content_type": "application/merge-patch+json"}
+    users = {
+        f"{each}.json"
+        for each in ("tanks", "feedstock_parcels", "feedstock_requirements", "vessels", "recipes")
+    }
+    for answer in (client.patch("/api/data/crudes", **patch), client.delete("/api/data/crudes")):
+        assert answer.status_code == 422
+        assert {each["document"] for each in answer.get_json()["faults"]} >= users
+    assert client.get("/api/data/crudes").get_json() == sample["crudes"]
+
+
+def test_the_planners_obey(client: FlaskClient, sample: Documents) -> None:
+    assert client.post("/api/scheduler/run", json={"days": 366}).status_code == 200
+    for most in range(13):
+        address, body = "/api/vessel-optimizer/optimize", {"max_vessels": most}
+        assert client.post(address, json=body).status_code == 200
+    # The scheduler's own words where a document is fit for the schema, and not for a plan.
+    tanks = changed(sample["tanks"], ["North1", "content", 0, "Tern"], 301)
+    assert client.put("/api/data/tanks", json=tanks).status_code == 200
+    answer = client.post("/api/scheduler/run")
+    assert (answer.status_code, answer.get_json()["error"]) == (
+        422,
+        "tanks.North1.content: more than the capacity",
+    )

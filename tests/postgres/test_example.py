@@ -45,6 +45,9 @@ def test_run_serves_the_store_it_is_given(store: Store, tmp_path: Path) -> None:
         ) as server:
             with urlopen(f"http://127.0.0.1:{server.port}/api/data/plant") as response:
                 plant = json.load(response)
+            # The rules hold in the store too.
+            refused, answer, _ = request(server.port, "PUT", {"North1": {"capacity": -5}})
+            assert (refused, answer["faults"][0]["document"]) == (422, "tanks.json")
             server.process.send_signal(signal.SIGINT)
             assert server.process.wait(timeout=30) == 0
     assert plant == json.loads((BACKEND / "sample_data/static_data/plant.json").read_bytes())
