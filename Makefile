@@ -44,7 +44,7 @@ test-pythons: check
 
 # What CI also runs on the oldest and the newest Python: what Python itself could break.
 SMOKE := tests/parity tests/bad_input tests/cache tests/errors tests/test_codec.py tests/test_import.py \
-	tests/test_save.py tests/test_edit.py tests/test_batch.py tests/test_backups.py
+	tests/rules tests/test_save.py tests/test_edit.py tests/test_batch.py tests/test_backups.py
 smoke-pythons:
 	$(MAKE) test-pythons SOME="$(SMOKE)" PYTHONS="$(firstword $(PYTHONS)) $(lastword $(PYTHONS))"
 

@@ -23,7 +23,7 @@ use crate::statistics::COUNTERS;
 
 /// The bytes of stack that one level of nesting takes, and some to spare.
 // Python 3.13 takes more than 1 KiB where each level runs code of a class of its own.
-const FRAME: usize = if cfg!(debug_assertions) { 16 << 10 } else { 2048 };
+const FRAME: usize = if cfg!(debug_assertions) { 32 << 10 } else { 2048 };
 
 /// The levels of recursion that `json` takes below the innermost container, and some to
 /// spare.
