@@ -22,6 +22,17 @@ def whole(file_path: FilePath) -> str:
         return given_path
 
 
+def anchored(file_path: FilePath) -> FilePath:
+    """The path, which leads to the same file whatever the working directory is by then."""
+    try:
+        given_path = os.fsdecode(file_path)
+        if given_path and not os.path.isabs(given_path):
+            return os.path.join(os.getcwd(), given_path)
+    except (TypeError, FileNotFoundError):  # no path, or no working directory
+        pass
+    return file_path
+
+
 def decoded(file_path: object) -> str:
     """The path as text; an empty text for an object that is no path."""
     try:

@@ -22,7 +22,7 @@ from oasis_data._loading import (
     load_with_version,
     own_default,
 )
-from oasis_data._paths import FilePath
+from oasis_data._paths import FilePath, anchored
 from oasis_data._settings import configure, stats
 from oasis_data._watching import awatch, watch
 from oasis_data.error_handling import JSONWriteError
@@ -214,6 +214,9 @@ def edit_json(
         TypeError: There is no file, and `default` is a function.
     """
     started = time.perf_counter()
+    # The rules are asked about it after the block, which may change the working directory.
+    # safeguard: rules-after-chdir
+    file_path = anchored(file_path)
     edit = _native.Edit(
         file_path,
         timeout,

@@ -75,9 +75,9 @@ def test_what_a_file_says() -> None:
 
     assert broken is None
     assert rules.schemas == {"tanks.json": "tanks.schema.json"}
-    assert rules.names == ["tanks.json", "crudes.json"]
-    [(reference, line)] = rules.references
-    assert line == 5
+    assert list(rules.names) == ["tanks.json", "crudes.json"]
+    [reference] = rules.references
+    assert rules.line_of_reference(0) == 5
     assert str(reference.source) == "tanks.json#$.*.content[*].~"
     assert str(reference.target) == "crudes.json#$.~"
 
@@ -87,7 +87,7 @@ def test_a_document_may_have_a_hash_in_its_name() -> None:
     rules, broken = read_rules("rules.toml", text.encode())
 
     assert broken is None
-    assert rules.names == ["a#b.json", "d.json"]
+    assert list(rules.names) == ["a#b.json", "d.json"]
 
 
 @pytest.mark.parametrize(

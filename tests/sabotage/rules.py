@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.sabotage.operations import edit, never, remove, value, without
+from tests.sabotage.operations import always, edit, never, remove, value, without
 from tests.sabotage.safeguard import Sabotage
 
 SABOTAGES = [
@@ -29,6 +29,30 @@ SABOTAGES = [
         "a symlink leads to the rules of its document",
         value("path"),
         "pytest tests/rules/test_reading.py -k every_path",
+    ),
+    Sabotage(
+        "rules-of-what-a-document-leads-to",
+        "what a document is a symlink to has its rules",
+        value("path"),
+        "pytest tests/rules/test_evasions.py -k leads_to_has",
+    ),
+    Sabotage(
+        "one-name-a-document",
+        "two names of one document break the rules file",
+        always,
+        "pytest tests/rules/test_evasions.py -k has_one_name",
+    ),
+    Sabotage(
+        "rules-after-chdir",
+        "an edit that changes the working directory is judged by its rules",
+        remove,
+        "pytest tests/rules/test_evasions.py -k working_directory",
+    ),
+    Sabotage(
+        "schema-of-one-content",
+        "the validators of a schema are of one content",
+        always,
+        "pytest tests/rules/test_evasions.py -k one_content",
     ),
     Sabotage(
         "schema-depth",
@@ -77,6 +101,12 @@ SABOTAGES = [
         "an old fault excuses one fault",
         remove,
         "pytest tests/rules/test_grandfathered.py -k counted",
+    ),
+    Sabotage(
+        "grandfathered-fault-hides-none",
+        "an old fault that hides others excuses nothing",
+        without(1),
+        "pytest tests/rules/test_evasions.py -k old_fault",
     ),
     Sabotage(
         "restore-prefers-what-obeys",

@@ -14,16 +14,19 @@ class Documents:
 
     Attributes:
         paths: The path of each document by its name, absolute.
+        twins: Two names of one document, which two sets of rules would be about; None where
+            each document has one name.
     """
 
-    __slots__ = ("_names", "_spelt", "paths")
+    __slots__ = ("_names", "_real", "_spelt", "paths", "twins")
 
     def __init__(self, rules_path: str, names: Iterable[str]) -> None:
         """Takes the path of the rules file as it was given, absolute, and the names."""
-        given = os.path.dirname(rules_path)
-        real = os.path.dirname(os.path.realpath(rules_path))
+        given, real = os.path.dirname(rules_path), folder_of(rules_path)
         self.paths: dict[str, str] = {}
+        self.twins: tuple[str, str] | None = None
         self._spelt: dict[str, str] = {}
+        self._real: dict[str, str] = {}
         self._names: dict[str, list[str]] = {}
         for name in names:
             path = os.path.normpath(os.path.join(given, name))
@@ -32,6 +35,12 @@ class Documents:
                 # All processes have one path for a document, whatever link they came by.
                 path = os.path.normpath(os.path.join(real, name))
                 self._spelt[path] = name
+                # safeguard: rules-of-what-a-document-leads-to
+                leads_to = os.path.realpath(path)
+                twin = self._real.setdefault(leads_to, name)
+                if twin != name:
+                    self.twins = twin, name
+                self._names.setdefault(os.path.basename(leads_to), []).append(name)
             self.paths[name] = path
             self._names.setdefault(os.path.basename(name), []).append(name)
 
@@ -50,8 +59,11 @@ class Documents:
             return None
         # safeguard: rules-follow-symlinks
         real = os.path.realpath(given_path)
-        for name, document in self.paths.items():
-            if os.path.realpath(document) == real:
+        if real in self._real:
+            return self._real[real]
+        # A folder may be a symlink since.
+        for name in self._names.get(os.path.basename(real), ()):
+            if os.path.realpath(self.paths[name]) == real:
                 return name
         return None
 
@@ -61,11 +73,20 @@ class Documents:
 
     def is_below_folder(self, given_path: str, rules_path: str) -> bool:
         """Whether a path leads into the folder of the rules file or below."""
-        folders = {os.path.dirname(rules_path), os.path.dirname(os.path.realpath(rules_path))}
+        folders = {os.path.dirname(rules_path), folder_of(rules_path)}
         spelt = {os.path.abspath(given_path), os.path.realpath(given_path)}
         return any(
             os.path.commonpath([folder, path]) == folder for folder in folders for path in spelt
         )
+
+
+def folder_of(rules_path: str) -> str:
+    """The folder that paths in a rules file are relative to, whatever links lead to it.
+
+    The file itself may be a symlink, as of a file that a container is given: what counts is
+    where the symlink is.
+    """
+    return os.path.realpath(os.path.dirname(rules_path))
 
 
 def groups_of(names: Iterable[str], paths: Mapping[str, str]) -> dict[str, str]:

@@ -22,20 +22,25 @@ class RulesFile:
     Attributes:
         schemas: The schema file of each document that has one, by the document's name. Both
             are relative to the folder of the rules file.
-        references: The references, each with its line.
+        references: The references.
         names: The names of all documents, in the order of the file.
+        text: The text of the file; empty where it is none.
     """
 
     schemas: dict[str, str] = field(default_factory=dict)
-    references: list[tuple[Reference, int]] = field(default_factory=list)
-    names: list[str] = field(default_factory=list)
+    references: list[Reference] = field(default_factory=list)
+    names: dict[str, None] = field(default_factory=dict)
+    text: str = ""
 
     def name(self, document: str) -> str:
         """Notes a document, and returns its name as it is told."""
         name = os.path.normpath(document)
-        if name not in self.names:
-            self.names.append(name)
+        self.names.setdefault(name)
         return name
+
+    def line_of_reference(self, index: int) -> int:
+        """The line of a reference. The text is parsed several times for it."""
+        return line_of(self.text, ("references", index))
 
 
 def read_rules(path: str, content: bytes) -> tuple[RulesFile, BrokenRules | None]:
@@ -57,7 +62,7 @@ class _Reader:
 
     def read(self) -> None:
         try:
-            self._text = self._content.decode()
+            self._text = self._rules.text = self._content.decode()
             everything = tomllib.loads(self._text)
         except UnicodeDecodeError as error:
             line = self._content.count(b"\n", 0, error.start) + 1
@@ -74,10 +79,12 @@ class _Reader:
             raise self._fault(("references",), "'references' must be tables: [[references]]")
         # All names before the first fault: a broken file refuses saves of its documents.
         for document in documents:
+            if "\0" in document:
+                raise self._fault(("documents", document), f"{document!r} is no path")
             self._rules.name(document)
         for reference in references:
             for end in reference.values() if isinstance(reference, dict) else ():
-                if isinstance(end, str) and "#" in end:
+                if isinstance(end, str) and "#" in end and "\0" not in end:
                     self._rules.name(end.partition("#$")[0])
         for document, table in documents.items():
             self._document(document, table)
@@ -95,12 +102,11 @@ class _Reader:
     def _reference(self, keys: _Keys, table: Any) -> None:
         ends = self._texts(keys, table, "from", "to")
         source, target = (self._end((*keys, each), ends[each]) for each in ("from", "to"))
-        line = line_of(self._text, keys)
-        self._rules.references.append((Reference(source, target), line))
+        self._rules.references.append(Reference(source, target))
 
     def _end(self, keys: _Keys, text: str) -> End:
         document, mark, path = text.partition("#$")
-        if not document or not mark:
+        if not document or not mark or "\0" in document:
             raise self._fault(keys, f"{text!r} must be a document, # and a JSONPath: a.json#$.*")
         try:
             return End(self._rules.name(document), JSONPath(f"${path}"))

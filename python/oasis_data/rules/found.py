@@ -21,11 +21,13 @@ class Found:
         fault: The fault, as it is told.
         value: The value at fault.
         detail: What else the rule has against the value, such as the property that is missing.
+        hides_others: Whether nobody can tell what else the document has against its rules.
     """
 
     fault: Fault
     value: Any
     detail: str = ""
+    hides_others: bool = False
 
     def at_its_place(self) -> Hashable:
         """Equal for a fault that stays. An object or a list may change otherwise meanwhile."""
@@ -42,7 +44,9 @@ def new_faults(after: Sequence[Found], before: Sequence[Found]) -> list[Found]:
     known = Counter(found.at_its_place() for found in before)
     rest = []
     for found in after:
-        if known[found.at_its_place()] > 0:
+        # Behind a fault that hides others, a new fault would come in.
+        # safeguard: grandfathered-fault-hides-none
+        if known[found.at_its_place()] > 0 and not found.hides_others:
             known[found.at_its_place()] -= 1
         else:
             rest.append(found)
@@ -55,7 +59,7 @@ def new_faults(after: Sequence[Found], before: Sequence[Found]) -> list[Found]:
             moved[found.anywhere()] += 1
     new = []
     for found in rest:
-        if moved[found.anywhere()] > 0:
+        if moved[found.anywhere()] > 0 and not found.hides_others:
             # safeguard: grandfathered-fault-counts-once
             moved[found.anywhere()] -= 1
         else:

@@ -10,7 +10,7 @@ from typing import Any
 from oasis_data import _native
 from oasis_data.error_handling import CorruptFileError
 from oasis_data.rules.broken import BrokenRules
-from oasis_data.rules.documents import Documents, groups_of
+from oasis_data.rules.documents import Documents, folder_of, groups_of
 from oasis_data.rules.file import RulesFile, read_rules
 from oasis_data.rules.found import Found
 from oasis_data.rules.reference import Reference
@@ -45,11 +45,11 @@ class Reading:
             for name in last.file.names:
                 self.file.name(name)
         self.documents = Documents(path, self.file.names)
-        self.references = [reference for reference, _ in self.file.references]
+        self.references = self.file.references
         joined = {name for reference in self.references for name in reference.documents}
         self.groups = groups_of(joined, self.documents.paths)
-        self.broken = self.broken or self._across_stores()
-        folder = os.path.dirname(os.path.realpath(path))
+        self.broken = self.broken or self._named_twice() or self._across_stores()
+        folder = folder_of(path)
         self._schema_paths = {
             name: os.path.normpath(os.path.join(folder, schema))
             for name, schema in self.file.schemas.items()
@@ -127,10 +127,19 @@ class Reading:
             return RulesFile(), BrokenRules(self.path, None, self.watched.problem)
         return read_rules(self.path, self.watched.content)
 
+    def _named_twice(self) -> BrokenRules | None:
+        """The fault of two names that lead to one document, which would obey half its rules."""
+        twins = self.documents.twins
+        # safeguard: one-name-a-document
+        if twins is None:
+            return None
+        return BrokenRules(self.path, None, f"{twins[0]} and {twins[1]} are one document")
+
     def _across_stores(self) -> BrokenRules | None:
         """The fault of a reference whose ends no single transaction can hold."""
-        for reference, line in self.file.references:
+        for index, reference in enumerate(self.references):
             source, target = reference.documents
             if self.groups[source] != self.groups[target]:
+                line = self.file.line_of_reference(index)
                 return BrokenRules(self.path, line, "joins documents in different stores")
         return None

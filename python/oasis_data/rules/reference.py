@@ -76,7 +76,7 @@ class Reference:
         except (JSONPathError, RecursionError):
             message = f"$: is nested deeper than {source} can be followed"
             fault = Fault(source.document, "$", self._rule, None, message)
-            return [Found(fault, None)]
+            return [Found(fault, None, hides_others=True)]
         return [self._fault(place, value, masked) for place, value in found]
 
     def _fault(self, steps: tuple[str | int, ...], value: Any, masked: bool) -> Found:

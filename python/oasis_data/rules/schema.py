@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote_to_bytes, urlsplit
 
 import jsonschema_rs
 
@@ -80,13 +80,16 @@ class Schema:
         schema = self._read(path)
         given = schema.get("$id", schema.get("id")) if isinstance(schema, dict) else None
         named = given.partition("#")[0] if isinstance(given, str) and ":" in given else None
-        broken: list[BrokenRules] = []
+        raised: list[BaseException] = []
 
         def retrieve(uri: str) -> Any:
             try:
                 return self._read(_path_of(uri, path, named))
-            except BrokenRules as error:
-                broken.append(error)
+            except OSError:
+                raise  # the library tells what refers to it
+            except BaseException as error:
+                # The library has an error of its own for all, an interrupt too.
+                raised.append(error)
                 raise
 
         try:
@@ -97,15 +100,19 @@ class Schema:
                 mask=mask,
             )
         except (jsonschema_rs.ValidationError, jsonschema_rs.ReferencingError) as error:
-            if broken:
-                raise broken[0] from error
+            if raised:
+                raise raised[0] from error
             place = _native.place(getattr(error, "instance_path", ()))
             raise BrokenRules(path, None, f"not a JSON Schema: {place}: {error.message}") from error
         except ValueError as error:
             raise BrokenRules(path, None, f"not a JSON Schema: {error}") from error
 
     def _read(self, path: str) -> Any:
-        file = self._files[path] = Watched(path)
+        # With values masked there are two validators, which are to be of one content.
+        # safeguard: schema-of-one-content
+        if path not in self._files:
+            self._files[path] = Watched(path)
+        file = self._files[path]
         if file.content is None:
             raise BrokenRules(path, None, file.problem)
         try:
@@ -120,7 +127,7 @@ class Schema:
 
 def _as_a_whole(document: str, rule: str, problem: str) -> Found:
     """A fault of a document that no schema can be held against."""
-    return Found(Fault(document, "$", rule, None, f"$: {problem}"), None)
+    return Found(Fault(document, "$", rule, None, f"$: {problem}"), None, hides_others=True)
 
 
 def _path_of(uri: str, path: str, named: str | None) -> str:
@@ -130,9 +137,14 @@ def _path_of(uri: str, path: str, named: str | None) -> str:
     """
     parts = urlsplit(uri)
     if parts.scheme == "file" and not parts.netloc:
-        return unquote(parts.path)
+        return _unquoted(parts.path)
     folder = named.rpartition("/")[0] + "/" if named else None
     # safeguard: schemas-never-fetched
     if folder is None or not uri.startswith(folder):
         raise OSError(f"{uri}: no file; schemas are never fetched from a network")
-    return os.path.join(os.path.dirname(path), unquote(uri[len(folder) :]))
+    return os.path.join(os.path.dirname(path), _unquoted(uri[len(folder) :]))
+
+
+def _unquoted(part: str) -> str:
+    """The path in a part of a URI. A name of a file need not be UTF-8."""
+    return os.fsdecode(unquote_to_bytes(part))

@@ -33,10 +33,9 @@ def found_by(
     """
     rule = _rule_of(error)
     kind = error.kind
-    unexpected: list[Any] = []
-    if isinstance(
-        kind, _Kind.AdditionalProperties | _Kind.UnevaluatedProperties | _Kind.UnevaluatedItems
-    ):
+    unexpected: list[str] = []
+    # Of unevaluated items the library tells the texts, and not where they are.
+    if isinstance(kind, _Kind.AdditionalProperties | _Kind.UnevaluatedProperties):
         unexpected = list(kind.unexpected)
     if not unexpected:
         place = _native.place(error.instance_path)
@@ -47,13 +46,12 @@ def found_by(
         yield Found(Fault(document, place, rule, told, message), error.instance, detail)
         return
     what = "Additional" if isinstance(kind, _Kind.AdditionalProperties) else "Unevaluated"
-    which = "items" if isinstance(kind, _Kind.UnevaluatedItems) else "properties"
     instance: Any = error.instance
-    for step in unexpected:
-        place = _native.place([*error.instance_path, step])
-        message = f"{place}: {what} {which} are not allowed"
-        told = MASK if masked else instance[step]
-        yield Found(Fault(document, place, rule, told, message), instance[step])
+    for name in unexpected:
+        place = _native.place([*error.instance_path, name])
+        message = f"{place}: {what} properties are not allowed"
+        told = MASK if masked else instance[name]
+        yield Found(Fault(document, place, rule, told, message), instance[name])
 
 
 def _is_container(value: Any) -> bool:

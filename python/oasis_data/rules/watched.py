@@ -35,6 +35,8 @@ class Watched:
                 self.content = file.read()
         except OSError as error:
             self.problem = error.strerror or type(error).__name__
+        except ValueError as error:  # a path with a zero byte
+            self.problem = str(error)
 
     def is_current(self) -> bool:
         """Whether the file still has this content."""
@@ -57,7 +59,7 @@ def _is_old(path: str) -> bool:
     now = time.time_ns()
     try:
         found = os.stat(path)
-    except OSError:
+    except (OSError, ValueError):
         return False
     # A time that is to come means that the clock was set back.
     return max(found.st_mtime_ns, found.st_ctime_ns) + _RACY < now
