@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -124,7 +125,8 @@ def test_a_masked_schema_is_of_one_content(tmp_path: Path, monkeypatch: pytest.M
 
     def replaced_after(schema: Schema, name: str, mask: str | None) -> Any:
         validator = compiled(schema, name, mask)
-        write(tmp_path, "new.json", {"type": "array"}).replace(path)
+        if mask is None:
+            write(tmp_path, "new.json", {"type": "array"}).replace(path)
         return validator
 
     monkeypatch.setattr(Schema, "_compiled", replaced_after)
@@ -132,6 +134,25 @@ def test_a_masked_schema_is_of_one_content(tmp_path: Path, monkeypatch: pytest.M
 
     assert schema.is_valid({})
     assert not schema.is_current()
+
+
+def test_a_pipe_in_place_of_a_rules_file_keeps_nobody_waiting(tmp_path: Path) -> None:
+    path = tank_farm(tmp_path)
+    rules = Rules(str(path))
+    path.unlink()
+    os.mkfifo(path)
+
+    told: list[str] = []
+
+    def work() -> None:
+        with pytest.raises(BrokenRulesError) as raised:
+            judge(rules, {tmp_path / "tanks.json": TANKS})
+        told.append(str(raised.value))
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    thread.join(20)
+    assert "no regular file" in told[0]
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError])

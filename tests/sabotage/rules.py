@@ -19,6 +19,12 @@ SABOTAGES = [
         "pytest tests/rules/test_reading.py -k same_stamp",
     ),
     Sabotage(
+        "rules-no-pipe",
+        "no write waits for the writer of a pipe in place of a rules file",
+        edit(r" \| os\.O_NONBLOCK", ""),
+        "pytest tests/rules/test_evasions.py -k pipe",
+    ),
+    Sabotage(
         "broken-rules-concern-the-same",
         "a rules file that breaks refuses the documents that it had",
         remove,
