@@ -1,6 +1,7 @@
 """How callers name a file, and how the log and the answers name it."""
 
 import os
+import re
 from typing import TypeAlias
 
 FilePath: TypeAlias = str | bytes | os.PathLike[str] | os.PathLike[bytes]
@@ -20,6 +21,15 @@ def whole(file_path: FilePath) -> str:
         return os.path.abspath(given_path)
     except FileNotFoundError:  # the working directory itself was removed
         return given_path
+
+
+def normal(path: str) -> str:
+    """The absolute path as the native module has it: with one slash at its beginning.
+
+    Python's own functions leave two slashes there, which POSIX allows to mean something else.
+    """
+    # safeguard: two-slashes-are-one
+    return re.sub("^//", "/", os.path.abspath(path))
 
 
 def anchored(file_path: FilePath) -> FilePath:

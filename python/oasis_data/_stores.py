@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 
 from oasis_data import _native
-from oasis_data._paths import FilePath
+from oasis_data._paths import FilePath, normal
 
 _MASK = "***"
 """What is told in place of the password in a URL."""
@@ -32,14 +32,14 @@ def folder_in_store(path: FilePath) -> str | None:
     """The folder of a document that lies in a store; None for a file."""
     if not _native.is_in_store(path):
         return None
-    return os.path.dirname(os.path.abspath(os.fsdecode(path)))
+    return os.path.dirname(normal(os.fsdecode(path)))
 
 
 def store_of(path: str) -> str | None:
     """The URL of the store that a path lies in; None for files. Never to be shown."""
     if not _native.is_in_store(path):
         return None
-    path = os.path.abspath(path)
+    path = normal(path)
     folders = [each for each in _urls if path.startswith(each.rstrip("/") + "/")]
     return _urls[max(folders, key=len)]
 
@@ -53,7 +53,7 @@ def given(folder: object, url: object) -> tuple[str, str]:
     """The folder and the whole URL of a store, as a caller gives them."""
     if not isinstance(folder, str) or not isinstance(url, str):
         raise ValueError(f"stores: must have a URL as text for each folder, as for {folder!r}")
-    folder = os.path.abspath(folder)
+    folder = normal(folder)
     if _masked(url) == url and _MASK in url:
         known = _urls.get(folder)
         if known is None or _masked(known) != url:

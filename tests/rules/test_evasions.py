@@ -10,10 +10,27 @@ from typing import Any
 
 import pytest
 
-from oasis_data import BrokenRulesError, InvalidDocumentError, configure, edit_json, load_data_file
+from oasis_data import (
+    BrokenRulesError,
+    InvalidDocumentError,
+    configure,
+    edit_json,
+    load_data_file,
+    save_json_atomic,
+)
+from oasis_data._stores import store_url
 from oasis_data.rules import Rules
 from oasis_data.rules.schema import Schema
-from tests.rules.documents import TANKS, faults, judge, messages, tank_farm, write
+from tests.rules.documents import (
+    CRUDES,
+    TANKS,
+    TANKS_AND_CRUDES,
+    faults,
+    judge,
+    messages,
+    tank_farm,
+    write,
+)
 
 BAD = {"T": {"content": [{"Base": -1}]}}
 ONE = '[documents."a.json"]\nschema = "schema.json"\n'
@@ -79,6 +96,29 @@ def test_an_edit_may_change_the_working_directory(
         os.chdir("other")
 
     assert load_data_file(tmp_path / "tanks.json") == TANKS
+
+
+def test_each_spelling_in_a_store_has_the_rules(tmp_path: Path, database: Path) -> None:
+    tank_farm(tmp_path / "rules")
+    text = TANKS_AND_CRUDES.replace('"tanks.json', f'"{database}/tanks.json')
+    text = text.replace('"crudes.json', f'"{database}/crudes.json')
+    path = write(tmp_path, "rules/oasis-data.toml", text)
+    save_json_atomic(database / "crudes.json", CRUDES)
+
+    for rules in (path, f"/{path}"):
+        configure(rules=rules)
+        for tanks in (f"{database}/tanks.json", f"/{database}/x/..//tanks.json"):
+            for content in (BAD, {"T": {"content": [{"Sour": 1}]}}):
+                with pytest.raises(InvalidDocumentError):
+                    save_json_atomic(tanks, content)
+    configure(rules="", stores={f"/{folder}": url for folder, url in stores_of(database).items()})
+    configure(rules=path)
+    with pytest.raises(InvalidDocumentError):
+        save_json_atomic(database / "tanks.json", BAD)
+
+
+def stores_of(database: Path) -> dict[str, str]:
+    return {str(database): store_url(str(database))}
 
 
 def nested(depth: int) -> list[Any]:

@@ -120,6 +120,7 @@ def test_every_path_of_a_document_leads_to_its_rules(
         tmp_path / "alias.json",
         f"{tmp_path}/elsewhere/../tanks.json",
         f"{folder}//tanks.json",
+        f"/{folder}/tanks.json",
     ]
     for rules in (Rules(str(path)), Rules(str(tmp_path / "link" / "oasis-data.toml"))):
         for spelling in spellings:

@@ -49,6 +49,12 @@ SABOTAGES = [
         "pytest tests/rules/test_evasions.py -k has_one_name",
     ),
     Sabotage(
+        "two-slashes-are-one",
+        "a path with two slashes at its beginning is that of its document",
+        value("os.path.abspath(path)"),
+        "pytest tests/rules/test_evasions.py -k each_spelling",
+    ),
+    Sabotage(
         "rules-after-chdir",
         "an edit that changes the working directory is judged by its rules",
         remove,

@@ -6,6 +6,7 @@ import errno
 import os
 
 from oasis_data import _native, configure
+from oasis_data._paths import normal
 from oasis_data._stores import store_url
 
 
@@ -16,7 +17,7 @@ def content_in_store(path: str) -> bytes:
         FileNotFoundError: There is none.
         DataOperationError: The store did not answer.
     """
-    path = os.path.abspath(path)
+    path = normal(path)
     stores = configure()["stores"]
     folder = max((each for each in stores if _is_below(path, each)), key=len)
     name = os.path.relpath(path, folder)

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable, Mapping
 
 from oasis_data import _native
+from oasis_data._paths import normal
 from oasis_data._stores import store_of
 
 
@@ -29,11 +30,11 @@ class Documents:
         self._real: dict[str, str] = {}
         self._names: dict[str, list[str]] = {}
         for name in names:
-            path = os.path.normpath(os.path.join(given, name))
+            path = normal(os.path.join(given, name))
             self._spelt[path] = name
             if not _native.is_in_store(path):
                 # All processes have one path for a document, whatever link they came by.
-                path = os.path.normpath(os.path.join(real, name))
+                path = normal(os.path.join(real, name))
                 self._spelt[path] = name
                 # safeguard: rules-of-what-a-document-leads-to
                 leads_to = os.path.realpath(path)
@@ -49,7 +50,7 @@ class Documents:
         name = self._spelt.get(given_path)
         if name is not None:
             return name
-        path = os.path.abspath(given_path)
+        path = normal(given_path)
         # A folder before `..` may be a symlink, which a path alone does not tell.
         if ".." not in given_path and path in self._spelt:
             return self._spelt[path]
