@@ -24,7 +24,8 @@ class Backup:
             keep the backups of a file in order.
         size: The bytes of the file at `path`, which may be compressed.
         compressed: Whether the backup is compressed: `path` then ends in `.gz`.
-        fault: Why the backup cannot be restored; None if it can.
+        fault: Why the backup is no whole document; None if it is. Whether it obeys rules is
+            found out when it is restored (`oasis-data backups` says so before).
     """
 
     path: str
@@ -71,7 +72,8 @@ def restore_backup(
     Args:
         file_path: The file; it may be missing.
         backup: The backup: an object from `list_backups`, or a path or name, with or
-            without `.gz`. None: the newest backup that is a JSON document.
+            without `.gz`. None: the newest backup that is a JSON document, and obeys the
+            rules if there are any.
         timeout: Seconds to wait for another writer. None: as configured.
 
     Returns:
@@ -79,6 +81,8 @@ def restore_backup(
 
     Raises:
         NoBackupError: There is no backup, or no backup that is a JSON document.
+        InvalidDocumentError: The backup does not obey the rules as things stand now, or no
+            backup does.
         JSONWriteError: As for `save_json_atomic`; or the newest backup could not be
             read, and to restore an older backup would lose the newest content.
     """

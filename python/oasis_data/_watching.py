@@ -37,7 +37,7 @@ def watch(
         paths: The files. They need not exist.
         since: A state from before, perhaps of a process that has ended: the first state
             is then the first one that differs from it. A file that it does not have
-            counts as changed.
+            counts as changed. It has no file beside those in `paths`.
         interval: Seconds between two looks, and so between two states.
         timeout: Seconds after which the iterator ends if nothing differs; each state
             begins them anew. 0 looks once. None: never.

@@ -106,6 +106,8 @@ def save_json_atomic(
 
     Raises:
         UnserializableError: `json` cannot write the data; the error names the value.
+        InvalidDocumentError: The document would not obey its rules, or another document
+            would refer to what is gone.
         LockTimeoutError: Another writer held the lock until the timeout.
         VersionConflictError: The file does not have `if_version` any more.
         NotDurableError: The new content is in place, but may not survive a power cut.
