@@ -124,9 +124,44 @@ def test_restore_of_what_does_not_obey_is_refused(rules: Path) -> None:
     ran = run("restore", "--yes", "--rules", rules, tanks, stamps(tanks)[1])
 
     assert ran.status == 3
-    assert f"tanks.json: {FAULTS[0]}" in ran.err
+    assert f"tanks.json is against the rules: {FAULTS[0]}; 1 more\n" in ran.err
+    assert "  - $.Tank1" not in ran.out
     assert load_data_file(tanks) == TANKS
     assert run("restore", "--yes", tanks, stamps(tanks)[1]).status == 0
+
+
+def test_where_no_backup_obeys_restore_says_how_to_go_on(rules: Path) -> None:
+    tanks = rules.parent / "tanks.json"
+    write(rules.parent, "crudes.json", {})
+    write(rules.parent, "tanks.schema.json", {"type": "array"})
+    newest = stamps(tanks)[0]
+
+    ran = run("restore", "--yes", "--rules", rules, tanks)
+
+    assert ran.status == 3
+    assert f"tanks.json obeys; {newest} is against the rules: " in ran.err
+    assert f"restore --rules '' {tanks} {newest}" in ran.err
+    assert load_data_file(tanks) == TANKS
+    assert run("restore", "--yes", "--rules", "", tanks, newest).status == 0
+    assert load_data_file(tanks) == {"A": 1}
+
+
+def test_backups_are_listed_where_rules_are_broken(rules: Path) -> None:
+    tanks = rules.parent / "tanks.json"
+    rules.write_text("[documents")
+
+    ran = run("backups", "--rules", rules, tanks)
+
+    assert ran.status == 1
+    assert all(stamp in ran.out for stamp in stamps(tanks))
+    assert "oasis-data.toml, line 1: not TOML" in ran.out
+    assert str(rules) in ran.out
+    told = run("backups", "--json", "--rules", rules, tanks)
+    assert told.status == 1
+    assert [each["violations"] for each in json.loads(told.out)] == [None] * 4
+    refused = run("restore", "--yes", "--rules", rules, tanks)
+    assert refused.status == 3
+    assert f"mend {rules}, or act without rules: --rules ''" in refused.err
 
 
 def test_what_is_missing_is_named(rules: Path, tmp_path: Path) -> None:

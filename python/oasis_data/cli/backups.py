@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import click
 from rich.text import Text
 
-from oasis_data import Backup
+from oasis_data import Backup, BrokenRulesError
 from oasis_data._rules_settings import rules_in_force
 from oasis_data.cli.choice import backups_of, fault_of, stamp_of, violations_of
-from oasis_data.cli.group import program, rules_option
+from oasis_data.cli.group import ATTENTION, program, rules_option
 from oasis_data.cli.spelling import quoted, shown
 from oasis_data.cli.terminal import ago, columns, decimal, plural, print_json, screen
 
@@ -17,7 +19,8 @@ from oasis_data.cli.terminal import ago, columns, decimal, plural, print_json, s
 @click.argument("file", type=click.Path(readable=False))
 @click.option("--json", "as_json", is_flag=True, help="Print them as JSON.")
 @rules_option
-def command(file: str, as_json: bool) -> None:
+@click.pass_context
+def command(ctx: click.Context, file: str, as_json: bool) -> None:
     """Lists the backups of FILE, newest first, and whether each is whole.
 
     The first column is the stamp, by which `diff` and `restore` know a backup.
@@ -31,6 +34,7 @@ def command(file: str, as_json: bool) -> None:
       oasis-data backups --json tanks.json | jq -r '.[0].path'
     """
     found = backups_of(file)
+    judged, broken = _judged(file, found)
     if as_json:
         print_json(
             [
@@ -40,11 +44,13 @@ def command(file: str, as_json: bool) -> None:
                     "size": each.size,
                     "compressed": each.compressed,
                     "fault": fault_of(each),
-                    **_judged(file, each),
+                    **({} if rules_in_force() is None else {"violations": violations}),
                 }
-                for each in found
+                for each, violations in zip(found, judged, strict=True)
             ]
         )
+        if broken is not None:
+            ctx.exit(ATTENTION)
         return
     console = screen()
     if not found:
@@ -57,24 +63,33 @@ def command(file: str, as_json: bool) -> None:
             f"{each.time:%Y-%m-%d %H:%M:%S}",
             ago(each.time),
             decimal(each.size),
-            _state_of(file, each),
+            _state_of(each, violations or []),
         )
-        for each in found
+        for each, violations in zip(found, judged, strict=True)
     ]
     console.print(columns(rows, right=frozenset({2, 3})))
     console.print(f"{plural(len(found), 'backup')} of {shown(file)}.")
     console.print(f"  -> what putting one back changes: {program()} diff {quoted(file)} STAMP")
+    if broken is not None:
+        console.print(f"Whether they obey is not known: {shown(str(broken.original_error))}")
+        console.print(f"  -> mend that file: {shown(broken.rules_path)}")
+        ctx.exit(ATTENTION)
 
 
-def _state_of(file: str, backup: Backup) -> Text:
+def _state_of(backup: Backup, violations: list[str]) -> Text:
     if (fault := fault_of(backup)) is not None:
         return Text(shown(fault), style="yellow")
-    violations = violations_of(file, backup)
     if not violations:
         return Text("whole", style="green")
     more = f"; {len(violations) - 1} more" if violations[1:] else ""
     return Text(shown(f"whole, but against the rules: {violations[0]}{more}"), style="yellow")
 
 
-def _judged(file: str, backup: Backup) -> dict[str, list[str]]:
-    return {} if rules_in_force() is None else {"violations": violations_of(file, backup)}
+def _judged(
+    file: str, found: list[Backup]
+) -> tuple[Sequence[list[str] | None], BrokenRulesError | None]:
+    """What each backup has against the rules, or why that cannot be told."""
+    try:
+        return [violations_of(file, each) for each in found], None
+    except BrokenRulesError as broken:
+        return [None] * len(found), broken

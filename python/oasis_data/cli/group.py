@@ -15,6 +15,7 @@ from typing import Any
 import click
 
 from oasis_data import (
+    BrokenRulesError,
     DataOperationError,
     LockTimeoutError,
     NoBackupError,
@@ -83,7 +84,8 @@ rules_option = click.option(
     type=click.Path(),
     callback=_use_rules,
     expose_value=False,
-    help="The rules that documents obey; else OASIS_DATA_RULES, or what the Flask app has set.",
+    help="The rules that documents obey, '' for none; else OASIS_DATA_RULES, or what the "
+    "Flask app has set.",
 )
 
 
@@ -197,6 +199,8 @@ def told(error: DataOperationError | OSError, program: str) -> str:
         advice = f"\n  -> see what it is doing: ps -fp {error.holder}"
     elif isinstance(error, NoBackupError):
         advice = f"\n  -> see what there is: {program} backups {quoted(error.file_path)}"
+    elif isinstance(error, BrokenRulesError):
+        advice = f"\n  -> mend {shown(error.rules_path)}, or act without rules: --rules ''"
     return f"{message}\n  in {shown(folder)}{advice}"
 
 

@@ -18,7 +18,7 @@ from oasis_data.cli.choice import (
 )
 from oasis_data.cli.content import read
 from oasis_data.cli.diff import show
-from oasis_data.cli.group import ATTENTION, program, rules_option, timeout_option
+from oasis_data.cli.group import ATTENTION, Failure, program, rules_option, timeout_option
 from oasis_data.cli.spelling import quoted, shown
 from oasis_data.cli.terminal import screen
 
@@ -54,6 +54,9 @@ def command(ctx: click.Context, file: str, backup: str | None, yes: bool, timeou
             break
         for violation in violations_of(file, newer)[:1]:
             console.print(f"Passed over {stamp_of(newer)}: {shown(violation)}")
+    # Before the question: a yes would be in vain. An old fault may stay where the app says so.
+    if not configure()["rules_grandfathered"] and (violations := violations_of(file, back)):
+        raise Failure(_refusal(file, back, violations, named=backup is not None))
     while True:
         live = content_of(file)
         if not show(console, file, live, back, read(back.path), limit=_LINES):
@@ -83,3 +86,14 @@ def command(ctx: click.Context, file: str, backup: str | None, yes: bool, timeou
 def _raw(backup: Backup) -> bytes | None:
     content = content_of(backup.path)
     return content.raw if content else None
+
+
+def _refusal(file: str, back: Backup, violations: list[str], *, named: bool) -> str:
+    stamp = stamp_of(back)
+    which = f"{stamp} of {shown(file)}" if named else f"no backup of {shown(file)} obeys; {stamp}"
+    more = f"; {len(violations) - 1} more" if violations[1:] else ""
+    return (
+        f"{which} is against the rules: {shown(violations[0])}{more}\n"
+        f"  -> see which obey: {program()} backups {quoted(file)}\n"
+        f"  -> put it back without rules: {program()} restore --rules '' {quoted(file)} {stamp}"
+    )
