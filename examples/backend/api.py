@@ -28,6 +28,7 @@ from scheduler import (
     run_scheduler,
 )
 from werkzeug.exceptions import HTTPException
+from werkzeug.wrappers import Response as WSGIResponse
 
 from oasis_data import (
     DataFileNotFoundError,
@@ -197,9 +198,14 @@ def answer_missing(error: DataFileNotFoundError) -> Response:
     return answer_error(error, status=500 if request.method == "POST" else None)
 
 
-def answer_http_error(error: HTTPException) -> Answer:
+def answer_http_error(error: HTTPException) -> WSGIResponse:
     """Answers an address or a method that there is none of, in the shape of every answer."""
-    return jsonify({"success": False, "error": error.name}), error.code or 500
+    # Its headers tell what there is: Allow, Accept-Patch. A view of the extension has the reason.
+    response = error.get_response()
+    if response.mimetype != "application/json":
+        response.data = current_app.json.dumps({"success": False, "error": error.name})
+        response.mimetype = "application/json"
+    return response
 
 
 def answer_failure(error: Exception) -> Answer:

@@ -49,6 +49,7 @@ from oasis_data._refusals import (
 from oasis_data._stream import Feed, events, require_settings
 from oasis_data.catalogue import DocumentCatalogue, OutsideRootError, UnknownDataTypeError
 from oasis_data.error_handling import (
+    BrokenRulesError,
     DataFileNotFoundError,
     DataOperationError,
     InvalidDocumentError,
@@ -82,7 +83,7 @@ __all__ = [
 
 _EXTENSION = "oasis_data"
 _FEED = "oasis_data_feed"
-_CHANGED = "Not saved: the document is another one by now; load it again and repeat the change"
+_CHANGED = "the document is another one by now; load it again and repeat the change"
 _UNREACHABLE = frozenset(
     {
         errno.ECONNREFUSED,
@@ -95,12 +96,12 @@ _UNREACHABLE = frozenset(
 )
 """What a server that cannot be reached ends with."""
 
-_SENTENCES = {
+_NOT_DONE = {
     409: _CHANGED,
     412: _CHANGED,
-    503: "Not saved: somebody else is saving the document; try again",
-    507: "The disk of the server is full",
+    503: "somebody else is saving the document; try again",
 }
+_FULL = "The disk of the server is full"
 
 
 class OasisData:
@@ -397,11 +398,13 @@ def _status(error: DataOperationError) -> int:
 
 def _sentence(error: DataOperationError, status: int) -> str | None:
     """What a client can do about an error; None where a client can do nothing."""
+    done = "deleted" if error.operation is OperationType.DELETE else "saved"
     if isinstance(error, ChangedETagError | PatchConflictError):
-        return f"Not saved: {error.reason}"
+        return f"Not {done}: {error.reason}"
     if isinstance(error, InvalidDocumentError):
-        done = "deleted" if error.operation is OperationType.DELETE else "saved"
         return f"Not {done}: {told_faults(error.faults)}"
+    if isinstance(error, BrokenRulesError):
+        return f"Not {done}: the rules of the document cannot be read; tell the server's operator"
     if isinstance(error, NotJSONError | UnserializableError):
         # The keys in the place are the document's, and may not be UTF-8.
         place = error.place.encode("utf-8", "backslashreplace").decode("utf-8")
@@ -411,7 +414,10 @@ def _sentence(error: DataOperationError, status: int) -> str | None:
         return f"Not shown: {saying}; save the document with another value there, such as null"
     if status == 503 and not isinstance(error, LockTimeoutError):
         return "The store of the documents does not answer; try again"
-    return _SENTENCES.get(status)
+    if status == 507:
+        return _FULL
+    reason = _NOT_DONE.get(status)
+    return None if reason is None else f"Not {done}: {reason}"
 
 
 def _written(

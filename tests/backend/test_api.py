@@ -446,8 +446,13 @@ def test_other_addresses_and_methods(client: FlaskClient) -> None:
     check_refusal(client.get("/nothing"), 404)
     check_refusal(client.get("/static/nothing"), 404)
     check_refusal(client.get("/api/save-data"), 405)
-    check_refusal(client.post("/api/data/tanks"), 405)
-    check_refusal(client.patch("/api/data/tanks", json={}), 415)
+    refused = client.post("/api/data/tanks")
+    check_refusal(refused, 405)
+    assert "PATCH" in refused.headers["Allow"]
+    refused = client.patch("/api/data/tanks", json={})
+    check_refusal(refused, 415)
+    assert "application/merge-patch+json" in refused.headers["Accept-Patch"]
+    assert "application/merge-patch+json" in refused.get_json()["error"]
 
 
 def test_the_app_is_over_the_folder_of_the_environment(

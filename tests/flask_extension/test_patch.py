@@ -249,7 +249,9 @@ def test_patches_of_several_clients_lose_nothing(root: Path, tanks: Path) -> Non
 
 
 def test_a_document_is_deleted_as_its_version_allows(client: FlaskClient, tanks: Path) -> None:
-    assert client.delete("/data/tanks", headers={"If-Match": '"old"'}).status_code == 412
+    refused = client.delete("/data/tanks", headers={"If-Match": '"old"'})
+    assert refused.status_code == 412
+    assert refused.get_json()["error"].startswith("Not deleted: the document is another one")
     answer = client.delete(
         "/data/tanks", headers={"If-Match": client.get("/data/tanks").headers["ETag"]}
     )

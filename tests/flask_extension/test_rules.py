@@ -114,6 +114,7 @@ def test_rules_that_are_broken_are_an_error_of_the_server(
     answer = put(client, TANKS | {"New": {"content": []}})
 
     assert answer.status_code == 500
+    assert answer.get_json()["error"].startswith("Not saved: the rules of the document cannot be")
     assert str(root) not in answer.text
     assert client.get("/data/tanks").get_json() == TANKS
 

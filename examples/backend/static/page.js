@@ -258,8 +258,10 @@ function versionIn(headers) {
 function readRefusal(body) {
   try {
     const { error, faults = [] } = JSON.parse(body);
-    const told = faults.map((fault) => `${fault.document}: ${fault.message}`);
-    return { error: String(error), faults: told };
+    // The reason has the first fault.
+    const told = faults.length > 1 ? faults : [];
+    const lines = told.map((fault) => `${fault.document}: ${fault.message}`);
+    return { error: String(error), faults: lines };
   } catch {
     return { error: "The server gave no reason.", faults: [] };
   }
