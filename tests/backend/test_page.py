@@ -185,6 +185,11 @@ def test_every_fault_of_a_document_is_listed(root: Path, tmp_path: Path, open_wi
             'plant.json: $.max_inventory: "1500" is not of type "number"',
         ]
         assert window.content == text
+        # A single fault is told once.
+        window.write(json.dumps(PLANT | {"capacity": -5}))
+        window.click("save")
+        only = "Not saved: plant.json: $.capacity: -5 is less than the minimum of 0"
+        window.until(lambda: window.text("notice") == only, "the fault")
         window.save(LARGER)
         # Who uses a crude is named.
         window.link("crudes").click()
