@@ -21,6 +21,8 @@ from oasis_data.rules.watched import Watched
 
 _DEPTH = 255
 """The levels of nesting that the library turns into values of its own; it refuses deeper ones."""
+_LIBRARY_ADVICE = "Custom meta-schemas must be registered in the registry before use"
+_DRAFTS = "The drafts are 4, 6, 7, 2019-09 and 2020-12"
 _NEVER = jsonschema_rs.validator_for(False)
 
 
@@ -103,7 +105,8 @@ class Schema:
             if raised:
                 raise raised[0] from error
             place = _native.place(getattr(error, "instance_path", ()))
-            raise BrokenRules(path, None, f"not a JSON Schema: {place}: {error.message}") from error
+            message = error.message.replace(_LIBRARY_ADVICE, _DRAFTS)
+            raise BrokenRules(path, None, f"not a JSON Schema: {place}: {message}") from error
         except ValueError as error:
             raise BrokenRules(path, None, f"not a JSON Schema: {error}") from error
 
