@@ -13,6 +13,8 @@ from oasis_data.rules.lines import line_of
 from tests.rules.documents import TANKS_AND_CRUDES, judge, tank_farm, write
 
 FAULTS = [
+    ("", 1, "the file is empty"),
+    ("\n \n", 1, "the file is empty"),
     ("[documents.'a.json']\nschema = 's'\n\ncolour = 1\n[x", 5, "not TOML"),
     ("[documents.'a.json']\nschema = 's\n", 2, "not TOML"),
     ("[documents.'a.json']\nschema = 's'\nschemas = 's'\n", 3, "unknown key 'schemas'"),
@@ -144,14 +146,14 @@ def test_what_is_broken_refuses_the_documents_of_when_it_was_whole(tmp_path: Pat
     rules = Rules(str(path))
     judge(rules, {tmp_path / "tanks.json": {}})
 
-    for content in ("[documents", "colour = 1\n", "[documents"):
+    for content in ("[documents", "colour = 1\n", "", "[documents"):
         path.write_text(content)
         for name in ("tanks.json", "crudes.json"):
             with pytest.raises(BrokenRulesError):
                 judge(rules, {tmp_path / name: {}})
         judge(rules, {tmp_path / "other.json": {}})
 
-    path.write_text("")
+    path.write_text("# no rules\n")
     judge(rules, {tmp_path / "tanks.json": {"anything": True}})
 
 

@@ -25,6 +25,12 @@ SABOTAGES = [
         "pytest tests/rules/test_evasions.py -k pipe",
     ),
     Sabotage(
+        "empty-rules-file",
+        "a rules file that is cut off at nothing ends no rules",
+        never,
+        "pytest tests/rules/test_file.py -k when_it_was_whole",
+    ),
+    Sabotage(
         "broken-rules-concern-the-same",
         "a rules file that breaks refuses the documents that it had",
         remove,

@@ -61,6 +61,10 @@ class _Reader:
         self._text = ""
 
     def read(self) -> None:
+        # As a file is while an editor writes it in place: rules that end here would end unseen.
+        # safeguard: empty-rules-file
+        if not self._content.strip():
+            raise BrokenRules(self._path, 1, "the file is empty")
         try:
             self._text = self._rules.text = self._content.decode()
             everything = tomllib.loads(self._text)
