@@ -155,6 +155,7 @@ def test_a_path_comes_back_as_it_was_given(
         ({"timeout": "1"}, TypeError, "timeout='1'"),
         ({"since": {"others.json": MISSING}}, ValueError, r"'others\.json'.*not among"),
         ({"since": {"tanks.json": 1}}, TypeError, "no str"),
+        ({"since": 5}, TypeError, "since=5: must be a state"),
     ],
 )
 def test_a_value_that_cannot_be_is_refused_at_once(

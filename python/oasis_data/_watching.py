@@ -189,6 +189,8 @@ def _versions_of(
     """The versions in a state from before, None for each path that it does not have."""
     if since is None:
         return None
+    if not isinstance(since, Mapping):
+        raise TypeError(f"since={since!r}: must be a state, a dictionary of versions")
     # A state that was kept as JSON has text for each path.
     versions = {os.fsdecode(path): version for path, version in since.items()}
     if strange := versions.keys() - set(names):
