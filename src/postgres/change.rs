@@ -104,6 +104,8 @@ pub(super) enum Replaced {
     Corrupt,
     /// Nothing.
     Dropped,
+    /// There was none. As of files: a save that makes no backup lets none go.
+    Missing,
 }
 
 impl Replaced {
@@ -138,7 +140,7 @@ impl Retention {
             retention.all.push(name.to_owned());
             let (names, saves) = match replaced {
                 Replaced::BackedUp => (&mut retention.names, &mut retention.saves),
-                Replaced::Corrupt => continue,
+                Replaced::Corrupt | Replaced::Missing => continue,
                 Replaced::Dropped => (&mut retention.forgotten.0, &mut retention.forgotten.1),
             };
             names.push(name.to_owned());

@@ -278,9 +278,7 @@ fn text_of(name: Name) -> (&'static str, Vec<Type>) {
              CROSS JOIN LATERAL (SELECT o.number FROM {revision} o WHERE o.name = d.name \
              AND o.number < d.number AND o.content IS NOT NULL \
              ORDER BY o.number DESC OFFSET $3 LIMIT 1) AS newest \
-             WHERE EXISTS (SELECT FROM {revision} p WHERE p.name = d.name \
-             AND p.number = d.number - 1 AND p.content IS NOT NULL) \
-             AND r.name = d.name AND r.number <= newest.number \
+             WHERE r.name = d.name AND r.number <= newest.number \
              AND r.number > CASE WHEN d.number % {rows} = 0 THEN 0 ELSE newest.number - {window} END \
              AND r.content IS NOT NULL",
             vec![Type::TEXT_ARRAY, Type::UUID_ARRAY, Type::INT8],
