@@ -162,10 +162,7 @@ fn attempt(
             save: part.id,
             version: Some(part.version.clone()),
             content: Some(part.save.bytes),
-            replaced: match found {
-                None => Replaced::Missing,
-                Some(_) => Replaced::of(is_corrupt, options),
-            },
+            replaced: Replaced::of(found.is_some(), is_corrupt, options),
         });
     }
     // A batch whose answer was lost: all of its saves were done, or none.

@@ -109,9 +109,10 @@ pub(super) enum Replaced {
 }
 
 impl Replaced {
-    /// For content that is corrupt, or is not.
-    pub(super) fn of(corrupt: bool, options: &WriteOptions) -> Self {
+    /// For content that is there or not, and is corrupt or not.
+    pub(super) fn of(is_there: bool, corrupt: bool, options: &WriteOptions) -> Self {
         match (corrupt, options.backups_kept) {
+            _ if !is_there => Self::Missing,
             // safeguard: no-pruning-over-corrupt-row
             (true, _) => Self::Corrupt,
             (false, 0) => Self::Dropped,

@@ -144,7 +144,9 @@ impl Save<'_> {
         let transaction = Transaction::new(connection, wait.deadline.left().min(SHORT));
         let size = i64::try_from(bytes.len()).unwrap_or(i64::MAX);
         let always = !options.skip_unchanged;
-        let retention = Retention::new([(*name, *id, Replaced::of(false, options))], options);
+        // Whether there is content to replace, the statements ask the server.
+        let replaced = Replaced::of(true, false, options);
+        let retention = Retention::new([(*name, *id, replaced)], options);
         let upsert: Vec<&(dyn ToSql + Sync)> =
             vec![name, id, version, &size, &always, &options.if_version];
         let mut steps = Vec::from(transaction.begin());

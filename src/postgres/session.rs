@@ -168,7 +168,7 @@ impl Session {
         }
         // As of a file: what is deleted is deleted on purpose.
         let corrupt = content.is_some() && found.is_some() && self.is_corrupt(options);
-        let replaced = Replaced::of(corrupt, options);
+        let replaced = Replaced::of(found.is_some(), corrupt, options);
         let backed_up = replaced != Replaced::Dropped;
         let change = Change { name: &self.base.name, save: id, version, content, replaced };
         let Some(mut connection) = self.connection().take() else {
