@@ -272,14 +272,18 @@ fn text_of(name: Name) -> (&'static str, Vec<Type>) {
              AND r.content IS NOT NULL",
             vec![Type::TEXT, Type::UUID, Type::INT8],
         ),
+        // `OFFSET 0` keeps the limits apart: a planner that believes the tables small joins all
+        // rows of each document to them, and looks for the limits once for each of those rows.
+        // safeguard: limits-once-a-document
         Name::Prune => (
-            "UPDATE {revision} r SET content = NULL FROM unnest($1::text[], $2::uuid[]) \
-             AS a(name, save) JOIN {document} d ON d.name = a.name AND d.save = a.save \
-             CROSS JOIN LATERAL (SELECT o.number FROM {revision} o WHERE o.name = d.name \
-             AND o.number < d.number AND o.content IS NOT NULL \
-             ORDER BY o.number DESC OFFSET $3 LIMIT 1) AS newest \
-             WHERE r.name = d.name AND r.number <= newest.number \
-             AND r.number > CASE WHEN d.number % {rows} = 0 THEN 0 ELSE newest.number - {window} END \
+            "UPDATE {revision} r SET content = NULL FROM (SELECT d.name, o.number AS newest, \
+             CASE WHEN d.number % {rows} = 0 THEN 0 ELSE o.number - {window} END AS oldest \
+             FROM unnest($1::text[], $2::uuid[]) AS a(name, save) \
+             JOIN {document} d ON d.name = a.name AND d.save = a.save \
+             CROSS JOIN LATERAL (SELECT number FROM {revision} WHERE name = d.name \
+             AND number < d.number AND content IS NOT NULL \
+             ORDER BY number DESC OFFSET $3 LIMIT 1) o OFFSET 0) AS a \
+             WHERE r.name = a.name AND r.number <= a.newest AND r.number > a.oldest \
              AND r.content IS NOT NULL",
             vec![Type::TEXT_ARRAY, Type::UUID_ARRAY, Type::INT8],
         ),

@@ -256,6 +256,21 @@ def test_old_contents_go_and_those_kept_stay(store: Any, database: Path) -> None
     assert len(list_backups(path)) == 3
 
 
+def test_a_batch_reads_few_rows_however_long_its_history(store: Any, database: Path) -> None:
+    """Its statements are planned while the tables are small, and run when they no longer are."""
+    batches, documents = 60, 8
+    for number in range(batches):
+        save_many_atomic({database / f"{each}.json": number for each in range(documents)})
+    for each in backends(store):  # a connection that ends tells its counts
+        store.connection.execute("SELECT pg_terminate_backend(%s, 5000)", [each])
+    (rows,) = store.connection.execute(
+        "SELECT seq_tup_read + idx_tup_fetch FROM pg_stat_user_tables"
+        " WHERE schemaname = %s AND relname = 'revision'",
+        [store.schema],
+    ).fetchone()
+    assert 0 < rows / batches / documents < 70, "each document's history is read several times"
+
+
 def test_a_corrupt_document_is_backed_up_whatever_the_settings(store: Any, database: Path) -> None:
     path = database / "a.json"
     _native.store_put(store.url(), "a.json", [], (b'{"n": ', 1.0e9), replace=False)

@@ -90,6 +90,12 @@ SABOTAGES = [
         FILE + "old_contents_go",
     ),
     Sabotage(
+        "limits-once-a-document",
+        "a batch looks for the backups that stay once a document",
+        edit(r"o OFFSET 0\)", "o)"),
+        FILE + "reads_few_rows",
+    ),
+    Sabotage(
         "corrupt-row-kept",
         "a corrupt document is backed up whatever the settings",
         edit(r"options\.host\.found_corrupt\(self\.document\.key\(\)\)", "false"),
