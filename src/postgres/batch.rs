@@ -1,7 +1,7 @@
 //! Several documents of one store as one commit: locked in one trip, saved in a second.
 
 use std::cell::Cell;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -22,7 +22,7 @@ use crate::postgres::document::{Document, column, new_save, require_size};
 use crate::postgres::failures::Fault;
 use crate::postgres::held;
 use crate::postgres::judging;
-use crate::postgres::row::{Base, lock_all};
+use crate::postgres::row::{Base, is_done, lock_all};
 use crate::postgres::statements::Name;
 use crate::statistics::COUNTERS;
 
@@ -169,7 +169,7 @@ fn attempt(
     if sent.get().is_some() {
         let mut done = HashMap::new();
         for part in parts {
-            if is_done(connection, part, wait)? {
+            if is_done(connection, part.name, part.id, wait)? {
                 done.insert(part.name.to_owned(), None);
             }
         }
@@ -199,10 +199,10 @@ fn attempt(
     match apply(connection, &changes, options, wait) {
         Ok(done) => {
             let replicated = connection.commit_warning().is_none();
+            let dropped = changes.iter().filter(|change| change.replaced == Replaced::Dropped);
+            let dropped: HashSet<&str> = dropped.map(|change| change.name).collect();
             let kept = |changed: Changed| {
-                let change = changes.iter().find(|change| change.name == changed.name);
-                let replaced = changed.replaced
-                    && change.is_some_and(|change| change.replaced != Replaced::Dropped);
+                let replaced = changed.replaced && !dropped.contains(&*changed.name);
                 (changed.name.clone(), Some(Changed { replaced, ..changed }))
             };
             Ok(Done { changed: done.into_iter().map(kept).collect(), corrupt, replicated })
@@ -229,14 +229,4 @@ fn is_corrupt(
     let rows = connection.query(Name::Content, &[&name], wait)?;
     let content = rows.first().map(|row| column::<Option<Vec<u8>>>(row, 1)).transpose()?;
     Ok(!content.flatten().is_some_and(|content| options.host.parses(&content)))
-}
-
-fn is_done(
-    connection: &mut Connection,
-    part: &Part<'_>,
-    wait: &Wait<'_>,
-) -> std::result::Result<bool, Fault> {
-    let rows = connection.query(Name::Question, &[&part.name, &part.id], wait)?;
-    let saved_at = rows.first().map(|row| column::<Option<chrono::DateTime<chrono::Utc>>>(row, 1));
-    Ok(saved_at.transpose()?.flatten().is_some())
 }

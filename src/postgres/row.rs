@@ -1,5 +1,6 @@
 //! The rows of documents, locked.
 
+use chrono::{DateTime, Utc};
 use tokio_postgres::Row;
 use uuid::Uuid;
 
@@ -84,4 +85,16 @@ pub(super) fn lock_all(
     steps.push(Step::Run(Name::Lock, vec![&names]));
     let answers = connection.pipeline(&steps, wait)?;
     answers.last().into_iter().flatten().map(Base::of).collect()
+}
+
+/// Whether the save with this id was done.
+pub(super) fn is_done(
+    connection: &mut Connection,
+    name: &str,
+    id: Uuid,
+    wait: &Wait<'_>,
+) -> std::result::Result<bool, Fault> {
+    let rows = connection.query(Name::Question, &[&name, &id], wait)?;
+    let saved_at = rows.first().map(|row| column::<Option<DateTime<Utc>>>(row, 1));
+    Ok(saved_at.transpose()?.flatten().is_some())
 }

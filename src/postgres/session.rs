@@ -15,6 +15,7 @@ use crate::engine::deadline::Deadline;
 use crate::engine::owner::Owner;
 use crate::engine::signals::Signals;
 use crate::engine::stamp::Snapshot;
+use crate::engine::warning::Warning;
 use crate::engine::write::{WriteOptions, Written};
 use crate::error::{Error, Result};
 use crate::files::backup::Backup;
@@ -24,13 +25,12 @@ use crate::postgres::change::{
     outcome_unknown, require_durable, timed_out,
 };
 use crate::postgres::connection::{Connection, Wait, is_edit_timeout};
-use crate::postgres::document::{Document, column, new_save, require_size};
+use crate::postgres::document::{Document, new_save, require_size};
 use crate::postgres::failures::Fault;
 use crate::postgres::held::{self, Held};
 use crate::postgres::history;
 use crate::postgres::judging;
-use crate::postgres::row::{Base, lock};
-use crate::postgres::statements::Name;
+use crate::postgres::row::{Base, is_done, lock};
 use crate::settings;
 use crate::statistics::COUNTERS;
 
@@ -155,7 +155,7 @@ impl Session {
         self.require_own()?;
         let version = content.map(version_of);
         if sent && self.was_done(id, wait)? {
-            return Ok(self.written(None, options));
+            return Ok(self.written(None));
         }
         let found = self.base.version.as_deref();
         // safeguard: version-compared-under-lock
@@ -183,11 +183,9 @@ impl Session {
                 if !replicated {
                     return Err(Error::NotReplicated { path: self.path.clone() });
                 }
-                let mut written = self.written(changed.first().filter(|_| backed_up), options);
-                if let (true, Some(kept)) = (corrupt, &written.backup) {
-                    written.warnings.push(crate::engine::warning::Warning::CorruptReplaced {
-                        kept: kept.clone(),
-                    });
+                let mut written = self.written(changed.first().filter(|_| backed_up));
+                if let (true, Some(kept)) = (corrupt, written.backup.clone()) {
+                    written.warnings.push(Warning::CorruptReplaced { kept });
                 }
                 Ok(written)
             }
@@ -290,10 +288,8 @@ impl Session {
             Ok((_, false)) => Err(Error::NotReplicated { path: self.path.clone() }),
             Ok((changed, true)) => {
                 let changed = changed.and_then(|changed| changed.into_iter().next());
-                Ok(self.written(
-                    changed.as_ref().filter(|_| change.replaced != Replaced::Dropped),
-                    options,
-                ))
+                let kept = changed.as_ref().filter(|_| change.replaced != Replaced::Dropped);
+                Ok(self.written(kept))
             }
             Err(Fault::Told(error)) => Err(error),
             Err(fault) => Err(failed(fault)),
@@ -309,7 +305,7 @@ impl Session {
         done.map_err(|fault| outcome_unknown(&self.path, fault))
     }
 
-    fn written(&self, changed: Option<&Changed>, _options: &WriteOptions) -> Written {
+    fn written(&self, changed: Option<&Changed>) -> Written {
         let kept = changed.filter(|changed| changed.replaced);
         Written {
             replaced: Some(self.document.key()),
@@ -404,17 +400,6 @@ impl Session {
     fn connection(&self) -> MutexGuard<'_, Option<Connection>> {
         self.connection.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn is_done(
-    connection: &mut Connection,
-    name: &str,
-    id: Uuid,
-    wait: &Wait<'_>,
-) -> std::result::Result<bool, Fault> {
-    let rows = connection.query(Name::Question, &[&name, &id], wait)?;
-    let saved_at = rows.first().map(|row| column::<Option<chrono::DateTime<chrono::Utc>>>(row, 1));
-    Ok(saved_at.transpose()?.flatten().is_some())
 }
 
 impl Drop for Session {
