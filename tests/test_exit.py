@@ -279,7 +279,23 @@ def test_exit_of_a_child_that_a_signal_handler_forked(tmp_path: Path) -> None:
     assert float(done.stdout) < 4
 
 
-@pytest.mark.parametrize("busy", [BUSY_AT_EXIT, SORTED_AT_EXIT], ids=["busy", "sorted"])
+# In Python code nearly all the time, and that without the interpreter's lock.
+ASLEEP_AT_EXIT = """
+import os, sys, threading, time, oasis_data
+began = threading.Event()
+def default(value):
+    began.set()
+    time.sleep(0.05)
+    return 1
+def work():
+    while True:
+        oasis_data.save_json_atomic(sys.argv[1] + "/asleep.json", object(), default=default)
+threading.Thread(target=work, daemon=True).start()
+began.wait()
+"""
+
+
+@pytest.mark.parametrize("busy", [BUSY_AT_EXIT, ASLEEP_AT_EXIT], ids=["busy", "asleep"])
 def test_exit_of_a_child_forked_beside_threads(tmp_path: Path, busy: str) -> None:
     code = busy + (
         "import time\n"

@@ -115,7 +115,8 @@ def test_everyone_who_may_write_the_folder_may_use_the_sidecar(tmp_path: Path) -
     python(
         "import os, sys, oasis_data\n"
         "os.setgid(65534); os.setuid(65534)\n"
-        "oasis_data.save_json_atomic(sys.argv[1], 2)",
+        "oasis_data.save_json_atomic(sys.argv[1], 2)\n"
+        "assert len(oasis_data.list_backups(sys.argv[1])) == 1",
         path,
     )
     assert load_data_file(path) == 2

@@ -229,6 +229,7 @@ impl Turn<'_> {
         Ok(read.unwrap_or_else(|_| {
             // It would never sleep on a word that it does not know.
             self.sleep.words = None;
+            // safeguard: polling-without-words
             self.sleep.polls = true;
             0
         }))
@@ -254,7 +255,6 @@ impl Turn<'_> {
             Err(Errno::INTR) => return true,
             // The file system has no words to wait on, or somebody has truncated the file.
             Err(_) => {
-                // safeguard: polling-without-words
                 self.sleep.polls = true;
                 return false;
             }
