@@ -309,7 +309,7 @@ impl Error {
                     Some(Remedy::SaveWithoutSync)
                 }
                 Errno::NOENT if *call == OPEN_FOLDER => Some(Remedy::MakeFolders),
-                Errno::NAMETOOLONG => Some(Remedy::SaveWithoutBackup),
+                Errno::NAMETOOLONG if *call != NAME_IN_STORE => Some(Remedy::SaveWithoutBackup),
                 _ => None,
             },
             _ => None,
@@ -378,6 +378,9 @@ pub const KEEP_OWNER: &str = "fchown (to keep the file's owner)";
 
 /// The `call` of opening the file that a save replaces, which has to read it.
 pub const OPEN_REPLACED: &str = "open (to keep the file's attributes)";
+
+/// The `call` of finding out the name that a document has in a database.
+pub const NAME_IN_STORE: &str = "naming it in its store";
 
 /// The fault, in [`Error::NoBackup`], of a name that no backup has.
 pub const NO_SUCH_BACKUP: &str = "there is no such backup";

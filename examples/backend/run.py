@@ -18,7 +18,13 @@ from pathlib import Path
 from api import DATA_FILES, RULES, create_app
 from werkzeug.serving import make_server
 
-from oasis_data import MISSING, VersionConflictError, load_with_version, save_many_atomic
+from oasis_data import (
+    MISSING,
+    DataOperationError,
+    VersionConflictError,
+    load_with_version,
+    save_many_atomic,
+)
 
 HERE = Path(__file__).parent
 SAMPLE_DATA = HERE / "sample_data"
@@ -67,7 +73,10 @@ def main() -> None:
         except (NotADirectoryError, ValueError) as e:
             parser.error(str(e))
         if arguments.store:
-            put_sample_data(Path(app.config["OASIS_DATA_ROOT"]))
+            try:
+                put_sample_data(Path(app.config["OASIS_DATA_ROOT"]))
+            except DataOperationError as e:
+                sys.exit(f"The store cannot be used: {e}")
         # The server behind `flask run`, made here so that port 0 can tell which port it got.
         server = make_server("127.0.0.1", arguments.port, app, threaded=True, fd=listener.fileno())
     url = f"http://127.0.0.1:{server.port}"

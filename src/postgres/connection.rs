@@ -315,7 +315,10 @@ async fn start(
         loop {
             match ready!(connection.poll_message(context)) {
                 Some(Ok(AsyncMessage::Notice(notice))) => {
-                    if notice.severity() != "NOTICE" {
+                    // A server that ends at once tells all clients so, with the code that an ended
+                    // wait for a standby has, and perhaps after the answer to a commit.
+                    let ends = notice.routine() == Some("quickdie");
+                    if notice.severity() != "NOTICE" && !ends {
                         aside(&aside_of).warnings.push(Refusal::of(&notice));
                     }
                 }

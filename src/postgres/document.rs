@@ -11,7 +11,7 @@ use tokio_postgres::types::FromSql;
 use uuid::{Builder, Uuid};
 
 use crate::engine::stamp::{Key, RowStamp, Snapshot, Stamp};
-use crate::error::{A_DIRECTORY, Error, Result};
+use crate::error::{A_DIRECTORY, Error, NAME_IN_STORE, Result};
 use crate::files::identity::Instant;
 use crate::files::layout;
 use crate::files::read::version_of;
@@ -60,7 +60,7 @@ impl Document {
     pub(super) fn name(&self, path: &Path) -> Result<&str> {
         let failed = |errno: Errno, hint: &str| Error::Syscall {
             path: path.to_path_buf(),
-            call: "naming it in its store",
+            call: NAME_IN_STORE,
             source: errno.into(),
             hint: hint.to_owned(),
         };
@@ -73,7 +73,11 @@ impl Document {
         }
         let too_long = |part: std::path::Component<'_>| part.as_os_str().len() > LONGEST_PART;
         if bytes.len() > LONGEST_NAME || self.name.components().any(too_long) {
-            return Err(failed(Errno::NAMETOOLONG, ""));
+            let hint = format!(
+                "; a document in a database has a name of at most {LONGEST_NAME} bytes, and \
+                 {LONGEST_PART} between two slashes"
+            );
+            return Err(failed(Errno::NAMETOOLONG, &hint));
         }
         let hint = "; a document in a database has a name in UTF-8";
         self.name.to_str().ok_or_else(|| failed(Errno::ILSEQ, hint))

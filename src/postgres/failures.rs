@@ -9,6 +9,9 @@ use tokio_postgres::error::{DbError, SqlState};
 
 use crate::error::Error;
 
+/// What is being done when tables are made.
+pub(super) const MAKING: &str = "making the tables of its store";
+
 /// Why a call to a server failed.
 #[derive(Debug)]
 pub(super) enum Fault {
@@ -166,10 +169,22 @@ impl Fault {
                 Errno::TIMEDOUT.into(),
                 "; the server did not answer in time: check it and the network",
             ),
-            Self::Lost { cause, .. } => {
+            Self::Lost { cause, again: true } => {
                 failed(cause, "; check that the server of its store runs and can be reached")
             }
-            Self::Refused(refusal) => refusal.into_error(failed),
+            // What rustls says.
+            Self::Lost { cause, .. } if cause.kind() == io::ErrorKind::InvalidData => failed(
+                cause,
+                "; check the certificate of the server, and sslmode and sslrootcert in the store's URL",
+            ),
+            // The library's own words.
+            Self::Lost { cause, .. } if cause.to_string().ends_with("password missing") => failed(
+                cause,
+                "; ~/.pgpass, or the file of PGPASSFILE, has no line for the server of its store, or is open to others (chmod 600)",
+            ),
+            // The reason says all.
+            Self::Lost { cause, .. } => failed(cause, ""),
+            Self::Refused(refusal) => refusal.into_error(call, failed),
         }
     }
 }
@@ -198,13 +213,17 @@ impl Refusal {
             || self.code == SqlState::FEATURE_NOT_SUPPORTED
     }
 
-    fn into_error(self, failed: impl Fn(io::Error, &str) -> Error) -> Error {
+    fn into_error(self, call: &str, failed: impl Fn(io::Error, &str) -> Error) -> Error {
         let Self { code, message, .. } = self;
         let said = || io::Error::other(format!("{message} ({})", code.code()));
         match code.code() {
+            "42501" if call == MAKING => failed(
+                Errno::ACCESS.into(),
+                "; the role of the URL needs the right to make the schema (GRANT CREATE ON DATABASE), or tables in the schema",
+            ),
             "42501" => failed(
                 Errno::ACCESS.into(),
-                "; the role of the store's URL lacks a right: grant SELECT, INSERT, UPDATE and DELETE",
+                "; the role of the store's URL lacks a right: `oasis-data init` prints what to grant",
             ),
             class if class.starts_with("28") => failed(
                 Errno::ACCESS.into(),
@@ -214,7 +233,10 @@ impl Refusal {
                 io::Error::other("its store has no tables"),
                 "; run `oasis-data init` with the store's URL",
             ),
-            "3D000" => failed(io::Error::other("its store's database is not there"), ""),
+            "3D000" => failed(
+                io::Error::other("its store's database is not there"),
+                "; make the database, or mend the store's URL",
+            ),
             "53100" => failed(Errno::NOSPC.into(), "; the disk of the server is full"),
             "53200" => failed(Errno::NOMEM.into(), "; the server is out of memory"),
             "54000" => failed(Errno::FBIG.into(), "; it is larger than PostgreSQL takes"),

@@ -14,7 +14,7 @@ use crate::files::read::version_of;
 use crate::postgres::change::{SAVING, outcome_unknown};
 use crate::postgres::connection::{Connection, Step, Wait, patience};
 use crate::postgres::document::{Document, column, new_save, require_size};
-use crate::postgres::failures::Fault;
+use crate::postgres::failures::{Fault, MAKING};
 use crate::postgres::load::LOADING;
 use crate::postgres::row::lock_all;
 use crate::postgres::schema;
@@ -76,7 +76,7 @@ pub fn init(url: &str, signals: &dyn Signals) -> Answer<bool> {
         store.put(connection);
         Ok(made)
     });
-    Ok(made.map_err(|fault| fault.into_error(path, "making the tables of its store"))?)
+    Ok(made.map_err(|fault| fault.into_error(path, MAKING))?)
 }
 
 /// The names of all documents in the store at a URL, in their order: those, too, of which

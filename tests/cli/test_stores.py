@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,7 @@ from oasis_data import (
 )
 from tests.cli.console import Ran, run
 from tests.conftest import backups, everything_in
-from tests.postgres.fixtures import APPLICATION, OWNER, Store
+from tests.postgres.fixtures import APPLICATION, OWNER, Store, map_folder
 from tests.postgres.proxy import CLIENT, Break, proxy_of
 from tests.postgres.server import SUPERUSER, Server
 
@@ -82,6 +83,7 @@ def test_init_makes_the_tables_once(postgres: Server, schema: str) -> None:
 def test_init_without_the_right_says_so(postgres: Server, schema: str) -> None:
     ran = run("init", postgres.url(APPLICATION, schema=schema, sslmode="disable"))
     assert ran.status == 3
+    assert "GRANT CREATE ON DATABASE" in ran.err
     assert "Traceback" not in ran.err
     assert_nothing_secret(ran, postgres)
 
@@ -205,6 +207,41 @@ def test_what_only_the_files_have_is_not_overwritten(
     assert load_data_file(folder / "tanks.json") == {"level": "of the files"}
     assert exported(store, folder, "--replace").status == 0
     assert load_data_file(folder / "tanks.json") == {"level": 7}
+
+
+def test_files_are_moved_where_the_setting_is_in_force_already(
+    folder: Path, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = contents(folder)
+    map_folder(folder, store.url(), monkeypatch)
+    ran = imported(folder, store)
+    assert ran.status == 0, ran
+    assert "5 documents imported" in ran.out
+    save_json_atomic(folder / "gone.json", 2)
+    ran = exported(store, folder)
+    assert ran.status == 0, ran
+    assert contents(folder)["gone.json"] == b"2"
+    assert contents(folder).items() > before.items()
+    # The setting is what it was.
+    assert load_data_file(folder / "gone.json") == 2
+    assert list(configure()["stores"]) == [str(folder)]
+
+
+def test_a_symlink_becomes_a_document_of_its_own(folder: Path, store: Store) -> None:
+    (folder / "link.json").symlink_to("tanks.json")
+    ran = imported(folder, store)
+    assert ran.status == 0, ran
+    assert "link.json: a symlink; in the store it is a document of its own" in ran.out
+
+
+def test_a_name_that_is_not_utf_8_is_told_and_left_alone(folder: Path, store: Store) -> None:
+    named = os.fsencode(folder) + b"/first\xff.json"
+    with open(named, "wb") as file:
+        file.write(b"1")
+    ran = imported(folder, store)
+    assert ran.status == 1
+    assert "the name is not UTF-8" in ran.out
+    assert "5 documents imported and read back, 0 there already, 1 not imported" in ran.out
 
 
 def test_no_name_leads_out_of_the_folder(store: Store, tmp_path: Path) -> None:

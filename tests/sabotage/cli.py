@@ -73,6 +73,12 @@ SABOTAGES = [
         "pytest tests/cli/test_stores.py -k only_the_store_has",
     ),
     Sabotage(
+        "import-reads-files",
+        "an import reads files where a store is mapped already",
+        remove,
+        "pytest tests/cli/test_stores.py -k in_force_already",
+    ),
+    Sabotage(
         "export-loses-nothing",
         "an export replaces only what the store has too",
         never,

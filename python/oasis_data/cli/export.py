@@ -15,7 +15,9 @@ from oasis_data.cli.store import (
     LeftAloneError,
     documents_of,
     end,
+    folders_are_files,
     in_store,
+    told_of_store,
     url_argument,
 )
 from oasis_data.error_handling import DataOperationError
@@ -26,6 +28,7 @@ from oasis_data.error_handling import DataOperationError
 @click.argument("directory", metavar="DIR", type=click.Path(file_okay=False))
 @click.option("--replace", is_flag=True, help="Replace files that the store knows nothing of.")
 @click.pass_context
+@folders_are_files()
 def command(ctx: click.Context, url: str, directory: str, replace: bool) -> None:
     """Writes each document of the store at URL, with its backups, into DIR.
 
@@ -35,7 +38,8 @@ def command(ctx: click.Context, url: str, directory: str, replace: bool) -> None
     content in the history of the document; else the command says so, and goes on.
 
     Stop the application first, or export again when it is stopped. The store is
-    not changed.
+    not changed. DIR takes files even where OASIS_DATA_STORES or the Flask app says
+    that it lies in a store.
 
     \b
     Examples:
@@ -52,7 +56,9 @@ def command(ctx: click.Context, url: str, directory: str, replace: bool) -> None
                 same += 1
         except LeftAloneError as error:
             problems.append(f"{shown(name)}: {error}")
-        except (DataOperationError, OSError) as error:
+        except DataOperationError as error:
+            problems.append(told_of_store(name, error))
+        except OSError as error:
             problems.append(told(error, program()))
     end(ctx, problems, "written", done=written, same=same)
 

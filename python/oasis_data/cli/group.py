@@ -196,12 +196,18 @@ def told(error: DataOperationError | OSError, program: str) -> str:
     folder = os.path.dirname(os.path.abspath(error.file_path))
     advice = ""
     if isinstance(error, LockTimeoutError) and error.holder:
-        advice = f"\n  -> see what it is doing: ps -fp {error.holder}"
+        there = "" if _is_here(error.holder_host) else f" on {shown(str(error.holder_host))}"
+        advice = f"\n  -> see what it is doing{there}: ps -fp {error.holder}"
     elif isinstance(error, NoBackupError):
         advice = f"\n  -> see what there is: {program} backups {quoted(error.file_path)}"
     elif isinstance(error, BrokenRulesError):
         advice = f"\n  -> mend {shown(error.rules_path)}, or act without rules: --rules ''"
     return f"{message}\n  in {shown(folder)}{advice}"
+
+
+def _is_here(host: str | None) -> bool:
+    """Whether a process of this host holds a lock; a server tells the start of a long name."""
+    return host is None or os.uname().nodename.startswith(host)
 
 
 def _told_by_system(error: OSError) -> str:

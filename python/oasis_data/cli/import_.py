@@ -18,11 +18,13 @@ from oasis_data.cli.store import (
     LeftAloneError,
     documents_of,
     end,
+    folders_are_files,
     in_files,
     in_store,
+    told_of_store,
     url_argument,
 )
-from oasis_data.cli.terminal import Bar
+from oasis_data.cli.terminal import Bar, screen
 from oasis_data.error_handling import DataOperationError, Fault
 
 
@@ -33,6 +35,7 @@ from oasis_data.error_handling import DataOperationError, Fault
 @click.option("--no-rules", is_flag=True, help="Import what does not obey the rules, too.")
 @rules_option
 @click.pass_context
+@folders_are_files()
 def command(ctx: click.Context, directory: str, url: str, replace: bool, no_rules: bool) -> None:
     """Puts each document in DIR and below, with its backups, into the store at URL.
 
@@ -43,8 +46,12 @@ def command(ctx: click.Context, directory: str, url: str, replace: bool, no_rule
     command says so, and goes on. So it does with a document that does not obey the
     rules of its file in DIR; --no-rules imports such a document as it is.
 
+    Documents are the files called *.json, and all that this package has saved. Of a
+    symlink the content is imported, as a document of its own.
+
     Stop the application first: what it saves meanwhile is told, and not imported.
-    DIR is not changed.
+    DIR is not changed. It is read as files even where OASIS_DATA_STORES or the
+    Flask app says that it lies in a store.
 
     \b
     Examples:
@@ -80,9 +87,16 @@ def command(ctx: click.Context, directory: str, url: str, replace: bool, no_rule
                     same += 1
             except LeftAloneError as error:
                 problems.append(f"{shown(document.name)}: {error}")
-            except (DataOperationError, OSError) as error:
+            except DataOperationError as error:
+                problems.append(told_of_store(document.name, error))
+            except OSError as error:
                 problems.append(told(error, program()))
             bar.advance(document.size)
+    for document in documents:
+        if document.file and document.file.is_link:
+            screen().print(
+                f"{shown(document.name)}: a symlink; in the store it is a document of its own"
+            )
     end(ctx, problems, "imported", done=imported, same=same)
 
 
@@ -103,6 +117,12 @@ def _violations() -> dict[str, Fault]:
 
 def _put(url: str, document: Document, *, replace: bool) -> bool:
     """Puts a document into the store, and reads it back. False if it is there already."""
+    try:
+        document.name.encode()
+    except UnicodeEncodeError:
+        raise LeftAloneError(
+            "the name is not UTF-8, which names in a store are\n  -> rename the file"
+        ) from None
     history = document.read()
     there = in_store(url, document.name)
     if there.is_same(history):

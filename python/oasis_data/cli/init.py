@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from oasis_data import _native
+from oasis_data import DataOperationError, _native
 from oasis_data.cli.store import unusable, url_argument
 from oasis_data.cli.terminal import screen
 
@@ -14,8 +14,9 @@ from oasis_data.cli.terminal import screen
 def command(url: str) -> None:
     """Makes the schema and the tables of the store at URL, unless they are there.
 
-    URL is postgresql://USER@HOST/DATABASE?schema=SCHEMA. USER owns the tables and
-    needs the right to create a schema in the database, or the schema itself. The
+    URL is postgresql://USER@HOST/DATABASE?schema=SCHEMA; without a schema it is
+    oasis_data. USER owns the tables and needs the right to create a schema in the
+    database, or the schema itself. The
     application uses a role of its own, which this command prints the grants for.
     Others can see the words of a command: keep the password in ~/.pgpass.
 
@@ -25,7 +26,7 @@ def command(url: str) -> None:
     """
     try:
         made = _native.init_store(url)
-    except ValueError as error:
+    except (ValueError, DataOperationError) as error:
         raise unusable(error) from None
     console = screen()
     console.print("The tables are made." if made else "The tables are there already.")

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import click
 
-from oasis_data import _native
+from oasis_data import DataOperationError, _native, configure
+from oasis_data._stores import store_url
 from oasis_data.cli.content import read
 from oasis_data.cli.group import ATTENTION, Failure
 from oasis_data.cli.spelling import shown
@@ -65,12 +67,27 @@ def documents_of(url: str) -> list[str]:
     """The names of the documents of a store, and of those that have backups only.
 
     Raises:
-        DataOperationError: The store did not answer.
+        Failure: The URL cannot be used, or the store did not answer.
     """
     try:
         return _native.store_documents(url)
-    except ValueError as error:
+    except (ValueError, DataOperationError) as error:
         raise unusable(error) from None
+
+
+@contextmanager
+def folders_are_files() -> Iterator[None]:
+    """Has every folder be a folder of files meanwhile.
+
+    The setting that maps a folder to a store may be in force already, or still.
+    """
+    stores = {folder: store_url(folder) for folder in configure()["stores"]}
+    # safeguard: import-reads-files
+    configure(stores={})
+    try:
+        yield
+    finally:
+        configure(stores=stores)
 
 
 def end(ctx: click.Context, problems: Sequence[str], act: str, *, done: int, same: int) -> None:
@@ -85,8 +102,16 @@ def end(ctx: click.Context, problems: Sequence[str], act: str, *, done: int, sam
     ctx.exit(ATTENTION if problems else 0)
 
 
-def unusable(error: ValueError) -> Failure:
-    """What is wrong with a URL; the error does not have the URL."""
+def told_of_store(name: str, error: DataOperationError) -> str:
+    """Why a document could not be moved; its name is that in the store."""
+    reason = error.message.removeprefix(f"{os.path.basename(name)}: ")
+    return f"{shown(name)}: {shown(reason)}"
+
+
+def unusable(error: ValueError | DataOperationError) -> Failure:
+    """What is wrong with a URL or with its store; the error does not have the URL."""
+    if isinstance(error, DataOperationError):
+        return Failure(shown(error.message))
     return Failure(
         f"{shown(str(error))}\n  -> give it as postgresql://USER@HOST/DATABASE?schema=SCHEMA"
     )

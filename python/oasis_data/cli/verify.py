@@ -268,7 +268,9 @@ def _advice_to_restore(path: str, whole: BackupFile) -> str:
 
 def _unreadable(path: str, error: OSError) -> Finding:
     advice = "look at the disk and the kernel's log: dmesg | tail"
-    if isinstance(error, PermissionError):
+    if _native.is_in_store(path):
+        advice = "look at the server of its store, and at the log of the server"
+    elif isinstance(error, PermissionError):
         advice = f"run this as a user who may read it; see: ls -ld {quoted(path)}"
     return Finding("unreadable", path, error.strerror or str(error), advice)
 
