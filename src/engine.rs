@@ -99,16 +99,21 @@ impl Engine {
         }
     }
 
-    /// What a store tells of a document.
+    /// What a store tells of a document; within `timeout`, or what a load is given.
     ///
     /// # Errors
     ///
     /// [`Error::NotFound`], also of a file; or why the server did not answer.
-    pub fn stored_status(&self, path: &Path, signals: &dyn Signals) -> Result<StoredStatus> {
+    pub fn stored_status(
+        &self,
+        path: &Path,
+        timeout: Option<Duration>,
+        signals: &dyn Signals,
+    ) -> Result<StoredStatus> {
         match self {
             Self::Files => Err(Error::NotFound { path: path.to_path_buf() }),
             #[cfg(feature = "postgres")]
-            Self::Postgres(document) => postgres::stored_status(document, path, signals),
+            Self::Postgres(document) => postgres::stored_status(document, path, timeout, signals),
         }
     }
 

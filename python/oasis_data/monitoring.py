@@ -10,7 +10,6 @@ Needs `pip install 'oasis_data[monitoring]'`.
 import os
 import threading
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
 from itertools import accumulate
 from typing import NamedTuple
 
@@ -27,7 +26,8 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from oasis_data import _native
 from oasis_data._paths import FilePath
 from oasis_data._settings import Statistics, stats
-from oasis_data.error_handling import DataOperationError
+from oasis_data._stores import store_of
+from oasis_data.error_handling import DataFileNotFoundError, DataOperationError
 
 __all__ = ["exposition", "publish"]
 
@@ -35,6 +35,9 @@ __all__ = ["exposition", "publish"]
 _SIZES = {"cache_entries", "cache_bytes"}
 # Sums of `failures`, which has the counts by operation and class.
 _SUMS = {"read_failures", "write_failures"}
+# Seconds that a server has to answer in. Prometheus waits ten for all of a scrape, and the
+# counts are wanted most while a server does not answer.
+_PATIENCE = 1.0
 _OPERATIONS = ("read", "write", "delete")
 # Series that exist before the first failure: Prometheus sees no growth in a series that
 # appears with its first failure.
@@ -275,13 +278,22 @@ class _DocumentsCollector:
         backups = gauge("backups", "Backups beside the file")
         free = gauge("disk_free_bytes", "What its file system has left for this user")
         room = gauge("disk_size_bytes", "How large its file system is")
+        silent: set[str | None] = set()
         for label, path in self._documents.items():
             if _native.is_in_store(path):
-                with suppress(DataOperationError):
-                    stored, saved_at = _native.stored_status(path)
+                store = store_of(os.fsdecode(path))
+                # safeguard: one-wait-for-a-silent-store
+                if store in silent:
+                    continue
+                try:
+                    stored, saved_at = _native.stored_status(path, timeout=_PATIENCE)
                     size.add_metric((label,), stored)
                     modified.add_metric((label,), saved_at)
                     backups.add_metric((label,), len(_native.backup_names(path)))
+                except DataFileNotFoundError:
+                    pass
+                except DataOperationError:
+                    silent.add(store)
                 continue
             file = os.path.realpath(os.fsdecode(path))
             try:

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
@@ -74,10 +75,11 @@ fn status(name: &str, size: i64, modified: DateTime<Utc>) -> Status {
 pub(crate) fn stored_status(
     document: &Document,
     path: &Path,
+    timeout: Option<Duration>,
     signals: &dyn Signals,
 ) -> Result<StoredStatus> {
     let name = document.name(path)?;
-    let wait = Wait::new(path, patience(), signals);
+    let wait = Wait::new(path, timeout.unwrap_or_else(patience), signals);
     let found = document.store.with(&wait, |connection| {
         let rows = connection.query(Name::Status, &[&name], &wait)?;
         let Some(row) = rows.first() else { return Ok(None) };

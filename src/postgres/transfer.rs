@@ -31,6 +31,9 @@ pub struct History {
     pub backups: Vec<(NaiveDateTime, Vec<u8>)>,
     /// What is there now, and when it was saved; nothing for a document that was deleted.
     pub current: Option<(Vec<u8>, DateTime<Utc>)>,
+    /// The contents that are not what was saved, and are left out: by the stamps of their
+    /// backups; `None` for what is there now.
+    pub damaged: Vec<Option<NaiveDateTime>>,
 }
 
 /// Why a store could not be used.
@@ -117,15 +120,14 @@ fn read(
     let mut history = History::default();
     for row in connection.query(Name::History, &[&name], wait)? {
         let content: Vec<u8> = column(&row, 1)?;
+        let is_current: bool = column(&row, 3)?;
+        let stamp = |row| column::<DateTime<Utc>>(row, 0).map(|time| time.naive_utc());
         if column::<Option<String>>(&row, 2)?.as_deref() != Some(&version_of(&content)) {
-            return Err(Fault::unusable(
-                "a content is not what was saved: the database is damaged",
-            ));
-        }
-        if column(&row, 3)? {
+            history.damaged.push(if is_current { None } else { Some(stamp(&row)?) });
+        } else if is_current {
             history.current = Some((content, column(&row, 4)?));
         } else {
-            history.backups.push((column::<DateTime<Utc>>(&row, 0)?.naive_utc(), content));
+            history.backups.push((stamp(&row)?, content));
         }
     }
     Ok(history)
@@ -183,14 +185,16 @@ impl History {
     /// Whether it is the same to whoever reads it.
     fn is_same(&self, other: &Self) -> bool {
         let content = |history: &Self| history.current.as_ref().map(|(content, _)| content.clone());
-        self.backups == other.backups && content(self) == content(other)
+        self.backups == other.backups
+            && content(self) == content(other)
+            && self.damaged == other.damaged
     }
 }
 
 fn write(
     connection: &mut Connection,
     name: &str,
-    History { backups, current }: &History,
+    History { backups, current, .. }: &History,
     wait: &Wait<'_>,
 ) -> std::result::Result<(), Fault> {
     connection.query(Name::ClearHistory, &[&name], wait)?;

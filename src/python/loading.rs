@@ -105,13 +105,19 @@ pub(super) fn is_in_store(path: FilePath) -> bool {
 }
 
 /// The size of the document at `path`, which lies in a store, and when it was saved: seconds
-/// since 1970.
+/// since 1970. Waits for the server as long as a load does, or for `timeout` seconds.
 #[pyfunction]
-#[pyo3(signature = (path, /))]
-pub(super) fn stored_status(py: Python<'_>, path: FilePath) -> PyResult<(u64, f64)> {
+#[pyo3(signature = (path, /, *, timeout=None))]
+pub(super) fn stored_status(
+    py: Python<'_>,
+    path: FilePath,
+    timeout: Option<f64>,
+) -> PyResult<(u64, f64)> {
     let FilePath(path) = path;
-    let status = Interpreter(py)
-        .wait(Operation::Read, &path, |signals| Engine::of(&path).stored_status(&path, signals))?;
+    let timeout = timeout.map(|seconds| arguments::timeout("timeout", seconds)).transpose()?;
+    let status = Interpreter(py).wait(Operation::Read, &path, |signals| {
+        Engine::of(&path).stored_status(&path, timeout, signals)
+    })?;
     Ok((status.size, seconds(status.saved_at)))
 }
 

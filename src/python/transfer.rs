@@ -28,9 +28,11 @@ pub(super) fn store_documents(py: Python<'_>, url: &str) -> PyResult<Vec<String>
     run(py, Operation::Read, |signals| stores::documents(url, signals))
 }
 
-/// A document's backups, oldest first, each with the stamp in its name; and what is there now,
-/// with the time of its save.
-type Told<'py> = (Vec<(String, Bound<'py, PyBytes>)>, Option<(Bound<'py, PyBytes>, f64)>);
+/// A document's backups, oldest first, each with the stamp in its name; what is there now, with
+/// the time of its save; and which of them are damaged, and left out: by their stamps, None for
+/// what is there now.
+type Told<'py> =
+    (Vec<(String, Bound<'py, PyBytes>)>, Option<(Bound<'py, PyBytes>, f64)>, Vec<Option<String>>);
 
 /// The history of the document `name` in the store at `url`.
 #[pyfunction]
@@ -43,7 +45,8 @@ pub(super) fn store_history<'py>(py: Python<'py>, url: &str, name: &str) -> PyRe
     let now = found.current.map(|(content, saved_at)| {
         (PyBytes::new(py, &content), seconds(saved_at.timestamp_micros()))
     });
-    Ok((backups, now))
+    let damaged = found.damaged.into_iter().map(|time| time.map(stamp)).collect();
+    Ok((backups, now, damaged))
 }
 
 /// Puts the document `name` with its history into the store at `url`. False where all of it
@@ -69,7 +72,8 @@ pub(super) fn store_put(
         let time = DateTime::from_timestamp_micros((seconds * 1e6).round() as i64);
         Ok::<_, PyErr>((content, time.ok_or_else(wrong)?))
     };
-    let history = History { backups, current: current.map(saved).transpose()? };
+    let history =
+        History { backups, current: current.map(saved).transpose()?, damaged: Vec::new() };
     run(py, Operation::Write, |signals| stores::put(url, name, &history, replace, signals))
 }
 

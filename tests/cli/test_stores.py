@@ -276,6 +276,38 @@ def test_damage_in_the_store_is_found(folder: Path, store: Store, tmp_path: Path
     assert not (tmp_path / "back" / "torn.json").exists()
 
 
+@pytest.mark.parametrize("of", ["its newest backup", "the document"])
+def test_what_is_damaged_is_told_and_the_rest_is_moved_and_shown(
+    folder: Path, store: Store, database: Path, of: str
+) -> None:
+    imported(folder, store)
+    tanks = database / "tanks.json"
+    newest, whole = (backup.path for backup in list_backups(tanks)[:2])
+    number = "number" if of == "the document" else "number - 1"
+    with store.connect(SUPERUSER) as superuser:
+        superuser.execute(
+            "UPDATE revision SET content = 'x', size = 1 WHERE name = 'tanks.json'"
+            f" AND number = (SELECT {number} FROM document WHERE name = 'tanks.json')"
+        )
+    ran = run("verify", "--json", database)
+    damaged = str(tanks) if of == "the document" else newest
+    told = {each["path"]: each["problem"] for each in json.loads(ran.out)["findings"]}
+    assert told.keys() == {damaged, str(database / "torn.json")}, ran
+    assert "the database is damaged" in told[damaged]
+    # What is in the file is old: an export would replace it, and has nothing to put there.
+    (folder / "tanks.json").write_bytes((folder / Path(whole).name).read_bytes())
+    ran = exported(store, folder)
+    assert ran.status == 1, ran
+    assert "tanks.json: the database is damaged" in ran.out
+    assert (folder / "tanks.json").exists()
+    ran = imported(folder, store)
+    assert "the store has contents of it that the files have not" in ran.out
+    assert run("diff", tanks, whole).status == 1
+    ran = run("restore", "--yes", tanks, whole)
+    assert ran.status == 0, ran
+    assert load_data_file(tanks) == {"level": 1}
+
+
 def test_the_other_commands_take_paths_in_a_store(database: Path) -> None:
     tanks = database / "deep" / "tanks.json"
     for level in range(3):

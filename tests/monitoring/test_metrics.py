@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import time
 from pathlib import Path
 
 from flask import Flask
@@ -11,6 +12,7 @@ from prometheus_client import Counter
 
 from oasis_data import (
     clear_all_cache,
+    configure,
     load_data_file,
     load_many,
     restore_backup,
@@ -124,6 +126,20 @@ def test_a_folder_that_is_gone_leaves_the_others_told(anywhere: Path) -> None:
 
     assert at(found, "oasis_data_document_bytes", document="tanks") == 1
     assert not [labels for _, labels in found if ("document", "gone") in labels]
+
+
+def test_a_server_that_does_not_answer_holds_up_no_scrape(tmp_path: Path) -> None:
+    folder = tmp_path / "stored"
+    configure(stores={str(folder): "postgresql://me:secret@127.0.0.1:1/plant"})
+    save_json_atomic(tmp_path / "tanks.json", 1)
+    documents = {str(number): folder / f"{number}.json" for number in range(20)}
+
+    begun = time.monotonic()
+    found = scrape({**documents, "tanks": tmp_path / "tanks.json"})
+
+    assert time.monotonic() - begun < 8  # Prometheus waits for ten seconds
+    assert at(found, "oasis_data_document_bytes", document="tanks") == 1
+    assert at(found, "oasis_data_saves_total") > 0
 
 
 def test_the_extension_serves_them(anywhere: Path) -> None:

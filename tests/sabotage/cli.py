@@ -85,6 +85,12 @@ SABOTAGES = [
         "pytest tests/cli/test_stores.py -k only_the_files_have",
     ),
     Sabotage(
+        "damaged-is-not-deleted",
+        "an export deletes no file of what is damaged in the store",
+        edit("and None not in history.damaged", ""),
+        "pytest tests/cli/test_stores.py -k rest_is_moved",
+    ),
+    Sabotage(
         "export-stays-inside",
         "an export writes nothing outside its folder",
         never,

@@ -25,6 +25,12 @@ SABOTAGES = [
         "pytest tests/test_statistics.py -k by_operation_and_class",
     ),
     Sabotage(
+        "one-wait-for-a-silent-store",
+        "metrics wait once for a store that does not answer",
+        never,
+        "pytest tests/monitoring/test_metrics.py -k holds_up_no_scrape",
+    ),
+    Sabotage(
         "log-file-turns",
         "processes take turns at the log file",
         value(

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from oasis_data import JSONReadError, _native
-from oasis_data.cli.stored import content_in_store
+from oasis_data.cli.stored import DamagedError, content_in_store
 
 _ATTEMPTS = 3
 _TOO_LARGE = "too large for this machine's memory"
@@ -22,7 +22,8 @@ class Content:
     """A file's bytes as a document.
 
     Attributes:
-        raw: The bytes; those of a compressed backup are decompressed.
+        raw: The bytes; those of a compressed backup are decompressed, and of what is damaged
+            in a store there are none.
         document: The JSON document, if the bytes are a document.
         fault: Why the bytes are no JSON document; None if they are.
     """
@@ -41,8 +42,11 @@ def read(path: str) -> Content:
     Raises:
         OSError: The file cannot be read, or is no regular file.
     """
-    # safeguard: verify-does-not-recover
-    content = parse(path, _bytes_of(path))
+    try:
+        # safeguard: verify-does-not-recover
+        content = parse(path, _bytes_of(path))
+    except DamagedError as error:
+        return Content(b"", None, error.strerror)
     for _ in range(_ATTEMPTS - 1):
         if content.fault is None:
             break

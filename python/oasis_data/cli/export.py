@@ -80,9 +80,11 @@ def _write(directory: Path, name: str, history: History, *, replace: bool) -> bo
     if history.current is not None:
         # Last: its backups are there before what they are backups of.
         files[path] = history.current
-    elif found is not None:
+    # safeguard: damaged-is-not-deleted
+    gone = history.current is None and None not in history.damaged
+    if gone and found is not None:
         path.unlink()
-    changed = history.current is None and found is not None
+    changed = gone and found is not None
     for file, content in files.items():
         if file.exists() and read(str(file)).raw == content:
             continue
@@ -92,6 +94,12 @@ def _write(directory: Path, name: str, history: History, *, replace: bool) -> bo
         changed = True
     if changed:
         _sync(path.parent)
+    if history.damaged:
+        names = ", ".join(stamp or "the document itself" for stamp in history.damaged)
+        raise LeftAloneError(
+            f"the database is damaged; all was written but {names}\n"
+            "  -> look at the server of the store, or take a backup of the database"
+        )
     return changed
 
 

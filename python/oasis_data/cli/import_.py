@@ -128,8 +128,8 @@ def _put(url: str, document: Document, *, replace: bool) -> bool:
     if there.is_same(history):
         return False
     # safeguard: import-loses-nothing
-    replace = replace or there.contents <= history.contents
-    if there.contents and not replace:
+    replace = replace or (not there.damaged and there.contents <= history.contents)
+    if (there.contents or there.damaged) and not replace:
         raise LeftAloneError(
             "the store has contents of it that the files have not\n"
             "  -> look at both; --replace drops those of the store"

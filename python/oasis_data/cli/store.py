@@ -32,11 +32,14 @@ class History:
         backups: The contents of the backups by the stamps in their names, oldest first.
         current: The content; None for a document that was deleted.
         saved_at: When the content was saved: seconds since 1970.
+        damaged: The stamps of backups that the store has no whole content of; None for that
+            of the document.
     """
 
     backups: dict[str, bytes]
     current: bytes | None
     saved_at: float
+    damaged: Sequence[str | None] = ()
 
     @property
     def contents(self) -> set[bytes]:
@@ -46,7 +49,12 @@ class History:
 
     def is_same(self, other: History) -> bool:
         """Whether both are the same to whoever loads, lists and restores."""
-        return self.current == other.current and self.backups == other.backups
+        return (
+            self.current == other.current
+            and self.backups == other.backups
+            and not self.damaged
+            and not other.damaged
+        )
 
 
 def in_store(url: str, name: str) -> History:
@@ -56,11 +64,11 @@ def in_store(url: str, name: str) -> History:
         DataOperationError: The store did not answer.
     """
     try:
-        backups, current = _native.store_history(url, name)
+        backups, current, damaged = _native.store_history(url, name)
     except ValueError as error:
         raise unusable(error) from None
     content, saved_at = current or (None, 0.0)
-    return History(dict(backups), content, saved_at)
+    return History(dict(backups), content, saved_at, damaged)
 
 
 def documents_of(url: str) -> list[str]:

@@ -10,11 +10,16 @@ from oasis_data._paths import normal
 from oasis_data._stores import store_url
 
 
+class DamagedError(OSError):
+    """The database has another content than was saved."""
+
+
 def content_in_store(path: str) -> bytes:
     """The content of a document or a backup that lies in a store.
 
     Raises:
         FileNotFoundError: There is none.
+        DamagedError: It is not what was saved.
         DataOperationError: The store did not answer.
     """
     path = normal(path)
@@ -24,7 +29,9 @@ def content_in_store(path: str) -> bytes:
     backup = _native.parse_backup_name(os.path.basename(name))
     if backup:
         name = os.path.join(os.path.dirname(name), backup["of"])
-    backups, current = _native.store_history(store_url(folder), name)
+    backups, current, damaged = _native.store_history(store_url(folder), name)
+    if (backup["stamp"] if backup else None) in damaged:
+        raise DamagedError(errno.EIO, "not what was saved: the database is damaged", path)
     if backup:
         for stamp, content in backups:
             if stamp == backup["stamp"]:
@@ -42,6 +49,8 @@ def exists(path: str) -> bool:
         content_in_store(path)
     except FileNotFoundError:
         return False
+    except DamagedError:
+        return True
     return True
 
 
