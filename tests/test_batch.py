@@ -97,12 +97,12 @@ def test_an_empty_batch_is_nothing(anywhere: Path) -> None:
     assert load_many([]) == []
 
 
-def test_each_file_keeps_its_backup(tmp_path: Path) -> None:
-    paths = three_files(tmp_path)
+def test_each_file_keeps_its_backup(anywhere: Path) -> None:
+    paths = three_files(anywhere)
     save_many_atomic(dict.fromkeys(paths, "new"))
     for path in paths:
         (backup,) = list_backups(path)
-        assert json.loads(Path(backup.path).read_text()) == "old"
+        assert json.loads(path.with_name(Path(backup.path).name).read_text()) == "old"
     save_many_atomic(dict.fromkeys(paths, "newer"), backup=False)
     assert all(len(list_backups(path)) == 1 for path in paths)
 
@@ -311,7 +311,7 @@ def use_by_edit(path: Path) -> None:
 
 def use_by_listing(path: Path) -> None:
     (backup,) = list_backups(path)
-    assert json.loads(Path(backup.path).read_text()) == "old"
+    assert json.loads(path.with_name(Path(backup.path).name).read_text()) == "old"
 
 
 @pytest.mark.parametrize("use", [use_by_edit, use_by_listing, load_with_version])

@@ -380,8 +380,8 @@ def history(folder: Path) -> list[dict[str, Any]]:
     return [record for record in records(folder) if record["level"] == "INFO"]
 
 
-def test_each_write_is_one_line_with_what_matters(tmp_path: Path) -> None:
-    log, path = tmp_path / "log", tmp_path / "tanks.json"
+def test_each_write_is_one_line_with_what_matters(anywhere: Path, tmp_path: Path) -> None:
+    log, path = tmp_path / "log", anywhere / "tanks.json"
     configure_logging(folder=log, console=False, json_lines=True, history="writes")
     newest = []
 
@@ -395,7 +395,7 @@ def test_each_write_is_one_line_with_what_matters(tmp_path: Path) -> None:
     with edit_json(path) as document:
         document["b"] = 3
     note()
-    save_many_atomic({path: 4, tmp_path / "other.json": 5})
+    save_many_atomic({path: 4, anywhere / "other.json": 5})
     note()
     load_data_file(path)
     restore_backup(path)
@@ -425,19 +425,19 @@ def test_each_write_is_one_line_with_what_matters(tmp_path: Path) -> None:
     assert told[1]["version"] == version
     assert told[2]["version"] == told[5]["version"] != told[3]["version"]
     assert [record["version"] for record in told[6:]] == [None, None]
-    assert {record["file_path"] for record in told} == {str(path), str(tmp_path / "other.json")}
+    assert {record["file_path"] for record in told} == {str(path), str(anywhere / "other.json")}
     assert all(record["milliseconds"] > 0 for record in told)
 
 
-def test_version_in_the_history_is_that_of_the_file(tmp_path: Path) -> None:
+def test_version_in_the_history_is_that_of_the_file(anywhere: Path, tmp_path: Path) -> None:
     configure_logging(folder=tmp_path, console=False, json_lines=True, history="writes")
-    save_json_atomic(tmp_path / "tanks.json", [1])
+    save_json_atomic(anywhere / "tanks.json", [1])
 
-    assert history(tmp_path)[-1]["version"] == load_with_version(tmp_path / "tanks.json")[1]
+    assert history(tmp_path)[-1]["version"] == load_with_version(anywhere / "tanks.json")[1]
 
 
-def test_loads_are_in_it_only_if_all_is_asked_for(tmp_path: Path) -> None:
-    log, path = tmp_path / "log", tmp_path / "tanks.json"
+def test_loads_are_in_it_only_if_all_is_asked_for(anywhere: Path, tmp_path: Path) -> None:
+    log, path = tmp_path / "log", anywhere / "tanks.json"
     save_json_atomic(path, [1])
     configure_logging(folder=log, console=False, json_lines=True, history="all")
 
@@ -445,8 +445,8 @@ def test_loads_are_in_it_only_if_all_is_asked_for(tmp_path: Path) -> None:
     clear_all_cache()
     assert load_data_file(path) == [1]
     _, version = load_with_version(path)
-    load_many([path, tmp_path / "missing.json"])
-    load_data_file(tmp_path / "missing.json")
+    load_many([path, anywhere / "missing.json"])
+    load_data_file(anywhere / "missing.json")
 
     told = history(log)
     assert [record["operation"] for record in told] == ["load"] * 3 + ["batch load"]
@@ -454,8 +454,8 @@ def test_loads_are_in_it_only_if_all_is_asked_for(tmp_path: Path) -> None:
     assert [record["version"] for record in told] == [None, None, version, None]
 
 
-def test_what_fails_is_not_in_it(tmp_path: Path) -> None:
-    log, path = tmp_path / "log", tmp_path / "tanks.json"
+def test_what_fails_is_not_in_it(anywhere: Path, tmp_path: Path) -> None:
+    log, path = tmp_path / "log", anywhere / "tanks.json"
     configure_logging(folder=log, console=False, json_lines=True, history="all")
     LOGGER.warning("the log is there")
 

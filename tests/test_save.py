@@ -27,17 +27,17 @@ from oasis_data import (
 from tests.conftest import backups, python, require, temporaries, visible
 
 
-def test_saves_and_answers_true(tmp_path: Path) -> None:
-    path = tmp_path / "tanks.json"
+def test_saves_and_answers_true(anywhere: Path) -> None:
+    path = anywhere / "tanks.json"
     assert save_json_atomic(path, {"Tank1": {"capacity": 250}}) is True
     assert path.read_text() == '{\n  "Tank1": {\n    "capacity": 250\n  }\n}'
-    assert visible(tmp_path) == ["tanks.json"]
-    assert temporaries(tmp_path) == []
+    assert visible(anywhere) == ["tanks.json"]
+    assert temporaries(anywhere) == []
 
 
 @pytest.mark.parametrize("spell", [str, os.fsencode, Path, lambda path: path])
-def test_takes_every_kind_of_path(tmp_path: Path, spell: object) -> None:
-    path = tmp_path / "tanks.json"
+def test_takes_every_kind_of_path(anywhere: Path, spell: object) -> None:
+    path = anywhere / "tanks.json"
     assert callable(spell)
     save_json_atomic(spell(path), [1])
     assert load_data_file(spell(path)) == [1]
@@ -173,11 +173,11 @@ def test_a_symlink_stays_and_its_target_is_replaced(tmp_path: Path) -> None:
     assert not target.exists()
 
 
-def test_the_path_that_oasis_uses_is_the_path_it_means(tmp_path: Path) -> None:
-    (tmp_path / "scheduler").mkdir()
-    (tmp_path / "output").mkdir()
-    save_json_atomic(f"{tmp_path}/scheduler/../output/x.json", {"day": 1})
-    assert load_data_file(tmp_path / "output" / "x.json") == {"day": 1}
+def test_the_path_that_oasis_uses_is_the_path_it_means(anywhere: Path) -> None:
+    (anywhere / "scheduler").mkdir()
+    (anywhere / "output").mkdir()
+    save_json_atomic(f"{anywhere}/scheduler/../output/x.json", {"day": 1})
+    assert load_data_file(anywhere / "output" / "x.json") == {"day": 1}
 
 
 def test_makes_folders_only_when_told(tmp_path: Path) -> None:
@@ -190,10 +190,10 @@ def test_makes_folders_only_when_told(tmp_path: Path) -> None:
     assert load_data_file(path) == 1
 
 
-def test_a_failed_encoding_touches_nothing(tmp_path: Path) -> None:
+def test_a_failed_encoding_touches_nothing(anywhere: Path) -> None:
     with pytest.raises(JSONWriteError):
-        save_json_atomic(tmp_path / "tanks.json", {"a": object()})
-    assert list(tmp_path.iterdir()) == []
+        save_json_atomic(anywhere / "tanks.json", {"a": object()})
+    assert list(anywhere.iterdir()) == []
 
 
 def test_ten_backups_are_kept_by_default_of_saves_in_a_burst(tmp_path: Path) -> None:
@@ -204,8 +204,8 @@ def test_ten_backups_are_kept_by_default_of_saves_in_a_burst(tmp_path: Path) -> 
     assert [int(backup.read_text()) for backup in backups(path)] == list(range(9_989, 9_999))
 
 
-def test_backups_are_off_on_request(tmp_path: Path) -> None:
-    path = tmp_path / "tanks.json"
+def test_backups_are_off_on_request(anywhere: Path) -> None:
+    path = anywhere / "tanks.json"
     for number in range(3):
         save_json_atomic(path, number, backup=False)
         AtomicJSONWriter(backup_enabled=False).write(path, number)
@@ -218,19 +218,19 @@ def test_backups_are_off_on_request(tmp_path: Path) -> None:
     assert len(backups(path)) == 2
 
 
-def test_the_writer_has_settings_of_its_own(tmp_path: Path) -> None:
-    path = tmp_path / "tanks.json"
+def test_the_writer_has_settings_of_its_own(anywhere: Path) -> None:
+    path = anywhere / "tanks.json"
     assert AtomicJSONWriter(indent=None, sort_keys=True).write(path, {"b": 1, "a": 2}) is True
     assert path.read_text() == '{"a": 2, "b": 1}'
     with pytest.raises(TypeError, match="no option colour"):
         AtomicJSONWriter(colour=True)
 
 
-def test_deletes_into_a_backup(tmp_path: Path) -> None:
-    path = tmp_path / "tanks.json"
+def test_deletes_into_a_backup(anywhere: Path) -> None:
+    path = anywhere / "tanks.json"
     with pytest.raises(DataFileNotFoundError):
         delete_json_atomic(path)
-    assert list(tmp_path.iterdir()) == []
+    assert list(anywhere.iterdir()) == []
     save_json_atomic(path, 1)
     assert load_data_file(path) == 1
     assert delete_json_atomic(path) is True
@@ -248,8 +248,8 @@ def test_remarks_are_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) ->
     assert str(path) in caplog.text
 
 
-def test_threads_and_processes_leave_one_whole_document(tmp_path: Path) -> None:
-    path = tmp_path / "tanks.json"
+def test_threads_and_processes_leave_one_whole_document(anywhere: Path) -> None:
+    path = anywhere / "tanks.json"
     code = (
         "import sys, threading, oasis_data\n"
         "def work(writer):\n"
@@ -268,11 +268,11 @@ def test_threads_and_processes_leave_one_whole_document(tmp_path: Path) -> None:
     assert len(documents) == 11
     assert len({tuple(document["by"]) for document in documents}) == 11
     assert all(len(document["fill"]) == 5000 for document in documents)
-    assert temporaries(tmp_path) == []
+    assert temporaries(anywhere) == []
 
 
-def test_counts_what_it_does(tmp_path: Path) -> None:
-    path = tmp_path / "tanks.json"
+def test_counts_what_it_does(anywhere: Path) -> None:
+    path = anywhere / "tanks.json"
     before = stats()
     save_json_atomic(path, [1])
     save_json_atomic(path, range(0), default=list)

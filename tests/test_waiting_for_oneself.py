@@ -32,8 +32,8 @@ HOUR = 3600.0
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
-    path = tmp_path / "tanks.json"
+def path(anywhere: Path) -> Path:
+    path = anywhere / "tanks.json"
     save_json_atomic(path, {"n": 0})
     return path
 

@@ -235,13 +235,13 @@ def states_of_all(_: object = None) -> list[dict[str, str]]:
 
 
 def keep_saving(paths: list[Path], rounds: int) -> None:
-    configure(durability="process", backups_kept=0)
+    configure(backups_kept=0)
     for number in range(rounds):
         save_many_atomic({path: [os.getpid(), number] for path in paths})
 
 
-def test_a_batch_shows_whole_or_not_at_all(tmp_path: Path) -> None:
-    paths = three_files(tmp_path)
+def test_a_batch_shows_whole_or_not_at_all(anywhere: Path) -> None:
+    paths = three_files(anywhere)
     context = get_context("spawn")
     writers = [context.Process(target=keep_saving, args=(paths, 300)) for _ in range(2)]
     for writer in writers:
@@ -264,15 +264,15 @@ def test_a_batch_shows_whole_or_not_at_all(tmp_path: Path) -> None:
 COUNT = """
 import sys
 from oasis_data import configure, edit_json
-configure(durability="process", backups_kept=0)
+configure(backups_kept=0)
 for _ in range(int(sys.argv[2])):
     with edit_json(sys.argv[1], default={"count": 0}) as document:
         document["count"] += 1
 """
 
 
-def test_watchers_that_are_killed_and_resumed_end_on_the_last_version(tmp_path: Path) -> None:
-    path = tmp_path / "count.json"
+def test_watchers_that_are_killed_and_resumed_end_on_the_last_version(anywhere: Path) -> None:
+    path = anywhere / "count.json"
     save_json_atomic(path, {"count": 0})
     writers = [subprocess.Popen([sys.executable, "-c", COUNT, str(path), "300"]) for _ in range(2)]
     last = now(path)
@@ -353,8 +353,8 @@ except KeyboardInterrupt:
 
 
 @pytest.mark.parametrize("interval", [0.01, 60])
-def test_ctrl_c_ends_a_wait_at_once(tmp_path: Path, interval: float) -> None:
-    command = [sys.executable, "-c", WAITS, str(tmp_path / "tanks.json"), str(interval)]
+def test_ctrl_c_ends_a_wait_at_once(anywhere: Path, interval: float) -> None:
+    command = [sys.executable, "-c", WAITS, str(anywhere / "tanks.json"), str(interval)]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as waiter:
@@ -383,7 +383,7 @@ def test_other_threads_run_during_a_wait(anywhere: Path) -> None:
     waiter.join()
 
 
-def test_a_forked_child_goes_on_watching(tmp_path: Path) -> None:
+def test_a_forked_child_goes_on_watching(anywhere: Path) -> None:
     code = (
         "import os, sys\n"
         "from oasis_data import save_json_atomic, watch\n"
@@ -394,7 +394,7 @@ def test_a_forked_child_goes_on_watching(tmp_path: Path) -> None:
         "assert next(states)\n"
         "if child: assert os.waitpid(child, 0)[1] == 0; print('both')\n"
     )
-    assert python(code, tmp_path / "tanks.json") == "both\n"
+    assert python(code, anywhere / "tanks.json") == "both\n"
 
 
 async def collect(path: Path, **options: Any) -> list[dict[Path, str]]:
@@ -417,9 +417,9 @@ def test_the_asynchronous_iterator_tells_the_same(anywhere: Path) -> None:
     assert asyncio.run(collect(path, since={path: MISSING}, timeout=0)) == [{path: version}]
 
 
-def test_the_asynchronous_iterator_is_cancelled_at_once(tmp_path: Path) -> None:
+def test_the_asynchronous_iterator_is_cancelled_at_once(anywhere: Path) -> None:
     async def cancel() -> None:
-        following = asyncio.create_task(collect(tmp_path / "tanks.json", interval=60))
+        following = asyncio.create_task(collect(anywhere / "tanks.json", interval=60))
         await asyncio.sleep(0.1)
         following.cancel()
         with pytest.raises(asyncio.CancelledError):

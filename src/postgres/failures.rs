@@ -248,7 +248,10 @@ impl Refusal {
                 said(),
                 "; a pooler before the server loses prepared statements: add prepare=off to the store's URL",
             ),
-            "25006" => failed(said(), "; the server is a standby, which takes no writes"),
+            "25006" => failed(
+                said(),
+                "; the server is a standby, whose documents may be old: have the store's URL name the primary, or all hosts",
+            ),
             _ => failed(said(), ""),
         }
     }
