@@ -60,6 +60,8 @@ pub(super) fn require_usable(
             "the server of its store runs with fsync=off, so that a power cut can destroy everything; set fsync=on",
         ));
     }
+    // The next host of the URL may be the primary.
+    // safeguard: standby-passed-over
     if recovery == "t" {
         return Err(Fault::standby());
     }

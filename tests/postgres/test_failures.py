@@ -139,6 +139,11 @@ def test_a_standby_is_neither_read_nor_written(
         assert_nothing_secret(caught.value, own_store)
         with pytest.raises(StorageWriteError, match=r"standby|recovery"):
             save_json_atomic(own_folder / DOCUMENTS[0], 1)
+        # The primary comes after the standby.
+        both = own_store.url().replace(f"@{HOST}:", f"@{HOST}:{standby.port},{HOST}:", 1)
+        map_folder(own_folder, both, monkeypatch)
+        save_json_atomic(own_folder / DOCUMENTS[0], 2)
+        assert load_data_file(own_folder / DOCUMENTS[0], strict=True) == 2
 
 
 def test_a_server_that_restarts_is_waited_for(own_server: Server, own_folder: Path) -> None:

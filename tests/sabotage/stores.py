@@ -78,6 +78,22 @@ SABOTAGES = [
         FILE + "never_deadlock",
     ),
     Sabotage(
+        "lock-without-join",
+        "the lock of a row is asked for without a join",
+        edit(
+            r"name, number, save, version, size FROM \{document\} WHERE name = \$1 FOR UPDATE",
+            "d.name, d.number, d.save, d.version, d.size FROM {document} d JOIN {revision} r "
+            "ON r.name = d.name AND r.number = d.number WHERE d.name = $1 FOR UPDATE OF d",
+        ),
+        "pytest tests/postgres/test_appends.py -k lost_doubled and postgres",
+    ),
+    Sabotage(
+        "standby-passed-over",
+        "a standby among the hosts of a URL is passed over",
+        never,
+        "pytest tests/postgres/test_failures.py -k neither_read",
+    ),
+    Sabotage(
         "no-names-through-a-pooler",
         "a session that several clients may share has no statements with names",
         edit(r"prepare\.unwrap_or\(.*\);", "true;"),
