@@ -80,7 +80,8 @@ def main() -> None:
         # The server behind `flask run`, made here so that port 0 can tell which port it got.
         server = make_server("127.0.0.1", arguments.port, app, threaded=True, fd=listener.fileno())
     url = f"http://127.0.0.1:{server.port}"
-    print(f"Data: {app.config['OASIS_DATA_ROOT']}\nServing on {url}\n{COMMANDS.format(url=url)}")
+    where = f"{app.config['OASIS_DATA_ROOT']}{', in the store' if arguments.store else ''}"
+    print(f"Data: {where}\nServing on {url}\n{COMMANDS.format(url=url)}")
     # A pipe would hold the address back until the server has stopped.
     sys.stdout.flush()
     # Returns at Ctrl-C.

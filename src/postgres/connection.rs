@@ -317,6 +317,7 @@ async fn start(
                 Some(Ok(AsyncMessage::Notice(notice))) => {
                     // A server that ends at once tells all clients so, with the code that an ended
                     // wait for a standby has, and perhaps after the answer to a commit.
+                    // safeguard: last-words-are-no-warning
                     let ends = notice.routine() == Some("quickdie");
                     if notice.severity() != "NOTICE" && !ends {
                         aside(&aside_of).warnings.push(Refusal::of(&notice));

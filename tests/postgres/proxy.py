@@ -73,6 +73,7 @@ class Proxy:
         self._turns = 0
         self._refuses = False
         self._delay = 0.0
+        self._last_words = b""
         self._acceptor = threading.Thread(target=self._accept, daemon=True)
         self._acceptor.start()
 
@@ -113,6 +114,11 @@ class Proxy:
         """Keeps each piece of traffic, in both directions, for a while."""
         with self._lock:
             self._delay = seconds
+
+    def add_to_commit(self, message: bytes) -> None:
+        """Has the server say something more behind its answer to the next commit."""
+        with self._lock:
+            self._last_words = message
 
     def refuse(self, refuses: bool = True) -> None:
         """Closes what connects from now on, as a server that is gone; or no more."""
@@ -181,6 +187,9 @@ class Proxy:
                         self._turns += 1
                     link.spoke = sender
                     passing.append(raw)
+                    if sender == SERVER and message.body == b"COMMIT\0":
+                        passing.append(self._last_words)
+                        self._last_words = b""
             if broken:
                 break
         if broken and broken.action == "hold" and not broken.passes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import struct
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -280,6 +281,21 @@ def test_a_server_that_is_gone_is_told(
     with pytest.raises((StorageReadError, StorageWriteError)) as caught:
         operation(folder, 0.3)
     assert_nothing_secret(caught.value, store)
+
+
+# What a server that is ended at once tells every client, whatever the client is waiting for.
+_LAST_WORDS = (
+    b"SWARNING\0VWARNING\0C57P01\0"
+    b"Mterminating connection due to immediate shutdown command\0Rquickdie\0\0"
+)
+
+
+def test_the_last_words_of_a_server_are_no_doubt_of_a_commit(folder: Path, proxy: Proxy) -> None:
+    save(folder, 5)
+    proxy.add_to_commit(b"N" + struct.pack("!i", 4 + len(_LAST_WORDS)) + _LAST_WORDS)
+    assert save_json_atomic(folder / "a.json", "answered") is True
+    proxy.cut()
+    assert load_data_file(folder / "a.json") == "answered"
 
 
 def test_a_cancelled_commit_would_be_a_lie(folder: Path, proxy: Proxy) -> None:

@@ -6,6 +6,8 @@ import json
 import os
 import re
 import signal
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPConnection
 from pathlib import Path
@@ -55,6 +57,23 @@ def test_run_serves_the_store_it_is_given(store: Store, tmp_path: Path) -> None:
     statement = "SELECT count(*), max(number) FROM document WHERE number > 0"
     assert store.connection.execute(statement).fetchone() == (11, 1)
     assert [each.name for each in tmp_path.iterdir()] == ["log"]
+    assert f"Data: {BACKEND}, in the store" in (tmp_path / "log").read_text()
+
+
+def test_run_says_why_a_store_cannot_be_used(store: Store, tmp_path: Path) -> None:
+    url = store.server.url(OWNER, schema="nothing_there", sslmode="disable")
+    ran = subprocess.run(
+        [sys.executable, str(BACKEND / "run.py")],
+        env=os.environ | {"PORT": "0", "STORE": url},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == 1
+    assert ran.stderr.startswith("The store cannot be used: ")
+    assert "run `oasis-data init`" in ran.stderr
+    assert "Traceback" not in ran.stderr
 
 
 def test_two_hosts_of_two_workers_are_one_backend_to_eight_clients(

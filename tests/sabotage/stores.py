@@ -169,6 +169,12 @@ SABOTAGES = [
         FILE + "server_says_otherwise",
     ),
     Sabotage(
+        "last-words-are-no-warning",
+        "the last words of a server are no doubt of a commit",
+        value("false"),
+        "pytest tests/postgres/test_breaks.py -k last_words",
+    ),
+    Sabotage(
         "unknown-outcome-told",
         "Ctrl-C in a commit tells that the outcome is unknown",
         edit("Error::OutcomeUnknown", "Error::NotFound"),
