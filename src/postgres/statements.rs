@@ -219,7 +219,7 @@ fn text_of(name: Name) -> (&'static str, Vec<Type>) {
         ),
         // No join: a join with FOR UPDATE gives no row, or the content of another save, after
         // a change in another transaction. The same holds for `Lock`.
-        // safeguard: lock-without-join
+        // safeguard: edit-locks-its-row
         Name::LockOne => (
             "SELECT name, number, save, version, size FROM {document} WHERE name = $1 FOR UPDATE",
             vec![Type::TEXT],

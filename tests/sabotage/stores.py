@@ -78,13 +78,9 @@ SABOTAGES = [
         FILE + "never_deadlock",
     ),
     Sabotage(
-        "lock-without-join",
-        "the lock of a row is asked for without a join",
-        edit(
-            r"name, number, save, version, size FROM \{document\} WHERE name = \$1 FOR UPDATE",
-            "d.name, d.number, d.save, d.version, d.size FROM {document} d JOIN {revision} r "
-            "ON r.name = d.name AND r.number = d.number WHERE d.name = $1 FOR UPDATE OF d",
-        ),
+        "edit-locks-its-row",
+        "an edit locks the row of its document",
+        edit(" FOR UPDATE", ""),
         "pytest tests/postgres/test_appends.py -k lost_doubled and postgres",
     ),
     Sabotage(
