@@ -12,8 +12,9 @@ pub(super) const ROWS_KEPT: i64 = 64;
 /// How long such a row stays at least, in seconds. No save is sent again after
 /// [`crate::postgres::change::RESEND`], which is shorter.
 pub(super) const SECONDS_KEPT: u32 = 60;
-/// How far below the oldest backup that stays a save looks for contents to empty. Every
-/// [`ROWS_KEPT`] saves it looks at all.
+/// How far below the oldest backup that stays a save looks for contents to empty. Where it finds
+/// several, since fewer backups are kept than before, and every [`ROWS_KEPT`] saves, it looks at
+/// all.
 const WINDOW: i64 = 32;
 
 /// A statement.
@@ -262,14 +263,16 @@ fn text_of(name: Name) -> (&'static str, Vec<Type>) {
         // files: a save that makes no backup lets none go.
         // safeguard: prune-by-range
         Name::PruneOne => (
-            "UPDATE {revision} r SET content = NULL FROM (SELECT d.number, o.number AS newest \
+            "UPDATE {revision} r SET content = NULL FROM (SELECT o.number AS newest, \
+             CASE WHEN d.number % {rows} = 0 OR EXISTS (SELECT FROM {revision} \
+             WHERE name = $1 AND number < o.number AND number > o.number - {window} \
+             AND content IS NOT NULL) THEN 0 ELSE o.number - {window} END AS oldest \
              FROM {document} d CROSS JOIN LATERAL (SELECT number FROM {revision} \
              WHERE name = $1 AND number < d.number AND content IS NOT NULL \
              ORDER BY number DESC OFFSET $3 LIMIT 1) o WHERE d.name = $1 AND d.save = $2 \
-             AND EXISTS (SELECT FROM {revision} WHERE name = $1 AND number = d.number - 1 \
-             AND content IS NOT NULL)) AS a \
-             WHERE r.name = $1 AND r.number <= a.newest \
-             AND r.number > CASE WHEN a.number % {rows} = 0 THEN 0 ELSE a.newest - {window} END \
+             AND (SELECT content IS NOT NULL FROM {revision} \
+             WHERE name = $1 AND number = d.number - 1) OFFSET 0) AS a \
+             WHERE r.name = $1 AND r.number <= a.newest AND r.number > a.oldest \
              AND r.content IS NOT NULL",
             vec![Type::TEXT, Type::UUID, Type::INT8],
         ),
@@ -278,7 +281,9 @@ fn text_of(name: Name) -> (&'static str, Vec<Type>) {
         // safeguard: limits-once-a-document
         Name::Prune => (
             "UPDATE {revision} r SET content = NULL FROM (SELECT d.name, o.number AS newest, \
-             CASE WHEN d.number % {rows} = 0 THEN 0 ELSE o.number - {window} END AS oldest \
+             CASE WHEN d.number % {rows} = 0 OR EXISTS (SELECT FROM {revision} \
+             WHERE name = d.name AND number < o.number AND number > o.number - {window} \
+             AND content IS NOT NULL) THEN 0 ELSE o.number - {window} END AS oldest \
              FROM unnest($1::text[], $2::uuid[]) AS a(name, save) \
              JOIN {document} d ON d.name = a.name AND d.save = a.save \
              CROSS JOIN LATERAL (SELECT number FROM {revision} WHERE name = d.name \
