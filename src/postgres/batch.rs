@@ -68,7 +68,9 @@ pub(crate) fn save_many(
     });
     let done = match done {
         Ok(done) => done,
-        Err(fault) if sent.get().is_some() && (fault.hides_outcome() || fault.is_contention()) => {
+        // What is told was found out under the locks, when every earlier attempt had ended.
+        // safeguard: unknown-batch-told
+        Err(fault) if sent.get().is_some() && !matches!(fault, Fault::Told(_)) => {
             return Err(outcome_unknown(first.path, fault));
         }
         Err(fault) if fault.is_contention() || fault.is_deadlock() => {

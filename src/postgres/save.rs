@@ -82,7 +82,10 @@ pub(crate) fn save(
     });
     let answer = match answered {
         Ok(answer) => answer,
-        Err(fault) if sent.get().is_some() && fault.hides_outcome() => {
+        // Whatever ends the search for what became of an attempt: a server that takes no
+        // connection, or a standby.
+        // safeguard: unknown-save-told
+        Err(fault) if sent.get().is_some() => {
             return Err(outcome_unknown(path, fault));
         }
         Err(fault) => return Err(fault.into_error(path, SAVING)),

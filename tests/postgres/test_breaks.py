@@ -29,7 +29,7 @@ from oasis_data import (
     save_many_atomic,
 )
 from tests.backend.servers import wait_for
-from tests.postgres.fixtures import Store, map_folder
+from tests.postgres.fixtures import APPLICATION, Store, map_folder
 from tests.postgres.paths import version_of
 from tests.postgres.proxy import CANCEL, CLIENT, SERVER, Break, Proxy, Side, proxy_of
 
@@ -210,6 +210,22 @@ def test_a_connection_that_says_nothing_more_ends_in_an_error_that_is_true(
     # A save alone sends its COMMIT with all the rest: then nobody knows.
     assert "unknown" in outcomes
     assert operation not in (edit, batch) or "failed" in outcomes
+
+
+@pytest.mark.parametrize("operation", [save, batch, edit])
+def test_an_outcome_is_unknown_where_the_server_then_takes_no_connection(
+    folder: Path, proxy: Proxy, superuser: Any, operation: Any
+) -> None:
+    counts_of(operation, folder, proxy)  # its statements are known to the server from here on
+    last = counts_of(operation, folder, proxy)[CLIENT]
+    prepare(folder, proxy)
+    proxy.set_break(Break(CLIENT, last, passes=True, action="cut"))
+    superuser.execute(f"ALTER ROLE {APPLICATION} CONNECTION LIMIT 0")
+    try:
+        with pytest.raises(OutcomeUnknownError, match="no connection left"):
+            operation(folder, 0.3)
+    finally:
+        superuser.execute(f"ALTER ROLE {APPLICATION} CONNECTION LIMIT -1")
 
 
 @pytest.mark.parametrize("passes", HELD, ids=["before", "after"][: len(HELD)])

@@ -72,6 +72,18 @@ SABOTAGES = [
         "pytest tests/postgres/test_breaks.py -k save_if_version-after-cut",
     ),
     Sabotage(
+        "unknown-save-told",
+        "an outcome that cannot be found out is told to be unknown",
+        never,
+        "pytest tests/postgres/test_breaks.py -k takes_no_connection and save",
+    ),
+    Sabotage(
+        "unknown-batch-told",
+        "the outcome of a batch that cannot be found out is told to be unknown",
+        never,
+        "pytest tests/postgres/test_breaks.py -k takes_no_connection and batch",
+    ),
+    Sabotage(
         "batch-locks-in-order",
         "the rows of a batch are locked in the order of their names",
         edit("ORDER BY name FOR", "ORDER BY random() FOR"),
