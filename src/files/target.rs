@@ -22,7 +22,7 @@ use crate::files::layout;
 use crate::files::sys::{listing, open, sync};
 
 /// The `kind` of a path that leads into the sidecar.
-const IN_SIDECAR: &str = "in the folder of locks and temporary files";
+pub(crate) const IN_SIDECAR: &str = "in the folder of locks and temporary files";
 
 /// The `kind` of a path that leads through a link of `/proc` to what a process has open.
 const A_DESCRIPTOR: &str = "an open descriptor";

@@ -15,6 +15,7 @@ use crate::error::{A_DIRECTORY, Error, NAME_IN_STORE, Result};
 use crate::files::identity::Instant;
 use crate::files::layout;
 use crate::files::read::version_of;
+use crate::files::target::IN_SIDECAR;
 use crate::postgres::failures::Fault;
 use crate::postgres::store::Store;
 
@@ -108,6 +109,11 @@ impl Document {
     /// The same for a save, of which a backup may be made.
     pub(super) fn name_to_save(&self, path: &Path, backed_up: bool) -> Result<&str> {
         let name = self.name(path)?;
+        // As of files. An export would write it among the locks and journals of a folder.
+        // safeguard: no-document-in-sidecar
+        if self.name.components().any(|part| part.as_os_str() == layout::FOLDER) {
+            return Err(Error::NotAFile { path: path.to_path_buf(), kind: IN_SIDECAR });
+        }
         let last = self.name.file_name().unwrap_or_default();
         if backed_up && !layout::has_room_for_backup(last) {
             let source = Errno::NAMETOOLONG.into();

@@ -244,6 +244,10 @@ impl Refusal {
                 said(),
                 "; the server has no connection left: raise max_connections, or let fewer processes use it",
             ),
+            "23505" => failed(
+                said(),
+                "; its rows were changed by SQL: restore the database, or delete all rows of the document in both tables",
+            ),
             "26000" | "42P05" => failed(
                 said(),
                 "; a pooler before the server loses prepared statements: add prepare=off to the store's URL",

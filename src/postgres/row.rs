@@ -64,9 +64,6 @@ pub(super) fn lock(
     let Some(row) = answers[0].first() else { return Err(Fault::unusable("no row to lock")) };
     let mut base = Base::of(row)?;
     if let Some(row) = answers[1].first() {
-        if column::<Uuid>(row, 0)? != base.save {
-            return Err(Fault::overtaken());
-        }
         base.content = column(row, 1)?;
     }
     Ok(base)

@@ -151,7 +151,8 @@ pub fn put(
     let path = Path::new(name);
     let document = Document::new(Arc::clone(&store), PathBuf::from(name));
     document.name_to_save(path, true)?;
-    for (_, content) in &history.backups {
+    let backups = history.backups.iter().map(|(_, content)| content);
+    for content in backups.chain(history.current.as_ref().map(|(content, _)| content)) {
         require_size(path, content)?;
     }
     let wait = Wait::new(path, patience(), signals);

@@ -253,6 +253,28 @@ def test_no_name_leads_out_of_the_folder(store: Store, tmp_path: Path) -> None:
     assert not list(tmp_path.rglob("out.json"))
 
 
+def test_no_name_leads_among_locks_and_journals(store: Store, tmp_path: Path) -> None:
+    save_json_atomic(tmp_path / "a.json", 1)
+    with store.connect(SUPERUSER) as superuser:
+        _native.store_put(store.url(), "journal", [], (b"1", 0.0), replace=True)
+        for table in ("document", "revision"):
+            superuser.execute(f"UPDATE {table} SET name = '.oasis_data/journal'")
+    ran = exported(store, tmp_path)
+    assert ran.status == 1
+    assert "would lie among locks and journals" in ran.out
+    assert load_data_file(tmp_path / "a.json", strict=True) == 1
+
+
+def test_a_name_may_be_as_long_as_that_of_a_file(store: Store, tmp_path: Path) -> None:
+    name = "\N{THAI CHARACTER KO KAI}" * 85  # 255 bytes
+    _native.store_put(store.url(), "short", [], (b"1", 0.0), replace=True)
+    with store.connect(SUPERUSER) as superuser:
+        for table in ("document", "revision"):
+            superuser.execute(f"UPDATE {table} SET name = %s", [name])
+    assert exported(store, tmp_path / "back").status == 0
+    assert contents(tmp_path / "back") == {name: b"1"}
+
+
 @pytest.mark.parametrize("number", [20, 60])
 def test_a_command_that_was_cut_short_is_run_again(
     folder: Path, store: Store, tmp_path: Path, number: int

@@ -271,6 +271,49 @@ def test_a_batch_reads_few_rows_however_long_its_history(store: Any, database: P
     assert 0 < rows / batches / documents < 70, "each document's history is read several times"
 
 
+@pytest.mark.parametrize("name", ["a.json", "b.json"])
+def test_fewer_backups_are_kept_from_the_next_save_on(database: Path, name: str) -> None:
+    def save(number: int) -> None:
+        if name == "a.json":
+            save_json_atomic(database / name, number)
+        else:
+            save_many_atomic({database / "first.json": number, database / name: number})
+
+    configure(backups_kept=60)
+    try:
+        for number in range(50):
+            save(number)
+        configure(backups_kept=3)
+        save(50)
+    finally:
+        configure(backups_kept=10)
+    assert len(list_backups(database / name)) == 3
+
+
+def test_no_document_lies_among_locks_and_journals(anywhere: Path) -> None:
+    path = anywhere / ".oasis_data" / "journal"
+    acts: list[Callable[[], object]] = [
+        lambda: save_json_atomic(path, 1),
+        lambda: save_many_atomic({path: 1}),
+        lambda: edit_json(path).__enter__(),
+    ]
+    for act in acts:
+        with pytest.raises(JSONWriteError, match="is in the folder of locks"):
+            act()
+
+
+def test_rows_that_were_changed_by_sql_are_told(store: Any, database: Path) -> None:
+    path = database / "a.json"
+    save_json_atomic(path, {"n": 0})
+    store.connection.execute("UPDATE document SET save = '00000000-0000-0000-0000-000000000001'")
+    with edit_json(path, timeout=1) as document:  # the content is what its version says
+        document["n"] += 1
+    assert load_data_file(path) == {"n": 1}
+    store.connection.execute("DELETE FROM document")
+    with pytest.raises(StorageWriteError, match="rows were changed by SQL"):
+        save_json_atomic(path, {"n": 2})
+
+
 def test_a_corrupt_document_is_backed_up_whatever_the_settings(store: Any, database: Path) -> None:
     path = database / "a.json"
     _native.store_put(store.url(), "a.json", [], (b'{"n": ', 1.0e9), replace=False)

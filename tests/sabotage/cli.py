@@ -96,4 +96,10 @@ SABOTAGES = [
         never,
         "pytest tests/cli/test_stores.py -k out_of_the_folder",
     ),
+    Sabotage(
+        "export-leaves-sidecar",
+        "an export writes nothing among locks and journals",
+        never,
+        "pytest tests/cli/test_stores.py -k among_locks",
+    ),
 ]

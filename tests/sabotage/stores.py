@@ -84,6 +84,12 @@ SABOTAGES = [
         "pytest tests/postgres/test_breaks.py -k takes_no_connection and batch",
     ),
     Sabotage(
+        "no-document-in-sidecar",
+        "no document of a store lies among locks and journals",
+        never,
+        FILE + "among_locks and postgres",
+    ),
+    Sabotage(
         "batch-locks-in-order",
         "the rows of a batch are locked in the order of their names",
         edit("ORDER BY name FOR", "ORDER BY random() FOR"),

@@ -109,12 +109,16 @@ def _inside(directory: Path, name: str) -> Path:
     # safeguard: export-stays-inside
     if name.startswith("/") or not {"", ".", ".."}.isdisjoint(parts):
         raise LeftAloneError("a file of this name would lie outside the folder")
+    # safeguard: export-leaves-sidecar
+    if ".oasis_data" in parts:
+        raise LeftAloneError("a file of this name would lie among locks and journals")
     return directory.joinpath(*parts)
 
 
 def _publish(path: Path, content: bytes) -> None:
     """Writes a file as a whole: nobody sees a part of it, and a power cut leaves no part."""
-    temporary = path.with_name(f".{path.name[:200]}.export")
+    # No document has this name. A name made of the file's could be too long.
+    temporary = path.with_name(".oasis_data.export")
     with open(temporary, "wb") as file:
         file.write(content)
         file.flush()
