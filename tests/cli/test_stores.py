@@ -253,6 +253,16 @@ def test_no_name_leads_out_of_the_folder(store: Store, tmp_path: Path) -> None:
     assert not list(tmp_path.rglob("out.json"))
 
 
+def test_a_folder_in_the_place_of_a_document_is_told(store: Store, tmp_path: Path) -> None:
+    for name in ("a.json", "b.json"):
+        _native.store_put(store.url(), name, [], (b"1", 0.0), replace=True)
+    (tmp_path / "back" / "a.json").mkdir(parents=True)
+    ran = exported(store, tmp_path / "back")
+    assert ran.status == 1
+    assert "a.json: Is a directory" in ran.out
+    assert contents(tmp_path / "back") == {"b.json": b"1"}
+
+
 def test_no_name_leads_among_locks_and_journals(store: Store, tmp_path: Path) -> None:
     save_json_atomic(tmp_path / "a.json", 1)
     with store.connect(SUPERUSER) as superuser:

@@ -102,9 +102,12 @@ def _reason(raw: bytes, error: BaseException) -> str:
 def _bytes_of(path: str) -> bytes:
     if _native.is_in_store(path):
         return content_in_store(path)
-    # NONBLOCK: opening a pipe without a writer would wait for ever.
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
-    with open(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+    with open(path, "rb", opener=_opened) as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise OSError(None, "not a regular file", path)
         return file.read()
+
+
+def _opened(path: str, flags: int) -> int:
+    # NONBLOCK: opening a pipe without a writer would wait for ever.
+    return os.open(path, flags | os.O_NONBLOCK | os.O_NOCTTY)
