@@ -41,11 +41,12 @@ impl Transaction {
     /// For a transaction that waits for locks as long as `lock`.
     pub(super) fn new(connection: &Connection, lock: Duration) -> Self {
         let edit = Duration::try_from_secs_f64(settings::current().edit_timeout);
+        // Nothing would be no limit.
+        let shortest = Duration::from_millis(1);
         Self {
-            // Nothing would be no limit.
-            lock_timeout: milliseconds(lock.max(Duration::from_millis(1))),
+            lock_timeout: milliseconds(lock.max(shortest)),
             synchronous_commit: connection.synchronous_commit.clone(),
-            edit_timeout: milliseconds(edit.unwrap_or(Duration::ZERO)),
+            edit_timeout: milliseconds(edit.map_or(Duration::ZERO, |edit| edit.max(shortest))),
         }
     }
 

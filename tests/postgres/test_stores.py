@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -141,6 +142,23 @@ def test_batches_in_any_order_never_deadlock(store: Any, database: Path) -> None
     # The server counts them when a connection ends, or has rested for a while.
     time.sleep(1.1)
     assert deadlocks() == before
+
+
+def test_an_edit_timeout_below_a_millisecond_is_one(database: Path) -> None:
+    path = database / "a.json"
+    save_json_atomic(path, {"n": 0})
+    configure(edit_timeout=0.0001)
+    try:
+        with (
+            ThreadPoolExecutor() as pool,
+            pytest.raises(JSONWriteError, match="edit_timeout"),
+            edit_json(path) as document,
+        ):
+            document["n"] = 1
+            assert pool.submit(save_json_atomic, path, {"n": 2}, timeout=5).result()
+    finally:
+        configure(edit_timeout=60.0)
+    assert load_data_file(path) == {"n": 2}
 
 
 def test_a_thread_does_not_wait_for_its_own_row(database: Path) -> None:
