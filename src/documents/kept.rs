@@ -22,45 +22,80 @@ pub struct Origin {
     pub racy_text: Option<Arc<Vec<u8>>>,
     /// When the content was read.
     pub read_at: Instant,
-    /// When storage last told that the content is the newest.
+    /// When storage was last asked whether the content is the newest, and it was.
     pub confirmed: Confirmed,
 }
 
-/// A moment that moves on, by a clock that cannot be set.
-#[derive(Debug)]
-pub struct Confirmed(AtomicU64);
+/// How many writes of this process have ended.
+static REPLACED: AtomicU64 = AtomicU64::new(0);
 
-impl Confirmed {
-    /// Now.
+/// A question to storage: made before it is asked, since the answer is as old.
+#[derive(Clone, Copy, Debug)]
+pub struct Question {
+    asked: u64,
+    /// [`REPLACED`] at that time.
+    replaced: u64,
+}
+
+impl Question {
+    /// Asked now.
     #[must_use]
     pub fn now() -> Self {
-        Self(AtomicU64::new(micros()))
-    }
-
-    /// Long ago.
-    #[must_use]
-    pub const fn never() -> Self {
-        Self(AtomicU64::new(0))
-    }
-
-    /// Moves on to now.
-    pub fn again(&self) {
-        self.0.store(micros(), Ordering::Relaxed);
-    }
-
-    /// Whether it is less than so many seconds ago.
-    #[must_use]
-    pub fn is_within(&self, seconds: f64) -> bool {
-        let ago = Duration::from_micros(micros().saturating_sub(self.0.load(Ordering::Relaxed)));
-        ago.as_secs_f64() < seconds
+        Self { asked: micros(), replaced: REPLACED.load(Ordering::SeqCst) }
     }
 }
 
-/// Microseconds since this was first asked.
+/// The last question whose answer was that the content is the newest.
+#[derive(Debug)]
+pub struct Confirmed {
+    /// [`NEVER`], or by a clock that cannot be set.
+    asked: AtomicU64,
+    replaced: u64,
+}
+
+const NEVER: u64 = 0;
+
+impl Confirmed {
+    /// By no question.
+    #[must_use]
+    pub const fn never() -> Self {
+        Self { asked: AtomicU64::new(NEVER), replaced: 0 }
+    }
+
+    /// By the answer to a question.
+    #[must_use]
+    pub fn by(question: Question) -> Self {
+        Self { asked: AtomicU64::new(question.asked), replaced: question.replaced }
+    }
+
+    /// By the answer to a later question too.
+    pub fn again(&self, question: Question) {
+        self.asked.fetch_max(question.asked, Ordering::Relaxed);
+    }
+
+    /// Whether the question was asked less than so many seconds ago.
+    #[must_use]
+    pub fn is_within(&self, seconds: f64) -> bool {
+        let asked = self.asked.load(Ordering::Relaxed);
+        let ago = Duration::from_micros(micros().saturating_sub(asked));
+        asked != NEVER && ago.as_secs_f64() < seconds
+    }
+
+    /// Takes it back where a save of this process came after the question: the content may be
+    /// that from before the save.
+    fn withdraw_if_replaced(&self) {
+        // safeguard: own-save-is-never-stale
+        if self.replaced != REPLACED.load(Ordering::SeqCst) {
+            self.asked.store(NEVER, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Microseconds since this was first asked; never [`NEVER`].
 fn micros() -> u64 {
     static START: OnceLock<time::Instant> = OnceLock::new();
     let since = START.get_or_init(time::Instant::now).elapsed();
-    u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
+    u64::try_from(since.as_micros()).unwrap_or(u64::MAX).saturating_add(1)
 }
 
 /// A document in the cache.
@@ -108,6 +143,8 @@ impl<V> Documents<V> {
     pub fn keep(&self, path: &Path, entry: &Arc<Document<V>>) {
         let settings = settings::current();
         let evicted: Evicted<_, _, _> = self.with(|cache| {
+            // Under the lock of the cache: a save that comes later drops the entry.
+            entry.stamp.confirmed.withdraw_if_replaced();
             cache.insert(path, Arc::clone(entry), settings.cache_entries, settings.cache_bytes)
         });
         drop(evicted);
@@ -139,6 +176,8 @@ impl<V> Documents<V> {
             // safeguard: replaced-is-not-corrupt
             self.with(|cache| cache.remember_corrupt(key, false));
         }
+        // Before the entry goes: whoever keeps another from now on sees it.
+        REPLACED.fetch_add(1, Ordering::SeqCst);
         self.forget(path, replaced);
     }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::kept::{Confirmed, Document, Origin};
+use super::kept::{Confirmed, Document, Origin, Question};
 use super::{DecodeError, Failure, Runtime};
 use crate::engine::{Engine, Probe, Signals, Snapshot, Stamp, version_of};
 use crate::error::Error;
@@ -62,7 +62,7 @@ pub(super) fn answer<R: Runtime>(
 ) -> Result<Loaded<R::Document>, Failure<R>> {
     match found {
         Found::Fresh(entry) => hand_out(runtime, path, &entry, own),
-        Found::Reread(snapshot) => decode(runtime, path, snapshot, own),
+        Found::Reread(snapshot, question) => decode(runtime, path, snapshot, question, own),
         Found::Nothing => load_from(runtime, engine, path, own),
     }
 }
@@ -107,8 +107,9 @@ fn load_from<R: Runtime>(
     own: bool,
 ) -> Result<Loaded<R::Document>, Failure<R>> {
     let started = Instant::now();
+    let question = Question::now();
     let snapshot = read(runtime, engine, path)?;
-    let loaded = decode(runtime, path, snapshot, own)?;
+    let loaded = decode(runtime, path, snapshot, question, own)?;
     LATENCIES.read.observe(started);
     Ok(loaded)
 }
@@ -178,8 +179,8 @@ pub fn document_in<R: Runtime>(
 pub(super) enum Found<V> {
     /// What is kept is what is there.
     Fresh(Arc<Document<V>>),
-    /// The content had to be read to find out, and is another one.
-    Reread(Snapshot),
+    /// The content had to be read to find out, and is another one: the answer to the question.
+    Reread(Snapshot, Question),
     /// Nothing that is fresh.
     Nothing,
 }
@@ -214,13 +215,14 @@ fn look_up<R: Runtime>(
     // The content was written so shortly before it was read that a second write may hide
     // behind the same stamps, or has no birth time: only its bytes can tell.
     COUNTERS.racy_rereads.count();
+    let question = Question::now();
     let snapshot = read(runtime, engine, path)?;
     if snapshot.stamp != entry.stamp.stamp || snapshot.bytes[..] != text[..] {
-        return Ok(Found::Reread(snapshot));
+        return Ok(Found::Reread(snapshot, question));
     }
     if snapshot.past_racy_window && snapshot.stable {
         let value = Arc::clone(&entry.value);
-        let entry = Arc::new(entry_of::<R>(snapshot, Some(value)));
+        let entry = Arc::new(entry_of::<R>(snapshot, question, Some(value)));
         R::documents().keep(path, &entry);
         return Ok(Found::Fresh(entry));
     }
@@ -236,8 +238,9 @@ fn ask<R: Runtime>(runtime: R, engine: &Engine, path: &Path) -> Result<Found<R::
         return Ok(Found::Fresh(Arc::clone(entry)));
     }
     let known = kept.as_ref().map(|entry| entry.stamp.stamp);
+    let question = Question::now();
     let probed = probe(runtime, engine, path, known)?;
-    found::<R>(path, kept, probed)
+    found::<R>(path, kept, question, probed)
 }
 
 /// What is kept of a document whose key is known.
@@ -245,16 +248,17 @@ pub(super) fn kept<R: Runtime>(_runtime: R, engine: &Engine) -> Option<Arc<Docum
     engine.key().and_then(|key| R::documents().find(key))
 }
 
-/// What an answer to the stamp of what is `kept` means.
+/// What the answer to a question for the stamp of what is `kept` means.
 pub(super) fn found<R: Runtime>(
     path: &Path,
     kept: Option<Arc<Document<R::Kept>>>,
+    question: Question,
     probed: crate::error::Result<Probe>,
 ) -> Result<Found<R::Kept>, Failure<R>> {
     match (probed, kept) {
-        (Ok(Probe::Content(snapshot)), _) => Ok(Found::Reread(counted(snapshot))),
+        (Ok(Probe::Content(snapshot)), _) => Ok(Found::Reread(counted(snapshot), question)),
         (Ok(Probe::Stamp(stamp)), Some(entry)) if entry.stamp.stamp == stamp => {
-            entry.stamp.confirmed.again();
+            entry.stamp.confirmed.again(question);
             Ok(Found::Fresh(entry))
         }
         (Ok(Probe::Stamp(_)), _) => Ok(Found::Nothing),
@@ -313,6 +317,7 @@ fn decode<R: Runtime>(
     runtime: R,
     path: &Path,
     snapshot: Snapshot,
+    question: Question,
     own: bool,
 ) -> Result<Loaded<R::Document>, Failure<R>> {
     COUNTERS.misses.count();
@@ -321,13 +326,17 @@ fn decode<R: Runtime>(
         .inspect_err(|_| R::documents().forget(path, Some(stamp.key())))?;
     if snapshot.stable {
         let value = (!own).then(|| Arc::new(runtime.keep_document(&document)));
-        R::documents().keep(path, &Arc::new(entry_of::<R>(snapshot, value)));
+        R::documents().keep(path, &Arc::new(entry_of::<R>(snapshot, question, value)));
     }
     Ok(Loaded { document, stamp })
 }
 
 /// For the cache: with the value that there is, or else the text.
-fn entry_of<R: Runtime>(snapshot: Snapshot, value: Option<Arc<R::Kept>>) -> Document<R::Kept> {
+fn entry_of<R: Runtime>(
+    snapshot: Snapshot,
+    question: Question,
+    value: Option<Arc<R::Kept>>,
+) -> Document<R::Kept> {
     let Snapshot { bytes, stamp, past_racy_window, read_at, .. } = snapshot;
     let text = Arc::new(bytes);
     let length = text.len() as u64;
@@ -341,7 +350,11 @@ fn entry_of<R: Runtime>(snapshot: Snapshot, value: Option<Arc<R::Kept>>) -> Docu
             stamp,
             racy_text: (!past_racy_window).then_some(text),
             // Of a file it is never asked.
-            confirmed: if stamp.is_of_file() { Confirmed::never() } else { Confirmed::now() },
+            confirmed: if stamp.is_of_file() {
+                Confirmed::never()
+            } else {
+                Confirmed::by(question)
+            },
             read_at,
         },
     }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::kept::Question;
 use super::load::{Loaded, answer, found, kept, load, load_anew};
 use super::{Failure, Runtime};
 use crate::engine::{Asked, Engine, Instant as Moment, Pending, Probe, Stamp};
@@ -43,10 +44,11 @@ pub fn load_many<R: Runtime>(
             let kept: Vec<_> = group.iter().map(|place| kept(runtime, &engines[*place])).collect();
             let known: Vec<_> =
                 kept.iter().map(|entry| entry.as_ref().map(|entry| entry.stamp.stamp)).collect();
+            let question = Question::now();
             let probed = probe_all(runtime, group, paths, engines, &known, timeout)?;
             each(group.iter().zip(kept).zip(probed), |((place, kept), probed)| {
                 let (engine, path) = (&engines[*place], &paths[*place]);
-                found::<R>(path, kept, probed)
+                found::<R>(path, kept, question, probed)
                     .and_then(|found| answer(runtime, engine, path, found, own))
                     .map(|loaded| loaded.document)
             })

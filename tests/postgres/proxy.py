@@ -46,7 +46,7 @@ class Break:
         number: At which of them, from 1 on, since the break was set.
         passes: Whether this message still passes.
         action: "cut": both ends see the connection closed. "reset": they see it reset. "hold":
-            nothing passes in either direction any more, and nobody is told.
+            nothing passes in either direction until `go_on`, and nobody is told.
         happened: Set when it has happened.
     """
 
@@ -124,6 +124,13 @@ class Proxy:
         """Closes what connects from now on, as a server that is gone; or no more."""
         with self._lock:
             self._refuses = refuses
+
+    def go_on(self) -> None:
+        """Lets what is held pass."""
+        with self._lock:
+            links = self._links[:]
+        for link in links:
+            link.go_on()
 
     def cut(self) -> None:
         """Cuts every connection that there is."""
@@ -239,10 +246,14 @@ class _Link:
             thread.join()
 
     def hold(self) -> None:
-        """Lets nothing pass any more, until `close`."""
+        """Lets nothing pass any more, until `go_on` or `close`."""
         with self._closing:
             if not self._closed:
                 self._open.clear()
+
+    def go_on(self) -> None:
+        """Lets all pass again."""
+        self._open.set()
 
     def send(self, sender: Side, data: bytes) -> None:
         """Sends to the other end, unless the connection is held."""

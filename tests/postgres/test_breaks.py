@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import struct
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -283,6 +284,27 @@ def test_a_hit_that_may_be_a_little_old_asks_nobody(folder: Path, proxy: Proxy) 
     assert proxy.round_trips == 0
     configure(max_staleness=0)
     load(folder, 10)
+    assert proxy.round_trips == 1
+
+
+def test_a_load_that_was_asked_before_a_save_is_not_kept_as_new(folder: Path, proxy: Proxy) -> None:
+    counts_of(load, folder, proxy)  # statements are prepared
+    questions = counts_of(load, folder, proxy)[CLIENT]
+    clear_all_cache()
+    configure(max_staleness=60)
+    # The server has the question, and its answer comes later than the save.
+    held = Break(CLIENT, questions, passes=True, action="hold")
+    proxy.set_break(held)
+    asking = threading.Thread(target=load, args=(folder, 10))
+    asking.start()
+    assert held.happened.wait(10)
+    save(folder, 10)
+    proxy.go_on()
+    asking.join()
+    proxy.forget()
+    newest = load_data_file(folder / "a.json")
+    configure(max_staleness=0)
+    assert newest == {"level": 2}
     assert proxy.round_trips == 1
 
 

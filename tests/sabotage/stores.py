@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.sabotage.operations import always, edit, never, value
+from tests.sabotage.operations import always, edit, never, remove, value
 from tests.sabotage.safeguard import Sabotage
 
 FILE = "pytest tests/postgres/test_stores.py -k "
@@ -118,6 +118,12 @@ SABOTAGES = [
         "contents are emptied by a range of numbers",
         edit(r"r\.number <= a\.newest", "r.number = a.newest"),
         FILE + "old_contents_go",
+    ),
+    Sabotage(
+        "own-save-is-never-stale",
+        "what was asked before a save is not kept as new",
+        remove,
+        "pytest tests/postgres/test_breaks.py -k asked_before",
     ),
     Sabotage(
         "limits-once-a-document",
