@@ -201,7 +201,7 @@ pub enum Error {
     /// A document refers to a document in another store, or another document of that store to
     /// it.
     #[error(
-        "{}: does not lie in one store with {}, so that references between them cannot be kept; nothing was saved: move them into one store, or take the reference out of the rules",
+        "{}: does not lie in one store with {}, so that references between them cannot be kept; nothing was changed: move them into one store, or take the reference out of the rules",
         name(path),
         name(other)
     )]

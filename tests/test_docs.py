@@ -243,10 +243,10 @@ def test_the_page_of_what_lies_on_disk_shows_what_lies_there(strace: str, tmp_pa
         group=str(data / "tanks.json"),
         companions=[],
         wants_before=False,
-        check=lambda *_: None,
+        check=lambda *_: [],
         judge=lambda *_: None,
     )
-    with in_force(SimpleNamespace(judgement=lambda _: judgement)):
+    with in_force(SimpleNamespace(judgement=lambda *_: judgement)):
         save_json_atomic(data / "tanks.json", 2)
     interrupt(strace, three_files(data), DECIDED)
     stamp = re.compile(r"\d{8}_\d{6}_\d{6}")

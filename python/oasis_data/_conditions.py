@@ -87,10 +87,11 @@ def write_if_allowed(path: Path, write: Callable[[str | None], _T]) -> _T:
             # The request may allow several versions: the version that is there is tried next.
             if not allows(conflict.found):
                 if (reason := _change_on_the_way(conflict.found)) is not None:
+                    done = "deleted" if conflict.operation is OperationType.DELETE else "saved"
                     raise ChangedETagError(
                         conflict.operation,
                         conflict.file_path,
-                        f"{path.name}: {reason}; nothing was saved",
+                        f"{path.name}: {reason}; nothing was {done}",
                         conflict,
                         expected=conflict.expected,
                         found=conflict.found,

@@ -7,9 +7,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::kept::Question;
-use super::load::{Loaded, answer, found, kept, load, load_anew};
+use super::load::{Loaded, answer, found, kept, load, load_anew, read};
 use super::{Failure, Runtime};
-use crate::engine::{Asked, Engine, Instant as Moment, Pending, Probe, Stamp};
+use crate::engine::{Asked, Engine, Instant as Moment, Pending, Probe, Snapshot, Stamp};
 use crate::error::Error;
 use crate::statistics::Operation;
 
@@ -54,6 +54,40 @@ pub fn load_many<R: Runtime>(
             })
         },
     )
+}
+
+/// What the documents at all `paths` hold, read anew; nothing for a document that is missing.
+///
+/// # Errors
+///
+/// As for [`load_many`].
+pub fn read_many<R: Runtime>(
+    runtime: R,
+    paths: &[PathBuf],
+    timeout: Duration,
+) -> Result<Vec<Option<Vec<u8>>>, Failure<R>> {
+    let contents = by_store(
+        paths,
+        |_, paths| {
+            // safeguard: contents-of-one-moment
+            let found = at_one_moment(runtime, paths, timeout, |_, _| {
+                each(paths, |path| {
+                    let Snapshot { bytes, stamp, .. } = read(runtime, &Engine::of(path), path)?;
+                    Ok(Loaded { document: bytes, stamp })
+                })
+            })?;
+            Ok(found.into_iter().map(|found| found.map(|loaded| loaded.document)).collect())
+        },
+        |group, engines| {
+            let known = vec![None; group.len()];
+            let probed = probe_all(runtime, group, paths, engines, &known, timeout)?;
+            each(group.iter().zip(probed), |(place, probed)| match probed? {
+                Probe::Content(snapshot) => Ok(snapshot.bytes),
+                Probe::Stamp(_) => Ok(read(runtime, &engines[*place], &paths[*place])?.bytes),
+            })
+        },
+    )?;
+    Ok(contents.into_iter().map(Result::ok).collect())
 }
 
 /// Something of each document, or why it has none.

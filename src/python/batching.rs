@@ -49,7 +49,7 @@ pub(super) fn save_many(
         .map(|(path, bytes, if_version)| Save { path, bytes, if_version: if_version.clone() })
         .collect();
     let contents: Vec<Option<&[u8]>> = saves.iter().map(|save| Some(save.bytes)).collect();
-    write_options.judge = asked.judge(&contents)?;
+    write_options.judge = asked.judge(&contents, write_options.timeout)?;
     let written = Interpreter(py).wait(Operation::Write, first, |signals| {
         batch::save_many(&saves, &write_options, signals)
     })?;

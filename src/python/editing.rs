@@ -89,7 +89,7 @@ impl Edit {
         if keep_layout && let Some(same) = text_in_place(py, &self.path, &text, encode_options)? {
             text = same;
         }
-        let judge = asked.judge(&[Some(&text)])?;
+        let judge = asked.judge(&[Some(&text)], self.options.timeout)?;
         let options = WriteOptions { judge, ..self.options.clone() };
         let written = Interpreter(py).wait(Operation::Write, &self.path, |signals| {
             // Out of the mutex: a second call must not wait for the disk.

@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use pyo3::exceptions::PyException;
 use pyo3::prelude::*;
@@ -12,9 +13,12 @@ use pyo3::types::{PyBool, PyBytes, PyList};
 use super::encoding::encoded_noting;
 use super::exceptions::{engine_error, refusal};
 use super::gil::{run_python, with_gil};
+use super::interpreter::Interpreter;
 use crate::codec::EncodeOptions;
+use crate::documents::load_many::read_many;
 use crate::engine::judge::Contents;
 use crate::engine::{Judge, Refusal, State, group};
+use crate::error::Error;
 use crate::statistics::Operation;
 
 /// Whether there are rules: all that a write asks where there are none.
@@ -33,42 +37,29 @@ pub(super) fn use_rules(rules: Option<Py<PyAny>>) {
     drop(before);
 }
 
-/// Asks the rules about a write of the documents at `paths`, whose new contents are `texts`;
-/// nothing deletes a document. Answers with the judge of the write, where the rules want to see
-/// it under the locks.
-///
-/// # Errors
-///
-/// Whatever the rules raise, counted as a failure: the write is refused.
-pub(super) fn judge<P: AsRef<Path>, T: AsRef<[u8]>>(
-    py: Python<'_>,
-    operation: Operation,
-    paths: &[P],
-    texts: &[Option<T>],
-) -> PyResult<Option<Arc<dyn Judge>>> {
-    Asked::about(py, operation, paths)?.judge(texts)
-}
-
-/// The same for a write that may be given up for another: nothing is counted, and where the
-/// documents lie is not looked at.
+/// The judge of a restore of `text` as the document at `path`, where rules concern it. As
+/// another text may be restored in its place, nothing is refused before the judge has spoken,
+/// nothing is counted, and where the documents lie is not looked at.
 ///
 /// # Errors
 ///
 /// Whatever the rules raise.
-pub(super) fn ask<P: AsRef<Path>, T: AsRef<[u8]>>(
+pub(super) fn judge_of_restore(
     py: Python<'_>,
-    paths: &[P],
-    texts: &[Option<T>],
+    path: &Path,
+    text: &[u8],
 ) -> PyResult<Option<Arc<dyn Judge>>> {
-    run_python(py, || match judgement_of(py, paths)? {
-        Some(judgement) => PythonJudge::of(&judgement, texts, &[]),
+    let judge = run_python(py, || match judgement_of(py, Operation::Write, &[path])? {
+        Some(judgement) => PythonJudge::of(&judgement, &[Some(text)], &[]),
         None => Ok(None),
-    })
+    })?;
+    Ok(judge.map(|judge| Arc::new(judge) as Arc<dyn Judge>))
 }
 
 /// The judgement of a write; `None` where no rule concerns it.
 fn judgement_of<'py, P: AsRef<Path>>(
     py: Python<'py>,
+    operation: Operation,
     paths: &[P],
 ) -> PyResult<Option<Bound<'py, PyAny>>> {
     let rules = {
@@ -77,7 +68,8 @@ fn judgement_of<'py, P: AsRef<Path>>(
     };
     let Some(rules) = rules else { return Ok(None) };
     let named = PyList::new(py, paths.iter().map(|path| path.as_ref().as_os_str()))?;
-    let judgement = rules.bind(py).call_method1("judgement", (named,))?;
+    let deletes = operation == Operation::Delete;
+    let judgement = rules.bind(py).call_method1("judgement", (named, deletes))?;
     Ok(Some(judgement).filter(|judgement| !judgement.is_none()))
 }
 
@@ -105,7 +97,7 @@ impl<'py> Asked<'py> {
             && let Some(path) = paths.first()
         {
             first = path.as_ref().to_path_buf();
-            judgement = run_python(py, || judgement_of(py, paths))
+            judgement = run_python(py, || judgement_of(py, operation, paths))
                 .map_err(|raised| refusal(py, operation, raised))?;
         }
         Ok(Self { py, operation, first, judgement, obeys: Vec::new() })
@@ -131,7 +123,9 @@ impl<'py> Asked<'py> {
         Ok(encoded.text)
     }
 
-    /// The judge of the write, where the rules want to see it under the locks.
+    /// The judge of the write, whose new contents are `texts`, where the rules want to see it
+    /// under the locks; nothing deletes a document. What others hold is waited for until the end
+    /// of `timeout`.
     ///
     /// # Errors
     ///
@@ -139,16 +133,32 @@ impl<'py> Asked<'py> {
     pub(super) fn judge<T: AsRef<[u8]>>(
         self,
         texts: &[Option<T>],
+        timeout: Duration,
     ) -> PyResult<Option<Arc<dyn Judge>>> {
         let Self { py, operation, first, judgement, obeys } = self;
         let Some(judgement) = judgement else { return Ok(None) };
         let judge = run_python(py, || PythonJudge::of(&judgement, texts, &obeys))
             .map_err(|raised| refusal(py, operation, raised))?;
-        if let Some(judge) = &judge {
-            group::require_one_store(&first, &**judge)
-                .map_err(|error| engine_error(py, operation, &error))?;
+        let Some(judge) = judge else { return Ok(None) };
+        group::require_one_store(&first, &judge)
+            .map_err(|error| engine_error(py, operation, &error))?;
+        // Before any lock: a save that changes nothing is not judged under the locks. Nothing will
+        // be written, so it is enough that what the others hold is of one moment.
+        // safeguard: unchanged-save-obeys
+        if judge.refuses_anyway() {
+            let interpreter = Interpreter(py);
+            let companions = read_many(interpreter, &judge.companions, timeout)
+                .map_err(|failure| interpreter.exception(operation, failure))?;
+            let state = State {
+                before: Vec::new(),
+                after: texts.iter().map(|text| text.as_ref().map(AsRef::as_ref)).collect(),
+                companions: companions.iter().map(Option::as_deref).collect(),
+            };
+            judge.judge(&state).map_err(|reason| {
+                engine_error(py, operation, &Error::Refused { path: first, reason })
+            })?;
         }
-        Ok(judge)
+        Ok(Some(Arc::new(judge)))
     }
 }
 
@@ -174,6 +184,9 @@ struct PythonJudge {
     group: Option<PathBuf>,
     companions: Vec<PathBuf>,
     wants_before: bool,
+    /// What the texts have against their schemas. Of one write, while the judgement may be
+    /// that of writes in other threads too.
+    faults: Vec<Py<PyAny>>,
 }
 
 impl PythonJudge {
@@ -182,24 +195,33 @@ impl PythonJudge {
         judgement: &Bound<'_, PyAny>,
         texts: &[Option<T>],
         obeys: &[bool],
-    ) -> PyResult<Option<Arc<dyn Judge>>> {
+    ) -> PyResult<Option<Self>> {
         let py = judgement.py();
+        let mut faults = Vec::new();
         for (index, text) in texts.iter().enumerate() {
             if obeys.get(index) == Some(&true) {
                 continue;
             }
             if let Some(text) = text {
-                judgement.call_method1("check", (index, bytes(py, text.as_ref())?))?;
+                let found = judgement.call_method1("check", (index, bytes(py, text.as_ref())?))?;
+                for fault in found.try_iter()? {
+                    faults.push(fault?.unbind());
+                }
             }
         }
         let group: Option<PathBuf> = judgement.getattr("group")?.extract()?;
-        let wants_before: bool = judgement.getattr("wants_before")?.extract()?;
-        if group.is_none() && !wants_before {
+        if group.is_none() && faults.is_empty() {
             return Ok(None);
         }
+        let wants_before = judgement.getattr("wants_before")?.extract()?;
         let companions = judgement.getattr("companions")?.extract()?;
         let judgement = judgement.clone().unbind();
-        Ok(Some(Arc::new(Self { judgement, group, companions, wants_before })))
+        Ok(Some(Self { judgement, group, companions, wants_before, faults }))
+    }
+
+    /// Whether the write is refused whatever the documents hold now.
+    fn refuses_anyway(&self) -> bool {
+        !self.faults.is_empty() && !self.wants_before
     }
 }
 
@@ -219,13 +241,15 @@ impl Judge for PythonJudge {
     fn judge(&self, state: &State<'_>) -> Result<(), Refusal> {
         let judged = with_gil(|py| {
             let State { before, after, companions } = state;
-            let state = (list(py, before)?, list(py, after)?, list(py, companions)?);
+            // safeguard: faults-reach-the-judge
+            let faults = PyList::new(py, &self.faults)?;
+            let state = (list(py, before)?, list(py, after)?, list(py, companions)?, faults);
             self.judgement.call_method1(py, "judge", state).map(drop)
         });
         match judged {
             Some(judged) => judged.map_err(Refusal::from),
             // Nobody can judge it any more.
-            None => Err(Refusal::from("the interpreter has ended; nothing was saved")),
+            None => Err(Refusal::from("the interpreter has ended; nothing was changed")),
         }
     }
 }

@@ -13,7 +13,7 @@ use super::arguments::{FilePath, age};
 use super::exceptions::{is_of_rules, refusal};
 use super::gil::without_gil;
 use super::interpreter::Interpreter;
-use super::judging::ask;
+use super::judging::judge_of_restore;
 use super::saving::{Outcome, options, saved};
 use crate::documents::backups::{self, Examined};
 use crate::documents::{Failure, Runtime};
@@ -122,7 +122,7 @@ impl<'py> Trial<'_, 'py> {
     /// The judge of a restore of `text`, or what the rules raise.
     fn obeys(&self, text: &[u8]) -> Tried<'py, PyResult<Option<Arc<dyn Judge>>>> {
         let Self { interpreter, path, session, options } = *self;
-        let judge = match ask(interpreter.0, &[path], &[Some(text)]) {
+        let judge = match judge_of_restore(interpreter.0, path, text) {
             Ok(Some(judge)) => judge,
             outcome => return Ok(outcome),
         };

@@ -13,7 +13,7 @@ use super::content::DOCUMENTS;
 use super::gil::{run_python, without_gil};
 use super::host::PythonHost;
 use super::interpreter::Interpreter;
-use super::judging::{Asked, judge};
+use super::judging::Asked;
 use crate::codec::{self, DecodeError, EncodeError, EncodeOptions};
 use crate::documents::in_place;
 use crate::engine::{Engine, WriteOptions, Written, version_of};
@@ -58,7 +58,7 @@ pub(super) fn save(
     if keep_layout && let Some(same) = text_in_place(py, &path, &text, encode_options)? {
         text = same;
     }
-    write_options.judge = asked.judge(&[Some(&text)])?;
+    write_options.judge = asked.judge(&[Some(&text)], write_options.timeout)?;
     let written = Interpreter(py).wait(Operation::Write, &path, |signals| {
         Engine::of(&path).save(&path, &text, &write_options, signals)
     })?;
@@ -78,9 +78,10 @@ pub(super) fn delete(
 ) -> PyResult<Outcome> {
     let FilePath(path) = path;
     let started = Instant::now();
-    let judge = judge(py, Operation::Delete, &[&path], &[None::<&[u8]>])?;
-    let options =
-        WriteOptions { if_version, judge, ..options(&settings::current(), backup, timeout)? };
+    let mut options =
+        WriteOptions { if_version, ..options(&settings::current(), backup, timeout)? };
+    let asked = Asked::about(py, Operation::Delete, &[&path])?;
+    options.judge = asked.judge(&[None::<&[u8]>], options.timeout)?;
     let written = Interpreter(py).wait(Operation::Delete, &path, |signals| {
         Engine::of(&path).delete(&path, &options, signals)
     })?;

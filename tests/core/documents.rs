@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use oasis_data::documents::kept::Documents;
 use oasis_data::documents::load::{invalidate, is_kept, load, load_versioned};
-use oasis_data::documents::load_many::load_many;
+use oasis_data::documents::load_many::{load_many, read_many};
 use oasis_data::documents::{DecodeError, Failure, Runtime, backups, in_place};
 use oasis_data::engine::{Engine, Signals, WriteOptions, version_of};
 use oasis_data::error::Error;
@@ -160,6 +160,9 @@ fn several_documents_are_loaded_with_an_answer_for_each() {
     assert!(matches!(&answers[0], Ok(document) if document == "whole"));
     assert!(matches!(&answers[1], Err(Failure::Decode { path, .. }) if *path == paths[1]));
     assert!(matches!(&answers[2], Err(Failure::Engine(Error::NotFound { .. }))));
+    let contents = read_many(Texts, &paths, Duration::ZERO).ok().unwrap();
+    assert_eq!(contents, [Some(b"whole".to_vec()), Some(b"torn".to_vec()), None]);
+    assert!(read_many(Texts, &[folder.path().into()], Duration::ZERO).is_err());
 }
 
 #[test]

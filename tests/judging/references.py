@@ -69,14 +69,15 @@ class Judgement:
     wants_before: bool = False
     told: list[Any] = field(default_factory=list)
 
-    def check(self, index: int, text: bytes) -> None:
-        """Refuses what is no document of these."""
+    def check(self, index: int, text: bytes) -> list[str]:
+        """Finds what is no document of these."""
         self.told.append(("check", index, text))
-        if "names" not in json.loads(text):
-            raise DanglingError(OperationType.WRITE, self.names[index], "has no names")
+        return [] if "names" in json.loads(text) else [f"{self.names[index]} has no names"]
 
-    def judge(self, before: Contents, after: Contents, companions: Contents) -> None:
-        """Refuses a state in which a name is missing that is used."""
+    def judge(
+        self, before: Contents, after: Contents, companions: Contents, faults: list[str]
+    ) -> None:
+        """Refuses what has faults, and a state in which a name is missing that is used."""
         self.told.append(("judge", before, after, companions))
         others = (Path(path).stem for path in self.companions)
         contents = {
@@ -84,8 +85,8 @@ class Judgement:
             **dict(zip(self.names, after, strict=True)),
         }
         state = {name: content and json.loads(content) for name, content in contents.items()}
-        if faults := dangling(state):
-            raise DanglingError(OperationType.WRITE, self.names[0], "; ".join(faults))
+        if found := [*faults, *dangling(state)]:
+            raise DanglingError(OperationType.WRITE, self.names[0], "; ".join(found))
 
 
 @dataclass
@@ -96,7 +97,7 @@ class References:
     wants_before: bool = False
     judgements: list[Judgement] = field(default_factory=list)
 
-    def judgement(self, paths: Sequence[str]) -> Judgement | None:
+    def judgement(self, paths: Sequence[str], deletes: bool) -> Judgement | None:
         """The judgement of a write of these documents."""
         names = [Path(path).stem for path in paths if Path(path).stem in USES]
         if not names:

@@ -31,7 +31,7 @@ class Pair:
         self.folder = folder
         self.judged = 0
 
-    def judgement(self, paths: list[str]) -> Any:
+    def judgement(self, paths: list[str], deletes: bool) -> Any:
         names = {Path(path).name for path in paths}
         if not names <= {"a.json", "b.json"}:
             return None
@@ -40,11 +40,11 @@ class Pair:
             group=str(self.folder / "a.json"),
             companions=[str(self.folder / name) for name in others],
             wants_before=False,
-            check=lambda *_: None,
+            check=lambda *_: [],
             judge=self.judge,
         )
 
-    def judge(self, before: Any, after: Any, companions: Any) -> None:
+    def judge(self, before: Any, after: Any, companions: Any, faults: Any) -> None:
         self.judged += 1
         assert len(after) + len(companions) == 2
 

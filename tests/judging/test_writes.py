@@ -171,8 +171,8 @@ def test_a_judge_without_a_group_is_asked_only_about_what_is_there(
 ) -> None:
     asked = rules.judgement
 
-    def alone(paths: Any) -> Any:
-        judgement: Any = asked(paths)
+    def alone(*write: Any) -> Any:
+        judgement: Any = asked(*write)
         judgement.group, judgement.companions = None, []
         return judgement
 
@@ -180,9 +180,12 @@ def test_a_judge_without_a_group_is_asked_only_about_what_is_there(
     save_json_atomic(paths["vessels"], document("north"))
     assert [what for what, *_ in rules.judgements[-1].told] == ["check"]
     rules.wants_before = True
-    before = paths["vessels"].read_bytes()
     save_json_atomic(paths["vessels"], document("north", "south"))
-    assert rules.judgements[-1].told[1][1] == [before]
+    assert [what for what, *_ in rules.judgements[-1].told] == ["check"]
+    before = paths["vessels"].read_bytes()
+    with pytest.raises(DanglingError):
+        save_json_atomic(paths["vessels"], {})
+    assert rules.judgements[-1].told[1:] == [("judge", [before], [b"{}"], [])]
 
 
 def test_what_does_not_change_is_not_judged(paths: dict[str, Path], rules: References) -> None:
@@ -211,6 +214,79 @@ def test_the_text_that_is_written_is_checked_before_any_lock(
         refused.start()
         refused.join(60)
     assert "has no names" in str(seen[0])
+
+
+def test_a_write_whose_text_has_faults_is_told_what_dangles_too(
+    folder: Path, paths: dict[str, Path], rules: References
+) -> None:
+    def edit() -> None:
+        with edit_json(paths["tanks"]) as tanks:
+            tanks.clear()
+
+    vessels = document(recipes=["none"])
+    writes: list[tuple[Callable[[], Any], str]] = [
+        (lambda: save_json_atomic(paths["tanks"], {}), ""),
+        (edit, ""),
+        (
+            lambda: save_many_atomic({paths["vessels"]: vessels, paths["tanks"]: {}}),
+            "; vessels: recipes has no none",
+        ),
+    ]
+    untouched = Untouched(folder)
+    for wants_before in (False, True):
+        rules.wants_before = wants_before
+        for write, more in writes:
+            refused = raised_by(write)
+            assert isinstance(refused, DanglingError)
+            dangling = f"recipes: tanks has no north{more}"
+            assert refused.message == f"tanks has no names; {dangling}"
+    untouched.check()
+
+
+def test_what_a_refused_write_is_told_of_others_is_of_one_moment(
+    paths: dict[str, Path], rules: References
+) -> None:
+    first, second = ({each: document(name) for each in others(paths)} for name in ("a", "b"))
+    done = threading.Event()
+
+    def go_to_and_fro() -> None:
+        while not done.is_set():
+            for batch in (first, second):
+                save_many_atomic(batch, indent=None, timeout=60)
+
+    delete_json_atomic(paths["recipes"])
+    delete_json_atomic(paths["tanks"])
+    save_many_atomic(first, indent=None)
+    rules.judgements.clear()
+    batches = threading.Thread(target=go_to_and_fro)
+    batches.start()
+    seen: list[Any] = []
+    try:
+        # Until there was something to mix up.
+        while len(seen) < 200 or len({crudes for crudes, _, _ in seen}) == 1:
+            with pytest.raises(DanglingError, match="has no names"):
+                save_json_atomic(paths["recipes"], {}, timeout=60)
+            seen = [each.told[-1][3] for each in rules.judgements if each.names == ["recipes"]]
+    finally:
+        done.set()
+        batches.join(60)
+    assert {crudes == vessels for crudes, _, vessels in seen} == {True}
+
+
+def others(paths: dict[str, Path]) -> list[Path]:
+    return [paths["crudes"], paths["vessels"]]
+
+
+@pytest.mark.files("a store has no folders")
+def test_a_refused_write_tells_of_what_cannot_be_read(
+    paths: dict[str, Path], rules: References
+) -> None:
+    paths["crudes"].unlink()
+    paths["crudes"].mkdir()
+    for content in ({}, document("north")):
+        refused = raised_by(save_json_atomic, paths["tanks"], content)
+        assert isinstance(refused, StorageWriteError)
+        assert refused.message.startswith("crudes.json: ")
 
 
 def raised_by(call: Callable[..., Any], *arguments: Any) -> BaseException:
@@ -244,8 +320,8 @@ def test_whatever_is_raised_reaches_the_caller_as_it_is(
     untouched = Untouched(folder)
     asked = rules.judgement
 
-    def broken(paths: Any) -> Any:
-        judgement = asked(paths)
+    def broken(*write: Any) -> Any:
+        judgement = asked(*write)
         monkeypatch.setattr(judgement, when, raises)
         return judgement
 
@@ -329,7 +405,7 @@ class Nothing:
     def __init__(self, error: BaseException) -> None:
         self.error = error
 
-    def judgement(self, paths: object) -> None:
+    def judgement(self, *_: object) -> None:
         raise self.error
 
 
@@ -342,8 +418,8 @@ def test_documents_that_refer_to_each_other_lie_in_one_store(
         rules = References(folder)
         asked = rules.judgement
 
-        def apart(paths: Any, asked: Any = asked, other: Path = other) -> Any:
-            judgement = asked(paths)
+        def apart(paths: Any, deletes: bool, asked: Any = asked, other: Path = other) -> Any:
+            judgement = asked(paths, deletes)
             judgement.companions[0] = str(path_of(other, "crudes"))
             return judgement
 
@@ -408,8 +484,8 @@ def test_a_handler_inside_a_judgement_does_not_wait_for_itself(
 
     asked = rules.judgement
 
-    def interrupted(paths: Any) -> Any:
-        judgement: Any = asked(paths)
+    def interrupted(*write: Any) -> Any:
+        judgement: Any = asked(*write)
         if len(rules.judgements) == 1:
             judge = judgement.judge
 
@@ -438,8 +514,8 @@ def test_a_write_waits_for_the_judgement_of_another_and_no_longer_than_its_deadl
     rules.judgements.clear()
     asked = rules.judgement
 
-    def slow(paths: Any) -> Any:
-        judgement: Any = asked(paths)
+    def slow(*write: Any) -> Any:
+        judgement: Any = asked(*write)
         if len(rules.judgements) == 1:
             judge = judgement.judge
 

@@ -73,12 +73,15 @@ def judge(rules: Rules, changes: Mapping[Path, Any]) -> None:
         None if content is None else content if isinstance(content, bytes) else encoded(content)
         for content in changes.values()
     ]
-    for index, text in enumerate(after):
-        if text is not None:
-            judgement.check(index, text)
-    if judgement.group or judgement.wants_before:
-        before = [raw(path) if judgement.wants_before else None for path in paths]
-        judgement.judge(before, after, [raw(path) for path in judgement.companions])
+    found = [
+        fault
+        for index, text in enumerate(after)
+        if text is not None
+        for fault in judgement.check(index, text)
+    ]
+    if judgement.group or found:
+        before = [raw(path) for path in paths] if judgement.wants_before else []
+        judgement.judge(before, after, [raw(path) for path in judgement.companions], found)
 
 
 def encoded(content: object) -> bytes:

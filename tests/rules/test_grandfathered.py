@@ -76,15 +76,16 @@ def test_only_a_new_fault_is_refused(tmp_path: Path, before: Any, after: Any, ne
         assert len(faults(rules, {path: after})) == new
 
 
-def test_a_valid_write_asks_for_nothing_before_it(tmp_path: Path) -> None:
+def test_a_judgement_keeps_nothing_of_a_write(tmp_path: Path) -> None:
     rules, path = rules_for(tmp_path, {"items": [{"n": -1}]})
     judgement = rules.judgement([str(path)])
     assert judgement is not None
+    bad, good = encoded({"items": [{"n": -1}]}), encoded({"items": [{"n": 1}]})
 
-    judgement.check(0, encoded({"items": [{"n": 1}]}))
-    assert not judgement.wants_before
-    judgement.check(0, encoded({"items": [{"n": -1}]}))
-    assert judgement.wants_before
+    assert judgement.check(0, bad)
+    assert not judgement.check(0, good)
+    judgement.judge([good], [good], [], [])
+    assert rules.judgement([str(path)]) is judgement
 
 
 def test_a_dangling_reference_may_stay(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import enum
 import json
 import os
 import pickle
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,11 @@ from tests.rules.documents import CRUDES, TANKS, tank_farm, write
 
 BAD = {"T": {"content": [{"Base": -1}]}}
 SOUR = {"T": {"content": [{"Sour": 1}]}}
+BOTH = {"T": {"content": [{"Base": -1}, {"Sour": 1}]}}
+FAULTS_OF_BOTH = [
+    "$.T.content[0].Base: -1 is less than the minimum of 0",
+    '$.T.content[1].Sour: "Sour" is not among crudes.json#$.~',
+]
 
 
 @pytest.fixture
@@ -74,6 +80,95 @@ def test_a_save_that_disobeys_writes_nothing(
     assert load_data_file(farm / "tanks.json") == TANKS
     # No lock was left.
     save(farm / "tanks.json", {"T": {"content": [{"Base": 1}]}})
+
+
+@pytest.mark.parametrize("save", SAVES)
+@pytest.mark.parametrize("grandfathered", [False, True])
+def test_all_faults_are_told_at_once_the_schema_s_first(
+    farm: Path, save: Callable[[Path, Any], Any], grandfathered: bool
+) -> None:
+    configure(rules_grandfathered=grandfathered)
+
+    for _ in range(2):
+        with pytest.raises(InvalidDocumentError) as raised:
+            save(farm / "tanks.json", BOTH)
+
+        assert [fault.message for fault in raised.value.faults] == FAULTS_OF_BOTH
+        assert raised.value.message == (
+            f"tanks.json: {FAULTS_OF_BOTH[0]}; 1 more fault; nothing was saved"
+        )
+        assert raised.value.file_path == str(farm / "tanks.json")
+    # Nothing of it is left for the next write.
+    save(farm / "tanks.json", {"T": {"content": [{"Base": 1}]}})
+
+
+def test_all_faults_of_a_batch_are_told_at_once(farm: Path) -> None:
+    write(farm, "a.schema.json", {"minimum": 0})
+    text = (farm / "oasis-data.toml").read_text()
+    write(farm, "oasis-data.toml", text + '[documents."a.json"]\nschema = "a.schema.json"\n')
+
+    with pytest.raises(InvalidDocumentError) as raised:
+        save_many_atomic({farm / "tanks.json": BOTH, farm / "crudes.json": {}, farm / "a.json": -1})
+
+    assert [(fault.document, fault.place) for fault in raised.value.faults] == [
+        ("tanks.json", "$.T.content[0].Base"),
+        ("a.json", "$"),
+        ("tanks.json", "$.T.content[0].Base"),
+        ("tanks.json", "$.T.content[1].Sour"),
+    ]
+    # A document that the others are not judged by can be the only one with a schema.
+    with pytest.raises(InvalidDocumentError) as raised:
+        save_many_atomic({farm / "crudes.json": {}, farm / "a.json": -1})
+    assert raised.value.file_path == str(farm / "a.json")
+    assert [fault.document for fault in raised.value.faults] == ["a.json"] + ["tanks.json"] * 2
+
+
+def test_a_save_that_changes_nothing_obeys_too(farm: Path) -> None:
+    write(farm, "tanks.json", json.dumps(BAD, indent=2))
+
+    with pytest.raises(InvalidDocumentError):
+        save_json_atomic(farm / "tanks.json", BAD)
+    configure(rules_grandfathered=True)
+    save_json_atomic(farm / "tanks.json", BAD)
+
+
+def test_a_refused_save_waits_for_nobody(farm: Path) -> None:
+    with edit_json(farm / "tanks.json"), edit_json(farm / "crudes.json"):
+        refused: list[InvalidDocumentError] = []
+
+        def save() -> None:
+            try:
+                save_json_atomic(farm / "tanks.json", BOTH)
+            except InvalidDocumentError as error:
+                refused.append(error)
+
+        thread = threading.Thread(target=save)
+        thread.start()
+        thread.join(60)
+        assert [len(error.faults) for error in refused] == [2]
+
+
+def test_faults_of_threads_are_not_mixed(farm: Path) -> None:
+    """The writes of a path have one judgement."""
+    mixed: list[object] = []
+
+    def save(number: int) -> None:
+        for _ in range(50):
+            bad = {f"T{number}": {"content": [{"Base": -1 - number}, {f"Sour{number}": 1}]}}
+            try:
+                save_json_atomic(farm / "tanks.json", bad)
+            except InvalidDocumentError as error:
+                if [fault.value for fault in error.faults] != [-1 - number, f"Sour{number}"]:
+                    mixed.append(error.faults)
+            else:
+                mixed.append("saved")
+
+    threads = [threading.Thread(target=save, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert mixed == []
 
 
 def test_an_error_is_a_value_error_and_survives_pickling(farm: Path) -> None:
@@ -204,7 +299,7 @@ def test_what_is_written_is_judged_and_not_what_was_given(farm: Path) -> None:
 def test_a_restore_takes_the_newest_backup_that_obeys(farm: Path) -> None:
     path = farm / "tanks.json"
     configure(rules="")
-    contents: list[object] = [{"A": {"content": []}}, BAD, SOUR, TANKS]
+    contents: list[object] = [{"A": {"content": []}}, BOTH, SOUR, TANKS]
     for content in contents:
         save_json_atomic(path, content)
     configure(rules=farm / "oasis-data.toml")
@@ -213,6 +308,9 @@ def test_a_restore_takes_the_newest_backup_that_obeys(farm: Path) -> None:
     with pytest.raises(InvalidDocumentError) as raised:
         restore_backup(path, backups[0])
     assert raised.value.faults[0].value == "Sour"
+    with pytest.raises(InvalidDocumentError) as raised:
+        restore_backup(path, backups[1])
+    assert [fault.message for fault in raised.value.faults] == FAULTS_OF_BOTH
     assert load_data_file(path) == TANKS
     restored = restore_backup(path)
 

@@ -67,6 +67,24 @@ SABOTAGES = [
         "cargo judging::a_batch_is_judged_as_one",
     ),
     Sabotage(
+        "unchanged-save-obeys",
+        "a save that changes nothing is held against its schema",
+        never,
+        "pytest tests/rules/test_writes.py -k changes_nothing",
+    ),
+    Sabotage(
+        "faults-reach-the-judge",
+        "a write is judged by what its texts have against their schemas",
+        value("PyList::empty(py)"),
+        "pytest tests/rules/test_writes.py -k disobeys",
+    ),
+    Sabotage(
+        "contents-of-one-moment",
+        "what a refused write is told of other documents is of one moment",
+        edit(r"at_one_moment\(.*\|_, _\| (\{[\s\S]*\})\)\?", r"\1?"),
+        WRITES + "of_one_moment",
+    ),
+    Sabotage(
         "restored-obeys",
         "a restore passes over what does not obey",
         never,

@@ -30,13 +30,13 @@ class BrokenRules(Exception):
             f"{name}, line {self.line}: {self.problem}" if self.line else f"{name}: {self.problem}"
         )
 
-    def for_document(self, given_path: str) -> BrokenRulesError:
+    def for_document(self, given_path: str, *, deletes: bool = False) -> BrokenRulesError:
         """The error for a write of a document."""
         return BrokenRulesError(
-            OperationType.WRITE,
+            OperationType.DELETE if deletes else OperationType.WRITE,
             given_path,
             f"{os.path.basename(given_path)}: its rules cannot be read: {self}; nothing was"
-            " saved, mend that file",
+            f" {'deleted' if deletes else 'saved'}, mend that file",
             self,
             rules_path=self.path,
             line=self.line,

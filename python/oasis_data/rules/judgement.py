@@ -17,22 +17,21 @@ _anything = jsonschema_rs.validator_for(True).is_valid
 class Judgement:
     """What `_native` asks of a write that rules concern.
 
+    The writes of a path have it in common, in all threads: it keeps nothing of a write.
+
     Attributes:
         group: The group whose lock the write takes: the path of a document that all writers of
             documents with references share; None where the documents have none.
         companions: The paths of the other documents that the judgement needs: those that the
             changed documents refer to, and those that refer to them.
-        wants_before: Whether `judge` needs the documents as they are before the write; read after
-            each `check`.
+        wants_before: Whether `judge` needs the documents as they are before the write.
         valid: For each document whether a value obeys its schema; None where that is not
             known by one call.
     """
 
     __slots__ = (
         "_files",
-        "_found",
         "_given",
-        "_grandfathered",
         "_names",
         "_others",
         "_reading",
@@ -55,8 +54,7 @@ class Judgement:
         self._reading = reading
         self._given = given_paths
         self._names = names
-        self._grandfathered = grandfathered
-        self._found: list[Found] = []
+        self.wants_before = grandfathered
         changed = {name for name in names if name is not None}
         self._references = reading.references_of(changed)
         others = {name for each in self._references for name in each.documents} - changed
@@ -65,7 +63,6 @@ class Judgement:
         # One group, or a batch across stores, which the engine refuses.
         groups = reading.groups
         self.group = min((groups[name] for name in changed if name in groups), default=None)
-        self.wants_before = grandfathered and bool(self._references)
         self._files = [reading.watched]
         self.valid = [self._valid(name) for name in names]
 
@@ -76,41 +73,36 @@ class Judgement:
                 return False
         return True
 
-    def check(self, index: int, text: bytes) -> None:
-        """Holds the text that is to be written at `index` against its schema.
+    def check(self, index: int, text: bytes) -> list[Found]:
+        """What the text that is to be written at `index` has against its schema.
 
         Raises:
-            InvalidDocumentError: The text does not obey, and no older fault is allowed.
             BrokenRulesError: The schema cannot be read.
         """
-        found = self._schema_faults(index, text)
-        if not found:
-            return
-        if not self._grandfathered:
-            raise refusal(self._given[index], self._names[index], found)
-        self._found += found
-        self.wants_before = True
+        return self._schema_faults(index, text, deletes=False)
 
     def judge(
         self,
         before: Sequence[bytes | None],
         after: Sequence[bytes | None],
         companions: Sequence[bytes | None],
+        faults: Sequence[Found],
     ) -> None:
-        """Judges the references after the write, and what was found of the schemas.
+        """Judges the references after the write, and the faults that `check` has found.
 
         Raises:
             InvalidDocumentError: The documents do not obey, or have a new fault.
+            BrokenRulesError: A schema cannot be read.
         """
         there = dict(zip(self._others, companions, strict=True))
         # safeguard: judged-after-the-write
-        found = self._found + self._dangling(after, there)
+        found = [*faults, *self._dangling(after, there)]
         # safeguard: grandfathered-fault
-        if found and self._grandfathered:
+        if found and self.wants_before:
             old = self._dangling(before, there)
             for index, text in enumerate(before):
                 if text is not None:
-                    old += self._schema_faults(index, text)
+                    old += self._schema_faults(index, text, deletes=after[index] is None)
             found = new_faults(found, old)
         if found:
             self._refuse(found, after)
@@ -136,14 +128,14 @@ class Judgement:
         self._files += schema.files
         return schema.is_valid
 
-    def _schema_faults(self, index: int, text: bytes) -> list[Found]:
+    def _schema_faults(self, index: int, text: bytes, *, deletes: bool) -> list[Found]:
         name = self._names[index]
         if name is None:
             return []
         try:
             return self._reading.schema_faults(name, text)
         except BrokenRules as broken:
-            raise broken.for_document(self._given[index]) from broken
+            raise broken.for_document(self._given[index], deletes=deletes) from broken
 
     def _dangling(
         self, texts: Sequence[bytes | None], there: dict[str, bytes | None]

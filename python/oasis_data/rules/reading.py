@@ -59,7 +59,7 @@ class Reading:
         """Whether the rules file still says this."""
         return self.watched.is_current()
 
-    def name_of(self, given_path: str) -> str | None:
+    def name_of(self, given_path: str, *, deletes: bool = False) -> str | None:
         """The name of the document at a path; None for a document without rules.
 
         Raises:
@@ -71,7 +71,7 @@ class Reading:
         # Of a file that was never whole, nobody knows which documents it concerns.
         everything = not self.file.names
         if name or (everything and self.documents.is_below_folder(given_path, self.path)):
-            raise self.broken.for_document(given_path) from self.broken
+            raise self.broken.for_document(given_path, deletes=deletes) from self.broken
         return None
 
     def references_of(self, names: AbstractSet[str]) -> list[Reference]:

@@ -28,8 +28,12 @@ class Rules:
         self._reading = Reading(path, masked=masked, last=None)
         self._known: dict[FilePath, Judgement] = {}
 
-    def judgement(self, paths: Sequence[FilePath]) -> Judgement | None:
+    def judgement(self, paths: Sequence[FilePath], deletes: bool = False) -> Judgement | None:
         """The judgement of a write to these paths; None where no rule concerns them.
+
+        Args:
+            paths: The documents.
+            deletes: Whether the write deletes them.
 
         Raises:
             BrokenRulesError: The rules file is broken, and concerns one of the documents.
@@ -40,13 +44,13 @@ class Rules:
                 return known
         reading = self._current()
         given = [os.fsdecode(path) for path in paths]
-        names = [reading.name_of(path) for path in given]
+        names = [reading.name_of(path, deletes=deletes) for path in given]
         if not any(names):
             return None
         judgement = Judgement(reading, given, names, grandfathered=self._grandfathered)
-        # A save has microseconds for its rules. What a grandfathered write finds is its own, and
-        # where other spellings of a path lead is looked up each time.
-        if not self._grandfathered and len(given) == 1 and reading.documents.is_spelt(given[0]):
+        # A save has microseconds for its rules. Where other spellings of a path lead is looked up
+        # each time.
+        if len(given) == 1 and reading.documents.is_spelt(given[0]):
             self._known[given[0]] = judgement
         return judgement
 
