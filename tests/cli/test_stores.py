@@ -5,6 +5,8 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,7 @@ from oasis_data import (
     delete_json_atomic,
     list_backups,
     load_data_file,
+    prune_backups,
     restore_backup,
     save_json_atomic,
 )
@@ -365,6 +368,36 @@ def test_the_other_commands_take_paths_in_a_store(database: Path) -> None:
     assert "deleted on purpose, or lost" in run("verify", database).out
     assert run("restore", "--yes", tanks).status == 0
     assert load_data_file(tanks) == 1
+
+
+def test_in_a_store_no_file_is_to_be_removed(database: Path, store: Store) -> None:
+    torn, gone = database / "torn.json", database / "gone.json"
+    history = [("20260101_000000_000001", b"1"), ("20260101_000000_000002", b'{"lev')]
+    _native.store_put(store.url(), "torn.json", history, (b"2", 1.8e9), replace=True)
+    save_json_atomic(gone, 1)
+    delete_json_atomic(gone)
+
+    ran = run("verify", database)
+    assert f"corrupt backup  {database / 'torn.json'}" in ran.out
+    assert "it goes when later saves" in ran.out
+    pruned = run("prune", "--yes", "--keep", "1", torn)
+    advice = re.search(r"keep that one too: oasis-data (.+)", pruned.out)
+    assert pruned.status == 1
+    assert advice
+    assert run(*shlex.split(advice[1]), "--yes").status == 0
+    assert len(list_backups(torn)) == 2
+    last = run("prune", "--yes", "--keep", "0", gone)
+    advice = re.search(r"in the program, (prune_backups\(.+\))$", last.out, re.MULTILINE)
+    assert advice
+    assert len(list_backups(gone)) == 1
+    eval(advice[1], {"prune_backups": prune_backups})
+    assert list_backups(gone) == []
+    with store.connect(SUPERUSER) as superuser:
+        superuser.execute("UPDATE revision SET content = 'x', size = 1 WHERE name = 'torn.json'")
+    damaged = run("verify", database)
+    assert damaged.out.count("look at the log of the database's server") == 3
+    for told in (ran, pruned, last, damaged):
+        assert not re.search(r"\brm |\bls |dmesg", told.out + told.err)
 
 
 def assert_nothing_secret(ran: Ran, server: Server) -> None:

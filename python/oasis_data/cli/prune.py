@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 import click
 
-from oasis_data import Backup, DataOperationError, prune_backups
+from oasis_data import Backup, DataOperationError, _native, prune_backups
 from oasis_data.cli.ask import confirmed
 from oasis_data.cli.choice import backups_of, content_of
 from oasis_data.cli.group import ATTENTION, FAILED, program, timeout_option, told
@@ -97,10 +97,13 @@ def command(
             continue
         if is_last:
             spared += 1
+            removal = f"rm {quoted(found[0].path)}"
+            if _native.is_in_store(file):
+                removal = f"in the program, prune_backups({os.path.abspath(file)!r}, keep=0)"
             console.print(
                 f"{shown(file)} is not there: its newest backup stays\n"
                 f"  -> put it back: {program()} restore {quoted(file)}; or, if it was deleted on "
-                f"purpose: rm {quoted(found[0].path)}"
+                f"purpose: {removal}"
             )
         if outdated:
             going[file] = outdated
@@ -204,10 +207,11 @@ def _reason_to_spare(
     if not stays:
         return None
     torn = " ".join(quoted(backup.path) for backup in stays)
-    return (
-        f"  none that would stay is a JSON document, but {shown(name)} is\n"
-        f"  -> remove those first, if nobody needs them: rm {torn}"
-    )
+    advice = f"remove those first, if nobody needs them: rm {torn}"
+    if _native.is_in_store(file):
+        enough = backups.index(whole) + 1
+        advice = f"keep that one too: {program()} prune --keep {enough} {quoted(file)}"
+    return f"  none that would stay is a JSON document, but {shown(name)} is\n  -> {advice}"
 
 
 def _is_whole(path: str) -> bool:

@@ -182,9 +182,7 @@ def _check_documents(folder: Folder, report: Report, bar: Bar) -> None:
     for backup in folder.backups:
         content = _read(backup, report)
         if content and content.fault:
-            advice = (
-                f"restore passes over it; when nobody needs it any more: rm {quoted(backup.path)}"
-            )
+            advice = f"restore passes over it; {_removal_of(backup)}"
             report.findings.append(Finding("corrupt_backup", backup.path, content.fault, advice))
         elif content:
             newest_whole.setdefault(backup.of, backup)
@@ -207,6 +205,12 @@ def _check_documents(folder: Folder, report: Report, bar: Bar) -> None:
                 report.findings.append(Finding("corrupt", file.path, content.fault, advice))
         report.files += 1
         bar.advance(_work(file))
+
+
+def _removal_of(backup: BackupFile) -> str:
+    if _native.is_in_store(backup.path):
+        return "it goes when later saves have made enough newer backups"
+    return f"when nobody needs it any more: rm {quoted(backup.path)}"
 
 
 def _read(file: File, report: Report) -> Content | None:
