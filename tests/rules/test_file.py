@@ -117,7 +117,7 @@ def test_a_broken_file_refuses_its_documents_and_no_others(tmp_path: Path) -> No
     assert raised.value.file_path == str(tmp_path / "tanks.json")
     assert str(raised.value) == (
         "tanks.json: its rules cannot be read: oasis-data.toml, line 8: unknown key 'colour'; "
-        "nothing was saved, mend that file"
+        "nothing was saved, mend oasis-data.toml"
     )
     with pytest.raises(BrokenRulesError):
         judge(Rules(str(path)), {tmp_path / "crudes.json": {}})

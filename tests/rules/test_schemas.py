@@ -176,6 +176,30 @@ def test_what_is_no_schema_names_itself(
     judge(rules, {path: None})
 
 
+def test_a_broken_schema_is_told_with_the_line_that_names_it(tmp_path: Path) -> None:
+    text = (
+        '[documents."b.json"]\nschema = "b.schema.json"\n'
+        '# a comment\n[documents."x/../a.json"]\n\nschema = "a.schema.json"\n'
+        '[[references]]\nfrom = "a.json#$.*"\nto = "b.json#$.*"\n'
+    )
+    rules = Rules(str(write(tmp_path, "rules.toml", text)))
+    write(tmp_path, "a.schema.json", {"$ref": "c.json"})
+    write(tmp_path, "c.json", '{\n"type"')
+
+    with pytest.raises(BrokenRulesError) as raised:
+        judge(rules, {tmp_path / "a.json": 1})
+
+    assert raised.value.message.startswith(
+        "a.json: its rules cannot be read: c.json, line 2: not a JSON document: "
+    )
+    assert raised.value.message.endswith(
+        " (for the schema in rules.toml, line 6); nothing was saved, mend c.json"
+    )
+    assert (raised.value.rules_path, raised.value.line) == (str(tmp_path / "c.json"), 2)
+    _, broken = rules.violations(lambda _: None)
+    assert [str(each).count("(for the schema in rules.toml, line") for each in broken] == [1, 1]
+
+
 def test_what_is_written_is_judged(tmp_path: Path) -> None:
     rules, path = one(tmp_path, {"items": {"type": "integer"}, "maxItems": 2})
 

@@ -18,6 +18,7 @@ from oasis_data import (
     AtomicJSONWriter,
     BrokenRulesError,
     InvalidDocumentError,
+    OperationType,
     configure,
     delete_json_atomic,
     edit_json,
@@ -203,10 +204,29 @@ def test_failures_are_counted_by_their_class(farm: Path) -> None:
 def test_a_broken_file_refuses_saves_and_loads_go_on(farm: Path) -> None:
     write(farm, "oasis-data.toml", "[documents")
 
-    with pytest.raises(BrokenRulesError, match="line 1"):
+    with pytest.raises(BrokenRulesError, match=r"line 1.*; nothing was saved") as raised:
         save_json_atomic(farm / "tanks.json", TANKS)
+    assert raised.value.operation is OperationType.WRITE
+    with pytest.raises(BrokenRulesError, match=r"line 1.*; nothing was deleted") as raised:
+        delete_json_atomic(farm / "tanks.json")
+    assert raised.value.operation is OperationType.DELETE
     assert load_data_file(farm / "tanks.json", strict=True) == TANKS
     save_json_atomic(farm / "other.json", 1)
+
+
+def test_a_deletion_says_that_nothing_was_deleted(farm: Path) -> None:
+    """Where a fault may stay, what is deleted is held against its schema."""
+    text = (farm / "oasis-data.toml").read_text()
+    write(farm, "oasis-data.toml", text + '[documents."crudes.json"]\nschema = "torn.json"\n')
+    write(farm, "torn.json", "{")
+    configure(rules_grandfathered=True)
+
+    with pytest.raises(BrokenRulesError, match=r"torn\.json.*; nothing was deleted") as raised:
+        delete_json_atomic(farm / "crudes.json")
+
+    assert raised.value.operation is OperationType.DELETE
+    with pytest.raises(BrokenRulesError, match=r"torn\.json.*; nothing was saved"):
+        save_json_atomic(farm / "crudes.json", CRUDES)
 
 
 def test_what_is_invalid_already_is_loaded_and_can_be_repaired(farm: Path) -> None:

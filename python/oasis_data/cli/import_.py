@@ -111,7 +111,7 @@ def _violations() -> dict[str, Fault]:
         return {}
     faults, broken = rules.violations(raw_content)
     if broken:
-        raise Failure(f"{broken[0]}\n  -> mend that file, or import with --no-rules")
+        raise Failure(f"{broken[0]}\n  -> mend {shown(broken[0].path)}, or import with --no-rules")
     return {os.path.realpath(path): fault for path, fault in reversed(faults)}
 
 

@@ -36,7 +36,7 @@ class BrokenRules(Exception):
             OperationType.DELETE if deletes else OperationType.WRITE,
             given_path,
             f"{os.path.basename(given_path)}: its rules cannot be read: {self}; nothing was"
-            f" {'deleted' if deletes else 'saved'}, mend that file",
+            f" {'deleted' if deletes else 'saved'}, mend {os.path.basename(self.path)}",
             self,
             rules_path=self.path,
             line=self.line,

@@ -38,6 +38,12 @@ class RulesFile:
         self.names.setdefault(name)
         return name
 
+    def line_of_schema(self, name: str) -> int:
+        """The line that gives a document its schema. The text is parsed several times for it."""
+        documents = tomllib.loads(self.text)["documents"]
+        document = next(each for each in documents if os.path.normpath(each) == name)
+        return line_of(self.text, ("documents", document, "schema"))
+
     def line_of_reference(self, index: int) -> int:
         """The line of a reference. The text is parsed several times for it."""
         return line_of(self.text, ("references", index))

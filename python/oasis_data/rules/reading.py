@@ -92,7 +92,13 @@ class Reading:
         path = self._schema_paths.get(name)
         if path is None:
             return None
-        known = self._schemas[name] = Schema(path, masked=self.masked)
+        try:
+            known = self._schemas[name] = Schema(path, masked=self.masked)
+        except BrokenRules as broken:
+            # The file at fault may be one that the schema refers to.
+            where = f"{os.path.basename(self.path)}, line {self.file.line_of_schema(name)}"
+            problem = f"{broken.problem} (for the schema in {where})"
+            raise BrokenRules(broken.path, broken.line, problem) from broken
         return known
 
     def schema_faults(self, name: str, text: bytes) -> list[Found]:
