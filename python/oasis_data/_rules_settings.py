@@ -3,10 +3,13 @@
 Private: `configure` of `oasis_data.file_operations` sets them.
 """
 
-from typing import TYPE_CHECKING, TypedDict
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NoReturn, TypedDict
 
 from oasis_data import _native
 from oasis_data._paths import FilePath, whole
+from oasis_data.error_handling import BrokenRulesError, OperationType
 
 if TYPE_CHECKING:
     from oasis_data.rules import Rules
@@ -20,13 +23,46 @@ class RulesSettings(TypedDict):
     mask_values: bool
 
 
+class _UnreadableRules:
+    """In place of rules whose libraries are not installed: refuses every write.
+
+    Without the libraries nobody knows which documents the rules concern.
+    """
+
+    def __init__(self, path: str, missing: ModuleNotFoundError) -> None:
+        self._path = path
+        self.missing = missing
+
+    def judgement(self, paths: Sequence[FilePath], deletes: bool) -> NoReturn:
+        """Refuses a write of these documents.
+
+        Raises:
+            BrokenRulesError: Always.
+        """
+        given_path = os.fsdecode(paths[0])
+        raise BrokenRulesError(
+            OperationType.DELETE if deletes else OperationType.WRITE,
+            given_path,
+            f"{os.path.basename(given_path)}: {self.missing}; nothing was"
+            f" {'deleted' if deletes else 'saved'}",
+            self.missing,
+            rules_path=self._path,
+        ) from self.missing
+
+
 current: RulesSettings = {"rules": "", "rules_grandfathered": False, "mask_values": False}
-_rules: "Rules | None" = None
+_rules: "Rules | _UnreadableRules | None" = None
 """The rules in force."""
 
 
 def rules_in_force() -> "Rules | None":
-    """The rules that every write obeys; None where there are none."""
+    """The rules that every write obeys; None where there are none.
+
+    Raises:
+        ModuleNotFoundError: What they need is not installed.
+    """
+    if isinstance(_rules, _UnreadableRules):
+        raise _rules.missing
     return _rules
 
 
@@ -45,12 +81,12 @@ def merged(
             changed["rules"] = whole(rules)
         except TypeError:
             raise ValueError(f"rules={rules!r}: must be a path") from None
+        if rules:
+            _import_rules()
     if rules_grandfathered is not None:
         changed["rules_grandfathered"] = _switch("rules_grandfathered", rules_grandfathered)
     if mask_values is not None:
         changed["mask_values"] = _switch("mask_values", mask_values)
-    if changed["rules"]:
-        _import_rules()
     return changed
 
 
@@ -61,15 +97,19 @@ def _switch(name: str, value: object) -> bool:
 
 
 def put_in_force(settings: RulesSettings) -> None:
-    """Has every write obey the rules of these settings."""
+    """Has every write obey the rules of these settings.
+
+    Where what they need is not installed, every write is refused.
+    """
     global _rules
-    rules = None
-    if settings["rules"]:
-        rules = _import_rules()(
-            settings["rules"],
-            grandfathered=settings["rules_grandfathered"],
-            masked=settings["mask_values"],
-        )
+    rules: Rules | _UnreadableRules | None = None
+    if path := settings["rules"]:
+        grandfathered, masked = settings["rules_grandfathered"], settings["mask_values"]
+        try:
+            rules = _import_rules()(path, grandfathered=grandfathered, masked=masked)
+        except ModuleNotFoundError as missing:
+            # safeguard: rules-not-installed
+            rules = _UnreadableRules(path, missing)
     _native.use_rules(rules)
     _rules = rules
     current.update(settings)

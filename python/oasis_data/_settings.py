@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Literal, TypedDict
 
 from oasis_data import _native, _rules_settings, _stores
-from oasis_data._paths import FilePath
+from oasis_data._paths import FilePath, whole
 
 _ENVIRONMENT = "OASIS_DATA_STORES"
 """The variable with the stores that are in force from the import on."""
@@ -123,7 +123,8 @@ def configure(
             end, and gives the lock to others (default 60.0).
         rules: The rules file that every write obeys; `""` ends the rules. The file is read
             anew when it changes. At first the variable `OASIS_DATA_RULES` is read. Needs
-            `pip install 'oasis_data[rules]'`.
+            `pip install 'oasis_data[rules]'`; with the variable set and without that, every
+            write is refused with a `BrokenRulesError`.
         rules_grandfathered: Whether a write may leave faults that the documents had before,
             as long as it brings no new fault (default False).
         mask_values: Whether errors about rules have `***` in place of the values at fault
@@ -180,7 +181,6 @@ def read_environment() -> None:
 
     Raises:
         ValueError: The variable of stores is no JSON object of folders and URLs.
-        ModuleNotFoundError: As for `configure`.
     """
     if text := os.environ.get(_ENVIRONMENT):
         try:
@@ -191,4 +191,5 @@ def read_environment() -> None:
             raise ValueError(f"{_ENVIRONMENT} must be a JSON object: a URL for each folder")
         configure(stores=stores)
     if rules := os.environ.get(_RULES_ENVIRONMENT):
-        configure(rules=rules)
+        # Without what rules need, loads go on.
+        _rules_settings.put_in_force({**_rules_settings.current, "rules": whole(rules)})

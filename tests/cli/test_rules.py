@@ -167,10 +167,16 @@ def test_backups_are_listed_where_rules_are_broken(rules: Path) -> None:
 def test_what_is_missing_is_named(rules: Path, tmp_path: Path) -> None:
     write(tmp_path, "absent/jsonschema_rs.py", "raise ModuleNotFoundError(name='jsonschema_rs')\n")
 
-    ran = run("verify", "--rules", rules, tmp_path, PYTHONPATH=str(tmp_path / "absent"))
-
-    assert ran.status == 3
-    assert "pip install 'oasis_data[rules]'" in ran.err
+    absent = {"PYTHONPATH": str(tmp_path / "absent")}
+    for ran in (
+        run("verify", "--rules", rules, tmp_path, **absent),
+        run("verify", tmp_path, OASIS_DATA_RULES=str(rules), **absent),
+    ):
+        assert ran.status == 3
+        assert "pip install 'oasis_data[rules]'" in ran.err
+        assert "Traceback" not in ran.err
+    ran = run("verify", "--rules", "", tmp_path, OASIS_DATA_RULES=str(rules), **absent)
+    assert ran.status == 0, ran
 
 
 def test_import_refuses_what_does_not_obey(tmp_path: Path, store: Store) -> None:

@@ -116,6 +116,49 @@ assert configure() == before
     assert printed.strip() == f"rules need {module}: pip install 'oasis_data[rules]' {module}"
 
 
+@pytest.mark.parametrize("module", ["jsonschema_rs", "jsonpath"])
+def test_without_what_rules_need_loads_go_on_and_writes_are_refused(
+    tmp_path: Path, module: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tank_farm(tmp_path / "data")
+    monkeypatch.setenv("OASIS_DATA_RULES", str(path))
+    code = f"""
+import sys
+sys.modules[{module!r}] = None
+from oasis_data import *
+tanks, other = {str(path.parent / "tanks.json")!r}, {str(tmp_path / "other.json")!r}
+assert load_data_file(tanks) == {TANKS!r}
+assert configure(backups_kept=3, mask_values=True)["rules"] == {str(path)!r}
+
+def edit():
+    with edit_json(tanks) as document:
+        document.clear()
+
+for write in (
+    lambda: save_json_atomic(tanks, {{}}),
+    edit,
+    lambda: save_many_atomic({{other: 1, tanks: 2}}),
+    lambda: delete_json_atomic(tanks),
+):
+    try:
+        write()
+    except BrokenRulesError as error:
+        assert error.rules_path == {str(path)!r}
+        print(error.operation.value, error)
+assert load_data_file(tanks) == {TANKS!r}
+configure(rules="")
+save_json_atomic(other, 1)
+"""
+    needed = f"rules need {module}: pip install 'oasis_data[rules]'"
+
+    assert python(code).splitlines() == [
+        f"write tanks.json: {needed}; nothing was saved",
+        f"write tanks.json: {needed}; nothing was saved",
+        f"write other.json: {needed}; nothing was saved",
+        f"delete tanks.json: {needed}; nothing was deleted",
+    ]
+
+
 @pytest.mark.usefixtures("rules")
 def test_a_forked_child_obeys_the_same_rules(tmp_path: Path) -> None:
     save_json_atomic(tmp_path / "tanks.json", TANKS)

@@ -37,6 +37,12 @@ SABOTAGES = [
         "pytest tests/rules/test_file.py -k when_it_was_whole or that_is_gone",
     ),
     Sabotage(
+        "rules-not-installed",
+        "without what rules need, writes are refused",
+        value("None"),
+        "pytest tests/rules/test_settings.py -k without_what",
+    ),
+    Sabotage(
         "rules-follow-symlinks",
         "a symlink leads to the rules of its document",
         value("path"),

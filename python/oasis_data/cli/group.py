@@ -22,6 +22,7 @@ from oasis_data import (
     __version__,
     configure,
 )
+from oasis_data._rules_settings import rules_in_force
 from oasis_data.cli import app
 from oasis_data.cli.spelling import quoted, shown
 
@@ -70,10 +71,11 @@ timeout_option = click.option(
 
 
 def _use_rules(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
-    if value is None:
-        return
     try:
-        configure(rules=value)
+        if value is None:
+            rules_in_force()
+        else:
+            configure(rules=value)
     except ModuleNotFoundError as error:
         raise Failure(str(error)) from error
 
