@@ -190,7 +190,7 @@ def test_import_refuses_what_does_not_obey(tmp_path: Path, store: Store) -> None
     ran = run("import", folder, store.url(), "--rules", rules)
 
     assert ran.status == 1
-    assert f"tanks.json: does not obey its rules: {FAULTS[0]}" in ran.out
+    assert f"tanks.json: does not obey its rules: {FAULTS[0]}; 1 more\n" in ran.out
     assert "1 document imported and read back, 0 there already, 1 not imported" in ran.out
     ran = run("import", folder, store.url(), "--rules", rules, "--no-rules")
     assert ran.status == 0

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from oasis_data import Backup, BrokenRulesError
 from oasis_data._rules_settings import rules_in_force
-from oasis_data.cli.choice import backups_of, fault_of, stamp_of, violations_of
+from oasis_data.cli.choice import backups_of, fault_of, first_of, stamp_of, violations_of
 from oasis_data.cli.group import ATTENTION, program, rules_option
 from oasis_data.cli.spelling import quoted, shown
 from oasis_data.cli.terminal import ago, columns, decimal, plural, print_json, screen
@@ -81,8 +81,7 @@ def _state_of(backup: Backup, violations: list[str]) -> Text:
         return Text(shown(fault), style="yellow")
     if not violations:
         return Text("whole", style="green")
-    more = f"; {len(violations) - 1} more" if violations[1:] else ""
-    return Text(shown(f"whole, but against the rules: {violations[0]}{more}"), style="yellow")
+    return Text(f"whole, but against the rules: {first_of(violations)}", style="yellow")
 
 
 def _judged(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from datetime import datetime
 
 import click
@@ -93,6 +94,12 @@ def violations_of(file: str, backup: Backup) -> list[str]:
     if rules is None or content is None:
         return []
     return [fault.message for fault in rules.faults(file, content.raw, raw_content)]
+
+
+def first_of(violations: Sequence[str]) -> str:
+    """The first violation, and how many more there are."""
+    more = f"; {len(violations) - 1} more" if violations[1:] else ""
+    return f"{shown(violations[0])}{more}"
 
 
 def stamp_of(backup: Backup) -> str:

@@ -9,7 +9,7 @@ import click
 from oasis_data import _native
 from oasis_data._rules_settings import rules_in_force
 from oasis_data.cli.batches import interrupted
-from oasis_data.cli.choice import folder_argument
+from oasis_data.cli.choice import first_of, folder_argument
 from oasis_data.cli.content import raw_content
 from oasis_data.cli.group import Failure, program, rules_option, told
 from oasis_data.cli.spelling import quoted, shown
@@ -25,7 +25,7 @@ from oasis_data.cli.store import (
     url_argument,
 )
 from oasis_data.cli.terminal import Bar, screen
-from oasis_data.error_handling import DataOperationError, Fault
+from oasis_data.error_handling import DataOperationError
 
 
 @click.command(name="import", short_help="Put the documents of a folder into PostgreSQL.")
@@ -73,11 +73,11 @@ def command(ctx: click.Context, directory: str, url: str, replace: bool, no_rule
     with Bar("Importing", sum(document.size for document in documents)) as bar:
         for document in documents:
             try:
-                fault = violations.get(os.path.realpath(os.path.join(directory, document.name)))
+                path = os.path.realpath(os.path.join(directory, document.name))
                 # safeguard: import-obeys-rules
-                if fault is not None:
+                if path in violations:
                     raise LeftAloneError(
-                        f"does not obey its rules: {shown(fault.message)}\n"
+                        f"does not obey its rules: {first_of(violations[path])}\n"
                         f"  -> see all: {program()} verify {quoted(directory)}; --no-rules "
                         "imports it as it is"
                     )
@@ -100,8 +100,8 @@ def command(ctx: click.Context, directory: str, url: str, replace: bool, no_rule
     end(ctx, problems, "imported", done=imported, same=same)
 
 
-def _violations() -> dict[str, Fault]:
-    """The first fault of each document that does not obey the rules in force, by its path.
+def _violations() -> dict[str, list[str]]:
+    """The violations of each document that does not obey the rules in force, by its path.
 
     Raises:
         Failure: The rules cannot be read.
@@ -112,7 +112,10 @@ def _violations() -> dict[str, Fault]:
     faults, broken = rules.violations(raw_content)
     if broken:
         raise Failure(f"{broken[0]}\n  -> mend {shown(broken[0].path)}, or import with --no-rules")
-    return {os.path.realpath(path): fault for path, fault in reversed(faults)}
+    violations: dict[str, list[str]] = {}
+    for path, fault in faults:
+        violations.setdefault(os.path.realpath(path), []).append(fault.message)
+    return violations
 
 
 def _put(url: str, document: Document, *, replace: bool) -> bool:

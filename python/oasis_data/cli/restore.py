@@ -13,6 +13,7 @@ from oasis_data.cli.choice import (
     chosen,
     complete_backup,
     content_of,
+    first_of,
     stamp_of,
     violations_of,
 )
@@ -91,9 +92,8 @@ def _raw(backup: Backup) -> bytes | None:
 def _refusal(file: str, back: Backup, violations: list[str], *, named: bool) -> str:
     stamp = stamp_of(back)
     which = f"{stamp} of {shown(file)}" if named else f"no backup of {shown(file)} obeys; {stamp}"
-    more = f"; {len(violations) - 1} more" if violations[1:] else ""
     return (
-        f"{which} is against the rules: {shown(violations[0])}{more}\n"
+        f"{which} is against the rules: {first_of(violations)}\n"
         f"  -> see which obey: {program()} backups {quoted(file)}\n"
         f"  -> put it back without rules: {program()} restore --rules '' {quoted(file)} {stamp}"
     )

@@ -1,4 +1,4 @@
-"""The judgement of one write: of the documents as they are after it."""
+"""The judgement of a write: of the documents as they are after it."""
 
 from __future__ import annotations
 
