@@ -46,7 +46,8 @@ def test_a_document_that_disobeys_is_answered_with_all_faults(
     assert answer.status_code == 422
     body: dict[str, Any] = answer.get_json()
     assert body["error"] == (
-        "Not saved: tanks.json: $.T.content[0].Base: -1 is less than the minimum of 0; 1 more fault"
+        "Not saved: tanks.json: $.T.content[0].Base: -1 is less than the minimum of 0; "
+        "2 more faults"
     )
     assert body["success"] is False
     assert body["details"]["error_type"] == "InvalidDocumentError"
@@ -63,6 +64,12 @@ def test_a_document_that_disobeys_is_answered_with_all_faults(
             "place": "$.T.content[0].Base",
             "rule": f"{rule}/properties/content/items/additionalProperties/minimum",
             "message": "$.T.content[0].Base: -1 is less than the minimum of 0",
+        },
+        {
+            "document": "tanks.json",
+            "place": "$.T.content[1].Sour",
+            "rule": "tanks.json#$.*.content[*].~ -> plant.json#$.grades[*]",
+            "message": '$.T.content[1].Sour: "Sour" is not among plant.json#$.grades[*]',
         },
     ]
     assert str(root) not in answer.text
