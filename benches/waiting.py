@@ -4,7 +4,8 @@
 
 - hand-over: eight processes take turns, and each holds the lock for a millisecond. From the end
   of a turn, without a save, to the first line of the next.
-- deadline: how long after its timeout a wait ends.
+- deadline: how long after its timeout a wait ends; also of forty that began together, beside
+  forty processes that only sleep.
 - Ctrl-C: from the signal to the `except KeyboardInterrupt`.
 - forty waiters: what forty processes that wait take together, as a share of one core.
 
@@ -35,6 +36,7 @@ from oasis_data import LockTimeoutError, edit_json, save_json_atomic
 Lock = Callable[[Path], AbstractContextManager[Any]]
 FORK = multiprocessing.get_context("fork")
 PROCESSES, TURNS, HOLD = 8, 100, 0.001
+FORTY = 40
 
 
 class Leave(Exception):
@@ -78,13 +80,19 @@ def take_turns(lock: Lock, path: Path, left_at: Any, answer: Connection) -> None
     answer.send(waited)
 
 
-def wait(path: Path, seconds: float, answer: Connection) -> None:
-    """Waits for a lock that is held; answers with its processor time, and when it ended."""
-    answer.send(None)
-    began = time.process_time()
-    with suppress(LockTimeoutError, KeyboardInterrupt), edited(path, seconds):
+def wait(act: Callable[[], None], together: Any, answer: Connection) -> None:
+    """Waits beside others; answers with its processor time, its begin and its end."""
+    together.wait()
+    began, processor = time.perf_counter(), time.process_time()
+    with suppress(LockTimeoutError, KeyboardInterrupt):
+        act()
+    answer.send((time.process_time() - processor, began, time.perf_counter()))
+
+
+def wait_for_lock(path: Path, seconds: float) -> None:
+    """Waits for a lock that is held."""
+    with edited(path, seconds):
         raise SystemExit("the lock was free: this measured nothing")
-    answer.send((time.process_time() - began, time.perf_counter()))
 
 
 def start(act: Callable[[Connection], None], number: int) -> list[tuple[Any, Connection]]:
@@ -110,22 +118,22 @@ def hand_overs(lock: Lock, path: Path) -> list[float]:
 
 
 def waits(
-    path: Path, seconds: float, number: int, *, interrupted: bool
+    act: Callable[[], None], seconds: float, number: int, *, interrupted: bool = False
 ) -> list[tuple[float, float]]:
     """The processor time of each wait, and how long after its timeout or its Ctrl-C it ended."""
-    waiters = start(partial(wait, path, seconds), number)
-    for _, answers in waiters:
-        answers.recv()
-    end = time.perf_counter() + seconds
+    together = FORK.Barrier(number + 1)
+    waiters = start(partial(wait, act, together), number)
+    together.wait()
+    signalled = None
     if interrupted:
         time.sleep(0.1)  # until it waits
-        end = time.perf_counter()
+        signalled = time.perf_counter()
         for process, _ in waiters:
             os.kill(process.pid, signal.SIGINT)
     ended = [answers.recv() for _, answers in waiters]
     for process, _ in waiters:
         process.join()
-    return [(taken, at - end) for taken, at in ended]
+    return [(taken, end - (signalled or began + seconds)) for taken, began, end in ended]
 
 
 def told(name: str, seconds: list[float]) -> None:
@@ -149,13 +157,15 @@ def main() -> None:
                 taken[name] += hand_overs(lock, path)
         for name, each in taken.items():
             told(f"hand-over, {name}", each)
+        seconds = 5.0
         with edited(path):
-            ends = [waits(path, 0.2, 1, interrupted=False)[0][1] for _ in range(20)]
-            told("deadline", ends)
-            ends = [waits(path, 60, 1, interrupted=True)[0][1] for _ in range(20)]
-            told("Ctrl-C", ends)
-            seconds = 5.0
-            forty = waits(path, seconds, 40, interrupted=False)
+            short, long = partial(wait_for_lock, path, 0.2), partial(wait_for_lock, path, seconds)
+            told("deadline", [waits(short, 0.2, 1)[0][1] for _ in range(20)])
+            told("Ctrl-C", [waits(long, 5.0, 1, interrupted=True)[0][1] for _ in range(20)])
+            forty = waits(long, seconds, FORTY)
+            told("deadline, forty", [late for _, late in forty])
+        asleep = waits(partial(time.sleep, seconds), seconds, FORTY)
+        told("forty that sleep", [late for _, late in asleep])
         share = sum(processor for processor, _ in forty) / seconds
         print(f"{'forty waiters':>22} {share:.1%} of a core")
 
