@@ -74,8 +74,11 @@ pub(super) fn by_this_thread(document: u128) -> bool {
 
 /// Why the calling thread would wait for itself, if it wanted the lock of a document.
 pub(super) fn standstill(document: u128) -> Option<Standstill> {
-    match of_this_thread(document)?.owner.get() {
-        None => Some(Standstill::Nested),
-        Some(owner) => owner.standstill(),
-    }
+    let taken = of_this_thread(document)?;
+    let Some(owner) = taken.owner.get() else { return Some(Standstill::Nested) };
+    let why = owner.standstill()?;
+    // While the owner was asked, another thread may have released the lock: then the answer is
+    // about frames of Python code that have ended.
+    let still = of_this_thread(document).is_some_and(|now| Arc::ptr_eq(&now, &taken));
+    still.then_some(why)
 }

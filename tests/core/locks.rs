@@ -2,7 +2,7 @@ use std::fs::File;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Sender, channel};
-use std::sync::{Arc, Barrier};
+use std::sync::{Arc, Barrier, Mutex};
 use std::time::Duration;
 
 use oasis_data::engine::deadline::Deadline;
@@ -141,6 +141,27 @@ fn an_owner_who_may_be_elsewhere_is_waited_for() {
         scope.spawn(|| drop(held));
         take(Duration::from_secs(60)).unwrap();
     });
+}
+
+#[test]
+fn an_owner_who_leaves_while_asked_is_no_standstill() {
+    #[derive(Debug, Default)]
+    struct Leaving(Mutex<Option<Lock>>);
+    impl Owner for Leaving {
+        fn standstill(&self) -> Option<Standstill> {
+            // As another thread does it meanwhile.
+            self.0.lock().unwrap().take();
+            Some(Standstill::Nested)
+        }
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let target = target(&folder.path().join("tanks.json"));
+    let take = || Lock::of_file(&target, &Deadline::after(Duration::ZERO), &Quiet).unwrap();
+    let owner = Arc::new(Leaving::default());
+    let held = take();
+    held.hand_over(&target, owner.clone()).unwrap();
+    *owner.0.lock().unwrap() = Some(held);
+    take();
 }
 
 #[test]

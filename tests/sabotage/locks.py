@@ -135,8 +135,14 @@ SABOTAGES = [
     Sabotage(
         "handed-edit-is-waited-for",
         "an edit that may be left elsewhere is waited for",
-        edit(",$", ".or(Some(Standstill::Nested)),"),
-        "cargo locks::an_owner",
+        edit(";$", ".or(Some(Standstill::Nested));"),
+        "cargo locks::an_owner_who_may",
+    ),
+    Sabotage(
+        "released-while-asked",
+        "a lock that is released while its owner is asked is waited for",
+        edit("matches!.*", "true;"),
+        "cargo locks::an_owner_who_leaves",
     ),
     Sabotage(
         "nested-on-the-stack",

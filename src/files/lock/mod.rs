@@ -19,12 +19,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use rustix::fs::{self, Mode, OFlags};
 use rustix::io::Errno;
 
-use self::held::Own;
 use self::queue::Wait;
 use crate::engine::deadline::Deadline;
 use crate::engine::owner::Owner;
 use crate::engine::signals::Signals;
-use crate::error::{Error, Result, Standstill};
+use crate::error::{Error, Result};
 use crate::files::fork::CloseOnFork;
 use crate::files::identity::{FileKey, Identity, Synced};
 use crate::files::layout;
@@ -91,15 +90,8 @@ impl Lock {
             if stat.st_nlink > 1 && wait.leave_to_another_folder(path, &file, key)? {
                 continue;
             }
-            // Outside `with`, which holds up forks: the owner may need the interpreter.
-            let why = match wait.used(file.with(|_| held::by_this_thread(key)))? {
-                Own::No => None,
-                Own::InCall => Some(Standstill::Nested),
-                // safeguard: handed-edit-is-waited-for
-                Own::Handed(owner) => owner.standstill(),
-            };
             // safeguard: no-wait-for-oneself
-            if let Some(why) = why {
+            if let Some(why) = wait.standstill(&file, key)? {
                 return Err(Error::AlreadyLocked { path: target.given_path.clone(), why });
             }
             // safeguard: renewed-only-when-held

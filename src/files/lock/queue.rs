@@ -9,6 +9,7 @@
 use std::fs::File;
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustix::fs;
@@ -16,7 +17,7 @@ use rustix::io::Errno;
 
 use crate::engine::deadline::Deadline;
 use crate::engine::signals::Signals;
-use crate::error::{Error, LOCK_CALL, QUEUE_CALL, Result};
+use crate::error::{Error, LOCK_CALL, QUEUE_CALL, Result, Standstill};
 use crate::files::fork::CloseOnFork;
 use crate::files::identity::{FileKey, Identity};
 use crate::files::lock::file;
@@ -114,6 +115,28 @@ impl Wait<'_> {
             holder_host: None,
             by_this_thread,
         }
+    }
+
+    /// Why the calling thread would wait for itself, if it waited for the lock with this key.
+    pub(super) fn standstill(
+        &self,
+        file: &CloseOnFork,
+        key: FileKey,
+    ) -> Result<Option<Standstill>> {
+        let own = || self.used(file.with(|_| held::by_this_thread(key)));
+        let owner = match own()? {
+            Own::No => return Ok(None),
+            Own::InCall => return Ok(Some(Standstill::Nested)),
+            Own::Handed(owner) => owner,
+        };
+        // Outside `with`, which holds up forks: the owner may need the interpreter.
+        // safeguard: handed-edit-is-waited-for
+        let why = owner.standstill();
+        // While the owner was asked, another thread may have released the lock: then the answer
+        // is about frames of Python code that have ended.
+        // safeguard: released-while-asked
+        let still = matches!(own()?, Own::Handed(now) if Arc::ptr_eq(&now, &owner));
+        Ok(why.filter(|_| still))
     }
 
     /// Replaces a lock file that this folder shares with another folder, if this process
