@@ -395,7 +395,7 @@ def test_in_a_store_no_file_is_to_be_removed(database: Path, store: Store) -> No
     with store.connect(SUPERUSER) as superuser:
         superuser.execute("UPDATE revision SET content = 'x', size = 1 WHERE name = 'torn.json'")
     damaged = run("verify", database)
-    assert damaged.out.count("look at the server of its store") == 3
+    assert damaged.out.count("the database is damaged") == 3
     for told in (ran, pruned, last, damaged):
         assert not re.search(r"\brm |\bls |dmesg", told.out + told.err)
 
