@@ -116,7 +116,8 @@ def test_everyone_who_may_write_the_folder_may_use_the_sidecar(tmp_path: Path) -
         "import os, sys, oasis_data\n"
         "os.setgid(65534); os.setuid(65534)\n"
         "oasis_data.save_json_atomic(sys.argv[1], 2)\n"
-        "assert len(oasis_data.list_backups(sys.argv[1])) == 1",
+        "folder = oasis_data._native.inspect(os.path.dirname(sys.argv[1]))\n"
+        "assert len(folder['backups']) == 1 and folder['unreadable'] == [], folder",
         path,
     )
     assert load_data_file(path) == 2
