@@ -229,6 +229,6 @@ fn is_corrupt(
         return Ok(false);
     }
     let rows = connection.query(Name::Content, &[&name], wait)?;
-    let content = rows.first().map(|row| column::<Option<Vec<u8>>>(row, 1)).transpose()?;
+    let content = rows.first().map(|row| column::<Option<Vec<u8>>>(row, 0)).transpose()?;
     Ok(!content.flatten().is_some_and(|content| options.host.parses(&content)))
 }

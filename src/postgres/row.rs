@@ -64,7 +64,7 @@ pub(super) fn lock(
     let Some(row) = answers[0].first() else { return Err(Fault::unusable("no row to lock")) };
     let mut base = Base::of(row)?;
     if let Some(row) = answers[1].first() {
-        base.content = column(row, 1)?;
+        base.content = column(row, 0)?;
     }
     Ok(base)
 }

@@ -232,7 +232,7 @@ fn text_of(name: Name) -> (&'static str, Vec<Type>) {
             vec![Type::TEXT_ARRAY],
         ),
         Name::Content => (
-            "SELECT r.save, r.content FROM {document} d JOIN {revision} r \
+            "SELECT r.content FROM {document} d JOIN {revision} r \
              ON r.name = d.name AND r.number = d.number WHERE d.name = $1",
             vec![Type::TEXT],
         ),
